@@ -1,0 +1,65 @@
+# `make demo` draws pictures; `make check` is what has to pass. Everything is installed in $(VENV) first.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+# Two workers: each imports torch, which takes seconds and about half a gigabyte.
+WORKERS ?= 2
+PYTEST := $(BIN)/pytest -q -n $(WORKERS) --dist loadfile
+
+# Nothing here may reach a model hub, and one thread per worker is faster than two that wait for each other.
+export HF_HUB_OFFLINE := 1
+export OMP_NUM_THREADS := 1
+
+.PHONY: help setup demo check lint types imports test test-slow format catalog clean
+.DEFAULT_GOAL := help
+
+help:
+	@echo 'make demo       draw the example pictures into out/'
+	@echo 'make check      lint, types, import rules and the tests'
+	@echo 'make test       the tests that are not marked slow; make test-slow runs those'
+	@echo 'make format     format the code'
+	@echo 'make catalog    write the catalog of diffusers pipelines again, after a new diffusers'
+	@echo 'make clean      remove what was built or cached; the environment $(VENV) stays'
+
+setup: $(INSTALLED)
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Aquatint needs Python 3.11 or newer; choose one with: make PYTHON=python3.11")'
+	@test -x $(BIN)/python || { echo 'creating the environment $(VENV)'; $(PYTHON) -m venv $(VENV); }
+	@echo 'installing into $(VENV): torch and the model libraries are large, so the first time takes a minute or more'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[sdnq,repl,dev]'
+	@touch $@
+
+demo: $(INSTALLED)
+	@$(BIN)/aquatint run examples/demo.aqt
+
+check: lint types imports test
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+types: $(INSTALLED)
+	$(BIN)/mypy --strict src
+
+imports: $(INSTALLED)
+	$(BIN)/lint-imports
+
+test: $(INSTALLED)
+	$(PYTEST) -m 'not slow'
+
+test-slow: $(INSTALLED)
+	$(PYTEST) -m slow
+
+format: $(INSTALLED)
+	$(BIN)/ruff check --fix-only --quiet
+	$(BIN)/ruff format
+
+catalog: $(INSTALLED)
+	$(BIN)/python scripts/make_pipeline_catalog.py
+
+clean:
+	rm -rf dist out .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find src tests training scripts benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

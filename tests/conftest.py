@@ -1,0 +1,26 @@
+"""Settings that hold for every test, and the order in which the tests run: cheap ones first."""
+
+import os
+from pathlib import Path
+
+# Before anything imports torch or huggingface_hub, which read these once. Two OpenMP threads on a busy machine of two
+# cores spend their time waiting for each other; and no test may depend on a hub or on what is in somebody's cache.
+os.environ["OMP_NUM_THREADS"] = "1"
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["HF_HUB_CACHE"] = str(Path(__file__).parent / "no-such-hub-cache")
+
+import pytest
+
+# These import torch: a mistake in the language shows before they start.
+LATE_FOLDERS = ("engine", "torch_engine", "runtime", "interface", "shapes", "docs")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put tests that load models after those that don't, and slow ones last."""
+    here = Path(__file__).parent
+
+    def lateness(item: pytest.Item) -> int:
+        folder = item.path.relative_to(here).parts[0] if item.path.is_relative_to(here) else ""
+        return 2 if item.get_closest_marker("slow") else int(folder in LATE_FOLDERS)
+
+    items.sort(key=lateness)
