@@ -1,0 +1,223 @@
+"""What quantizers may say: mistakes, canonical form, URI form and label."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from aquatint.catalog import quantizers, sdnq_types
+from aquatint.catalog.quantizers import UriError, canonical, format_uri, label, parse_uri, problems
+
+
+def found(backend: str, **options: Any) -> list[tuple[str | None, str]]:
+    return [(problem.setting, problem.code) for problem in problems(backend, options)]
+
+
+@pytest.mark.parametrize(
+    ("backend", "options", "expected"),
+    [
+        ("bnb", {}, []),
+        ("bitsandbytes", {"bits": 4, "bits4-quant-type": "nf4", "bits4_use_double_quant": True}, []),
+        ("bnb", {"bits": 5}, [("bits", "wrong-value")]),
+        ("bnb", {"bits": "4"}, [("bits", "wrong-type")]),
+        ("bnb", {"bits": None}, [("bits", "wrong-value")]),
+        ("bnb", {"bit": 4}, [("bit", "unknown-setting")]),
+        ("bnb", {"bits4_quant_type": "nf4"}, [("bits4_quant_type", "contradicting-settings")]),
+        ("bnb", {"bits": 8, "bits4_quant_type": "fp4"}, []),  # the default: an inherited setting undone
+        ("bnb", {"bits": 4, "llm_int8_threshold": 3}, [("llm_int8_threshold", "contradicting-settings")]),
+        ("bnb", {"llm_int8_threshold": float("nan")}, [("llm_int8_threshold", "wrong-value")]),
+        ("bnb", {"llm_int8_threshold": -1}, [("llm_int8_threshold", "wrong-value")]),
+        ("bnb", {"llm_int8_skip_modules": "ff"}, []),
+        ("sdnq", {"weights_dtype": "int8", "type": "int4"}, [("type", "contradicting-settings")]),
+        ("sdnq", {"type": "int77"}, [("type", "wrong-value")]),
+        ("sdnq", {"svd_rank": 8}, [("svd_rank", "contradicting-settings")]),
+        ("sdnq", {"svd_rank": 8, "use_svd": True}, []),
+        ("sdnq", {"use_codebook": True}, [("use_codebook", "contradicting-settings")]),
+        ("sdnq", {"use_codebook": True, "type": "uint4"}, []),
+        ("sdnq", {"quantized-matmul-conv": True}, [("quantized-matmul-conv", "contradicting-settings")]),
+        ("sdnq", {"quantized_matmul_dtype": "int8"}, [("quantized_matmul_dtype", "contradicting-settings")]),
+        ("sdnq", {"quantized_matmul_dtype": "int8", "use_quantized_matmul": True}, []),
+        ("sdnq", {"use_dynamic_quantization": True, "type": "float8_e4m3fnuz"},
+         [("use_dynamic_quantization", "contradicting-settings")]),
+        ("sdnq", {"dynamic_loss_threshold": 0.1}, [("dynamic_loss_threshold", "contradicting-settings")]),
+        ("sdnq", {"hadamard_group_size": 100, "use_hadamard": True}, [("hadamard_group_size", "wrong-value")]),
+        ("sdnq", {"group_size": -3}, [("group_size", "wrong-value")]),
+        ("sdnq", {"group_size": True}, [("group_size", "wrong-type")]),
+        ("sdnq", {"scale_dtype": "uint9"}, [("scale_dtype", "refused-type")]),
+        ("sdnq", {"modules_dtype_dict": {"minimum_6bit": ["ff"], "int4": "attn1"}}, []),
+        ("sdnq", {"modules_dtype_dict": {"foo": ["ff"]}}, [("modules_dtype_dict", "wrong-value")]),
+        ("sdnq", {"modules_dtype_dict": {"int8": 3}}, [("modules_dtype_dict", "wrong-type")]),
+        ("sdnq", {"modules_dtype_dict": {"minimum_uint9bit": ["ff"]}}, [("modules_dtype_dict", "refused-type")]),
+        ("sdnq", {"modules_dtype_dict": {"int8": ["a"], "int4": ["a"]}},
+         [("modules_dtype_dict", "contradicting-settings")]),
+        ("sdnq", {"modules_quant_config": {"ff": {"weights_dtype": "fp32"}}},
+         [("modules_quant_config", "refused-type")]),
+        ("sdnq", {"modules_quant_config": {"ff": {"quant_conv": True}}}, [("modules_quant_config", "unknown-setting")]),
+        ("sdnq", {"modules_quant_config": {"ff": 3}}, [("modules_quant_config", "wrong-type")]),
+    ],
+)  # fmt: skip
+def test_mistakes_are_found(backend: str, options: dict[str, Any], expected: list[tuple[str, str]]) -> None:
+    assert found(backend, **options) == expected
+
+
+def test_an_unknown_backend_is_one_problem_with_a_suggestion() -> None:
+    [problem] = problems("bitsandbites", {"whatever": 1})
+    assert (problem.setting, problem.code, problem.help) == (None, "unknown-backend", "did you mean `bitsandbytes`?")
+
+
+def test_a_misspelt_setting_is_suggested() -> None:
+    [problem] = problems("sdnq", {"weight_dtype": "int8"})
+    assert problem.message == "quantizer backend `sdnq` has no setting `weight_dtype`"
+    assert problem.help == "did you mean `weights_dtype`?"
+
+
+@pytest.mark.parametrize("name", [*sdnq_types.REFUSED, "fp32"])
+def test_a_type_that_sdnq_gets_wrong_is_refused_with_the_measured_error_and_a_neighbour(name: str) -> None:
+    [problem] = problems("sdnq", {"weights_dtype": name})
+    refusal = sdnq_types.REFUSED[sdnq_types.one_name(name)]
+    assert problem.code == "refused-type"
+    assert f"{refusal.error:.2g}" in problem.message
+    assert problem.help == f"use `{refusal.instead}`"
+    assert problems("sdnq", {"weights_dtype": refusal.instead}) == []
+
+
+def test_every_other_type_is_accepted() -> None:
+    refused = {name for name in sdnq_types.NAMES if sdnq_types.one_name(name) in sdnq_types.REFUSED}
+    for name in sdnq_types.NAMES:
+        assert bool(problems("sdnq", {"weights_dtype": name})) == (name in refused)
+
+
+def test_messages_keep_to_the_style() -> None:
+    seen = [
+        *problems("bnb", {"bits": 5, "bit": 1, "bits4_quant_type": "nf4"}),
+        *problems("sdnq", {"type": "uint9", "svd_rank": 2, "modules_dtype_dict": {"x": ["y"]}}),
+        *problems("nope", {}),
+    ]
+    assert len(seen) == 7
+    for problem in seen:
+        assert not problem.message.endswith(".")
+        assert problem.message[0] in "`abcdefghijklmnopqrstuvwxyz"
+
+
+def test_canonical_has_every_option_sorted_and_under_one_name() -> None:
+    for backend in quantizers.backends():
+        options = canonical(backend.name, {})
+        assert list(options) == sorted(backend.schema.names())
+
+
+@pytest.mark.parametrize(
+    ("backend", "one", "other"),
+    [
+        ("sdnq", {"type": "fp8"}, {"weights-dtype": "float8_e4m3fn"}),
+        ("sdnq", {}, {"weights_dtype": "int8", "group_size": 0, "modules_to_not_convert": []}),
+        ("sdnq", {"modules_to_not_convert": ["b", "a", "b"]}, {"skip_modules": ["a", "b"]}),
+        ("sdnq", {"modules_dtype_dict": {"fp8": "x", "6bit": ["y"]}},
+         {"modules_dtype_dict": {"minimum_6bit": ["y"], "float8_e4m3fn": ["x"]}}),
+        ("sdnq", {"modules_quant_config": {"ff": {"type": "fp8"}}},
+         {"modules_quant_config": {"ff": {"weights_dtype": "float8_e4m3fn"}}}),
+        ("bnb", {"llm_int8_threshold": 6}, {"llm_int8_threshold": 6.0}),
+        ("bnb", {"bits": 4, "double_quant": True}, {"bits": 4, "bnb_4bit_use_double_quant": True}),
+    ],
+)  # fmt: skip
+def test_equal_quantizers_have_one_canonical_form(backend: str, one: dict[str, Any], other: dict[str, Any]) -> None:
+    assert repr(canonical(backend, one)) == repr(canonical(backend, other))
+
+
+def test_no_list_and_an_empty_list_differ_for_bnb() -> None:
+    assert canonical("bnb", {}) != canonical("bnb", {"llm_int8_skip_modules": []})
+
+
+def test_canonical_is_settled() -> None:
+    options = {"type": "fp8", "modules_dtype_dict": {"minimum_uint6bits": "y", "fp4": ["z", "a"]}}
+    once = canonical("sdnq", options)
+    assert canonical("sdnq", once) == once
+    assert problems("sdnq", once) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "backend", "options"),
+    [
+        ("bnb", "bnb", {}),
+        ("bnb;", "bnb", {}),
+        ("bitsandbytes; bits=4 ;bits4-quant-type=nf4", "bnb", {"bits": 4, "bits4_quant_type": "nf4"}),
+        ("sdnq;type=int8;quant-conv=true", "sdnq", {"weights_dtype": "int8", "quant_conv": True}),
+        ("sdnq;dynamic=true;dynamic-loss-threshold=1e-3", "sdnq",
+         {"use_dynamic_quantization": True, "dynamic_loss_threshold": 1e-3}),
+        ("sdnq;scale-dtype=none", "sdnq", {"scale_dtype": None}),
+        ("sdnq;skip-modules=a,b", "sdnq", {"modules_to_not_convert": ["a", "b"]}),
+        ('sdnq;modules-dtype-dict={"int8":["ff"]}', "sdnq", {"modules_dtype_dict": {"int8": ["ff"]}}),
+        ("bnb;no-such=1", "bnb", {"no_such": "1"}),
+    ],
+)  # fmt: skip
+def test_a_uri_is_read(text: str, backend: str, options: dict[str, Any]) -> None:
+    assert parse_uri(text) == (backend, options)
+
+
+@pytest.mark.parametrize(
+    ("text", "part", "code"),
+    [
+        ("bnbx;bits=4", "bnbx", "unknown-backend"),
+        ("bnb;bits= four", "four", "wrong-type"),
+        ("bnb;bits=4;;bits4-quant-type=nf4", ";", "malformed-uri"),
+        ("bnb;bits", "bits", "malformed-uri"),
+        ("bnb;=4", "=4", "malformed-uri"),
+        ("sdnq;type=int8;weights_dtype=int4", "weights_dtype=int4", "malformed-uri"),
+        ("sdnq;quant-conv=yes", "yes", "wrong-type"),
+        ("sdnq;modules-dtype-dict={", "{", "wrong-type"),
+    ],
+)
+def test_a_malformed_uri_is_pointed_into(text: str, part: str, code: str) -> None:
+    with pytest.raises(UriError) as error:
+        parse_uri(text)
+    assert text[error.value.offset : error.value.offset + error.value.length] == part
+    assert error.value.code == code
+
+
+def test_an_empty_uri_names_the_backends() -> None:
+    with pytest.raises(UriError) as error:
+        parse_uri("")
+    assert error.value.help == "backends: `bnb`, `bitsandbytes`, `sdnq`"
+
+
+@pytest.mark.parametrize(
+    ("backend", "options", "uri"),
+    [
+        ("bnb", {}, "bnb"),
+        ("bnb", {"bits": 8}, "bnb"),
+        ("bitsandbytes", {"bits4_quant_type": "nf4", "bits": 4}, "bnb;bits=4;bits4-quant-type=nf4"),
+        ("bnb", {"skip_modules": []}, "bnb;llm-int8-skip-modules=[]"),
+        ("bnb", {"skip_modules": ["a;b", "c,d"]}, 'bnb;llm-int8-skip-modules=["a\\u003bb","c,d"]'),
+        ("bnb", {"skip_modules": "ff"}, "bnb;llm-int8-skip-modules=ff"),
+        ("sdnq", {"type": "fp8", "conv": True}, "sdnq;weights-dtype=fp8;quant-conv=true"),
+        ("sdnq", {"modules_quant_config": {"a": {"svd_rank": 4}}}, 'sdnq;modules-quant-config={"a":{"svd_rank":4}}'),
+    ],
+)
+def test_the_shortest_uri_says_what_is_not_default_and_reads_back(
+    backend: str, options: dict[str, Any], uri: str
+) -> None:
+    assert format_uri(backend, options) == uri
+    name, read = parse_uri(uri)
+    assert canonical(name, read) == canonical(backend, options)
+
+
+@pytest.mark.parametrize(
+    ("backend", "options", "expected"),
+    [
+        ("bnb", {}, "bnb int8"),
+        ("bnb", {"bits": 4}, "bnb fp4"),
+        ("bnb", {"bits": 4, "quant_type": "nf4", "double_quant": True}, "bnb nf4+dq"),
+        ("sdnq", {}, "sdnq int8"),
+        ("sdnq", {"type": "uint4", "group_size": 64, "svd": True, "conv": True}, "sdnq uint4 g64+conv+svd32"),
+    ],
+)
+def test_labels(backend: str, options: dict[str, Any], expected: str) -> None:
+    assert label(backend, options) == expected
+
+
+def test_importing_the_catalog_imports_no_library() -> None:
+    code = "import sys, aquatint.catalog.quantizers; print({'torch', 'sdnq', 'diffusers'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
