@@ -1,0 +1,328 @@
+"""What a checkpoint folder says about itself: its pipeline, its parts, their files, sizes and fingerprints.
+
+Reads JSON files and safetensors headers; never a pickle, never the network, and of weights only samples for the
+fingerprint. Which settings apply to a part is the language's business, loading it the engine's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from aquatint.diagnostics import did_you_mean
+
+BUILTIN_PREFIX = "builtin:"
+WEIGHT_SUFFIXES = (".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".msgpack", ".onnx", ".gguf")
+
+# Files up to this size are hashed whole; of larger ones each tensor's first bytes are (with the header and the size).
+WHOLE_FILE_LIMIT = 32 << 20
+SAMPLE_BYTES = 4096
+# The largest header that the safetensors format allows.
+HEADER_LIMIT = 100_000_000
+
+DTYPE_BYTES = {
+    "F64": 8, "I64": 8, "U64": 8, "F32": 4, "I32": 4, "U32": 4, "F16": 2, "BF16": 2, "I16": 2, "U16": 2,
+    "F8_E4M3": 1, "F8_E5M2": 1, "F8_E8M0": 1, "I8": 1, "U8": 1, "BOOL": 1,
+}  # fmt: skip
+FLOATS = frozenset({"F64", "F32", "F16", "BF16"})
+
+
+class CheckpointError(Exception):
+    """A source can't be used; `code` names the diagnostic, `help` says what to do."""
+
+    def __init__(self, code: str, message: str, help: str | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.help = help
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A component as `model_index.json` names it; `quantized_by` is set where its weights are stored quantized."""
+
+    role: str
+    library: str
+    class_name: str
+    subfolder: str
+    has_weights: bool
+    quantized_by: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A pipeline's folder. `parts` has None for a role that the checkpoint leaves out."""
+
+    source: str
+    folder: Path
+    pipeline: str
+    parts: dict[str, Part | None]
+    options: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """One tensor of a safetensors file, from its header; `dtype` is the format's name, such as `F16`."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    start: int
+    end: int
+
+    @property
+    def numel(self) -> int:
+        count = 1
+        for side in self.shape:
+            count *= side
+        return count
+
+
+def builtins_folder() -> Path:
+    """Return the folder of the checkpoints that ship with the program."""
+    return Path(__file__).resolve().parent.parent / "checkpoints"
+
+
+def builtin_names() -> list[str]:
+    """Return the names that `builtin:` knows."""
+    folder = builtins_folder()
+    return sorted(entry.name for entry in folder.iterdir() if entry.is_dir()) if folder.is_dir() else []
+
+
+def locate(source: str, revision: str | None = None) -> Path:
+    """Return the folder that `source` names: `builtin:NAME`, a folder, or a hub id that the local cache holds.
+
+    A relative folder is taken from the current one. Raises `CheckpointError`.
+    """
+    if source.startswith(BUILTIN_PREFIX):
+        name = source[len(BUILTIN_PREFIX) :]
+        if name not in builtin_names():
+            known = [BUILTIN_PREFIX + known for known in builtin_names()]
+            raise CheckpointError(
+                "unknown-builtin", f"there is no built-in checkpoint `{source}`", did_you_mean(source, known, "built in")
+            )
+        return builtins_folder() / name
+    folder = Path(os.path.expanduser(source))
+    if folder.is_dir():
+        return folder
+    if folder.is_file():
+        raise CheckpointError(
+            "not-supported-yet", f"`{source}` is a single file; only diffusers folders can be loaded so far",
+            "convert it once with diffusers: `Pipeline.from_single_file(...)` and `save_pretrained(folder)`",
+        )  # fmt: skip
+    if re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", source) and not folder.parent.is_dir():
+        cached = _cached_snapshot(source, revision)
+        if cached is not None:
+            return cached
+        raise CheckpointError(
+            "missing-model", f"`{source}` is neither a folder nor in the hub's local cache",
+            f"fetch it first: `hf download {source}`; nothing is downloaded while planning",
+        )  # fmt: skip
+    beside = folder.parent
+    help = f"the folder `{beside}` does not exist" if not beside.is_dir() else None
+    if help is None:
+        names = sorted(entry.name for entry in beside.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+        help = did_you_mean(folder.name, names, f"folders in `{beside}`")
+    raise CheckpointError("missing-model", f"there is no folder `{source}`", help)
+
+
+def _cached_snapshot(repository: str, revision: str | None) -> Path | None:
+    # Imported here: only scripts that name a hub model pay for it.
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(repository, revision=revision, local_files_only=True))
+    except (LocalEntryNotFoundError, HFValidationError):
+        return None
+
+
+def read_checkpoint(source: str, revision: str | None = None) -> Checkpoint:
+    """Return what the `model_index.json` of `source` says. Raises `CheckpointError`."""
+    folder = locate(source, revision)
+    index_file = folder / "model_index.json"
+    if not index_file.is_file():
+        inside = sorted(entry.name for entry in folder.iterdir())[:8]
+        holds = "it holds " + ", ".join(f"`{name}`" for name in inside) if inside else "it is empty"
+        raise CheckpointError(
+            "not-a-checkpoint", f"`{source}` is not a diffusers pipeline: it has no `model_index.json`",
+            f"{holds}; `source` must name the folder that has `model_index.json` and a folder per component",
+        )  # fmt: skip
+    index = _read_json(index_file)
+    pipeline = index.get("_class_name")
+    if not isinstance(pipeline, str):
+        raise CheckpointError("not-a-checkpoint", f"`{index_file}` names no pipeline class (`_class_name`)")
+    parts: dict[str, Part | None] = {}
+    options: dict[str, Any] = {}
+    for role, entry in index.items():
+        if role.startswith("_"):
+            continue
+        if not (isinstance(entry, list) and len(entry) == 2):
+            options[role] = entry
+        elif entry[0] is None or entry[1] is None:
+            parts[role] = None
+        else:
+            parts[role] = _read_part(folder, role, *entry, source=source)
+    return Checkpoint(source, folder, pipeline, parts, options)
+
+
+def _read_part(folder: Path, role: str, library: Any, class_name: Any, *, source: str) -> Part:
+    if library not in ("diffusers", "transformers") or not isinstance(class_name, str):
+        raise CheckpointError(
+            "not-a-checkpoint", f"component `{role}` of `{source}` asks for `{library}.{class_name}`, which is code of its own",
+            "only components of diffusers and transformers are loaded; no checkpoint's code is run",
+        )  # fmt: skip
+    subfolder = folder / role
+    if not subfolder.is_dir():
+        raise CheckpointError(
+            "damaged-checkpoint", f"`{source}` names a component `{role}`, but has no folder of that name",
+            "the download may be incomplete: fetch the checkpoint again",
+        )  # fmt: skip
+    config_file = subfolder / "config.json"
+    config = _read_json(config_file) if config_file.is_file() else {}
+    quantized = config.get("quantization_config")
+    method = quantized.get("quant_method") if isinstance(quantized, dict) else None
+    # Tokenizers, schedulers and processors have a config of another name, and no weights.
+    return Part(role, library, class_name, role, config_file.is_file(), method if isinstance(method, str) else None)
+
+
+def weight_files(folder: Path, subfolder: str, variant: str | None) -> list[Path]:
+    """Return the safetensors files of a component, in order; raise `CheckpointError` if it has none for `variant`."""
+    inside = sorted((folder / subfolder).iterdir())
+    found = [file for file in inside if file.suffix == ".safetensors" and _variant_of(file.name) == variant]
+    if found:
+        return found
+    variants = sorted({_variant_of(file.name) or "" for file in inside if file.suffix == ".safetensors"} - {""})
+    if variant is not None or variants:
+        wanted = f"variant `{variant}`" if variant else "weights without a variant"
+        raise CheckpointError(
+            "missing-variant", f"`{folder / subfolder}` has no {wanted}",
+            "it has: " + ", ".join(f'`variant: "{name}"`' for name in variants) if variants else "leave `variant` out",
+        )  # fmt: skip
+    pickles = [file.name for file in inside if file.suffix in WEIGHT_SUFFIXES]
+    if pickles:
+        raise CheckpointError(
+            "unsafe-weights", f"`{folder / subfolder}` has its weights as `{pickles[0]}` only, which can run code when read",
+            "convert them to safetensors once, with a program and a source that you trust",
+        )  # fmt: skip
+    raise CheckpointError(
+        "damaged-checkpoint", f"`{folder / subfolder}` has no weights",
+        "the download may be incomplete: fetch the checkpoint again",
+    )  # fmt: skip
+
+
+def has_variant(folder: Path, subfolder: str, variant: str) -> bool:
+    """Return whether a component has weights of that variant."""
+    return any(
+        file.suffix == ".safetensors" and _variant_of(file.name) == variant for file in (folder / subfolder).iterdir()
+    )
+
+
+def _variant_of(name: str) -> str | None:
+    # model.fp16.safetensors, model.fp16-00001-of-00002.safetensors, model-00001-of-00002.fp16.safetensors
+    middle = re.sub(r"-\d{5}-of-\d{5}", "", name.removesuffix(".safetensors"))
+    return middle.partition(".")[2] or None
+
+
+def read_header(file: Path) -> list[Tensor]:
+    """Return the tensors that a safetensors file declares; raise `CheckpointError` if it is cut or malformed."""
+    return list(_headers(str(file), *_stat_key(file)))
+
+
+@lru_cache(maxsize=4096)
+def _headers(name: str, size: int, _mtime: int, _inode: int) -> tuple[Tensor, ...]:
+    with open(name, "rb") as stream:
+        head = stream.read(8)
+        length = struct.unpack("<Q", head)[0] if len(head) == 8 else -1
+        if not 0 < length <= min(HEADER_LIMIT, size - 8):
+            raise _damaged(name, "it is cut short or not a safetensors file")
+        try:
+            entries = json.loads(stream.read(length))
+            tensors = tuple(
+                Tensor(key, str(entry["dtype"]), tuple(int(side) for side in entry["shape"]),
+                       8 + length + int(entry["data_offsets"][0]), 8 + length + int(entry["data_offsets"][1]))
+                for key, entry in entries.items() if key != "__metadata__"
+            )  # fmt: skip
+        except (ValueError, KeyError, TypeError, AttributeError, IndexError):
+            raise _damaged(name, "its header can't be read") from None
+    end = max((tensor.end for tensor in tensors), default=8 + length)
+    if end > size:
+        raise _damaged(name, f"it has {size:,} bytes where its header promises {end:,}")
+    return tensors
+
+
+def _damaged(name: str, why: str) -> CheckpointError:
+    return CheckpointError("damaged-checkpoint", f"`{name}` is damaged: {why}", "fetch or write that file again")
+
+
+def weight_bytes(folder: Path, subfolder: str, variant: str | None, dtype: str) -> int:
+    """Return the bytes of a component's tensors once they are loaded as `dtype` (a torch dtype's name)."""
+    width = {"float32": 4, "float16": 2, "bfloat16": 2}[dtype]
+    return sum(
+        tensor.numel * (width if tensor.dtype in FLOATS else DTYPE_BYTES.get(tensor.dtype, 1))
+        for file in weight_files(folder, subfolder, variant)
+        for tensor in read_header(file)
+    )
+
+
+def identity(folder: Path, subfolder: str, variant: str | None, has_weights: bool) -> str:
+    """Return a fingerprint of the files that make a component, the same on every machine that has the same files."""
+    files = [file for file in _files_below(folder / subfolder) if file.suffix not in WEIGHT_SUFFIXES]
+    if has_weights:
+        files += weight_files(folder, subfolder, variant)
+    total = hashlib.blake2b(digest_size=16)
+    for file in files:
+        total.update(json.dumps([file.relative_to(folder).as_posix(), fingerprint(file)]).encode())
+    return total.hexdigest()
+
+
+def _files_below(folder: Path) -> Iterator[Path]:
+    for entry in sorted(folder.iterdir()):
+        if entry.is_dir():
+            yield from _files_below(entry)
+        elif not entry.name.startswith(".") and not entry.name.endswith(".md"):
+            yield entry
+
+
+def fingerprint(file: Path) -> str:
+    """Return a content hash of `file`: of all of it, or, for a large safetensors file, of its header and samples."""
+    return _fingerprint(str(file), *_stat_key(file))
+
+
+def _stat_key(file: Path) -> tuple[int, int, int]:
+    status = os.stat(file)
+    return status.st_size, status.st_mtime_ns, status.st_ino
+
+
+@lru_cache(maxsize=4096)
+def _fingerprint(name: str, size: int, mtime: int, inode: int) -> str:
+    digest = hashlib.blake2b(str(size).encode(), digest_size=16)
+    with open(name, "rb") as stream:
+        if size <= WHOLE_FILE_LIMIT or not name.endswith(".safetensors"):
+            while chunk := stream.read(1 << 20):
+                digest.update(chunk)
+        else:
+            tensors = _headers(name, size, mtime, inode)
+            digest.update(stream.read(min(tensor.start for tensor in tensors) if tensors else 8))
+            for tensor in tensors:
+                stream.seek(tensor.start)
+                digest.update(stream.read(min(SAMPLE_BYTES, tensor.end - tensor.start)))
+    return digest.hexdigest()
+
+
+def _read_json(file: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (ValueError, UnicodeDecodeError, RecursionError):
+        raise CheckpointError("damaged-checkpoint", f"`{file}` is not JSON", "fetch or write that file again") from None
+    if not isinstance(content, dict):
+        raise CheckpointError("damaged-checkpoint", f"`{file}` does not hold a JSON object")
+    return content

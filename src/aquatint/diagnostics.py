@@ -1,0 +1,141 @@
+"""What a user is told about a script: a code, a place, what is wrong, and a way out.
+
+Holds the `Diagnostic` value, the collection that phases add to, suggestions for near names, and the plain rendering.
+Which mistakes exist is known by the phases that find them; colours are the interface's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from typing import Literal
+
+from aquatint.source import Span
+
+Severity = Literal["error", "warning"]
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """A second place that a diagnostic speaks of."""
+
+    span: Span
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnostic:
+    """One mistake. `message` is lower case without a full stop and stands alone; only `help` proposes."""
+
+    code: str
+    message: str
+    span: Span | None = None
+    help: str | None = None
+    labels: tuple[Label, ...] = ()
+    severity: Severity = "error"
+    label: str | None = None
+
+
+@dataclass(slots=True)
+class Diagnostics:
+    """The diagnostics of one input, in the order in which they were found, each once."""
+
+    items: list[Diagnostic] = field(default_factory=list)
+    _seen: set[tuple[str, str, int, int]] = field(default_factory=set, repr=False)
+
+    def add(self, diagnostic: Diagnostic) -> None:
+        """Add `diagnostic` unless the same code was reported at the same place: a loop body repeats its mistakes."""
+        span = diagnostic.span
+        mark = (diagnostic.code, diagnostic.message if span is None else span.source.name,
+                -1 if span is None else span.start, -1 if span is None else span.end)  # fmt: skip
+        if mark not in self._seen:
+            self._seen.add(mark)
+            self.items.append(diagnostic)
+
+    def error(
+        self,
+        code: str,
+        message: str,
+        span: Span | None = None,
+        *,
+        help: str | None = None,
+        labels: tuple[Label, ...] = (),
+        label: str | None = None,
+    ) -> None:
+        """Add an error."""
+        self.add(Diagnostic(code, message, span, help, labels, "error", label))
+
+    def warning(self, code: str, message: str, span: Span | None = None, *, help: str | None = None) -> None:
+        """Add a warning."""
+        self.add(Diagnostic(code, message, span, help, (), "warning"))
+
+    def extend(self, others: Iterable[Diagnostic]) -> None:
+        """Add each of `others`."""
+        for other in others:
+            self.add(other)
+
+    @property
+    def has_errors(self) -> bool:
+        return any(item.severity == "error" for item in self.items)
+
+    def in_order(self) -> list[Diagnostic]:
+        """Return the diagnostics in the order of the text; those without a place come first."""
+        return sorted(self.items, key=lambda item: (item.span is not None, item.span.start if item.span else 0))
+
+    def __iter__(self) -> Iterator[Diagnostic]:
+        return iter(self.in_order())
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+
+def nearest(name: str, candidates: Iterable[str]) -> str | None:
+    """Return the candidate that `name` is probably a misspelling of, if one is near."""
+    pool = sorted(set(candidates))
+    folded = {candidate.lower().replace("-", "_"): candidate for candidate in reversed(pool)}
+    plain = name.lower().replace("-", "_")
+    if plain in folded:
+        return folded[plain]
+    found = get_close_matches(plain, list(folded), n=1, cutoff=0.6)
+    return folded[found[0]] if found else None
+
+
+def did_you_mean(name: str, candidates: Iterable[str], kind: str = "known names") -> str:
+    """Return the help line for an unknown `name`: the near candidate, or the list of what there is."""
+    pool = sorted(set(candidates))
+    near = nearest(name, pool)
+    if near is not None:
+        return f"did you mean `{near}`?"
+    if not pool:
+        return f"there are no {kind} here"
+    shown = ", ".join(f"`{candidate}`" for candidate in pool[:12])
+    return f"{kind}: {shown}" + (f" and {len(pool) - 12} more" if len(pool) > 12 else "")
+
+
+def render(diagnostic: Diagnostic) -> str:
+    """Return `diagnostic` as plain text: code, message, place, source line with carets, help."""
+    lines = [f"{diagnostic.severity}[{diagnostic.code}]: {diagnostic.message}"]
+    places = [] if diagnostic.span is None else [(diagnostic.span, diagnostic.label or "")]
+    places += [(label.span, label.text) for label in diagnostic.labels]
+    width = max((len(str(span.line)) for span, _ in places), default=1)
+    for number, (span, text) in enumerate(places):
+        lines.append(f"{' ' * width}{'-->' if number == 0 else ':::'} {span}")
+        lines.append(f"{' ' * width} |")
+        lines.append(f"{span.line:>{width}} | {_shown(span.source.line(span.line))}")
+        lines.append(f"{' ' * width} | {_carets(span)}{' ' + text if text else ''}")
+    if diagnostic.help:
+        lines.append(f"{' ' * width} = help: {diagnostic.help}" if places else f"  help: {diagnostic.help}")
+    return "\n".join(lines)
+
+
+def _shown(line: str) -> str:
+    # Control characters in an untrusted script must not reach the terminal.
+    return "".join(c if c.isprintable() else (" " if c == "\t" else "\N{REPLACEMENT CHARACTER}") for c in line)
+
+
+def _carets(span: Span) -> str:
+    line = span.source.line(span.line)
+    start = span.column - 1
+    length = max(1, min(span.end - span.start, len(line) - start))
+    return " " * start + "^" * length

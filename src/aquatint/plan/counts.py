@@ -1,0 +1,51 @@
+"""What a plan costs in numbers: loads, quantizations, reuses, releases and images.
+
+This is the arithmetic alone; a run counts the same things where they happen, and tests hold the two equal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Set as AbstractSet
+
+from aquatint.plan.steps import Generate, Load, Plan, Record, Release
+
+
+class Counts(Record, frozen=True, kw_only=True):
+    """Totals of a plan.
+
+    `reuses` counts, for every generate step, the parts of its pipeline that were not loaded for this very step, that
+    is, by a load since the generate step before it. A part left out of the pipeline is not counted; a component that
+    is two parts of a pipeline counts twice.
+    """
+
+    loads: int = 0
+    quantizations: int = 0
+    reuses: int = 0
+    releases: int = 0
+    images: int = 0
+
+
+def counts(plan: Plan, resident: AbstractSet[str] = frozenset()) -> Counts:
+    """Return what running `plan` to its end comes to when the components with keys in `resident` are loaded already."""
+    live = set(resident)
+    fresh: set[str] = set()
+    loads = quantizations = reuses = releases = images = 0
+    for step in plan.steps:
+        match step:
+            case Load(component=key) if key not in live:
+                loads += 1
+                quantizations += plan.components[key].quantization is not None
+                live.add(key)
+                fresh.add(key)
+            case Generate():
+                parts = plan.pipelines[step.pipeline].parts.values()
+                reuses += sum(key in live and key not in fresh for key in parts)
+                fresh.clear()
+                images += len(step.outputs)
+            case Release(component=key) if key in live:
+                releases += 1
+                live.remove(key)
+                fresh.discard(key)
+            case _:
+                pass
+    return Counts(loads=loads, quantizations=quantizations, reuses=reuses, releases=releases, images=images)

@@ -1,0 +1,53 @@
+"""Fingerprints that decide whether two requests are for the same component or pipeline.
+
+Equal requests give equal keys across runs and machines; different requests never collide. Nothing here looks at live
+objects or at files: what is in the files comes in as `identity`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+from aquatint.plan.steps import Json, Quantization
+
+KEY_VERSION = 1
+
+
+def digest(parts: Any, size: int = 16) -> str:
+    """Return a hash of `parts`, a JSON value, in hexadecimal digits, two per byte of `size`."""
+    # JSON rather than hash() or a joined string: Python holds 1, 1.0 and True to be equal, and joined strings collide.
+    body = json.dumps(parts, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.blake2b(body.encode(), digest_size=size).hexdigest()
+
+
+def component_key(
+    *,
+    library: str,
+    class_name: str,
+    source: str,
+    revision: str | None,
+    subfolder: str,
+    variant: str | None,
+    identity: str,
+    dtype: str | None,
+    device: str,
+    quantization: Quantization | None,
+) -> str:
+    """Return the reuse key of a component, whose settings are already defaulted.
+
+    The role that it plays and the names that a script gives to quantizers are left out: they decide nothing.
+    """
+    quantized = None if quantization is None else [quantization.backend, quantization.options]
+    return digest(
+        [
+            "component", KEY_VERSION, library, class_name, source, revision, subfolder, variant, identity, dtype,
+            device, quantized,
+        ]
+    )  # fmt: skip
+
+
+def pipeline_key(class_name: str, parts: dict[str, str | None], options: dict[str, Json]) -> str:
+    """Return the key of a pipeline: its class, its components by role, and its constructor's plain arguments."""
+    return digest(["pipeline", KEY_VERSION, class_name, parts, options])

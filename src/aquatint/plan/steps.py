@@ -1,0 +1,185 @@
+"""The plan as data: components, pipelines and the steps that use them.
+
+Everything here is immutable, JSON-round-trippable and free of behaviour beyond reading and writing itself.
+What makes two components the same is in `keys`; what puts steps in order is in `builder`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+PLAN_VERSION = 1
+
+Json = Any
+"""A JSON value: None, bool, int, float, str, or a list or dict of them."""
+
+
+class PlanError(Exception):
+    """A text is not a plan that this version can run; the message says where and why."""
+
+
+class Record(msgspec.Struct, frozen=True):
+    """Base of all plan data: immutable, compared by value."""
+
+
+class Place(Record):
+    """Where in a script something was written; line and column count from 1."""
+
+    file: str
+    line: int
+    column: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}"
+
+
+class Quantization(Record):
+    """How a component's weights are quantized.
+
+    `options` holds every option of the backend after defaults, under the script's names, sorted by name.
+    `name` is what the script calls it, or its URI; it is for people and decides nothing.
+    """
+
+    backend: str
+    options: dict[str, Json]
+    name: str
+
+
+class Component(Record):
+    """One loadable part of a pipeline. `key` is equal exactly when the loaded weights would be."""
+
+    key: str
+    role: str  # the first role it was asked for in, e.g. "unet"; for people
+    library: str  # "diffusers" or "transformers"
+    class_name: str
+    source: str  # "builtin:...", a folder, or a hub id, as the script gave it
+    subfolder: str
+    variant: str | None
+    revision: str | None
+    dtype: str | None  # a torch dtype's name; None for what has no weights
+    device: str
+    quantization: Quantization | None
+    identity: str  # fingerprint of its files
+    bytes: int  # of weights, estimated, in `dtype` and before quantization; 0 for what has none
+
+
+class Pipeline(Record):
+    """A diffusers pipeline made of components; `key` is equal exactly when class, parts and options are."""
+
+    key: str
+    class_name: str
+    source: str
+    revision: str | None
+    parts: dict[str, str | None]  # role -> component key; None where the checkpoint leaves the part out
+    options: dict[str, Json]  # the constructor's plain arguments, e.g. requires_safety_checker
+
+
+class Output(Record):
+    """One image to be made: its seed and the file that it goes to, relative to the folder of the run."""
+
+    seed: int
+    path: str
+
+
+class ImageRef(Record):
+    """Image number `index` (from 0) of the step called `step`."""
+
+    step: str
+    index: int
+
+
+class Load(Record, tag="load"):
+    """Load a component, quantizing it on the way if it asks for that."""
+
+    id: str
+    component: str
+    place: Place
+
+
+class Generate(Record, tag="generate"):
+    """Make one image per output with one pipeline; each has a generator of its own."""
+
+    id: str
+    pipeline: str
+    model: str  # the script's name of the model
+    quantizers: dict[str, str | None]  # role -> quantizer's name, for the roles that have weights
+    arguments: dict[str, Json]  # the pipeline's call arguments, without the generator
+    scheduler: str | None  # class name, where the statement changes it
+    outputs: list[Output]
+    metadata: bool
+    place: Place
+    statement: str  # the statement's source text, for metadata and messages
+
+
+class Cell(Record):
+    """One picture of a sheet with the caption under it."""
+
+    image: ImageRef
+    label: str
+
+
+class Grid(Record, tag="grid"):
+    """Lay pictures out on one sheet, row by row, `columns` wide."""
+
+    id: str
+    cells: list[Cell]
+    columns: int
+    column_headers: list[str]
+    row_headers: list[str]
+    title: str
+    path: str
+    place: Place
+
+
+class Print(Record, tag="print"):
+    """Write a line of text to the report."""
+
+    id: str
+    text: str
+    place: Place
+
+
+class Release(Record, tag="release"):
+    """Give a component's memory back: nothing after this step uses it."""
+
+    id: str
+    component: str
+
+
+Step = Load | Generate | Grid | Print | Release
+
+
+class Plan(Record):
+    """Everything that a run will do, in order."""
+
+    version: int
+    aquatint: str
+    script: str  # name of the script
+    inputs: dict[str, str]  # file or parameter -> sha256 or value: what the plan was made from
+    plan_seed: int
+    device: str
+    components: dict[str, Component]
+    pipelines: dict[str, Pipeline]
+    steps: list[Step]
+
+
+def plan_to_json(plan: Plan) -> bytes:
+    """Return `plan` as canonical JSON: the same plan gives the same bytes."""
+    return msgspec.json.format(msgspec.json.encode(plan, order="deterministic"), indent=2) + b"\n"
+
+
+def plan_from_json(text: bytes) -> Plan:
+    """Return the plan that `text` holds; raise `PlanError` if it holds none that this version can run."""
+    try:
+        head = msgspec.json.decode(text)
+    except msgspec.DecodeError as error:
+        raise PlanError(f"not JSON: {error}") from None
+    version = head.get("version") if isinstance(head, dict) else None
+    if version != PLAN_VERSION:
+        raise PlanError(f"plan version {version!r}; this program reads version {PLAN_VERSION}")
+    try:
+        return msgspec.convert(head, Plan)
+    except msgspec.ValidationError as error:
+        raise PlanError(str(error)) from None

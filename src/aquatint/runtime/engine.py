@@ -1,0 +1,87 @@
+"""The engine's protocol: the few verbs by which a plan becomes pictures, and what each hands back.
+
+The executor knows only this. `torch_engine` carries it out with the real libraries; the tests have an engine that
+paints coloured squares and passes the same contract tests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from PIL.Image import Image
+
+from aquatint.plan.steps import Component, Json, Pipeline
+
+
+class EngineError(Exception):
+    """A step could not be carried out for a reason that a user can act on; `help` says how."""
+
+    def __init__(self, message: str, help: str | None = None) -> None:
+        super().__init__(message)
+        self.help = help
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A live component and what its loading came to.
+
+    `bytes` are those of parameters and buffers as they are held; `quantized_layers` and `layers` count the modules
+    that the backend replaced and those that it could have been meant to (Linear, Conv and Conv1D).
+    """
+
+    component: Component
+    object: Any = field(repr=False)
+    bytes: int = 0
+    quantized_layers: int = 0
+    layers: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """One image to make: the pipeline's call arguments, the seed of its CPU generator, the scheduler's class name."""
+
+    arguments: Mapping[str, Json]
+    seed: int
+    scheduler: str | None = None
+
+
+@dataclass(slots=True)
+class Counters:
+    """Calls of the libraries, counted where they are made."""
+
+    loads: int = 0
+    quantizations: int = 0
+    releases: int = 0
+    images: int = 0
+
+
+OnStep = Callable[[int, int], None]
+"""Called after denoising step `done` of `total`."""
+
+
+class Engine(Protocol):
+    """What an executor needs of the libraries. All calls come from one thread."""
+
+    counters: Counters
+
+    def describe(self) -> dict[str, Json]:
+        """Return what decides the bits beside the plan: versions of the libraries, device, threads."""
+        ...
+
+    def load(self, component: Component) -> Loaded:
+        """Load `component`, quantized if it asks for that; raise `EngineError` if that can't be done."""
+        ...
+
+    def assemble(self, pipeline: Pipeline, parts: Mapping[str, Loaded | None]) -> Any:
+        """Return a pipeline made of the live `parts`, by role; it shares them and must not change them."""
+        ...
+
+    def generate(self, pipeline: Any, generation: Generation, on_step: OnStep) -> Image:
+        """Return one RGB image; the same call gives the same bits, whatever the engine did before."""
+        ...
+
+    def release(self, loaded: Loaded) -> None:
+        """Drop `loaded` and give its memory back; no pipeline that holds it is used afterwards."""
+        ...

@@ -1,0 +1,84 @@
+"""What to say when a token can't stand where it is: the likely mistake, else what could have stood there."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from aquatint.diagnostics import Diagnostics, nearest
+from aquatint.source import Span
+from aquatint.syntax.tokens import Tok
+
+_STATEMENT_WORDS = (
+    "let", "param", "quantizer", "model", "upscaler", "weighter", "override", "for", "if", "print", "assert", "def",
+    "task", "include", "generate", "upscale", "compare", "grid", "save",
+)  # fmt: skip
+# Words that other languages begin such statements with.
+_FOREIGN = {"var": "let", "const": "let", "set": "let", "import": "include", "foreach": "for", "while": "for",
+            "function": "def", "fn": "def", "echo": "print", "elif": "else if", "elseif": "else if"}  # fmt: skip
+_SHOWN = {
+    "NAME": "a name", "STRING": "a string", "LBRACE": "`{`", "COLON": "`:`", "ASSIGN": "`=`", "RBRACE": "`}`",
+    "RPAR": "`)`", "RSQB": "`]`", "COMMA": "`,`", "IN": "`in`", "ELSE": "`else`", "LPAR": "`(`",
+    "SEP": "the end of the line", "$END": "the end of the line",
+}  # fmt: skip
+_VALUE = "a value was expected: a number, a string, a name, `[`, `{` or `(`"
+
+Context = Literal["statements", "settings"]
+"""What stands between the braces around a token, or in the whole script."""
+
+
+def report_unexpected(
+    token: Tok, item: list[Tok], expected: set[str], context: Context, diagnostics: Diagnostics
+) -> None:
+    """Report `token`, which came after the tokens `item` of the smallest statement or setting that it stands in.
+
+    `expected` are the kinds of token that could have come.
+    """
+    ended = token.type in ("$END", "SEP")
+    before = item[-1] if item else None
+    span = before.span if ended and before else token.span
+    first = item[0] if item else token
+    alone = len(item) == 1 and first.type == "NAME"
+
+    def report(code: str, message: str, place: Span, help: str) -> None:
+        diagnostics.error(code, message, place, help=help)
+
+    if context == "statements" and first.type == "NAME" and first.text in _FOREIGN:
+        report("unknown-keyword", f"`{first.text}` begins no statement", first.span, f"write `{_FOREIGN[first.text]}`")
+    elif context == "statements" and alone and token.type == "ASSIGN":
+        # `letx = 3` has lost a space.
+        name = first.text.removeprefix("let") or first.text
+        report("unknown-keyword", f"`{first.text} = ...` binds nothing", first.span, f"write `let {name} = ...`")
+    elif context == "statements" and alone and (token.type in ("NAME", "LBRACE", "STRING", "INT", "STEP")):
+        word = nearest(first.text, _STATEMENT_WORDS)
+        help = f"did you mean `{word}`?" if word else "statements begin with " + ", ".join(_STATEMENT_WORDS)
+        report("unknown-keyword", f"`{first.text}` begins no statement", first.span, help)
+    elif context == "settings" and len(item) == 1 and "COLON" in expected:
+        if token.type == "ASSIGN":
+            report("syntax", "a setting is written with `:`, not `=`", token.span, f"write `{first.text}: ...`")
+        else:
+            help = f"write `{first.text}: ...`, or `{first.text} {{ ... }}` for a part"
+            report("syntax", f"`{first.text}` has no value", first.span, help)
+    elif before is not None and before.type == "ASSIGN" and ended:
+        report("syntax", "nothing stands after `=`", before.span, "write a value there")
+    elif token.type == "ASSIGN" and "EQUAL" in expected:
+        report("syntax", "`=` binds a name; it does not compare", token.span, "write `==`")
+    elif "NAME" in expected and "INT" not in expected and token.text.isidentifier():
+        help = f"call it `{token.text}_` or something else"
+        report("reserved-word", f"`{token.text}` is a keyword and can't be a name", token.span, help)
+    elif ended and "LBRACE" in expected and "INT" not in expected:
+        report("syntax", "the line ends where `{` was expected", span, "put `{` on the same line")
+    elif ended:
+        report("syntax", "the line ends too early", span, _expectation(expected, context))
+    else:
+        report("syntax", f"`{token.text}` can't stand here", token.span, _expectation(expected, context))
+
+
+def _expectation(expected: set[str], context: Context) -> str:
+    if "INT" in expected:
+        return _VALUE
+    if "PLUS" in expected:
+        end = "a comma or a new line before the next setting" if context == "settings" else "the end of the line"
+        closing = next((_SHOWN[kind] for kind in ("RPAR", "RSQB", "LBRACE") if kind in expected), end)
+        return f"expected here: an operator, or {closing}"
+    kinds = dict.fromkeys(_SHOWN[kind] for kind in _SHOWN if kind in expected)
+    return "expected here: " + " or ".join(kinds) if kinds else "nothing more can follow"

@@ -1,0 +1,185 @@
+"""From text to the tokens that the parser is fed: comments aside, newlines folded, brackets paired.
+
+Whatever the text, the tokens that come out have paired brackets; what had to be mended for that is a diagnostic here,
+so that the parser doesn't report it again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from aquatint.diagnostics import Diagnostics, Label
+from aquatint.source import Source, Span
+from aquatint.syntax import nodes as n
+from aquatint.syntax.grammar import language
+from aquatint.syntax.tokens import Tok, bad_escapes
+
+NESTING_LIMIT = 100
+"""Brackets in brackets; the tree's readers recurse."""
+NUMBER_LIMIT = 40
+"""Characters of a number."""
+
+_CLOSER = {"LPAR": "RPAR", "LSQB": "RSQB", "LBRACE": "RBRACE"}
+_TEXT = {"LPAR": "(", "LSQB": "[", "LBRACE": "{", "RPAR": ")", "RSQB": "]", "RBRACE": "}"}
+_STRINGS = {"OPEN_STRING": "STRING", "OPEN_LONG_STRING": "LONG_STRING", "OPEN_RAW_STRING": "RAW_STRING"}
+_NUMBERS = frozenset({"INT", "FLOAT", "SIZE", "BYTES"})
+
+# A line that begins so begins a statement: what was still open before it was left open by mistake.
+_DECLARATIONS = frozenset({"QUANTIZER", "MODEL", "UPSCALER", "WEIGHTER", "LET", "PARAM", "OVERRIDE"})
+_STATEMENTS = _DECLARATIONS | {"PRINT", "ASSERT", "DEF", "TASK", "INCLUDE"}
+# After these a `{` begins a map or an attributes' block; after anything else in a `for` or `if` it begins the body.
+_BEFORE_MAP = frozenset({
+    "IN", "IF", "AND", "OR", "NOT", "WITH", "PLUS", "MINUS", "STAR", "SLASH", "FLOOR", "PERCENT", "POWER", "EQUAL",
+    "UNEQUAL", "LESS", "LESS_EQUAL", "MORE", "MORE_EQUAL", "COMMA", "COLON", "ASSIGN", "DOTS", "FOR",
+})  # fmt: skip
+
+
+@dataclass(slots=True)
+class Layout:
+    """The tokens of a source, its comments, and whether it ends before something that it began."""
+
+    tokens: list[Tok] = field(default_factory=list)
+    comments: list[n.Comment] = field(default_factory=list)
+    incomplete: bool = False
+
+
+@dataclass(slots=True)
+class _Open:
+    """An open bracket, or the whole script; `first` is the kind of the first token of the statement that is being read."""
+
+    token: Tok | None
+    holds_statements: bool
+    first: str = ""
+
+
+def lay_out(source: Source, diagnostics: Diagnostics) -> Layout:
+    """Return the layout of `source`; report what can't be read and what isn't paired."""
+    layout = Layout()
+    raw = _lex(source, layout, diagnostics)
+    out = layout.tokens
+    stack = [_Open(None, True)]
+    for index, token in enumerate(raw):
+        kind = token.type
+        if (index == 0 or raw[index - 1].type == "NEWLINE") and _begins_statement(raw, index, stack[-1]):
+            while not stack[-1].holds_statements:
+                _mend(out, stack.pop(), token, diagnostics)
+            _separate(out, stack[-1], token)
+        if kind in ("NEWLINE", "SEMICOLON"):
+            if kind == "SEMICOLON" or _is_brace(stack[-1]):
+                _separate(out, stack[-1], token)
+            continue
+        if kind == "ELSE" and len(out) > 1 and (out[-2].type, out[-1].type) == ("RBRACE", "SEP"):
+            out.pop()  # `else` may stand on the line after the `}`
+            stack[-1].first = "IF"
+        stack[-1].first = stack[-1].first or kind
+        if kind in _CLOSER:
+            stack.append(_Open(token, kind == "LBRACE" and _opens_body(out, stack[-1])))
+            if len(stack) > NESTING_LIMIT:
+                diagnostics.error("too-deep", f"brackets are nested more than {NESTING_LIMIT} deep", token.span,
+                                  help="name the inner parts with `let`")  # fmt: skip
+                return Layout(comments=layout.comments)
+        elif kind in _TEXT:
+            if not any(_closes(kind, opened) for opened in stack):
+                diagnostics.error("unmatched-bracket", f"`{token.text}` closes nothing", token.span, help="take it out")
+                continue
+            while not _closes(kind, stack[-1]):
+                _mend(out, stack.pop(), token, diagnostics)
+            stack.pop()
+            if kind == "RBRACE" and out[-1].type == "SEP":
+                out.pop()
+        out.append(token)
+    if out and out[-1].type == "SEP":
+        out.pop()
+    if len(stack) > 1:
+        layout.incomplete = True
+        opened = stack[-1].token
+        assert opened is not None
+        _report_open(opened, None, diagnostics)
+        end = Tok("END", "", Span(source, len(source.text), len(source.text)))
+        while len(stack) > 1:
+            _mend(out, stack.pop(), end, Diagnostics())
+    return layout
+
+
+def _is_brace(opened: _Open) -> bool:
+    return opened.token is None or opened.token.type == "LBRACE"
+
+
+def _closes(kind: str, opened: _Open) -> bool:
+    return opened.token is not None and _CLOSER[opened.token.type] == kind
+
+
+def _opens_body(out: list[Tok], around: _Open) -> bool:
+    """Return whether a `{` after the tokens `out` begins a body of statements rather than a map or attributes."""
+    before = out[-1].type if out else ""
+    return around.holds_statements and around.first in ("FOR", "IF", "TASK") and before not in _BEFORE_MAP
+
+
+def _lex(source: Source, layout: Layout, diagnostics: Diagnostics) -> list[Tok]:
+    tokens: list[Tok] = []
+    for found in language().lex(source.text):
+        start = found.start_pos or 0
+        token = Tok(found.type, str(found), Span(source, start, start + len(found)))
+        kind = token.type
+        if kind == "COMMENT":
+            layout.comments.append(n.Comment(token.span, token.text))
+        elif kind == "STRAY":
+            _report_stray(token, diagnostics)
+            tokens.append(token)
+        elif kind in _STRINGS:
+            # Reported here, and then as good as closed, so that the parser goes on.
+            quote = '"""' if kind == "OPEN_LONG_STRING" else token.text[0]
+            diagnostics.error("open-string", "this string is never closed", token.span, help=f"close it with `{quote}`")
+            layout.incomplete = layout.incomplete or kind == "OPEN_LONG_STRING"
+            tokens.append(Tok(_STRINGS[kind], quote + quote, token.span))
+        else:
+            if kind in ("STRING", "LONG_STRING") and "\\" in token.text:
+                for span, text in bad_escapes(token):
+                    diagnostics.error("bad-escape", f"`{text}` is not an escape", span,
+                                      help=r'write `\\` for a backslash; the escapes are `\n`, `\t`, `\"`, `\\`, `\u{...}`')  # fmt: skip
+            if kind in _NUMBERS and len(token.text) > NUMBER_LIMIT:
+                diagnostics.error("bad-number", f"a number of {len(token.text)} characters", token.span,
+                                  help=f"numbers have at most {NUMBER_LIMIT} characters")  # fmt: skip
+                token = Tok("INT", "0", token.span)
+            tokens.append(token)
+    return tokens
+
+
+def _report_stray(token: Tok, diagnostics: Diagnostics) -> None:
+    look_alike = {"\N{LEFT DOUBLE QUOTATION MARK}": '"', "\N{RIGHT DOUBLE QUOTATION MARK}": '"', "&": "and",
+                  "\N{EN DASH}": "-", "|": "or", "!": "not", "`": "'", "\N{RIGHT SINGLE QUOTATION MARK}": "'"}  # fmt: skip
+    help = f"write `{look_alike[token.text]}`" if token.text in look_alike else "take it out, or put it in a string"
+    shown = token.text if token.text.isprintable() else f"U+{ord(token.text):04X}"
+    diagnostics.error("stray-character", f"`{shown}` means nothing here", token.span, help=help)
+
+
+def _begins_statement(raw: list[Tok], index: int, opened: _Open) -> bool:
+    """Return whether the line of token `index` begins a statement although `opened`, which holds none, is open."""
+    kinds = [token.type for token in raw[index : index + 3]]
+    if opened.holds_statements or kinds[0] not in _STATEMENTS or len(kinds) < 3 or kinds[1] == "COLON":
+        return False
+    # In a block, `model { ... }` is a part and `model: x` an attribute, but a keyword and a name begin a statement.
+    return not _is_brace(opened) or (kinds[1] in ("NAME", "STEP") and kinds[2] in ("LBRACE", "EXTENDS", "ASSIGN"))
+
+
+def _mend(out: list[Tok], opened: _Open, at: Tok, diagnostics: Diagnostics) -> None:
+    """Close `opened` before the token `at`, and report that the script doesn't."""
+    assert opened.token is not None
+    _report_open(opened.token, at, diagnostics)
+    if out and out[-1].type == "SEP":
+        out.pop()
+    closer = _CLOSER[opened.token.type]
+    out.append(Tok(closer, _TEXT[closer], Span(at.span.source, at.span.start, at.span.start)))
+
+
+def _report_open(opened: Tok, closing: Tok | None, diagnostics: Diagnostics) -> None:
+    labels = () if closing is None else (Label(closing.span, "it should be closed before this"),)
+    diagnostics.error("open-bracket", f"`{opened.text}` is never closed", opened.span, labels=labels,
+                      help=f"add `{_TEXT[_CLOSER[opened.type]]}`")  # fmt: skip
+
+
+def _separate(out: list[Tok], around: _Open, at: Tok) -> None:
+    around.first = ""
+    # A separator after another, after `{` or after a comma separates nothing.
+    if out and out[-1].type not in ("SEP", "LBRACE", "COMMA"):
+        out.append(Tok("SEP", at.text if at.type == "SEMICOLON" else "", at.span))

@@ -1,0 +1,166 @@
+"""From text to nodes and diagnostics; never raises, whatever the text.
+
+One mistake gives one report: after it, reading goes on behind the smallest statement or attribute that holds it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from copy import copy
+from dataclasses import dataclass
+
+from lark.exceptions import UnexpectedToken
+from lark.lexer import Token
+from lark.parsers.lalr_interactive_parser import InteractiveParser
+
+from aquatint.diagnostics import Diagnostics
+from aquatint.source import Source, Span
+from aquatint.syntax import nodes as n
+from aquatint.syntax.expectations import Context, report_unexpected
+from aquatint.syntax.grammar import language
+from aquatint.syntax.layout import lay_out
+from aquatint.syntax.tokens import Tok
+
+
+@dataclass(frozen=True, slots=True)
+class Parse:
+    """What was read. `incomplete` says that more text could make it right: an open bracket or a trailing operator."""
+
+    script: n.Script
+    diagnostics: Diagnostics
+    incomplete: bool
+
+
+@dataclass(slots=True)
+class _Mark:
+    """A place inside braces from which reading can go on: the parser's state where an item begins."""
+
+    state: InteractiveParser
+    index: int
+
+
+def parse(source: Source) -> Parse:
+    """Return the script that `source` holds, as far as it can be read, and what is wrong with it."""
+    diagnostics = Diagnostics()
+    layout = lay_out(source, diagnostics)
+    statements: list[n.Statement] = []
+    incomplete = layout.incomplete
+    for tokens in _split(layout.tokens):
+        # Where the layout had to put a bracket in, it has said so; what follows from that is no news.
+        mended = any(token.span.start == token.span.end and _step(token) for token in tokens)
+        reading = _Reading(tokens, Diagnostics() if mended else diagnostics)
+        statement = reading.statement()
+        incomplete = incomplete or reading.cut
+        if statement is not None:
+            statements.append(statement)
+    return Parse(n.Script(source, tuple(statements), tuple(layout.comments)), diagnostics, incomplete)
+
+
+def _split(tokens: list[Tok]) -> Iterator[list[Tok]]:
+    """Yield the tokens of each outermost statement."""
+    start = depth = 0
+    for index, token in enumerate(tokens):
+        depth += _step(token)
+        if token.type == "SEP" and depth == 0:
+            if index > start:
+                yield tokens[start:index]
+            start = index + 1
+    if start < len(tokens):
+        yield tokens[start:]
+
+
+def _step(token: Tok) -> int:
+    return (token.type in ("LPAR", "LSQB", "LBRACE")) - (token.type in ("RPAR", "RSQB", "RBRACE"))
+
+
+class _Reading:
+    """The reading of one outermost statement; `cut` says afterwards whether it ended before something was whole."""
+
+    def __init__(self, tokens: list[Tok], diagnostics: Diagnostics) -> None:
+        self.tokens = tokens
+        self.diagnostics = diagnostics
+        self.cut = False
+        self.parser = language().parse_interactive(start="statement")
+        # One for each open bracket; None for `(` and `[`, inside which nothing can be skipped.
+        self.marks: list[_Mark | None] = []
+        self.index = 0
+
+    def statement(self) -> n.Statement | None:
+        end = self.tokens[-1].span.end
+        eof = Tok("$END", "", Span(self.tokens[-1].span.source, end, end))
+        while True:
+            token = self.tokens[self.index] if self.index < len(self.tokens) else eof
+            try:
+                result: n.Statement | None = self.parser.feed_token(token)  # type: ignore[arg-type]
+            except UnexpectedToken:
+                if not self._recover(token):
+                    return None
+                continue
+            if token is eof:
+                return result
+            self.index += 1
+            self._mark(token)
+
+    def _mark(self, token: Tok) -> None:
+        match token.type:
+            case "LBRACE":
+                self.marks.append(_Mark(self.parser.copy(deepcopy_values=False), self.index))
+            case "LPAR" | "LSQB":
+                self.marks.append(None)
+            case "RPAR" | "RSQB" | "RBRACE":
+                self.marks.pop()
+            case "SEP" | "COMMA" if self.marks and self.marks[-1] is not None:
+                self.marks[-1] = _Mark(self.parser.copy(deepcopy_values=False), self.index)
+
+    def _recover(self, token: Tok) -> bool:
+        """Report `token`; return whether reading can go on, behind the innermost item that it stands in."""
+        while self.marks and self.marks[-1] is None:
+            self.marks.pop()
+        mark = self.marks[-1] if self.marks else None
+        first = mark.index if mark else 0
+        if token.type != "STRAY":  # the layout has said what that is
+            item = self.tokens[first : self.index]
+            report_unexpected(token, item, _accepted(self.parser), _context(mark), self.diagnostics)
+        self.cut = token.type == "$END"
+        if mark is None or self.cut:
+            return False
+        self.parser = mark.state.copy(deepcopy_values=False)
+        self.index = _end_of_item(self.tokens, mark.index)
+        if self.tokens[self.index].type != "RBRACE":
+            self.index += 1
+            mark.index = self.index
+        return True
+
+
+def _context(mark: _Mark | None) -> Context:
+    # Where a statement may begin, an expression may, and so a minus.
+    return "statements" if mark is None or "MINUS" in mark.state.choices() else "settings"
+
+
+def _accepted(parser: InteractiveParser) -> set[str]:
+    """Return the kinds of token that may come next."""
+    # The state's own list is too long: it has what may follow after reductions that this place does not allow.
+    accepted = set()
+    conf = copy(parser.parser_state.parse_conf)
+    conf.callbacks = {}  # type: ignore[assignment]
+    for kind in parser.choices():
+        if kind.isupper() or kind == "$END":
+            trial = parser.parser_state.copy(deepcopy_values=False)
+            trial.parse_conf = conf
+            try:
+                trial.feed_token(Token(kind, ""), kind == "$END")
+            except UnexpectedToken:
+                continue
+            accepted.add(kind)
+    return accepted
+
+
+def _end_of_item(tokens: list[Tok], start: int) -> int:
+    """Return the index of the separator or `}` that ends the item which begins at `start`."""
+    depth = 0
+    for index in range(start, len(tokens)):
+        step = _step(tokens[index])
+        if depth == 0 and (step < 0 or tokens[index].type in ("SEP", "COMMA")):
+            return index
+        depth += step
+    raise AssertionError("the layout pairs all brackets")
