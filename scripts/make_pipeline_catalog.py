@@ -1,0 +1,294 @@
+"""Write the catalog of diffusers pipelines: what each is made of, and which arguments its call takes.
+
+Reads the source of the installed diffusers and imports none of it: a pipeline that needs a package which isn't
+installed is in the catalog all the same, and the result depends on diffusers' version alone.
+
+    python scripts/make_pipeline_catalog.py [FILE]
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib.metadata
+import importlib.util
+import json
+import sys
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+CATALOG = Path(__file__).resolve().parent.parent / "src" / "aquatint" / "catalog" / "data" / "pipelines.json"
+
+# Names of the tables of `auto_pipeline.py`, in the order in which a pipeline's tasks are listed.
+TASKS = {
+    "TEXT2IMAGE": "text-to-image",
+    "IMAGE2IMAGE": "image-to-image",
+    "INPAINT": "inpainting",
+    "TEXT2VIDEO": "text-to-video",
+    "CONDITION2VIDEO": "condition-to-video",
+    "IMAGE2VIDEO": "image-to-video",
+    "VIDEO2VIDEO": "video-to-video",
+    "TEXT2AUDIO": "text-to-audio",
+}
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A parameter of a method: `default` is None for a required one, else the default's source."""
+
+    name: str
+    annotation: ast.expr | None
+    default: ast.expr | None
+
+
+class Module:
+    """The parsed source of one module of diffusers."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.tree = ast.parse(path.read_text(encoding="utf-8"))
+
+    @cached_property
+    def classes(self) -> dict[str, ast.ClassDef]:
+        """The classes that the module defines at its top level."""
+        return {node.name: node for node in self.tree.body if isinstance(node, ast.ClassDef)}
+
+    @cached_property
+    def constants(self) -> dict[str, ast.expr]:
+        """The names that the module assigns at its top level."""
+        return {
+            target.id: node.value
+            for node in self.tree.body
+            if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None
+            for target in (node.targets if isinstance(node, ast.Assign) else [node.target])
+            if isinstance(target, ast.Name)
+        }
+
+    @cached_property
+    def aliases(self) -> dict[str, str]:
+        """The names under which the module imports something, wherever, and what that is called at home."""
+        return {
+            alias.asname or alias.name: alias.name
+            for node in ast.walk(self.tree)
+            if isinstance(node, ast.ImportFrom)
+            for alias in node.names
+        }
+
+
+class Library:
+    """The pipelines in a folder that holds diffusers' source."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.homes: dict[str, list[Module]] = {}
+        for path in sorted((root / "pipelines").rglob("*.py")):
+            module = Module(path)
+            for name in module.classes:
+                self.homes.setdefault(name, []).append(module)
+
+    def exported(self) -> list[str]:
+        """Return the names that `diffusers` exports from its `pipelines`, whatever they are."""
+        tree = ast.parse((self.root / "__init__.py").read_text(encoding="utf-8"))
+        return sorted(
+            alias.name
+            for node in ast.walk(tree)
+            if isinstance(node, ast.ImportFrom) and node.level == 1 and node.module == "pipelines"
+            for alias in node.names
+        )
+
+    def find(self, name: str, used_in: Module | None = None) -> tuple[Module, ast.ClassDef] | None:
+        """Return the class that `name` means in the module `used_in`, and the module that defines it."""
+        if used_in is not None:
+            if name in used_in.classes:
+                return used_in, used_in.classes[name]
+            name = used_in.aliases.get(name, name)
+        # Where a class exists twice, the other one is kept for old imports only.
+        homes = sorted(self.homes.get(name, []), key=lambda module: "deprecated" in module.path.parts)
+        return (homes[0], homes[0].classes[name]) if homes else None
+
+    def ancestry(self, name: str) -> list[tuple[Module, ast.ClassDef]]:
+        """Return the class and its bases within the pipelines, nearest first."""
+        found: list[tuple[Module, ast.ClassDef]] = []
+
+        def visit(module: Module | None, name: str) -> None:
+            home = self.find(name, module)
+            if home is not None and home not in found:
+                found.append(home)
+                for base in home[1].bases:
+                    visit(home[0], ast.unparse(base).rpartition(".")[2])
+
+        visit(None, name)
+        return found
+
+    def tasks(self) -> dict[str, list[str]]:
+        """Return the tasks of each pipeline that one of the `AutoPipelineFor...` classes chooses."""
+        tree = ast.parse((self.root / "pipelines" / "auto_pipeline.py").read_text(encoding="utf-8"))
+        found: dict[str, set[str]] = {}
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Assign):
+                target = ast.unparse(node.targets[0])
+                for table, task in TASKS.items():
+                    if f"AUTO_{table}_" in target:
+                        for used in ast.walk(node.value):
+                            if isinstance(used, ast.Name):
+                                found.setdefault(used.id, set()).add(task)
+        return {name: [task for task in TASKS.values() if task in tasks] for name, tasks in found.items()}
+
+
+def parameters(function: ast.FunctionDef) -> list[Parameter]:
+    """Return the parameters of a method that can be given by name, without `self`."""
+    spec = function.args
+    positional = [*spec.posonlyargs, *spec.args]
+    defaults: list[ast.expr | None] = [None] * (len(positional) - len(spec.defaults))
+    pairs = [*zip(positional, [*defaults, *spec.defaults], strict=True)][1:]
+    pairs += zip(spec.kwonlyargs, spec.kw_defaults, strict=True)
+    return [Parameter(argument.arg, argument.annotation, default) for argument, default in pairs]
+
+
+def method(ancestry: list[tuple[Module, ast.ClassDef]], name: str) -> tuple[Module, ast.FunctionDef] | None:
+    """Return the nearest definition of a method."""
+    for module, node in ancestry:
+        for item in node.body:
+            if isinstance(item, ast.FunctionDef) and item.name == name:
+                return module, item
+    return None
+
+
+def optional_components(ancestry: list[tuple[Module, ast.ClassDef]]) -> list[str]:
+    """Return the nearest `_optional_components`."""
+    for _, node in ancestry:
+        for item in node.body:
+            targets = item.targets if isinstance(item, ast.Assign) else []
+            if any(isinstance(target, ast.Name) and target.id == "_optional_components" for target in targets):
+                return list(ast.literal_eval(item.value))  # type: ignore[attr-defined]
+    return []
+
+
+def registered(ancestry: list[tuple[Module, ast.ClassDef]]) -> set[str]:
+    """Return the names that the constructors pass to `register_modules`."""
+    return {
+        keyword.arg
+        for _, node in ancestry
+        for item in node.body
+        if isinstance(item, ast.FunctionDef) and item.name == "__init__"
+        for call in ast.walk(item)
+        if isinstance(call, ast.Call) and ast.unparse(call.func) == "self.register_modules"
+        for keyword in call.keywords
+        if keyword.arg
+    }
+
+
+def alternatives(annotation: ast.expr | None) -> list[str]:
+    """Return the members of an annotation's union, `None` among them, in one spelling for the old and the new style."""
+    match annotation:
+        case None:
+            return []
+        case ast.Constant(value=str(text)):
+            return alternatives(ast.parse(text, mode="eval").body)
+        case ast.Constant(value=None):
+            return ["None"]
+        case ast.BinOp(left=left, op=ast.BitOr(), right=right):
+            return [*dict.fromkeys([*alternatives(left), *alternatives(right)])]
+        case ast.Tuple(elts=members):
+            return [*dict.fromkeys(text for member in members for text in alternatives(member))]
+        case ast.Subscript(value=ast.Name(id="Optional"), slice=inner):
+            return [*dict.fromkeys([*alternatives(inner), "None"])]
+        case ast.Subscript(value=ast.Name(id="Union"), slice=inner):
+            return alternatives(inner)
+        case ast.Subscript(value=ast.Name(id="Literal")):
+            return [ast.unparse(annotation)]
+        case ast.Subscript(value=generic, slice=inner):
+            members = inner.elts if isinstance(inner, ast.Tuple) else [inner]
+            return [f"{_spelled(generic)}[{', '.join(' | '.join(alternatives(member)) for member in members)}]"]
+        case _:
+            return [_spelled(annotation)]
+
+
+def _spelled(node: ast.expr) -> str:
+    text = ast.unparse(node)
+    return {"List": "list", "Dict": "dict", "Tuple": "tuple", "Type": "type"}.get(text, text)
+
+
+def value(node: ast.expr, module: Module) -> Any:
+    """Return a default as JSON holds it; None if it can't, or if another module computes it."""
+    try:
+        result = plain(_computed(node, module))
+        return result if json.loads(json.dumps(result, allow_nan=False)) == result else None
+    except (ValueError, TypeError):
+        return None
+
+
+def plain(content: Any) -> Any:
+    """Return `content` with lists for tuples, as JSON has them."""
+    return [plain(item) for item in content] if isinstance(content, list | tuple) else content
+
+
+def _computed(node: ast.expr, module: Module) -> Any:
+    match node:
+        case ast.Name(id=name) if name in module.constants:
+            return _computed(module.constants[name], module)
+        case ast.BinOp(left=left, op=ast.Add() | ast.Mult() | ast.Pow() as operator, right=right):
+            a, b = _computed(left, module), _computed(right, module)
+            return a + b if isinstance(operator, ast.Add) else a * b if isinstance(operator, ast.Mult) else a**b
+        case _:
+            return ast.literal_eval(node)
+
+
+def describe(library: Library, name: str, tasks: list[str]) -> dict[str, Any] | None:
+    """Return a pipeline's entry; None if `name` is no pipeline class, or one that can't be called."""
+    ancestry = library.ancestry(name)
+    constructor, call = method(ancestry, "__init__"), method(ancestry, "__call__")
+    bases = {ast.unparse(base).rpartition(".")[2] for _, node in ancestry for base in node.bases}
+    if "DiffusionPipeline" not in bases or constructor is None or call is None:
+        return None
+    may_be_left_out, known = optional_components(ancestry), registered(ancestry)
+    components: dict[str, list[str]] = {}
+    optional: list[str] = []
+    options: dict[str, Any] = {}
+    for parameter in parameters(constructor[1]):
+        role, default = parameter.name, parameter.default
+        if default is not None and role not in may_be_left_out and role not in known:
+            options[role] = value(default, constructor[0])
+            continue
+        components[role] = [text for text in alternatives(parameter.annotation) if text != "None"]
+        if default is not None or role in may_be_left_out:
+            optional.append(role)
+    # [type] for an argument that has to be given, [type, default] for any other.
+    arguments: dict[str, list[Any]] = {}
+    for parameter in parameters(call[1]):
+        type = " | ".join(alternatives(parameter.annotation))
+        given = [] if parameter.default is None else [value(parameter.default, call[0])]
+        arguments[parameter.name] = [type, *given]
+    entry = {
+        "tasks": tasks, "components": components, "optional": optional, "options": options, "arguments": arguments,
+    }  # fmt: skip
+    return {key: content for key, content in entry.items() if content}
+
+
+def catalog() -> str:
+    """Return the text of the catalog: JSON, a line per pipeline, so that a change shows in a diff."""
+    spec = importlib.util.find_spec("diffusers")
+    if spec is None or spec.origin is None:
+        raise SystemExit("diffusers is not installed")
+    library = Library(Path(spec.origin).parent)
+    tasks = library.tasks()
+    entries = {name: describe(library, name, tasks.get(name, [])) for name in library.exported()}
+    lines = [
+        f"{json.dumps(name)}:{json.dumps(entry, separators=(',', ':'), allow_nan=False)}"
+        for name, entry in sorted(entries.items())
+        if entry is not None
+    ]
+    version = json.dumps(importlib.metadata.version("diffusers"))
+    return f'{{"diffusers":{version},"pipelines":{{\n' + ",\n".join(lines) + "\n}}\n"
+
+
+def main() -> None:
+    """Write the catalog to the file that the first argument names, or to the package's own."""
+    target = Path(sys.argv[1]) if len(sys.argv) > 1 else CATALOG
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text(catalog(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

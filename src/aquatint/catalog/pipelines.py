@@ -1,0 +1,137 @@
+"""What each pipeline of diffusers is made of, and which arguments its call takes.
+
+The facts are in `data/pipelines.json`, which `make catalog` writes from the source of the installed diffusers. Nothing
+here imports diffusers; a class that came with a newer diffusers than the catalog's is unknown here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import msgspec
+
+from aquatint.diagnostics import nearest
+
+DATA = Path(__file__).parent / "data" / "pipelines.json"
+
+# By role, since the annotations of a few pipelines name no class. A controlnet steers a denoiser and is none; the
+# decoders are those of the two-stage models (unCLIP, Würstchen, Stable Cascade), a VAE's is a part of the VAE.
+_DENOISER = re.compile(
+    r"(?:\w+_)?(?:unet|transformer)(?:_\d+)?|(?:prior_)?prior|(?:diffusion_)?decoder|super_res_(?:first|last)|model"
+)
+_TEXT_ENCODER = re.compile(r"(?:prior_)?text_encoder(?:_\d+)?|bert")
+
+
+@dataclass(frozen=True, slots=True)
+class Component:
+    """A part of a pipeline. `classes` holds what diffusers declares for it; a checkpoint may have a relative of these.
+
+    An `optional` one may be missing from a checkpoint.
+    """
+
+    role: str
+    classes: tuple[str, ...]
+    optional: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Argument:
+    """An argument of a pipeline's call. `type` is Python's spelling, such as `int | None`, and may be empty.
+
+    `default` is None where the argument is `required`, where the default is None, and where it can't be told as JSON.
+    """
+
+    name: str
+    type: str
+    default: Any
+    required: bool
+
+
+@dataclass(frozen=True)
+class PipelineInfo:
+    """A pipeline class: `components` and `arguments` are in the order in which diffusers declares them.
+
+    `tasks` is empty for a class that no `AutoPipelineFor...` chooses; `options` are the settings of
+    `model_index.json` that aren't components, with their defaults.
+    """
+
+    name: str
+    tasks: tuple[str, ...]
+    components: Mapping[str, Component]
+    options: Mapping[str, Any]
+    arguments: Mapping[str, Argument]
+
+    @cached_property
+    def denoisers(self) -> tuple[str, ...]:
+        """The roles of the networks that denoise, which are what a model's quantizer is for."""
+        return tuple(role for role in self.components if _DENOISER.fullmatch(role))
+
+    @cached_property
+    def text_encoders(self) -> tuple[str, ...]:
+        """The roles of the networks that read the prompt."""
+        return tuple(role for role in self.components if _TEXT_ENCODER.fullmatch(role))
+
+    def nearest_argument(self, name: str) -> str | None:
+        """Return the argument that `name` is probably a misspelling of, if one is near."""
+        return nearest(name, self.arguments)
+
+
+class _Entry(msgspec.Struct):
+    """A pipeline's entry in the file; an argument is `[type]` if it has to be given, else `[type, default]`."""
+
+    arguments: dict[str, list[Any]] = {}
+    components: dict[str, list[str]] = {}
+    optional: list[str] = []
+    options: dict[str, Any] = {}
+    tasks: list[str] = []
+
+
+class _Catalog(msgspec.Struct):
+    """The file: entries stay undecoded until they are asked for."""
+
+    diffusers: str
+    pipelines: dict[str, msgspec.Raw]
+
+
+@lru_cache(maxsize=1)
+def _catalog() -> _Catalog:
+    return msgspec.json.decode(DATA.read_bytes(), type=_Catalog)
+
+
+def catalog_version() -> str:
+    """Return the version of diffusers that the catalog describes."""
+    return _catalog().diffusers
+
+
+def pipeline_names() -> list[str]:
+    """Return the names of all pipeline classes in the catalog, sorted."""
+    return sorted(_catalog().pipelines)
+
+
+@lru_cache(maxsize=512)
+def pipeline(class_name: str) -> PipelineInfo | None:
+    """Return what is known about a pipeline class, or None if the catalog doesn't have it."""
+    raw = _catalog().pipelines.get(class_name)
+    if raw is None:
+        return None
+    entry = msgspec.json.decode(raw, type=_Entry)
+    components = {
+        role: Component(role, tuple(classes), role in entry.optional) for role, classes in entry.components.items()
+    }
+    arguments = {
+        name: Argument(name, given[0], given[1] if len(given) > 1 else None, required=len(given) == 1)
+        for name, given in entry.arguments.items()
+    }
+    return PipelineInfo(
+        class_name,
+        tuple(entry.tasks),
+        MappingProxyType(components),
+        MappingProxyType(entry.options),
+        MappingProxyType(arguments),
+    )
