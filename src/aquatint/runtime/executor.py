@@ -1,0 +1,400 @@
+"""Carries a plan out, step by step, and tells what happens as events.
+
+A step that fails takes down what depends on it and nothing else. What is loaded is in `residents`, how files are
+written in `outputs`, what failures say in `failures`; the libraries are behind the engine.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, assert_never
+
+import msgspec
+from PIL import Image as images
+from PIL.Image import Image
+
+from aquatint.plan.counts import counts
+from aquatint.plan.steps import Component, Generate, Grid, ImageRef, Load, Output, Plan, Print, Release, Step
+from aquatint.runtime.engine import Engine, EngineError, Generation
+from aquatint.runtime.events import (
+    DenoiseStep,
+    Event,
+    GenerateStarted,
+    GridWritten,
+    ImageWritten,
+    LoadFinished,
+    LoadStarted,
+    Printed,
+    Released,
+    Reused,
+    RunFinished,
+    RunStarted,
+    StatementFailed,
+    StatementSkipped,
+    Warned,
+)
+from aquatint.runtime.failures import explain
+from aquatint.runtime.metadata import about_image, about_sheet, quantization_summary
+from aquatint.runtime.outputs import OutputPolicy, Outputs
+from aquatint.runtime.residents import Residents
+from aquatint.runtime.sheet import draw_sheet
+
+Sink = Callable[[Event], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How to run a plan. `verify` says why a component is not what was planned, or None if it is."""
+
+    output_dir: Path = Path()
+    existing: OutputPolicy = OutputPolicy.NUMBER
+    fail_fast: bool = False
+    verify: Callable[[Component], str | None] | None = None
+    clock: Callable[[], float] = time.monotonic
+
+
+class Executor:
+    """Runs plans with one engine; with the same `residents`, later plans find the components of earlier ones."""
+
+    def __init__(
+        self, engine: Engine, sink: Sink, options: Options | None = None, residents: Residents | None = None
+    ) -> None:
+        self.engine = engine
+        self.sink = sink
+        self.options = options or Options()
+        self.residents = residents or Residents(engine)
+
+    def run(self, plan: Plan) -> RunFinished:
+        """Carry out `plan` and return the totals, which were also the last event.
+
+        Faults of steps are events, not exceptions; an interrupt from the keyboard ends the run and is in the totals.
+        What the sink raises ends the run too and comes out of here.
+        """
+        try:
+            return _Run(self, plan).run()
+        except _SinkFailed as failed:
+            raise failed.error from None
+
+
+class _SinkFailed(BaseException):
+    """The sink raised `error`. Not an `Exception`, so that no step takes it for a fault of its own."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(error)
+        self.error = error
+
+
+class _Stop(Exception):
+    """A statement failed and the run is to end with it."""
+
+
+class _Run:
+    """One run of one plan, and what it has come to so far."""
+
+    def __init__(self, executor: Executor, plan: Plan) -> None:
+        self.engine = executor.engine
+        self.sink = executor.sink
+        self.options = executor.options
+        self.residents = executor.residents
+        self.outputs = Outputs(self.options.output_dir, self.options.existing)
+        self.facts = self.engine.describe()
+        self.settled = _settled(plan, self.outputs)
+        self.plan = _without_idle_loads(plan, self.settled)
+        self.last_use = _last_uses(self.plan)
+        self.pictures: dict[ImageRef, Image | Path] = {}
+        self.failed_loads: set[str] = set()
+        self.images = self.reuses = self.failed = self.skipped = 0
+        self.written: list[str] = []
+
+    def run(self) -> RunFinished:
+        started = self.options.clock()
+        before = dataclasses.replace(self.engine.counters)
+        interrupted = False
+        try:
+            self._announce()
+            self.residents.next_statement()
+            for number, step in enumerate(self.plan.steps):
+                self._carry_out(step)
+                self._drop_pictures(number)
+        except _Stop:
+            pass
+        except KeyboardInterrupt:
+            interrupted = True
+        after = self.engine.counters
+        finished = RunFinished(
+            images=self.images,
+            loads=after.loads - before.loads,
+            quantizations=after.quantizations - before.quantizations,
+            reuses=self.reuses,
+            releases=after.releases - before.releases,
+            failed=self.failed,
+            skipped=self.skipped,
+            written=self.written,
+            interrupted=interrupted,
+            seconds=self.options.clock() - started,
+            engine=self.facts,
+        )
+        self._emit(finished)
+        return finished
+
+    def _announce(self) -> None:
+        steps = [step for step in self.plan.steps if step.id not in self.settled]
+        expected = counts(msgspec.structs.replace(self.plan, steps=steps), self.residents.keys())
+        self._emit(RunStarted(len(self.plan.steps), expected.images, expected.loads))
+
+    def _carry_out(self, step: Step) -> None:
+        match step:
+            case Load():
+                self._load(step)
+            case Generate():
+                self._generate(step)
+                self.residents.next_statement()
+            case Grid():
+                self._grid(step)
+            case Print():
+                self._emit(Printed(step.id, step.text))
+            case Release():
+                self._release(step)
+            case _:
+                assert_never(step)
+
+    def _load(self, step: Load) -> None:
+        component = self.plan.components[step.component]
+        if component.key in self.residents or component.key in self.failed_loads:
+            return
+        quantizer = None if component.quantization is None else quantization_summary(component.quantization)
+        self._emit(
+            LoadStarted(
+                step.id,
+                component.key,
+                component.role,
+                component.class_name,
+                component.source,
+                quantizer,
+                component.bytes,
+            )
+        )
+        started = self.options.clock()
+        try:
+            if self.options.verify is not None and (change := self.options.verify(component)) is not None:
+                raise EngineError(change)
+            loaded = self.residents.load(component)
+        except Exception as error:
+            self.failed_loads.add(component.key)
+            self._fail(step, error, f"loading `{component.role}`", [])
+            return
+        seconds = self.options.clock() - started
+        self._emit(
+            LoadFinished(
+                step.id,
+                component.key,
+                component.role,
+                loaded.bytes,
+                loaded.quantized_layers,
+                loaded.layers,
+                seconds,
+            )
+        )
+
+    def _generate(self, step: Generate) -> None:
+        match self.settled.get(step.id):
+            case str(reason):
+                self._skip(step, reason)
+                for index, output in enumerate(step.outputs):
+                    self._keep(ImageRef(step.id, index), self.outputs.locate(output.path))
+                return
+            case EngineError() as error:
+                self._fail(step, error, "looking for its files", [])
+                return
+            case None:
+                pass
+        parts = self.plan.pipelines[step.pipeline].parts
+        if lost := [role for role, key in parts.items() if key in self.failed_loads]:
+            self._skip(step, f"it needs {_listed(lost)}, which could not be loaded")
+            return
+        written: list[str] = []
+        doing = f"assembling the pipeline of `{step.model}`"
+        try:
+            if missing := [role for role, key in parts.items() if key is not None and key not in self.residents]:
+                raise RuntimeError(f"the plan does not load {_listed(missing)}")
+            pipeline = self._assembled(step)
+            for index, output in enumerate(step.outputs):
+                doing = f"making image {index + 1} of {len(step.outputs)} (seed {output.seed})"
+                self._image(step, pipeline, index, output, written)
+        except Exception as error:
+            self._fail(step, error, doing, written)
+
+    def _assembled(self, step: Generate) -> Any:
+        pipeline = self.plan.pipelines[step.pipeline]
+        for role, key in self.residents.reused(pipeline):
+            self.reuses += 1
+            self._emit(Reused(step.id, key, role))
+        return self.residents.assembled(pipeline)
+
+    def _image(self, step: Generate, pipeline: Any, index: int, output: Output, written: list[str]) -> None:
+        reference = ImageRef(step.id, index)
+        if self._is_taken(output.path):
+            self._emit(Warned(step.id, f"`{self.outputs.locate(output.path)}` exists; it is not made again"))
+            self._keep(reference, self.outputs.locate(output.path))
+            return
+        prompt = _prompt(step.arguments)
+        self._emit(
+            GenerateStarted(
+                step.id, step.model, step.quantizers, output.seed, prompt, number=index + 1, of=len(step.outputs)
+            )
+        )
+        started = self.options.clock()
+        try:
+            image = self.engine.generate(
+                pipeline,
+                Generation(step.arguments, output.seed, step.scheduler),
+                lambda done, total: self._emit(DenoiseStep(step.id, done, total)),
+            )
+        except BaseException:
+            # The call may have left the pipeline half changed; its parts are as they were.
+            self.residents.disband(self.plan.pipelines[step.pipeline])
+            raise
+        about = about_image(self.plan, step, output, image.size, self.facts) if step.metadata else None
+        path = self.outputs.write(output.path, image, about)
+        if path is None:
+            self._emit(Warned(step.id, f"`{self.outputs.locate(output.path)}` was made by someone else meanwhile"))
+        else:
+            self.images += 1
+            self.written.append(str(path))
+            written.append(str(path))
+            self._emit(ImageWritten(step.id, str(path), output.seed, self.options.clock() - started))
+        self._keep(reference, image)
+
+    def _grid(self, step: Grid) -> None:
+        if self._is_taken(step.path):
+            self._skip(step, f"`{self.outputs.locate(step.path)}` exists")
+            return
+        try:
+            pictures = [self._picture(cell.image) for cell in step.cells]
+            missing = pictures.count(None)
+            if step.cells and missing == len(step.cells):
+                self._skip(step, "none of its pictures was made")
+                return
+            if missing:
+                self._emit(Warned(step.id, f"{missing} of {len(step.cells)} pictures of this sheet were not made"))
+            labels = [cell.label for cell in step.cells]
+            sheet = draw_sheet(
+                pictures, labels, step.columns, step.column_headers, step.row_headers, step.title
+            )  # fmt: skip
+            path = self.outputs.write(step.path, sheet, about_sheet(self.plan, step))
+        except Exception as error:
+            self._fail(step, error, "drawing the sheet", [])
+            return
+        if path is None:
+            self._skip(step, f"`{self.outputs.locate(step.path)}` was made by someone else meanwhile")
+            return
+        self.written.append(str(path))
+        self._emit(GridWritten(step.id, str(path), len(step.cells)))
+
+    def _release(self, step: Release) -> None:
+        role = self.plan.components[step.component].role
+        try:
+            released = self.residents.release(step.component)
+        except Exception as error:
+            message, _ = explain(error, f"releasing `{role}`")
+            self._emit(Warned(step.id, message))
+            return
+        if released is not None:
+            self._emit(Released(step.id, step.component, role))
+
+    def _is_taken(self, path: str) -> bool:
+        return self.options.existing is OutputPolicy.SKIP and self.outputs.exists(path)
+
+    def _picture(self, reference: ImageRef) -> Image | None:
+        match self.pictures.get(reference):
+            case Path() as path:
+                try:
+                    with images.open(path) as image:
+                        return image.convert("RGB")
+                except OSError:  # gone, or not a picture
+                    return None
+            case found:
+                return found
+
+    def _keep(self, reference: ImageRef, picture: Image | Path) -> None:
+        if reference in self.last_use:
+            self.pictures[reference] = picture
+
+    def _drop_pictures(self, number: int) -> None:
+        """Drop the pictures that no step after the one at `number` shows."""
+        for reference in [reference for reference in self.pictures if self.last_use[reference] <= number]:
+            del self.pictures[reference]
+
+    def _fail(self, step: Load | Generate | Grid, error: Exception, doing: str, written: list[str]) -> None:
+        self.failed += 1
+        message, help = explain(error, doing)
+        self._emit(StatementFailed(step.id, str(step.place), message, help, written))
+        if self.options.fail_fast:
+            raise _Stop
+
+    def _skip(self, step: Generate | Grid, reason: str) -> None:
+        self.skipped += 1
+        self._emit(StatementSkipped(step.id, str(step.place), reason))
+
+    def _emit(self, event: Event) -> None:
+        try:
+            self.sink(event)
+        except Exception as error:
+            raise _SinkFailed(error) from error
+
+
+def _settled(plan: Plan, outputs: Outputs) -> dict[str, str | EngineError]:
+    """Return the generate steps whose outcome existing files decide: why one is skipped, or how it fails."""
+    settled: dict[str, str | EngineError] = {}
+    if outputs.policy not in (OutputPolicy.SKIP, OutputPolicy.ERROR):
+        return settled
+    for step in plan.steps:
+        if not isinstance(step, Generate) or not step.outputs:
+            continue
+        taken = [output.path for output in step.outputs if outputs.exists(output.path)]
+        if outputs.policy is OutputPolicy.ERROR and taken:
+            settled[step.id] = outputs.taken(taken[0])
+        elif len(taken) == len(step.outputs):
+            more = f" and its {len(taken) - 1} other files exist" if len(taken) > 1 else " exists"
+            settled[step.id] = f"`{outputs.locate(taken[0])}`{more}"
+    return settled
+
+
+def _without_idle_loads(plan: Plan, settled: Mapping[str, object]) -> Plan:
+    """Return `plan` without the loads that only settled steps would use."""
+    if not settled:
+        return plan
+    kept: list[Step] = []
+    used: set[str | None] = set()
+    for step in reversed(plan.steps):
+        match step:
+            case Generate() if step.id not in settled:
+                used.update(plan.pipelines[step.pipeline].parts.values())
+            case Release():
+                used.discard(step.component)
+            case Load() if step.component not in used:
+                continue
+            case _:
+                pass
+        kept.append(step)
+    return msgspec.structs.replace(plan, steps=kept[::-1])
+
+
+def _last_uses(plan: Plan) -> dict[ImageRef, int]:
+    """Return for each picture that a sheet shows the number of the last such step."""
+    return {
+        cell.image: number for number, step in enumerate(plan.steps) if isinstance(step, Grid) for cell in step.cells
+    }
+
+
+def _prompt(arguments: Mapping[str, Any]) -> str:
+    prompt = arguments.get("prompt")
+    return prompt if isinstance(prompt, str) else "" if prompt is None else str(prompt)
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)

@@ -1,0 +1,202 @@
+"""What a picture's file says about how it was made, in two forms.
+
+`parameters` is the text that A1111's web UI started and other tools read; `aquatint` is JSON with everything.
+Neither holds a clock, a host's name or the file's own name: the same plan gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+from aquatint.plan.steps import Component, Generate, Grid, Json, Output, Plan, Quantization
+from aquatint.runtime.engine import EngineError
+
+METADATA_VERSION = 1
+
+Format = Literal["PNG", "JPEG", "WEBP"]
+
+_IMAGE_DESCRIPTION = 0x010E
+_EXIF_IFD = 0x8769
+_USER_COMMENT = 0x9286
+_UNICODE = b"UNICODE\0"  # Exif 2.32, table 9: what follows is UTF-16, by the web UI's custom big-endian
+_EXIF_LIMIT = 65_533 - len(b"Exif\0\0")  # of a JPEG's APP1 segment
+
+_SAMPLERS = {
+    "DDIMScheduler": "DDIM",
+    "DPMSolverMultistepScheduler": "DPM++ 2M",
+    "DPMSolverSDEScheduler": "DPM++ SDE",
+    "EulerAncestralDiscreteScheduler": "Euler a",
+    "EulerDiscreteScheduler": "Euler",
+    "HeunDiscreteScheduler": "Heun",
+    "KDPM2AncestralDiscreteScheduler": "DPM2 a",
+    "KDPM2DiscreteScheduler": "DPM2",
+    "LCMScheduler": "LCM",
+    "LMSDiscreteScheduler": "LMS",
+    "PNDMScheduler": "PLMS",
+    "UniPCMultistepScheduler": "UniPC",
+}
+"""A1111's names of diffusers' schedulers; any other goes by its class."""
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What one file says: `parameters` may be empty, `record` is the JSON."""
+
+    parameters: str
+    record: dict[str, Json]
+
+
+def about_image(plan: Plan, step: Generate, output: Output, size: tuple[int, int], engine: dict[str, Json]) -> About:
+    """Return what the image of `output` says about itself; `engine` is what the engine says decides the bits."""
+    pipeline = plan.pipelines[step.pipeline]
+    components = {
+        role: _described(plan.components[key], step.quantizers.get(role))
+        for role, key in pipeline.parts.items()
+        if key is not None
+    }
+    record: dict[str, Json] = {
+        **_head(plan, "image", step),
+        "statement": step.statement,
+        "seed": output.seed,
+        "plan_seed": plan.plan_seed,
+        "size": list(size),
+        "model": step.model,
+        "scheduler": _scheduler(plan, step),
+        "arguments": step.arguments,
+        "pipeline": {
+            "class": pipeline.class_name,
+            "source": pipeline.source,
+            "revision": pipeline.revision,
+            "options": pipeline.options,
+            "key": pipeline.key,
+        },
+        "components": components,
+        "engine": engine,
+    }
+    return About(_parameters(plan, step, output, size), record)
+
+
+def about_sheet(plan: Plan, step: Grid) -> About:
+    """Return what the sheet of `step` says about itself."""
+    cells = [{"step": cell.image.step, "index": cell.image.index, "label": cell.label} for cell in step.cells]
+    return About("", {**_head(plan, "sheet", step), "title": step.title, "columns": step.columns, "cells": cells})
+
+
+def embedded(form: Format, about: About) -> dict[str, Any]:
+    """Return the arguments by which Pillow's `save` writes `about` into a file of `form`."""
+    record = json.dumps(about.record, sort_keys=True, separators=(",", ":"))
+    if form == "PNG":
+        chunks = PngInfo()
+        if about.parameters:
+            chunks.add_text("parameters", about.parameters)  # tEXt, or iTXt where Latin-1 is not enough
+        chunks.add_text("aquatint", record)
+        return {"pnginfo": chunks}
+    exif = Image.Exif()
+    exif[_IMAGE_DESCRIPTION] = record
+    if about.parameters:
+        exif.get_ifd(_EXIF_IFD)[_USER_COMMENT] = _UNICODE + about.parameters.encode("utf-16-be")
+    body = exif.tobytes()
+    if form == "JPEG" and len(body) > _EXIF_LIMIT:
+        raise EngineError(
+            "the picture's metadata is too long for a JPEG file",
+            "write a .png or .webp file, or put `metadata: false` into the statement",
+        )
+    return {"exif": body}
+
+
+def read_metadata(path: Path) -> dict[str, Json]:
+    """Return what the picture at `path` says about itself: `parameters` (text) and `aquatint` (JSON), if there."""
+    found: dict[str, Json] = {}
+    with Image.open(path) as image:
+        if image.format == "PNG":
+            image.load()  # text may stand behind the pixels
+            texts = {key: image.info[key] for key in ("parameters", "aquatint") if key in image.info}
+        else:
+            exif = image.getexif()
+            comment = exif.get_ifd(_EXIF_IFD).get(_USER_COMMENT, b"")
+            texts = {"aquatint": exif[_IMAGE_DESCRIPTION]} if _IMAGE_DESCRIPTION in exif else {}
+            if comment.startswith(_UNICODE):
+                texts["parameters"] = comment.removeprefix(_UNICODE).decode("utf-16-be")
+    if "parameters" in texts:
+        found["parameters"] = str(texts["parameters"])
+    if "aquatint" in texts:
+        found["aquatint"] = json.loads(texts["aquatint"])
+    return found
+
+
+def quantization_summary(quantization: Quantization) -> str:
+    """Return the backend and the kind of weights, such as `sdnq int8` or `bnb nf4`."""
+    options = quantization.options
+    kind = options.get("weights_dtype")
+    if kind is None and options.get("bits") == 4:
+        kind = options.get("bits4_quant_type", "int4")
+    elif kind is None and "bits" in options:
+        kind = f"int{options['bits']}"
+    return quantization.backend if kind is None else f"{quantization.backend} {kind}"
+
+
+def _head(plan: Plan, kind: str, step: Generate | Grid) -> dict[str, Json]:
+    return {
+        "version": METADATA_VERSION,
+        "kind": kind,
+        "aquatint": plan.aquatint,
+        "script": plan.script,
+        "place": str(step.place),
+    }
+
+
+def _described(component: Component, quantizer: str | None) -> dict[str, Json]:
+    described: dict[str, Json] = msgspec.to_builtins(component)
+    # Estimates and the role that came first don't belong to what made the picture.
+    for name in ("bytes", "role"):
+        del described[name]
+    if described["quantization"] is not None and quantizer is not None:
+        described["quantization"]["name"] = quantizer
+    return described
+
+
+def _scheduler(plan: Plan, step: Generate) -> str | None:
+    key = plan.pipelines[step.pipeline].parts.get("scheduler")
+    return step.scheduler or (None if key is None else plan.components[key].class_name)
+
+
+def _parameters(plan: Plan, step: Generate, output: Output, size: tuple[int, int]) -> str:
+    arguments = step.arguments
+    lines = [_plain(arguments.get("prompt") or "")]
+    if negative := _plain(arguments.get("negative_prompt") or ""):
+        lines.append(f"Negative prompt: {negative}")
+    scheduler = _scheduler(plan, step)
+    fields: dict[str, Json] = {
+        "Steps": arguments.get("num_inference_steps"),
+        "Sampler": None if scheduler is None else _SAMPLERS.get(scheduler, scheduler.removesuffix("Scheduler")),
+        "CFG scale": arguments.get("guidance_scale"),
+        "Seed": output.seed,
+        "Size": f"{size[0]}x{size[1]}",
+        "Model": step.model,
+    }
+    for role, key in plan.pipelines[step.pipeline].parts.items():
+        quantization = None if key is None else plan.components[key].quantization
+        if quantization is not None:
+            fields[f"Quantizer {role}"] = quantization_summary(quantization)
+    fields["Version"] = f"aquatint {plan.aquatint}"
+    lines.append(", ".join(f"{name}: {_quoted(value)}" for name, value in fields.items() if value is not None))
+    return "\n".join(lines)
+
+
+def _plain(prompt: Json) -> str:
+    text = "\n".join(map(str, prompt)) if isinstance(prompt, list) else str(prompt)
+    # PNG forbids NUL in text; half a surrogate pair has no encoding. The JSON keeps both.
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode("utf-8")
+
+
+def _quoted(value: Json) -> str:
+    # As modules/infotext_utils.py of A1111's web UI does; its reader undoes it with json.loads.
+    text = _plain(str(value))
+    return json.dumps(text, ensure_ascii=False) if set(text) & {",", ":", "\n", '"'} else text

@@ -1,0 +1,77 @@
+"""The components that are loaded, and the pipelines assembled of them.
+
+What a component's key means is the plan's affair; when to load and release is the executor's. A session keeps one
+`Residents` across its statements, so that models stay warm.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aquatint.plan.steps import Component, Pipeline
+from aquatint.runtime.engine import Engine, Loaded
+
+
+class Residents:
+    """Live components by key, with the pipelines that share them, all of one engine."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self._loaded: dict[str, Loaded] = {}
+        self._pipelines: dict[str, tuple[frozenset[str], Any]] = {}
+        self._fresh: set[str] = set()
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._loaded
+
+    def keys(self) -> frozenset[str]:
+        """Return the keys of the live components."""
+        return frozenset(self._loaded)
+
+    def components(self) -> list[Loaded]:
+        """Return the live components in the order in which they were loaded."""
+        return list(self._loaded.values())
+
+    def load(self, component: Component) -> Loaded:
+        """Return the live component that `component` asks for, loading it if no equal one is there."""
+        if component.key not in self._loaded:
+            self._loaded[component.key] = self.engine.load(component)
+            self._fresh.add(component.key)
+        return self._loaded[component.key]
+
+    def reused(self, pipeline: Pipeline) -> list[tuple[str, str]]:
+        """Return role and key of each part of `pipeline` that was not loaded since the last `next_statement`."""
+        return [
+            (role, key) for role, key in pipeline.parts.items() if key in self._loaded and key not in self._fresh
+        ]  # fmt: skip
+
+    def next_statement(self) -> None:
+        """Count what is loaded until now as reused from here on."""
+        self._fresh.clear()
+
+    def assembled(self, pipeline: Pipeline) -> Any:
+        """Return the live pipeline of `pipeline`, all of whose parts are loaded, assembling it the first time."""
+        if pipeline.key not in self._pipelines:
+            parts = {role: None if key is None else self._loaded[key] for role, key in pipeline.parts.items()}
+            keys = frozenset(key for key in pipeline.parts.values() if key is not None)
+            self._pipelines[pipeline.key] = (keys, self.engine.assemble(pipeline, parts))
+        return self._pipelines[pipeline.key][1]
+
+    def disband(self, pipeline: Pipeline) -> None:
+        """Forget the assembled `pipeline`: a call that failed may have left it half changed."""
+        self._pipelines.pop(pipeline.key, None)
+
+    def release(self, key: str) -> Loaded | None:
+        """Release a component and every pipeline that holds it; return what was released, or None if it isn't live."""
+        loaded = self._loaded.pop(key, None)
+        if loaded is None:
+            return None
+        self._fresh.discard(key)
+        self._pipelines = {name: held for name, held in self._pipelines.items() if key not in held[0]}
+        self.engine.release(loaded)
+        return loaded
+
+    def release_all(self) -> None:
+        """Release everything, the last loaded first."""
+        for key in reversed(list(self._loaded)):
+            self.release(key)

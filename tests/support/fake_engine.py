@@ -1,0 +1,113 @@
+"""An engine without models: it paints deterministic pictures, counts like the real one, and fails on request.
+
+It is strict where the real libraries would break quietly: using what was released, or assembling other parts than
+the pipeline asks for, is an assertion error.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from PIL import Image as images
+from PIL.Image import Image
+
+from aquatint.plan.steps import Component, Json, Pipeline
+from aquatint.runtime.engine import Counters, Generation, Loaded, OnStep
+
+Fault = Callable[[], None]
+"""Called at a certain point; may raise."""
+
+
+@dataclass
+class Weights:
+    """What stands for a loaded component's weights."""
+
+    key: str
+    released: bool = False
+
+
+@dataclass
+class PaintedPipeline:
+    """What stands for a pipeline: its parts by role."""
+
+    key: str
+    parts: dict[str, Weights | None]
+
+
+@dataclass
+class FakeEngine:
+    """`load_faults` are by component key, `image_faults` by the number (from 0) of the call of `generate`.
+
+    `calls` has what was asked for, in order: ("load", key), ("assemble", key), ("generate", seed), ("release", key).
+    """
+
+    counters: Counters = field(default_factory=Counters)
+    load_faults: Mapping[str, BaseException] = field(default_factory=dict)
+    image_faults: Mapping[int, BaseException] = field(default_factory=dict)
+    assemble_faults: Mapping[str, BaseException] = field(default_factory=dict)
+    calls: list[tuple[str, Any]] = field(default_factory=list)
+    live: dict[str, Weights] = field(default_factory=dict)
+    at_step: Callable[[int], None] = lambda done: None
+    images_asked: int = 0
+
+    def describe(self) -> dict[str, Json]:
+        return {"engine": "fake", "device": "cpu"}
+
+    def load(self, component: Component) -> Loaded:
+        self.calls.append(("load", component.key))
+        assert component.key not in self.live, f"{component.key} is loaded twice"
+        if component.key in self.load_faults:
+            raise self.load_faults[component.key]
+        self.counters.loads += 1
+        self.counters.quantizations += component.quantization is not None
+        weights = Weights(component.key)
+        self.live[component.key] = weights
+        quantized = component.quantization is not None
+        return Loaded(component, weights, component.bytes, 76 if quantized else 0, 83 if component.bytes else 0)
+
+    def assemble(self, pipeline: Pipeline, parts: Mapping[str, Loaded | None]) -> PaintedPipeline:
+        self.calls.append(("assemble", pipeline.key))
+        if pipeline.key in self.assemble_faults:
+            raise self.assemble_faults[pipeline.key]
+        given = {role: None if part is None else part.component.key for role, part in parts.items()}
+        assert given == pipeline.parts
+        weights = {role: None if part is None else part.object for role, part in parts.items()}
+        assert not any(part.released for part in weights.values() if part is not None)
+        return PaintedPipeline(pipeline.key, weights)
+
+    def generate(self, pipeline: PaintedPipeline, generation: Generation, on_step: OnStep) -> Image:
+        self.calls.append(("generate", generation.seed))
+        number = self.images_asked
+        self.images_asked += 1
+        assert not any(part.released for part in pipeline.parts.values() if part is not None), "a part was released"
+        total = int(generation.arguments.get("num_inference_steps", 3))
+        for done in range(1, total + 1):
+            if done == total and number in self.image_faults:
+                raise self.image_faults[number]
+            self.at_step(done)
+            on_step(done, total)
+        self.counters.images += 1
+        parts = {role: None if part is None else part.key for role, part in sorted(pipeline.parts.items())}
+        what = [pipeline.key, parts, dict(generation.arguments), generation.seed, generation.scheduler]
+        width, height = generation.arguments.get("width", 64), generation.arguments.get("height", 64)
+        return painted(json.dumps(what, sort_keys=True), (width, height))
+
+    def release(self, loaded: Loaded) -> None:
+        self.calls.append(("release", loaded.component.key))
+        weights = self.live.pop(loaded.component.key)
+        weights.released = True
+        self.counters.releases += 1
+
+    def count(self, verb: str) -> int:
+        """Return how often `verb` was called."""
+        return sum(name == verb for name, _ in self.calls)
+
+
+def painted(text: str, size: tuple[int, int]) -> Image:
+    """Return a picture of 4 x 4 colours that `text` decides."""
+    digest = hashlib.sha384(text.encode()).digest()
+    return images.frombytes("RGB", (4, 4), digest).resize(size, images.Resampling.NEAREST)
