@@ -29,7 +29,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Aquatint needs Python 3.11 or newer; choose one with: make PYTHON=python3.11")'
 	@test -x $(BIN)/python || { echo 'creating the environment $(VENV)'; $(PYTHON) -m venv $(VENV); }
 	@echo 'installing into $(VENV): torch and the model libraries are large, so the first time takes a minute or more'
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[sdnq,repl,dev]'
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[sdnq,repl,dev]'
 	@touch $@
 
 demo: $(INSTALLED)
