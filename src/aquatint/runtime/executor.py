@@ -144,7 +144,8 @@ class _Run:
     def _announce(self) -> None:
         steps = [step for step in self.plan.steps if step.id not in self.settled]
         expected = counts(msgspec.structs.replace(self.plan, steps=steps), self.residents.keys())
-        self._emit(RunStarted(len(self.plan.steps), expected.images, expected.loads))
+        there = sum(self._is_taken(made.path) for step in steps if isinstance(step, Generate) for made in step.outputs)
+        self._emit(RunStarted(len(self.plan.steps), expected.images - there, expected.loads))
 
     def _carry_out(self, step: Step) -> None:
         match step:
@@ -359,7 +360,7 @@ def _settled(plan: Plan, outputs: Outputs) -> dict[str, str | EngineError]:
         if outputs.policy is OutputPolicy.ERROR and taken:
             settled[step.id] = outputs.taken(taken[0])
         elif len(taken) == len(step.outputs):
-            more = f" and its {len(taken) - 1} other files exist" if len(taken) > 1 else " exists"
+            more = f" and {len(taken) - 1} more of its files exist" if len(taken) > 1 else " exists"
             settled[step.id] = f"`{outputs.locate(taken[0])}`{more}"
     return settled
 

@@ -6,6 +6,7 @@ Neither holds a clock, a host's name or the file's own name: the same plan gives
 
 from __future__ import annotations
 
+import contextlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -126,8 +127,10 @@ def read_metadata(path: Path) -> dict[str, Json]:
                 texts["parameters"] = comment.removeprefix(_UNICODE).decode("utf-16-be")
     if "parameters" in texts:
         found["parameters"] = str(texts["parameters"])
-    if "aquatint" in texts:
-        found["aquatint"] = json.loads(texts["aquatint"])
+    # Another program's description is not JSON, or not an object.
+    with contextlib.suppress(ValueError):
+        if isinstance(record := json.loads(texts.get("aquatint", "")), dict):
+            found["aquatint"] = record
     return found
 
 

@@ -1,0 +1,396 @@
+"""What a run does with a plan, seen from its events, its files and the engine's calls."""
+
+from __future__ import annotations
+
+import errno
+import weakref
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from aquatint.plan.steps import Plan, Print
+from aquatint.runtime.engine import EngineError
+from aquatint.runtime.events import (
+    DenoiseStep,
+    Event,
+    GenerateStarted,
+    GridWritten,
+    ImageWritten,
+    LoadFinished,
+    LoadStarted,
+    Printed,
+    Released,
+    Reused,
+    RunFinished,
+    RunStarted,
+    StatementFailed,
+    StatementSkipped,
+    Warned,
+)
+from aquatint.runtime.executor import Executor, Options
+from aquatint.runtime.outputs import OutputPolicy
+from aquatint.runtime.residents import Residents
+from support.fake_engine import FakeEngine
+from support.plans import component, generate, grid, load, place, release, simple_plan
+
+
+class Run:
+    """One run of `plan` in `folder`, with all that it told."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        folder: Path,
+        engine: FakeEngine | None = None,
+        residents: Residents | None = None,
+        **options: Any,
+    ) -> None:
+        self.engine = engine or FakeEngine()
+        self.events: list[Event] = []
+        settings = Options(output_dir=folder, clock=lambda: 0.0, **options)
+        self.finished = Executor(self.engine, self.events.append, settings, residents).run(plan)
+        self.folder = folder
+
+    def of(self, kind: type[Event]) -> list[Any]:
+        return [event for event in self.events if isinstance(event, kind)]
+
+    def files(self) -> list[str]:
+        return sorted(str(path.relative_to(self.folder)) for path in self.folder.rglob("*") if path.is_file())
+
+
+def test_a_run_tells_everything_in_order(tmp_path: Path) -> None:
+    run = Run(simple_plan(), tmp_path)
+    assert [type(event) for event in run.events] == [
+        RunStarted,
+        *[LoadStarted, LoadFinished] * 2,
+        *[GenerateStarted, DenoiseStep, DenoiseStep, ImageWritten] * 2,
+        *[Released] * 2,
+        RunFinished,
+    ]
+    assert run.events[0] == RunStarted(steps=5, images=2, loads=2)
+    assert run.events[1] == LoadStarted(
+        "load-u", "u", "unet", "UNet2DConditionModel", "builtin:shapes", "sdnq int8", 4_500_000
+    )
+    assert run.events[2] == LoadFinished("load-u", "u", "unet", 4_500_000, 76, 83, 0.0)
+    assert run.of(GenerateStarted)[1] == GenerateStarted("g1", "shapes", {"unet": "q8"}, 2, "a red circle", 2, 2)
+    assert run.of(DenoiseStep)[:2] == [DenoiseStep("g1", 1, 2), DenoiseStep("g1", 2, 2)]
+    assert run.finished == run.events[-1]
+    assert run.finished == RunFinished(
+        images=2, loads=2, quantizations=1, reuses=0, releases=2, failed=0, skipped=0,
+        written=[str(tmp_path / "out/1.png"), str(tmp_path / "out/2.png")], interrupted=False, seconds=0.0,
+        engine={"engine": "fake", "device": "cpu"},
+    )  # fmt: skip
+    assert run.files() == ["out/1.png", "out/2.png"]
+
+
+def test_a_pipeline_is_assembled_once_while_its_parts_live(tmp_path: Path) -> None:
+    plan = simple_plan(
+        load("u"), load("v"),
+        generate("g1", "p", ["1.png"]), generate("g2", "p", ["2.png"]),
+        release("u"), load("u"), generate("g3", "p", ["3.png"]),
+    )  # fmt: skip
+    run = Run(plan, tmp_path)
+    assert [call for call in run.engine.calls if call[0] != "generate"] == [
+        ("load", "u"), ("load", "v"), ("assemble", "p"), ("release", "u"), ("load", "u"), ("assemble", "p"),
+    ]  # fmt: skip
+
+
+def test_what_another_statement_loaded_is_a_reuse(tmp_path: Path) -> None:
+    plan = simple_plan(
+        load("u"), load("v"), generate("g1", "p", ["1.png"]), load("w"), generate("g2", "q", ["2.png"]),
+        generate("g3", "p", ["3.png"]),
+    )  # fmt: skip
+    run = Run(plan, tmp_path)
+    assert run.of(Reused) == [Reused("g2", "v", "vae"), Reused("g3", "u", "unet"), Reused("g3", "v", "vae")]
+    assert run.finished.reuses == 3
+
+
+def test_components_stay_warm_between_runs_of_a_session(tmp_path: Path) -> None:
+    engine = FakeEngine()
+    residents = Residents(engine)
+    plan = simple_plan(load("u"), load("v"), generate("g1", "p", ["1.png"]))
+    Run(plan, tmp_path, engine, residents)
+    second = Run(plan, tmp_path, engine, residents)
+    assert second.of(LoadStarted) == []
+    assert second.events[0] == RunStarted(steps=3, images=1, loads=0)
+    assert (second.finished.loads, second.finished.reuses) == (0, 2)
+    assert engine.count("assemble") == 1
+    residents.release_all()
+    assert engine.calls[-2:] == [("release", "v"), ("release", "u")]
+    assert residents.keys() == frozenset()
+
+
+def test_print_and_grid(tmp_path: Path) -> None:
+    plan = simple_plan(
+        load("u"), load("v"), generate("g1", "p", ["1.png", "2.png"]), Print("t1", "hello", place(5)),
+        grid("s1", "sheet.png", [("g1", 0), ("g1", 1)]),
+    )  # fmt: skip
+    run = Run(plan, tmp_path)
+    assert run.of(Printed) == [Printed("t1", "hello")]
+    assert run.of(GridWritten) == [GridWritten("s1", str(tmp_path / "sheet.png"), 2)]
+    assert run.finished.written[-1] == str(tmp_path / "sheet.png")
+    assert run.finished.images == 2
+    assert run.of(Warned) == []
+
+
+def test_a_failed_image_fails_its_statement_only(tmp_path: Path) -> None:
+    engine = FakeEngine(image_faults={1: EngineError("the sampler went up in smoke", "use fewer steps")})
+    plan = simple_plan(
+        load("u"), load("v"),
+        generate("g1", "p", ["1.png", "2.png", "3.png"]), generate("g2", "p", ["4.png"]),
+        grid("s1", "sheet.png", [("g1", 0), ("g1", 1), ("g2", 0)]),
+    )  # fmt: skip
+    run = Run(plan, tmp_path, engine)
+    written = [str(tmp_path / "1.png")]
+    assert run.of(StatementFailed) == [
+        StatementFailed("g1", "shapes.aqt:1:1", "the sampler went up in smoke", "use fewer steps", written)
+    ]
+    assert run.files() == ["1.png", "4.png", "sheet.png"]
+    assert run.of(Warned) == [Warned("s1", "1 of 3 pictures of this sheet were not made")]
+    assert (run.finished.failed, run.finished.skipped, run.finished.images) == (1, 0, 2)
+    # What failed may be half changed; it is put together anew from the same parts.
+    assert engine.count("assemble") == 2
+    assert engine.count("load") == 2
+
+
+def test_a_sheet_without_any_picture_is_skipped(tmp_path: Path) -> None:
+    engine = FakeEngine(image_faults={0: EngineError("no")})
+    plan = simple_plan(load("u"), load("v"), generate("g1", "p", ["1.png"]), grid("s1", "sheet.png", [("g1", 0)]))
+    run = Run(plan, tmp_path, engine)
+    assert run.of(StatementSkipped) == [StatementSkipped("s1", "shapes.aqt:90:1", "none of its pictures was made")]
+    assert run.files() == []
+
+
+def test_a_failed_load_is_not_tried_again_and_skips_what_needs_it(tmp_path: Path) -> None:
+    engine = FakeEngine(load_faults={"u": EngineError("the file is cut short", "download it again")})
+    plan = simple_plan(
+        load("u"), load("v"), generate("g1", "p", ["1.png"]), load("u"), generate("g2", "p", ["2.png"]),
+        load("w"), generate("g3", "q", ["3.png"]), release("u"), release("v"),
+    )  # fmt: skip
+    run = Run(plan, tmp_path, engine)
+    assert [call for call in engine.calls if call[0] == "load"] == [("load", "u"), ("load", "v"), ("load", "w")]
+    assert [event.message for event in run.of(StatementFailed)] == ["the file is cut short"]
+    assert run.of(StatementSkipped) == [
+        StatementSkipped("g1", "shapes.aqt:1:1", "it needs `unet`, which could not be loaded"),
+        StatementSkipped("g2", "shapes.aqt:2:1", "it needs `unet`, which could not be loaded"),
+    ]
+    assert run.files() == ["3.png"]
+    assert [event.component for event in run.of(Released)] == ["v"]
+    assert (run.finished.failed, run.finished.skipped) == (1, 2)
+
+
+def test_fail_fast_stops_at_the_first_failure(tmp_path: Path) -> None:
+    engine = FakeEngine(image_faults={0: EngineError("no")})
+    plan = simple_plan(load("u"), load("v"), generate("g1", "p", ["1.png"]), generate("g2", "p", ["2.png"]))
+    run = Run(plan, tmp_path, engine, fail_fast=True)
+    assert engine.count("generate") == 1
+    assert run.finished.failed == 1
+    assert not run.finished.interrupted
+    assert isinstance(run.events[-1], RunFinished)
+
+
+@pytest.mark.parametrize(
+    ("fault", "message", "has_help"),
+    [
+        (MemoryError(), "out of memory while making image 1 of 1 (seed 1)", True),
+        (
+            OSError(errno.ENOSPC, "No space left on device"),
+            "no space left on device while making image 1 of 1 (seed 1)",
+            True,
+        ),
+        (
+            ZeroDivisionError("division by zero"),
+            "a bug in aquatint while making image 1 of 1 (seed 1): ZeroDivisionError: division by zero",
+            True,
+        ),
+        (OSError("odd"), "odd while making image 1 of 1 (seed 1)", False),
+    ],
+    ids=["memory", "disk", "bug", "other"],
+)
+def test_other_faults_of_the_engine_are_explained(
+    tmp_path: Path, fault: Exception, message: str, has_help: bool
+) -> None:
+    plan = simple_plan(load("u"), load("v"), generate("g1", "p", ["1.png"]), generate("g2", "p", ["2.png"]))
+    run = Run(plan, tmp_path, FakeEngine(image_faults={0: fault}))
+    [failed] = run.of(StatementFailed)
+    assert failed.message == message
+    assert (failed.help is not None) == has_help
+    assert run.files() == ["2.png"]
+
+
+def test_faults_of_loading_and_assembling_are_explained(tmp_path: Path) -> None:
+    plan = simple_plan(load("u"), load("v"), generate("g1", "p", ["1.png"]))
+    run = Run(plan, tmp_path, FakeEngine(load_faults={"u": MemoryError()}))
+    assert run.of(StatementFailed)[0].message == "out of memory while loading `unet`"
+    run = Run(plan, tmp_path, FakeEngine(assemble_faults={"p": KeyError("x")}))
+    assert run.of(StatementFailed)[0].message.startswith("a bug in aquatint while assembling the pipeline of `shapes`")
+
+
+def test_a_part_that_the_plan_never_loads_is_a_bug(tmp_path: Path) -> None:
+    run = Run(simple_plan(load("u"), generate("g1", "p", ["1.png"])), tmp_path)
+    assert "bug" in run.of(StatementFailed)[0].message
+    assert "`vae`" in run.of(StatementFailed)[0].message
+
+
+def test_a_component_that_changed_since_the_plan_is_not_loaded(tmp_path: Path) -> None:
+    changed = component("u", quantized=True)
+
+    def verify(asked: Any) -> str | None:
+        return "`unet` changed since the plan was made" if asked == changed else None
+
+    plan = simple_plan(load("u"), load("v"), generate("g1", "p", ["1.png"]))
+    run = Run(plan, tmp_path, verify=verify)
+    assert run.of(StatementFailed)[0].message == "`unet` changed since the plan was made"
+    assert run.finished.loads == 1
+    assert run.of(StatementSkipped)[0].step == "g1"
+
+
+def test_a_folder_that_cannot_be_made_fails_the_statement(tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("a file")
+    plan = simple_plan(
+        load("u"), load("v"), generate("g1", "p", ["out/1.png"]), generate("g2", "p", ["2.png"])
+    )  # fmt: skip
+    run = Run(plan, tmp_path)
+    [failed] = run.of(StatementFailed)
+    assert failed.message == f"can't make the folder `{tmp_path / 'out'}`: a file is in its way"
+    assert failed.help is not None
+    assert run.files() == ["2.png", "out"]
+
+
+@pytest.mark.parametrize("when", ["load", "denoise"])
+def test_an_interrupt_ends_the_run_cleanly(tmp_path: Path, when: str) -> None:
+    engine = FakeEngine()
+    if when == "load":
+        engine.load_faults = {"w": KeyboardInterrupt()}
+    else:
+        engine.image_faults = {1: KeyboardInterrupt()}
+    plan = simple_plan(
+        load("u"), load("v"), generate("g1", "p", ["1.png"]), load("w"), generate("g2", "q", ["2.png"]),
+        generate("g3", "p", ["3.png"]),
+    )  # fmt: skip
+    run = Run(plan, tmp_path, engine)
+    assert run.finished.interrupted
+    assert run.finished.written == [str(tmp_path / "1.png")]
+    assert run.files() == ["1.png"]
+    assert run.of(StatementFailed) == []
+    assert run.events[-1] == run.finished
+
+
+def test_after_an_interrupt_the_session_goes_on(tmp_path: Path) -> None:
+    engine = FakeEngine(image_faults={0: KeyboardInterrupt()})
+    residents = Residents(engine)
+    plan = simple_plan(load("u"), load("v"), generate("g1", "p", ["1.png"]))
+    assert Run(plan, tmp_path, engine, residents).finished.interrupted
+    again = Run(plan, tmp_path, engine, residents)
+    assert not again.finished.interrupted
+    assert again.finished.loads == 0
+    assert again.files() == ["1.png"]
+
+
+def test_what_the_sink_raises_is_no_fault_of_a_statement(tmp_path: Path) -> None:
+    def sink(event: Event) -> None:
+        if isinstance(event, DenoiseStep):
+            raise BrokenPipeError("nobody reads")
+
+    with pytest.raises(BrokenPipeError, match="nobody reads"):
+        Executor(FakeEngine(), sink, Options(output_dir=tmp_path)).run(simple_plan())
+    assert list(tmp_path.rglob("*.png")) == []
+
+
+def test_pictures_are_kept_only_as_long_as_a_sheet_needs_them(tmp_path: Path) -> None:
+    alive: list[weakref.ref[Image.Image]] = []
+    seen: list[tuple[str, int]] = []
+
+    class Watching(FakeEngine):
+        def generate(self, *arguments: Any) -> Image.Image:
+            image = super().generate(*arguments)
+            alive.append(weakref.ref(image))
+            return image
+
+    def sink(event: Event) -> None:
+        if isinstance(event, Printed):
+            seen.append((event.text, sum(reference() is not None for reference in alive)))
+
+    plan = simple_plan(
+        load("u"), load("v"),
+        generate("g1", "p", ["1.png", "2.png"]), Print("t1", "one for each sheet", place(1)),
+        grid("s1", "a.png", [("g1", 0)]), Print("t2", "one more to come", place(1)),
+        grid("s2", "b.png", [("g1", 1)]), Print("t3", "none", place(1)),
+        generate("g2", "p", ["3.png"]), Print("t4", "never shown", place(1)),
+    )  # fmt: skip
+    Executor(Watching(), sink, Options(output_dir=tmp_path)).run(plan)
+    assert seen == [("one for each sheet", 2), ("one more to come", 1), ("none", 0), ("never shown", 0)]
+
+
+def test_the_same_plan_gives_the_same_bytes(tmp_path: Path) -> None:
+    plan = simple_plan(load("u"), load("v"), generate("g1", "p", ["1.png", "2.jpg", "3.webp"]))
+    first, second = tmp_path / "a", tmp_path / "b"
+    Run(plan, first)
+    Run(plan, second)
+    for name in ("1.png", "2.jpg", "3.webp"):
+        assert (first / name).read_bytes() == (second / name).read_bytes()
+
+
+def test_existing_files_are_left_alone_and_new_ones_numbered(tmp_path: Path) -> None:
+    for _ in range(3):
+        run = Run(simple_plan(), tmp_path)
+    assert set(run.files()) == {f"out/{name}.png" for name in ("1", "1-2", "1-3", "2", "2-2", "2-3")}
+    assert run.of(ImageWritten)[0].path == str(tmp_path / "out/1-3.png")
+
+
+def test_skip_makes_what_is_missing_and_loads_nothing_for_what_is_there(tmp_path: Path) -> None:
+    plan = simple_plan(
+        load("u"), load("v"), generate("g1", "p", ["1.png", "2.png"]), release("u"),
+        load("w"), generate("g2", "q", ["3.png", "4.png"]), release("w"),
+        grid("s1", "sheet.png", [("g1", 0), ("g2", 1)]),
+    )  # fmt: skip
+    Run(plan, tmp_path)
+    (tmp_path / "4.png").unlink()
+    (tmp_path / "sheet.png").unlink()
+    kept = (tmp_path / "3.png").stat().st_ino
+    run = Run(plan, tmp_path, existing=OutputPolicy.SKIP)
+    assert run.events[0] == RunStarted(steps=7, images=1, loads=2)
+    assert [call for call in run.engine.calls if call[0] == "load"] == [("load", "v"), ("load", "w")]
+    assert run.engine.count("generate") == 1
+    assert (tmp_path / "3.png").stat().st_ino == kept
+    reason = f"`{tmp_path / '1.png'}` and 1 more of its files exist"
+    assert run.of(StatementSkipped) == [StatementSkipped("g1", "shapes.aqt:1:1", reason)]
+    assert run.of(Warned) == [Warned("g2", f"`{tmp_path / '3.png'}` exists; it is not made again")]
+    # The sheet shows the files that were there.
+    assert run.of(GridWritten) == [GridWritten("s1", str(tmp_path / "sheet.png"), 2)]
+    everything = Run(plan, tmp_path, existing=OutputPolicy.SKIP)
+    assert everything.engine.calls == []
+    assert everything.finished.skipped == 3
+
+
+def test_error_fails_before_anything_is_loaded_for_it(tmp_path: Path) -> None:
+    (tmp_path / "2.png").write_text("mine")
+    plan = simple_plan(
+        load("u"), load("v"), generate("g1", "p", ["1.png", "2.png"]), release("u"),
+        load("w"), generate("g2", "q", ["3.png"]),
+    )  # fmt: skip
+    run = Run(plan, tmp_path, existing=OutputPolicy.ERROR)
+    assert run.of(StatementFailed)[0].message == f"`{tmp_path / '2.png'}` exists"
+    assert [call for call in run.engine.calls if call[0] == "load"] == [("load", "v"), ("load", "w")]
+    assert run.files() == ["2.png", "3.png"]
+    assert (tmp_path / "2.png").read_text() == "mine"
+
+
+def test_overwrite(tmp_path: Path) -> None:
+    (tmp_path / "1.png").write_text("mine")
+    plan = simple_plan(load("u"), load("v"), generate("g1", "p", ["1.png"]))
+    run = Run(plan, tmp_path, existing=OutputPolicy.OVERWRITE)
+    assert run.files() == ["1.png"]
+    with Image.open(tmp_path / "1.png") as image:
+        assert image.size == (16, 16)
+
+
+def test_two_statements_that_name_one_file_both_keep_their_picture(tmp_path: Path) -> None:
+    plan = simple_plan(
+        load("u"), load("v"), generate("g1", "p", ["x.png"]), generate("g2", "p", ["x.png"], prompt="a cat")
+    )  # fmt: skip
+    run = Run(plan, tmp_path)
+    assert run.files() == ["x-2.png", "x.png"]
+    assert (tmp_path / "x.png").read_bytes() != (tmp_path / "x-2.png").read_bytes()

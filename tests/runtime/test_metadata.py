@@ -1,0 +1,191 @@
+"""What a picture says about itself can be read back, by us and by tools that know the `parameters` form."""
+
+from __future__ import annotations
+
+import json
+import re
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from aquatint.plan.steps import Generate, Plan, Quantization
+from aquatint.runtime.engine import EngineError
+from aquatint.runtime.executor import Executor, Options
+from aquatint.runtime.metadata import about_image, embedded, quantization_summary, read_metadata
+from aquatint.runtime.outputs import OutputPolicy, Outputs
+from support.fake_engine import FakeEngine, painted
+from support.plans import component, generate, grid, load, pipeline, plan, simple_plan
+
+FACTS = {"engine": "fake", "torch": "2.9"}
+
+
+def parameters_of_the_web_ui(text: str) -> tuple[str, str, dict[str, str]]:
+    """Return prompt, negative prompt and fields, read by the rules of the web UI's `parse_generation_parameters`."""
+    field = re.compile(r'\s*(\w[\w \-/]+):\s*("(?:\\.|[^\\"])+"|[^,]*)(?:,|$)')
+    *lines, last = text.strip().split("\n")
+    if len(field.findall(last)) < 3:
+        lines, last = [*lines, last], ""
+    prompts: dict[bool, list[str]] = {False: [], True: []}
+    negative = False
+    for line in lines:
+        line = line.strip()
+        if line.startswith("Negative prompt:"):
+            negative = True
+            line = line[len("Negative prompt:") :].strip()
+        prompts[negative].append(line)
+    fields = {name: json.loads(value) if value[:1] == '"' else value for name, value in field.findall(last)}
+    return "\n".join(prompts[False]), "\n".join(prompts[True]), fields
+
+
+def statement(plan: Plan) -> Generate:
+    [found] = [step for step in plan.steps if isinstance(step, Generate)]
+    return found
+
+
+def plan_with(**arguments: Any) -> Plan:
+    return simple_plan(load("u"), load("v"), generate("g7", "p", ["1.png"], **arguments))
+
+
+def parameters(plan: Plan) -> str:
+    step = statement(plan)
+    return about_image(plan, step, step.outputs[0], (16, 16), {}).parameters
+
+
+def test_the_parameters_text() -> None:
+    text = parameters(plan_with(negative_prompt="blurry, dark", guidance_scale=7.5, num_inference_steps=20))
+    assert text == (
+        "a red circle\n"
+        "Negative prompt: blurry, dark\n"
+        "Steps: 20, CFG scale: 7.5, Seed: 1, Size: 16x16, Model: shapes, Quantizer unet: sdnq int8, "
+        "Version: aquatint 0.1.0"
+    )
+
+
+def test_the_sampler_is_the_statements_or_the_pipelines() -> None:
+    scheduler = msgspec.structs.replace(component("s", "scheduler"), class_name="EulerAncestralDiscreteScheduler")
+    whole = plan([scheduler], [pipeline("p", {"scheduler": "s"})], [generate("g1", "p", ["1.png"])])
+    assert "Sampler: Euler a," in parameters(whole)
+    step = msgspec.structs.replace(statement(whole), scheduler="OddScheduler")
+    assert "Sampler: Odd," in parameters(msgspec.structs.replace(whole, steps=[step]))
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "webp"])
+def test_everything_can_be_read_back(tmp_path: Path, suffix: str) -> None:
+    whole = plan_with(prompt="“ein” Kreis, größer", negative_prompt="日本")
+    step = statement(whole)
+    about = about_image(whole, step, step.outputs[0], (16, 16), FACTS)
+    path = Outputs(tmp_path, OutputPolicy.NUMBER).write(f"a.{suffix}", painted("a", (16, 16)), about)
+    assert path is not None
+    found = read_metadata(path)
+    assert found == {"parameters": about.parameters, "aquatint": about.record}
+    record = found["aquatint"]
+    assert record["version"] == 1
+    assert record["place"] == "shapes.aqt:7:1"
+    assert record["seed"] == 1
+    assert record["statement"] == step.statement
+    assert record["arguments"]["prompt"] == "“ein” Kreis, größer"
+    assert record["engine"] == FACTS
+    assert record["pipeline"]["class"] == "StableDiffusionPipeline"
+    assert sorted(record["components"]) == ["unet", "vae"]
+    unet = record["components"]["unet"]
+    assert unet["quantization"] == {
+        "backend": "sdnq", "name": "q8", "options": {"group_size": 0, "weights_dtype": "int8"}
+    }  # fmt: skip
+    assert (unet["key"], unet["identity"], unet["dtype"]) == ("u", "sha256:u", "float32")
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "webp"])
+def test_metadata_false_leaves_all_text_out(tmp_path: Path, suffix: str) -> None:
+    step = generate("g1", "p", [f"a.{suffix}"], metadata=False)
+    Executor(FakeEngine(), lambda event: None, Options(output_dir=tmp_path)).run(
+        simple_plan(load("u"), load("v"), step)
+    )
+    assert read_metadata(tmp_path / f"a.{suffix}") == {}
+    body = (tmp_path / f"a.{suffix}").read_bytes()
+    assert b"circle" not in body and b"Exif" not in body and b"tEXt" not in body
+
+
+def test_a_sheet_says_what_it_shows(tmp_path: Path) -> None:
+    whole = simple_plan(load("u"), load("v"), generate("g1", "p", ["a.png"]), grid("s1", "b.png", [("g1", 0)]))
+    Executor(FakeEngine(), lambda event: None, Options(output_dir=tmp_path)).run(whole)
+    record = read_metadata(tmp_path / "b.png")["aquatint"]
+    assert (record["kind"], record["cells"]) == ("sheet", [{"step": "g1", "index": 0, "label": "g1 0"}])
+
+
+text = st.text(st.characters(exclude_categories=["Cs", "Cc"]) | st.sampled_from('",:\n\\{}'), max_size=40)
+
+
+@settings(max_examples=150, deadline=None)
+@given(prompt=text, negative=text, model=text)
+@example(prompt='a "cat", b: c,\nSteps: 4, Seed: 9, Size: 1x1', negative="x\ny", model='a, "b": c\\')
+@example(prompt="", negative="", model="")
+def test_other_tools_read_any_prompt(prompt: str, negative: str, model: str) -> None:
+    # Where the form has no way to say it: surrounding white space, and a line that looks like its own heading.
+    prompt, negative = ("\n".join(line.strip() for line in part.split("\n")).strip() for part in (prompt, negative))
+    if "Negative prompt:" in prompt + negative:
+        return
+    whole = plan_with(prompt=prompt, negative_prompt=negative)
+    step = msgspec.structs.replace(statement(whole), model=model)
+    whole = msgspec.structs.replace(whole, steps=[step])
+    about = about_image(whole, step, step.outputs[0], (16, 16), {})
+    with tempfile.TemporaryDirectory() as folder:
+        path = Outputs(Path(folder), OutputPolicy.NUMBER).write("a.png", painted("a", (8, 8)), about)
+        assert path is not None
+        found = read_metadata(path)
+    assert found["aquatint"]["arguments"]["prompt"] == prompt
+    read_prompt, read_negative, fields = parameters_of_the_web_ui(found["parameters"])
+    assert (read_prompt, read_negative) == (prompt, negative)
+    assert fields["Seed"] == "1"
+    assert fields["Size"] == "16x16"
+    assert fields["Version"] == "aquatint 0.1.0"
+    if model.strip() == model:
+        assert fields.get("Model", "") == model
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "webp"])
+def test_characters_that_files_cannot_hold_do_no_harm(tmp_path: Path, suffix: str) -> None:
+    prompt = "a\0b \ud800 \x1b[31m"
+    whole = plan_with(prompt=prompt)
+    step = statement(whole)
+    about = about_image(whole, step, step.outputs[0], (16, 16), {})
+    path = Outputs(tmp_path, OutputPolicy.NUMBER).write(f"a.{suffix}", painted("a", (8, 8)), about)
+    assert path is not None
+    assert read_metadata(path)["aquatint"]["arguments"]["prompt"] == prompt
+
+
+def test_text_too_long_for_a_jpeg_is_refused() -> None:
+    whole = plan_with(prompt="word " * 20_000)
+    step = statement(whole)
+    about = about_image(whole, step, step.outputs[0], (16, 16), {})
+    with pytest.raises(EngineError, match="too long for a JPEG"):
+        embedded("JPEG", about)
+    assert "exif" in embedded("WEBP", about)
+
+
+def test_pictures_of_others_say_nothing(tmp_path: Path) -> None:
+    for name in ("a.png", "a.jpg"):
+        painted("a", (8, 8)).save(tmp_path / name)
+        assert read_metadata(tmp_path / name) == {}
+    exif = Image.Exif()
+    exif[0x010E] = "a holiday"
+    painted("a", (8, 8)).save(tmp_path / "b.jpg", exif=exif)
+    assert read_metadata(tmp_path / "b.jpg") == {}
+
+
+@pytest.mark.parametrize(
+    ("backend", "options", "summary"),
+    [
+        ("sdnq", {"weights_dtype": "uint4", "group_size": 0}, "sdnq uint4"),
+        ("bnb", {"bits": 4, "bits4_quant_type": "nf4"}, "bnb nf4"),
+        ("bnb", {"bits": 8}, "bnb int8"),
+        ("other", {}, "other"),
+    ],
+)
+def test_quantizers_in_a_few_words(backend: str, options: dict[str, Any], summary: str) -> None:
+    assert quantization_summary(Quantization(backend, options, "q")) == summary
