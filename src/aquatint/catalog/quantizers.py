@@ -133,10 +133,11 @@ def _problems_of_value(found: Backend, setting: Setting, name: str, value: Any, 
 def _problems_of_type(name: str, value: str, where: str) -> Iterator[Problem]:
     refusal = sdnq_types.REFUSED.get(sdnq_types.one_name(value))
     if refusal is not None:
+        measured = f"{refusal.error:.2g}, where `{refusal.instead}` has {refusal.instead_error:.1e}"
         yield Problem(
             name, "refused-type",
             f"`{name}` can't be `{value}`{where}: sdnq stores it wrongly, since {refusal.reason} "
-            f"(error of a UNet's output: {refusal.error:.2g}, where `{refusal.instead}` has {refusal.instead_error:.1e})",
+            f"(error of a UNet's output: {measured})",
             f"use `{refusal.instead}`",
         )  # fmt: skip
 

@@ -114,7 +114,7 @@ def one_name(name: str) -> str:
 
 
 def minimum_width(key: str) -> str | None:
-    """Return the type that a key of `modules_dtype_dict` such as `minimum_6bit` stands for, or None if it is none such."""
+    """Return the type that a key of `modules_dtype_dict` such as `minimum_6bit` stands for, or None for other keys."""
     lowered = key.lower()
     if not (lowered.startswith("minimum") or lowered.endswith(("bit", "bits"))):
         return None

@@ -1,0 +1,44 @@
+"""The `bnb` backend: its configuration for either library, its layers, and its limits on a CPU."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+from aquatint.plan.steps import Json
+from aquatint.runtime.torch_engine import bitsandbytes_cpu
+from aquatint.runtime.torch_engine.libraries import Libraries
+
+NAME = "bnb"
+METHOD = "bitsandbytes"  # what a stored model's `quant_method` says
+
+
+def configuration(libraries: Libraries, library: str, options: Mapping[str, Json], device: str) -> Any:
+    """Return a new configuration of `library`'s own class: diffusers and transformers each refuse the other's."""
+    skipped = options["llm_int8_skip_modules"]
+    eight = options["bits"] == 8
+    return getattr(libraries, library).BitsAndBytesConfig(
+        load_in_8bit=eight,
+        load_in_4bit=not eight,
+        llm_int8_threshold=options["llm_int8_threshold"],
+        # A list of its own: diffusers appends to it.
+        llm_int8_skip_modules=None if skipped is None else list(skipped),
+        bnb_4bit_compute_dtype=options["bits4_compute_dtype"],
+        bnb_4bit_quant_type=options["bits4_quant_type"],
+        bnb_4bit_use_double_quant=options["bits4_use_double_quant"],
+        bnb_4bit_quant_storage=options["bits4_quant_storage"],
+    )
+
+
+def layer_classes(libraries: Libraries) -> tuple[type, ...]:
+    """Return the classes that bitsandbytes puts in the place of Linear."""
+    layers = libraries.bitsandbytes.nn
+    return (layers.Linear8bitLt, layers.Linear4bit)
+
+
+def loading(libraries: Libraries, library: str, device: str) -> AbstractContextManager[None]:
+    """Return the context that a load needs: on a CPU diffusers' check for a GPU must be out of the way."""
+    if library == "diffusers" and device == "cpu":
+        return bitsandbytes_cpu.without_gpu_check(libraries)
+    return nullcontext()

@@ -1,0 +1,29 @@
+"""Randomness of the libraries, kept from deciding anything by accident.
+
+The global generator of torch is what `use_svd` of sdnq and some schedulers draw from. It is forked and seeded around
+each load and each image, and so neither its state before nor the order of the work changes a result.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+
+def seed_of(text: str) -> int:
+    """Return a seed made of `text`, the same on every machine."""
+    # 63 bits: torch takes a seed as a signed integer.
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
+
+
+@contextmanager
+def seeded(torch: Any, seed: int, device: str) -> Iterator[None]:
+    """Run the body with torch's global generators seeded by `seed`, and put their states back afterwards."""
+    kind = device.partition(":")[0]
+    # Not run here: forking a GPU's generator.
+    devices = [] if kind == "cpu" else [device]
+    with torch.random.fork_rng(devices=devices, device_type="cuda" if kind == "cpu" else kind):
+        torch.manual_seed(seed)
+        yield

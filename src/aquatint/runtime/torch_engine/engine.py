@@ -1,0 +1,86 @@
+"""The engine that carries a plan out with torch, diffusers, transformers and the quantization backends."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Mapping
+from typing import Any
+
+from PIL.Image import Image
+
+from aquatint.plan.steps import Component, Json, Pipeline
+from aquatint.runtime.engine import Counters, EngineError, Generation, Loaded, OnStep
+from aquatint.runtime.torch_engine import generating, loading, memory, weights
+from aquatint.runtime.torch_engine.faults import engine_error
+from aquatint.runtime.torch_engine.libraries import libraries, versions
+
+
+class TorchEngine:
+    """An `Engine`. Making one imports the libraries, which takes seconds.
+
+    `threads` is the number of threads that torch computes with, for the whole process: it decides the last bits of
+    results, and so it is recorded.
+    """
+
+    def __init__(self, device: str = "cpu", threads: int | None = None) -> None:
+        self.counters = Counters()
+        self.device = device
+        self._libraries = libraries()
+        self._check_device()
+        if threads is not None:
+            self._libraries.torch.set_num_threads(threads)
+
+    def describe(self) -> dict[str, Json]:
+        """Return device, threads and versions."""
+        torch = self._libraries.torch
+        return {
+            "engine": "torch",
+            "device": self.device,
+            "threads": torch.get_num_threads(),
+            "cpu": torch.backends.cpu.get_cpu_capability(),
+            "versions": versions(),
+        }
+
+    def load(self, component: Component) -> Loaded:
+        """Load `component`, quantized if it asks for that; raise `EngineError` if that can't be done."""
+        return loading.load(self._libraries, component, self.counters)
+
+    def assemble(self, pipeline: Pipeline, parts: Mapping[str, Loaded | None]) -> Any:
+        """Return a diffusers pipeline made of the live `parts`, by role."""
+        found = loading.find_class(self._libraries, "diffusers", pipeline.class_name)
+        objects = {role: None if part is None else part.object for role, part in parts.items()}
+        if objects.get("scheduler") is not None:
+            # Its own: a scheduler has the state of the picture that it works on.
+            objects["scheduler"] = generating.fresh_scheduler(self._libraries, objects["scheduler"], None)
+        # Never from_pipe: it casts modules that others share, and refuses quantized ones.
+        with engine_error(f"can't make a {pipeline.class_name} of `{pipeline.source}`"):
+            made = found(**objects, **pipeline.options)
+            made.set_progress_bar_config(disable=True)
+        return made
+
+    def generate(self, pipeline: Any, generation: Generation, on_step: OnStep) -> Image:
+        """Return one RGB image; the same call gives the same bits, whatever the engine did before."""
+        image = generating.generate(self._libraries, pipeline, generation, on_step, self.device)
+        self.counters.images += 1
+        return image
+
+    def release(self, loaded: Loaded) -> None:
+        """Drop `loaded` and give its memory back; no pipeline that holds it is used afterwards."""
+        torch = self._libraries.torch
+        if isinstance(loaded.object, torch.nn.Module):
+            weights.drop(torch, loaded.object)
+        self.counters.releases += 1
+        gc.collect()
+        memory.give_back(torch)
+
+    def _check_device(self) -> None:
+        torch, kind = self._libraries.torch, self.device.partition(":")[0]
+        # Not run here: there is no GPU. ROCm's devices are called cuda, too.
+        there = {
+            "cpu": lambda: True,
+            "cuda": torch.cuda.is_available,
+            "mps": torch.backends.mps.is_available,
+            "xpu": lambda: hasattr(torch, "xpu") and torch.xpu.is_available(),
+        }.get(kind)
+        if there is None or not there():
+            raise EngineError(f"there is no device `{self.device}` on this machine", "run with `--device cpu`")

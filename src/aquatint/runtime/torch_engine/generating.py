@@ -1,0 +1,97 @@
+"""Make one image with a live pipeline, so that nothing of one image reaches the next."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+from PIL.Image import Image
+
+from aquatint.runtime.engine import EngineError, Generation, OnStep
+from aquatint.runtime.torch_engine import determinism
+from aquatint.runtime.torch_engine.faults import engine_error
+from aquatint.runtime.torch_engine.libraries import Libraries
+
+OURS = frozenset({"generator", "output_type", "return_dict", "callback_on_step_end", "num_images_per_prompt"})
+"""Call arguments of a pipeline that a script does not decide: an image is made alone, and its seed is the plan's."""
+
+
+class _Stopped(Exception):
+    """What `on_step` raised, carried through the library's loop."""
+
+    def __init__(self, cause: BaseException) -> None:
+        self.cause = cause
+
+
+def generate(libraries: Libraries, pipeline: Any, generation: Generation, on_step: OnStep, device: str) -> Image:
+    """Return the image; the pipeline is left as it was found. Raise `EngineError`, and whatever `on_step` raises."""
+    taken = sorted(OURS & set(generation.arguments))
+    if taken:
+        raise EngineError(f"`{taken[0]}` can't be an argument of `generate`: the program sets it")
+    arguments = dict(generation.arguments)
+    if "callback_on_step_end" in _parameters(pipeline):
+        arguments["callback_on_step_end"] = _reporter(on_step)
+    torch = libraries.torch
+    # The scheduler is the one part that changes while it works.
+    kept = pipeline.scheduler
+    pipeline.scheduler = fresh_scheduler(libraries, kept, generation.scheduler)
+    try:
+        with (
+            engine_error(f"{type(pipeline).__name__} can't make this image"), warnings.catch_warnings(),
+            torch.no_grad(), determinism.seeded(torch, generation.seed, device),
+        ):  # fmt: skip
+            warnings.simplefilter("ignore")
+            made = pipeline(
+                **arguments, generator=torch.Generator("cpu").manual_seed(generation.seed), output_type="pil"
+            )
+            return _picture(made, pipeline)
+    except EngineError as error:
+        if isinstance(error.__cause__, _Stopped):
+            raise error.__cause__.cause from None
+        raise
+    finally:
+        pipeline.scheduler = kept
+
+
+def fresh_scheduler(libraries: Libraries, scheduler: Any, class_name: str | None) -> Any:
+    """Return a new scheduler configured as `scheduler` is, of the class asked for; raise `EngineError`."""
+    wanted = type(scheduler)
+    if class_name is not None and class_name != wanted.__name__:
+        found = getattr(libraries.diffusers, class_name, None)
+        allowed = sorted(other.__name__ for other in scheduler.compatibles)
+        # Flow-matching schedulers don't list each other; a scheduler of the other kind would run and give noise.
+        flow = class_name.startswith("FlowMatch") and wanted.__name__.startswith("FlowMatch")
+        if not (isinstance(found, type) and (class_name in allowed or flow)):
+            names = ", ".join(f"`{name}`" for name in allowed) or f"`{wanted.__name__}`"
+            raise EngineError(
+                f"the scheduler `{class_name}` can't stand in for `{wanted.__name__}`", f"schedulers: {names}"
+            )
+        wanted = found
+    with engine_error(f"can't make the scheduler `{wanted.__name__}`"):
+        return wanted.from_config(scheduler.config)
+
+
+def _parameters(pipeline: Any) -> Any:
+    import inspect
+
+    return inspect.signature(type(pipeline).__call__).parameters
+
+
+def _reporter(on_step: OnStep) -> Any:
+    def report(pipeline: Any, step: int, timestep: Any, values: dict[str, Any]) -> dict[str, Any]:
+        # Some schedulers take more steps than they were asked for, and the pipeline then knows how many.
+        total = getattr(pipeline, "num_timesteps", None) or len(pipeline.scheduler.timesteps)
+        try:
+            on_step(step + 1, int(total))
+        except Exception as error:
+            raise _Stopped(error) from error
+        return values
+
+    return report
+
+
+def _picture(made: Any, pipeline: Any) -> Image:
+    images = getattr(made, "images", None)
+    if not images or not isinstance(images[0], Image):
+        raise EngineError(f"{type(pipeline).__name__} makes no pictures")
+    return images[0].convert("RGB")

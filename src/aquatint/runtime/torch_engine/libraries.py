@@ -1,0 +1,86 @@
+"""The one place that imports the libraries: in the right order, with the right environment, and quiet.
+
+Importing this module imports none of them; `libraries()` does, once.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import logging
+import os
+import warnings
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from aquatint.plan.steps import Json
+
+PACKAGES = ("torch", "diffusers", "transformers", "accelerate", "bitsandbytes", "sdnq", "safetensors", "tokenizers")
+"""What results depend on; their versions are recorded with every run."""
+
+ENVIRONMENT = {
+    # Read while sdnq is imported: it compiles a test kernel at once, and one kernel per shape of weight later.
+    "SDNQ_USE_TORCH_COMPILE": "0",
+    # Nothing is fetched while a plan runs, and a tokenizer's loading must not ask the hub what model it belongs to.
+    "HF_HUB_OFFLINE": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    # A tokenizer's own threads deadlock after a fork and make nothing faster here.
+    "TOKENIZERS_PARALLELISM": "false",
+}
+"""Set before the first import, where the user has not set it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Libraries:
+    """The imported modules. `sdnq` is None where that extra is not installed."""
+
+    torch: Any
+    diffusers: Any
+    transformers: Any
+    bitsandbytes: Any
+    sdnq: Any | None
+
+
+@cache
+def libraries() -> Libraries:
+    """Import the libraries, which takes seconds, and return them."""
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch = importlib.import_module("torch")
+        diffusers = importlib.import_module("diffusers")
+        transformers = importlib.import_module("transformers")
+        bitsandbytes = importlib.import_module("bitsandbytes")
+        sdnq = _sdnq()
+    _silence(diffusers, transformers)
+    return Libraries(torch, diffusers, transformers, bitsandbytes, sdnq)
+
+
+def _sdnq() -> Any | None:
+    # Before transformers loads anything: sdnq registers itself there. Without that a component stored by sdnq loads
+    # as if its weights were plain, with no error and a wrong picture.
+    from aquatint.runtime.torch_engine import sdnq_backend
+
+    return sdnq_backend.imported()
+
+
+def _silence(diffusers: Any, transformers: Any) -> None:
+    for library in (diffusers, transformers):
+        library.utils.logging.set_verbosity_error()
+        library.utils.logging.disable_progress_bar()
+    # bitsandbytes tells for every layer that inputs are cast, and sdnq which kernels it lacks.
+    for name in ("bitsandbytes", "sdnq"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+
+
+def versions() -> dict[str, Json]:
+    """Return the versions of the installed packages, None for one that is not there."""
+    found: dict[str, Json] = {}
+    for name in PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = None
+    return found

@@ -1,0 +1,180 @@
+"""Load one component from its folder: weights quantized on the way, in memory of their own, ready to run.
+
+Only safetensors, only classes of diffusers and transformers found by their names, nothing fetched, no code of a
+checkpoint run.
+"""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+from aquatint.catalog import checkpoints, quantizers
+from aquatint.plan.steps import Component
+from aquatint.runtime.engine import Counters, EngineError, Loaded
+from aquatint.runtime.torch_engine import bitsandbytes_backend, determinism, memory, sdnq_backend, weights
+from aquatint.runtime.torch_engine.faults import engine_error
+from aquatint.runtime.torch_engine.libraries import Libraries
+
+DTYPES = ("float32", "float16", "bfloat16")
+
+
+def load(libraries: Libraries, component: Component, counters: Counters) -> Loaded:
+    """Return `component`, live; raise `EngineError`."""
+    folder = _folder(component)
+    found = find_class(libraries, component.library, component.class_name)
+    what = f"`{component.role}` ({component.class_name}) from `{component.source}`"
+    if component.dtype is None:
+        if component.quantization is not None:
+            raise EngineError(f"{what} has no weights to quantize")
+        counters.loads += 1
+        with engine_error(f"can't load {what}"), _quiet():
+            return Loaded(component, found.from_pretrained(folder, local_files_only=True, **_place(component)))
+    return _load_weights(libraries, component, found, folder, what, counters)
+
+
+def find_class(libraries: Libraries, library: str, class_name: str) -> Any:
+    """Return the class of that name; raise `EngineError` unless diffusers or transformers itself has it."""
+    if library not in ("diffusers", "transformers"):
+        raise EngineError(f"`{library}.{class_name}` is code of its own; only diffusers and transformers are used")
+    found = None if class_name.startswith("_") else getattr(getattr(libraries, library), class_name, None)
+    if not isinstance(found, type):
+        version = getattr(getattr(libraries, library), "__version__", "?")
+        raise EngineError(
+            f"{library} {version} has no class `{class_name}`",
+            f"the checkpoint may need another version: `pip install --upgrade {library}`",
+        )
+    return found
+
+
+def _load_weights(
+    libraries: Libraries, component: Component, found: Any, folder: Path, what: str, counters: Counters
+) -> Loaded:
+    torch = libraries.torch
+    if component.dtype not in DTYPES:
+        raise EngineError(f"can't load {what} as `{component.dtype}`", f"dtypes: {', '.join(DTYPES)}")
+    try:
+        # Looked at before a library does: with no safetensors it would look for a pickle.
+        checkpoints.weight_files(folder, component.subfolder, component.variant)
+    except checkpoints.CheckpointError as error:
+        raise EngineError(error.message, error.help) from error
+    configuration, preparation = _quantization(libraries, component, folder, what)
+    options = {} if configuration is None else {"quantization_config": configuration}
+    if component.device != "cpu":
+        # Not run here: there is no GPU.
+        options["device_map"] = {"": component.device}
+    counters.loads += 1
+    counters.quantizations += configuration is not None
+    with (
+        engine_error(f"can't load {what}"), _quiet(), preparation, memory.large_blocks_returned(component.bytes),
+        determinism.seeded(torch, determinism.seed_of(component.key), component.device),
+    ):  # fmt: skip
+        module, told = found.from_pretrained(
+            folder, variant=component.variant, use_safetensors=True, local_files_only=True, output_loading_info=True,
+            # Without it diffusers takes float16 for bitsandbytes.
+            torch_dtype=getattr(torch, component.dtype), **options, **_place(component),
+        )  # fmt: skip
+        _refuse_gaps(told, what)
+        # bitsandbytes' 8-bit layers compute differently while they are in training mode.
+        module.eval().requires_grad_(False)
+        weights.copy_afresh(torch, module)
+    quantized = quantized_layers(libraries, module)
+    return Loaded(component, module, weights.total_bytes(torch, module), len(quantized), count_layers(libraries, module))
+
+
+def quantized_layers(libraries: Libraries, module: Any) -> list[Any]:
+    """Return the layers below `module` that a backend has put there."""
+    classes = (*bitsandbytes_backend.layer_classes(libraries), *sdnq_backend.layer_classes(libraries))
+    return [layer for layer in module.modules() if isinstance(layer, classes)]
+
+
+def count_layers(libraries: Libraries, module: Any) -> int:
+    """Return how many layers below `module` are quantized or are of a kind that a backend could quantize."""
+    nn = libraries.torch.nn
+    kinds = (
+        nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, libraries.transformers.pytorch_utils.Conv1D,
+        *bitsandbytes_backend.layer_classes(libraries), *sdnq_backend.layer_classes(libraries),
+    )  # fmt: skip
+    return sum(isinstance(layer, kinds) for layer in module.modules())
+
+
+def _folder(component: Component) -> Path:
+    try:
+        return checkpoints.locate(component.source, component.revision)
+    except checkpoints.CheckpointError as error:
+        raise EngineError(error.message, error.help) from error
+
+
+def _place(component: Component) -> dict[str, str]:
+    return {"subfolder": component.subfolder} if component.subfolder else {}
+
+
+def _quantization(
+    libraries: Libraries, component: Component, folder: Path, what: str
+) -> tuple[Any | None, AbstractContextManager[None]]:
+    stored = _stored_method(folder / component.subfolder)
+    wanted = component.quantization
+    if stored is not None and wanted is not None:
+        raise EngineError(
+            f"{what} is stored quantized by {stored} already; it can't be quantized again by `{wanted.name}`",
+            "leave its quantizer out, or take the checkpoint that it was made from",
+        )
+    if stored == sdnq_backend.METHOD:
+        sdnq_backend.require(libraries)
+    if wanted is None:
+        on_cpu = stored == bitsandbytes_backend.METHOD
+        return None, bitsandbytes_backend.loading(libraries, component.library, component.device) if on_cpu else _plain()
+    options = _options(wanted.backend, wanted.options)
+    if wanted.backend == bitsandbytes_backend.NAME:
+        return (
+            bitsandbytes_backend.configuration(libraries, component.library, options, component.device),
+            bitsandbytes_backend.loading(libraries, component.library, component.device),
+        )
+    return sdnq_backend.configuration(libraries, options, component.device), _plain()
+
+
+def _options(backend: str, options: Mapping[str, Any]) -> Mapping[str, Any]:
+    # A plan may have been written by hand.
+    wrong = quantizers.problems(backend, options)
+    if wrong:
+        raise EngineError(wrong[0].message, wrong[0].help)
+    return quantizers.canonical(backend, options)
+
+
+def _stored_method(folder: Path) -> str | None:
+    file = folder / "config.json"
+    try:
+        config = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        raise EngineError(f"`{file}` is not JSON", "fetch or write that file again") from error
+    stored = config.get("quantization_config") if isinstance(config, dict) else None
+    return str(stored.get("quant_method")) if isinstance(stored, dict) else None
+
+
+def _refuse_gaps(told: Mapping[str, Any], what: str) -> None:
+    """Raise `EngineError` where weights are missing: the libraries fill them with random numbers and go on."""
+    missing = sorted(told.get("missing_keys") or ())
+    if missing:
+        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        raise EngineError(
+            f"can't load {what}: its files lack the weights `{missing[0]}`{more}",
+            "the download may be incomplete, or the folder may be of another kind of model",
+        )
+
+
+def _plain() -> AbstractContextManager[None]:
+    return nullcontext()
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    with warnings.catch_warnings():
+        # `torch_dtype` is on its way out in favour of `dtype`, which older versions don't know.
+        warnings.simplefilter("ignore", FutureWarning)
+        yield

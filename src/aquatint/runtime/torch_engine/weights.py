@@ -1,0 +1,75 @@
+"""Every tensor that a module holds, wherever the libraries put it: to copy, to count, to drop.
+
+Beside parameters and buffers these are what bitsandbytes hangs on its parameters and layers (scales, code tables,
+nested states) and what sdnq's layers carry.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+# Modules whose objects are looked into; others' attributes, such as a model's config, hold no weights.
+_OWNERS = ("bitsandbytes", "sdnq")
+
+
+def held(torch: Any, module: Any) -> Iterator[tuple[Any, str, Any]]:
+    """Yield (owner, attribute, tensor) for every tensor below `module`; a tensor may have several owners.
+
+    The owner of a parameter or a buffer is its tensor itself, with the attribute "data".
+    """
+    seen: set[int] = set()
+    for layer in module.modules():
+        for tensor in (*layer.parameters(recurse=False), *layer.buffers(recurse=False)):
+            if id(tensor) not in seen:
+                seen.add(id(tensor))
+                yield tensor, "data", tensor.data
+                yield from _attributes(torch, tensor, seen)
+        if type(layer).__module__.startswith(_OWNERS):
+            yield from _attributes(torch, layer, seen)
+
+
+def _attributes(torch: Any, owner: Any, seen: set[int]) -> Iterator[tuple[Any, str, Any]]:
+    for name, value in list(getattr(owner, "__dict__", {}).items()):
+        if isinstance(value, torch.nn.Module) or name in ("_parameters", "_buffers", "_modules"):
+            continue
+        if isinstance(value, torch.Tensor):
+            yield owner, name, value
+        elif type(value).__module__.startswith(_OWNERS) and not isinstance(value, type) and id(value) not in seen:
+            seen.add(id(value))
+            yield from _attributes(torch, value, seen)
+
+
+def copy_afresh(torch: Any, module: Any) -> None:
+    """Move every tensor below `module` into memory of its own.
+
+    A weight that is mapped from its file starts where the file has it. The CPU's matrix products take other paths for
+    other alignments and round differently, so the same weights gave other bits. Tensors that shared memory still do.
+    """
+    shares = Counter(_place(tensor) for _, _, tensor in held(torch, module))
+    shared: dict[tuple[Any, ...], Any] = {}
+    with torch.no_grad():
+        # One tensor at a time, so that at no time all of them are there twice.
+        for owner, name, tensor in held(torch, module):
+            place = _place(tensor)
+            copy = shared[place] if place in shared else tensor.detach().clone(memory_format=torch.preserve_format)
+            if shares[place] > 1:
+                shared[place] = copy
+            setattr(owner, name, copy)
+
+
+def total_bytes(torch: Any, module: Any) -> int:
+    """Return the bytes of all tensors below `module`, shared ones once."""
+    return sum({_place(tensor): tensor.numel() * tensor.element_size() for _, _, tensor in held(torch, module)}.values())
+
+
+def drop(torch: Any, module: Any) -> None:
+    """Empty every tensor below `module`: its memory is free even while someone holds the module, which is then useless."""
+    with torch.no_grad():
+        for owner, name, tensor in list(held(torch, module)):
+            setattr(owner, name, torch.empty(0, dtype=tensor.dtype))
+
+
+def _place(tensor: Any) -> tuple[Any, ...]:
+    return tensor.device.type, tensor.data_ptr(), tuple(tensor.shape), tensor.stride(), tensor.dtype
