@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/.installed
 
 # Two workers: each imports torch, which takes seconds and about half a gigabyte.
 WORKERS ?= 2
-PYTEST := $(BIN)/pytest -q -n $(WORKERS) --dist loadfile
+PYTEST := $(BIN)/pytest -n $(WORKERS) --dist loadfile
 
 # Nothing here may reach a model hub, and one thread per worker is faster than two that wait for each other.
 export HF_HUB_OFFLINE := 1

@@ -12,7 +12,7 @@ os.environ["HF_HUB_CACHE"] = str(Path(__file__).parent / "no-such-hub-cache")
 import pytest
 
 # These import torch: a mistake in the language shows before they start.
-LATE_FOLDERS = ("engine", "torch_engine", "runtime", "interface", "shapes", "docs")
+LATE_FOLDERS = ("engine", "interface", "shapes")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
