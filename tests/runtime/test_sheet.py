@@ -65,7 +65,7 @@ def test_cells_go_row_by_row_and_missing_ones_stay_empty() -> None:
 labels = st.text(st.characters(max_codepoint=0x2FF) | st.sampled_from("  \n\t\x1bWW字→—"), max_size=120)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(
     count=st.integers(1, 5),
     columns=st.integers(1, 4),
