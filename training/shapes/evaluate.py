@@ -1,0 +1,178 @@
+"""Measures the checkpoint: the share of held-out prompts whose picture meets each attribute, per quantizer.
+
+`python -m shapes.evaluate --help`
+"""
+
+import argparse
+import os
+import random
+import time
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+
+# Before torch: spinning threads are slower than one, and sdnq would compile its kernels.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("SDNQ_USE_TORCH_COMPILE", "0")
+
+import diffusers
+import torch
+from diffusers import StableDiffusionPipeline, UNet2DConditionModel
+from diffusers.quantizers import auto
+from diffusers.quantizers.bitsandbytes import BnB4BitDiffusersQuantizer, BnB8BitDiffusersQuantizer
+from PIL import Image
+
+from shapes.captions import Request, caption, parse
+from shapes.checker import ATTRIBUTES, check
+from shapes.world import KINDS, sample
+
+FOLDER = Path(__file__).parents[2] / "src" / "aquatint" / "checkpoints" / "shapes"
+GUIDANCE = 2.0
+STEPS = 20
+SDNQ = ("int8", "uint4", "int4", "uint3", "int3", "uint2", "int2")
+BITSANDBYTES = ("int8", "nf4", "fp4")
+QUANTIZERS = ("none", *(f"sdnq-{dtype}" for dtype in SDNQ), *(f"bnb-{dtype}" for dtype in BITSANDBYTES))
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A caption, what it asks for, and the kind of scene it was made from."""
+
+    kind: str
+    text: str
+    request: Request
+
+
+def prompts(count: int, kinds: tuple[str, ...] = KINDS, seed: int = 11) -> list[Prompt]:
+    """Return captions of combinations never trained on, the kinds in turn; each names its background and colours."""
+    random_ = random.Random(seed)
+    chosen = []
+    for index in range(count):
+        kind = kinds[index % len(kinds)]
+        text = caption(sample(random_, kind, held_out=True), random_, complete=True)
+        chosen.append(Prompt(kind, text, parse(text)))
+    return chosen
+
+
+def allow_bitsandbytes_on_cpu() -> None:
+    """Lift diffusers' demand for a GPU, which bitsandbytes itself no longer makes."""
+
+    class Eight(BnB8BitDiffusersQuantizer):
+        def validate_environment(self, *args: object, **kwargs: object) -> None:
+            pass
+
+        def update_device_map(self, device_map: object) -> object:
+            return device_map or {"": "cpu"}
+
+    class Four(BnB4BitDiffusersQuantizer):
+        def validate_environment(self, *args: object, **kwargs: object) -> None:
+            pass
+
+        def update_device_map(self, device_map: object) -> object:
+            return device_map or {"": "cpu"}
+
+    auto.AUTO_QUANTIZER_MAPPING.update(bitsandbytes_8bit=Eight, bitsandbytes_4bit=Four)
+
+
+def load_unet(folder: Path, quantizer: str) -> UNet2DConditionModel:
+    """Return the denoiser, quantized as it is loaded; `none` leaves it in float32."""
+    backend, _, dtype = quantizer.partition("-")
+    config: object = None
+    if backend == "sdnq":
+        from sdnq import SDNQConfig
+
+        config = SDNQConfig(weights_dtype=dtype, quant_conv=True)
+    elif backend == "bnb":
+        allow_bitsandbytes_on_cpu()
+        if dtype == "int8":
+            config = diffusers.BitsAndBytesConfig(load_in_8bit=True)
+        else:
+            config = diffusers.BitsAndBytesConfig(
+                load_in_4bit=True, bnb_4bit_quant_type=dtype, bnb_4bit_compute_dtype=torch.float32
+            )
+    options = {} if config is None else {"quantization_config": config}
+    # .eval() matters: bitsandbytes' 8-bit layers compute otherwise in training mode.
+    return UNet2DConditionModel.from_pretrained(folder / "unet", torch_dtype=torch.float32, **options).eval()
+
+
+def megabytes(model: torch.nn.Module) -> float:
+    """Return the weights' size in memory, scales and zero points included."""
+    return sum(t.numel() * t.element_size() for t in [*model.parameters(), *model.buffers()]) / 1e6
+
+
+def draw(
+    pipe: StableDiffusionPipeline, texts: list[str], steps: int, guidance: float, seed: int, size: int = 16
+) -> list[Image.Image]:
+    """Draw one picture a prompt; picture number i starts from the noise of seed + i, whatever the batch."""
+    pictures: list[Image.Image] = []
+    for start in range(0, len(texts), size):
+        part = texts[start : start + size]
+        generators = [torch.Generator().manual_seed(seed + start + i) for i in range(len(part))]
+        pictures += pipe(part, num_inference_steps=steps, guidance_scale=guidance, generator=generators).images
+    return pictures
+
+
+def scores(chosen: list[Prompt], pictures: list[Image.Image]) -> dict[tuple[str, str], float]:
+    """Return the share met, by attribute and kind of scene (`all` for every kind)."""
+    met: defaultdict[tuple[str, str], list[bool]] = defaultdict(list)
+    for prompt, picture in zip(chosen, pictures, strict=True):
+        found = check(picture, prompt.request)
+        found["everything"] = all(found.values())
+        for attribute, value in found.items():
+            met[attribute, prompt.kind].append(value)
+            met[attribute, "all"].append(value)
+    return {key: sum(values) / len(values) for key, values in met.items()}
+
+
+def sheet(pictures: list[Image.Image], columns: int = 12) -> Image.Image:
+    """Return the pictures side by side."""
+    rows = -(-len(pictures) // columns)
+    whole = Image.new("RGB", (columns * 66, rows * 66), "magenta")
+    for index, picture in enumerate(pictures):
+        whole.paste(picture, (index % columns * 66 + 1, index // columns * 66 + 1))
+    return whole
+
+
+def main() -> None:
+    """Print a table of scores, a row a kind of scene or a quantizer."""
+    parser = argparse.ArgumentParser(prog="python -m shapes.evaluate", description=__doc__)
+    parser.add_argument("--folder", type=Path, default=FOLDER)
+    parser.add_argument("--prompts", type=int, default=200)
+    parser.add_argument("--kinds", default=",".join(KINDS), help="of scene, in turn: one, pair, two")
+    parser.add_argument("--steps", type=int, default=STEPS)
+    parser.add_argument("--guidance", type=float, default=GUIDANCE)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--quantizers", default="none", help=f"`all`, or some of {', '.join(QUANTIZERS)}, with commas")
+    parser.add_argument("--sheet", type=Path, help="also save the pictures, side by side, in this PNG file")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    for library in (diffusers.utils.logging,):
+        library.disable_progress_bar()
+    chosen = prompts(options.prompts, tuple(options.kinds.split(",")))
+    quantizers = QUANTIZERS if options.quantizers == "all" else tuple(options.quantizers.split(","))
+    columns = (*ATTRIBUTES, "everything")
+    print(
+        f"{options.prompts} held-out prompts, {options.steps} steps, guidance {options.guidance}, seed {options.seed}\n"
+    )
+    print("| quantizer | unet MB | prompts | " + " | ".join(columns) + " | s a picture |")
+    print("|---|---|---|" + "---|" * (len(columns) + 1))
+    for quantizer in quantizers:
+        unet = load_unet(options.folder, quantizer)
+        pipe = StableDiffusionPipeline.from_pretrained(options.folder, unet=unet, torch_dtype=torch.float32)
+        pipe.set_progress_bar_config(disable=True)
+        began = time.perf_counter()
+        pictures = draw(pipe, [prompt.text for prompt in chosen], options.steps, options.guidance, options.seed)
+        each = (time.perf_counter() - began) / len(pictures)
+        if options.sheet:
+            path = (
+                options.sheet.with_stem(f"{options.sheet.stem}-{quantizer}") if len(quantizers) > 1 else options.sheet
+            )
+            sheet(pictures).save(path)
+        found = scores(chosen, pictures)
+        for kind in ("all", *options.kinds.split(",")) if len(quantizers) == 1 else ("all",):
+            cells = [f"{found[name, kind]:.3f}" if (name, kind) in found else "" for name in columns]
+            print(f"| {quantizer} | {megabytes(unet):.2f} | {kind} | {' | '.join(cells)} | {each:.2f} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
