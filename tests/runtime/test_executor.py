@@ -394,3 +394,16 @@ def test_two_statements_that_name_one_file_both_keep_their_picture(tmp_path: Pat
     run = Run(plan, tmp_path)
     assert run.files() == ["x-2.png", "x.png"]
     assert (tmp_path / "x.png").read_bytes() != (tmp_path / "x-2.png").read_bytes()
+
+
+def test_a_release_that_goes_wrong_is_a_warning(tmp_path: Path) -> None:
+    class Sticky(FakeEngine):
+        def release(self, loaded: Any) -> None:
+            raise EngineError("the driver would not let go")
+
+    run = Run(simple_plan(), tmp_path, Sticky())
+    assert run.of(Warned) == [
+        Warned("release-u", "the driver would not let go"),
+        Warned("release-v", "the driver would not let go"),
+    ]
+    assert run.finished.failed == 0

@@ -151,6 +151,7 @@ from aquatint.runtime.outputs import OutputPolicy, Outputs
 # Noise: it does not compress, so that writing takes a while.
 picture = Image.effect_noise((400, 400), 90).convert("RGB")
 outputs = Outputs(Path(sys.argv[1]), OutputPolicy(sys.argv[2]))
+outputs.write("a.png", picture, None)
 print("ready", flush=True)
 while True:
     outputs.write("a.png", picture, None)

@@ -154,10 +154,10 @@ class _Live:
         self._stop()
         self.progress = Progress(
             SpinnerColumn(),
-            TextColumn("{task.description}", markup=False),
             BarColumn(24),
-            TextColumn("{task.fields[count]}", markup=False),
             TimeElapsedColumn(),
+            TextColumn("{task.fields[count]}", markup=False),
+            TextColumn("{task.description}", markup=False),
             console=Console(file=self.err, highlight=False),
             transient=True,
         )
