@@ -93,7 +93,7 @@ REFUSED: dict[str, Refusal] = {
     "uint15": Refusal(_WRAPS, 0.47, "int15", 6.6e-9),
     "int32": Refusal(_OVERFLOWS, 0.32, "int16", 1.7e-9),
     "uint32": Refusal(_OVERFLOWS, 0.48, "uint16", 1.8e-9),
-    "float32": Refusal("its scales underflow", 0.90, "float16", 2.5e-7),
+    "float32": Refusal("its scales underflow on some processors, and it saves nothing", 0.90, "float16", 2.5e-7),
     "float8_e8m0fnu": Refusal("it has no sign", 2.5, "float8_e4m3fn", 4.8e-3),
 }
 """Types that sdnq 0.2.8 stores without complaint and reads back wrong, so that pictures come out broken."""

@@ -1,8 +1,11 @@
-"""bitsandbytes in diffusers models on a CPU: the check for a GPU, lifted while a model is loaded.
+"""bitsandbytes on a CPU: diffusers' check for a GPU lifted while a model is loaded, and unfit kernels avoided.
 
 bitsandbytes itself has CPU kernels, and transformers uses them. diffusers raises "No GPU found" before it looks. Its
 two quantizers are exchanged for subclasses that leave out that check and place the model on the CPU; with a GPU in the
 machine, and outside a load, nothing is exchanged.
+
+On processors with AVX512-BF16 bitsandbytes packs a 4-bit layer anew on its first use and computes in bfloat16, whatever
+the compute type; layers whose sizes its packing can't divide make it fail. Those are kept on the general kernel.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ from typing import Any
 from aquatint.runtime.torch_engine.libraries import Libraries
 
 METHODS = ("bitsandbytes_4bit", "bitsandbytes_8bit")
+PACKED_ROWS = 32  # `block_n` of bitsandbytes.functional._convert_weight_packed_for_cpu
 
 
 @contextmanager
@@ -42,9 +46,18 @@ def has_gpu(torch: Any) -> bool:
     )
 
 
+def avoid_unfit_packing(libraries: Libraries, module: Any) -> None:
+    """Keep 4-bit layers that the packed kernel can't take on the general one."""
+    for layer in module.modules():
+        if isinstance(layer, libraries.bitsandbytes.nn.Linear4bit):
+            state = layer.weight.quant_state
+            if layer.out_features % PACKED_ROWS or state is None or layer.in_features % state.blocksize:
+                layer.support_avx512bf16_for_cpu = False
+
+
 @cache
 def _on_cpu(quantizer: type) -> type:
-    class OnCpu(quantizer):  # type: ignore[misc, valid-type]  # a class of an untyped library
+    class OnCpu(quantizer):  # type: ignore[misc]  # a class of an untyped library
         def validate_environment(self, *args: Any, **kwargs: Any) -> None:
             """Accept: the packages are this program's own dependencies, and the CPU is where the model goes."""
 

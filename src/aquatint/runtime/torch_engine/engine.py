@@ -37,7 +37,9 @@ class TorchEngine:
             "engine": "torch",
             "device": self.device,
             "threads": torch.get_num_threads(),
+            # Which kernels a CPU has decides the last bits, and whether bitsandbytes computes 4-bit layers in bfloat16.
             "cpu": torch.backends.cpu.get_cpu_capability(),
+            "bfloat16_kernels": bool(self._libraries.bitsandbytes.functional.has_avx512bf16()),
             "versions": versions(),
         }
 

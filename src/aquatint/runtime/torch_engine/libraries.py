@@ -47,6 +47,9 @@ def libraries() -> Libraries:
     """Import the libraries, which takes seconds, and return them."""
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
+    # bitsandbytes tells for every layer that inputs are cast; both tell at import which kernels they lack.
+    for name in ("bitsandbytes", "sdnq"):
+        logging.getLogger(name).setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch = importlib.import_module("torch")
@@ -70,9 +73,6 @@ def _silence(diffusers: Any, transformers: Any) -> None:
     for library in (diffusers, transformers):
         library.utils.logging.set_verbosity_error()
         library.utils.logging.disable_progress_bar()
-    # bitsandbytes tells for every layer that inputs are cast, and sdnq which kernels it lacks.
-    for name in ("bitsandbytes", "sdnq"):
-        logging.getLogger(name).setLevel(logging.ERROR)
 
 
 def versions() -> dict[str, Json]:

@@ -16,7 +16,7 @@ from typing import Any
 from aquatint.catalog import checkpoints, quantizers
 from aquatint.plan.steps import Component
 from aquatint.runtime.engine import Counters, EngineError, Loaded
-from aquatint.runtime.torch_engine import bitsandbytes_backend, determinism, memory, sdnq_backend, weights
+from aquatint.runtime.torch_engine import bitsandbytes_backend, bitsandbytes_cpu, determinism, memory, sdnq_backend, weights
 from aquatint.runtime.torch_engine.faults import engine_error
 from aquatint.runtime.torch_engine.libraries import Libraries
 
@@ -82,6 +82,8 @@ def _load_weights(
         # bitsandbytes' 8-bit layers compute differently while they are in training mode.
         module.eval().requires_grad_(False)
         weights.copy_afresh(torch, module)
+        if component.device == "cpu":
+            bitsandbytes_cpu.avoid_unfit_packing(libraries, module)
     quantized = quantized_layers(libraries, module)
     return Loaded(component, module, weights.total_bytes(torch, module), len(quantized), count_layers(libraries, module))
 

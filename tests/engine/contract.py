@@ -1,0 +1,151 @@
+"""What every engine must do, as functions of an engine and a scene.
+
+The torch engine is held to this with a tiny real checkpoint, and a fake engine with whatever it takes for one. A scene
+has at least one component with weights, and one of them may ask for quantization.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+
+import msgspec
+import pytest
+from PIL.Image import Image
+from support.scenes import Scene, load
+
+from aquatint.plan.steps import Component
+from aquatint.runtime.engine import Engine, EngineError, Generation, Loaded
+
+
+def quiet(done: int, total: int) -> None:
+    """Take no notice of a step."""
+
+
+def picture(engine: Engine, scene: Scene, parts: dict[str, Loaded | None]) -> Image:
+    """Return the scene's image, made with a pipeline of its own."""
+    return engine.generate(engine.assemble(scene.pipeline, parts), scene.generation, quiet)
+
+
+def weighty(scene: Scene) -> list[Component]:
+    """Return the components that have weights."""
+    return [part for part in scene.components.values() if part is not None and part.dtype is not None]
+
+
+def it_describes_itself_in_json(engine: Engine, scene: Scene) -> None:
+    assert json.loads(json.dumps(engine.describe())) == engine.describe()
+
+
+def it_counts_loads_and_quantizations(engine: Engine, scene: Scene) -> None:
+    for part in weighty(scene):
+        before = replace(engine.counters)
+        engine.load(part)
+        assert engine.counters.loads == before.loads + 1
+        assert engine.counters.quantizations == before.quantizations + (part.quantization is not None)
+
+
+def a_loaded_component_tells_what_it_came_to(engine: Engine, scene: Scene) -> None:
+    for part in weighty(scene):
+        loaded = engine.load(part)
+        assert loaded.component == part
+        assert loaded.bytes > 0
+        assert 0 <= loaded.quantized_layers <= loaded.layers
+        assert part.quantization is not None or loaded.quantized_layers == 0
+
+
+def an_image_is_rgb_and_counted(engine: Engine, scene: Scene) -> None:
+    before = engine.counters.images
+    image = picture(engine, scene, load(engine, scene))
+    assert isinstance(image, Image)
+    assert image.mode == "RGB"
+    assert engine.counters.images == before + 1
+
+
+def the_same_call_gives_the_same_bits(engine: Engine, scene: Scene) -> None:
+    parts = load(engine, scene)
+    pipeline = engine.assemble(scene.pipeline, parts)
+    first, second = (engine.generate(pipeline, scene.generation, quiet).tobytes() for _ in range(2))
+    assert first == second
+    assert picture(engine, scene, parts).tobytes() == first
+    assert picture(engine, scene, load(engine, scene)).tobytes() == first
+
+
+def another_seed_gives_another_image(engine: Engine, scene: Scene) -> None:
+    pipeline = engine.assemble(scene.pipeline, load(engine, scene))
+    other = replace(scene.generation, seed=scene.generation.seed + 1)
+    first = engine.generate(pipeline, scene.generation, quiet)
+    assert engine.generate(pipeline, other, quiet).tobytes() != first.tobytes()
+
+
+def an_image_in_between_changes_nothing(engine: Engine, scene: Scene) -> None:
+    parts = load(engine, scene)
+    one, other = engine.assemble(scene.pipeline, parts), engine.assemble(scene.pipeline, parts)
+    first = engine.generate(one, scene.generation, quiet).tobytes()
+    engine.generate(other, replace(scene.generation, seed=99), quiet)
+    engine.generate(one, replace(scene.generation, seed=98), quiet)
+    assert engine.generate(one, scene.generation, quiet).tobytes() == first
+
+
+def steps_are_reported_in_order(engine: Engine, scene: Scene) -> None:
+    told: list[tuple[int, int]] = []
+    pipeline = engine.assemble(scene.pipeline, load(engine, scene))
+    engine.generate(pipeline, scene.generation, lambda done, total: told.append((done, total)))
+    assert told
+    assert told == [(number + 1, told[0][1]) for number in range(told[0][1])]
+
+
+def an_error_of_the_listener_passes_and_leaves_nothing(engine: Engine, scene: Scene) -> None:
+    class Stop(Exception):
+        pass
+
+    def stop(done: int, total: int) -> None:
+        raise Stop
+
+    pipeline = engine.assemble(scene.pipeline, load(engine, scene))
+    first = engine.generate(pipeline, scene.generation, quiet).tobytes()
+    with pytest.raises(Stop):
+        engine.generate(pipeline, scene.generation, stop)
+    assert engine.generate(pipeline, scene.generation, quiet).tobytes() == first
+
+
+def the_call_arguments_are_left_alone(engine: Engine, scene: Scene) -> None:
+    arguments = dict(scene.generation.arguments)
+    generation = Generation(arguments, scene.generation.seed)
+    engine.generate(engine.assemble(scene.pipeline, load(engine, scene)), generation, quiet)
+    assert arguments == scene.generation.arguments
+
+
+def release_is_counted_and_a_new_load_gives_the_same(engine: Engine, scene: Scene) -> None:
+    parts = load(engine, scene)
+    first = picture(engine, scene, parts).tobytes()
+    before = engine.counters.releases
+    for part in parts.values():
+        if part is not None:
+            engine.release(part)
+    assert engine.counters.releases == before + sum(part is not None for part in parts.values())
+    assert picture(engine, scene, load(engine, scene)).tobytes() == first
+
+
+def what_cannot_be_loaded_is_an_engine_error(engine: Engine, scene: Scene) -> None:
+    lost = msgspec.structs.replace(weighty(scene)[0], source="/no/such/folder", key="lost")
+    with pytest.raises(EngineError) as error:
+        engine.load(lost)
+    assert str(error.value)
+    assert "Traceback" not in str(error.value)
+
+
+CONTRACT: tuple[Callable[[Engine, Scene], None], ...] = (
+    it_describes_itself_in_json,
+    it_counts_loads_and_quantizations,
+    a_loaded_component_tells_what_it_came_to,
+    an_image_is_rgb_and_counted,
+    the_same_call_gives_the_same_bits,
+    another_seed_gives_another_image,
+    an_image_in_between_changes_nothing,
+    steps_are_reported_in_order,
+    an_error_of_the_listener_passes_and_leaves_nothing,
+    the_call_arguments_are_left_alone,
+    release_is_counted_and_a_new_load_gives_the_same,
+    what_cannot_be_loaded_is_an_engine_error,
+)

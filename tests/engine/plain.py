@@ -1,0 +1,96 @@
+"""The same pictures as a plain diffusers program makes them, without any code of this project.
+
+It loads part by part, copies the weights into fresh memory, and calls the pipeline. Also a script:
+`python plain.py FOLDER KIND` prints the picture's SHA-256.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+KINDS = ("none", "bnb8", "nf4", "sdnq-int8", "sdnq-uint4")
+
+
+def paint(folder: Path, kind: str, seed: int = 7, **call: Any) -> bytes:
+    """Return the pixels of one picture."""
+    import torch
+    from diffusers import DiffusionPipeline, pipelines
+
+    index = DiffusionPipeline.load_config(folder)
+    parts: dict[str, Any] = {}
+    for role, entry in index.items():
+        if isinstance(entry, list):
+            parts[role] = part(folder, role, *entry, kind) if entry[0] else None
+    plain_arguments = {role: value for role, value in index.items() if not role.startswith("_") and role not in parts}
+    pipeline = getattr(__import__("diffusers"), index["_class_name"])(**parts, **plain_arguments)
+    assert isinstance(pipeline, pipelines.DiffusionPipeline)
+    pipeline.set_progress_bar_config(disable=True)
+    call = {"prompt": "a red cat", "num_inference_steps": 2, "width": 64, "height": 64} | call
+    image = pipeline(**call, generator=torch.Generator("cpu").manual_seed(seed)).images[0]
+    return image.convert("RGB").tobytes()
+
+
+def part(folder: Path, role: str, library: str, class_name: str, kind: str) -> Any:
+    """Return one part of the pipeline, quantized unless it is the VAE."""
+    import torch
+
+    found = getattr(__import__(library), class_name)
+    if not issubclass(found, torch.nn.Module):
+        return found.from_pretrained(folder / role)
+    options: dict[str, Any] = {} if library == "transformers" else {"low_cpu_mem_usage": True}
+    if role != "vae" and kind.startswith("sdnq"):
+        import sdnq
+
+        options["quantization_config"] = sdnq.SDNQConfig(weights_dtype=kind.removeprefix("sdnq-"), quant_conv=True)
+    if role != "vae" and kind in ("bnb8", "nf4") and library == "transformers":
+        from transformers import BitsAndBytesConfig
+
+        four = {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4"}
+        options["quantization_config"] = BitsAndBytesConfig(**({"load_in_8bit": True} if kind == "bnb8" else four))
+    module = found.from_pretrained(folder / role, torch_dtype=torch.float32, **options)
+    if role != "vae" and kind in ("bnb8", "nf4") and library == "diffusers":
+        # diffusers refuses this on a CPU, so it is done by hand with bitsandbytes itself.
+        replace_linears(module, kind)
+    module.eval()
+    for tensor in (*module.parameters(), *module.buffers()):
+        tensor.data = tensor.data.clone()
+        if getattr(tensor, "CB", None) is not None:
+            tensor.CB = tensor.data
+    return module
+
+
+def replace_linears(module: Any, kind: str) -> None:
+    """Put a layer of bitsandbytes in the place of every Linear."""
+    import bitsandbytes as bnb
+    import torch
+
+    for name, child in list(module.named_children()):
+        if not isinstance(child, torch.nn.Linear):
+            replace_linears(child, kind)
+            continue
+        sizes = child.in_features, child.out_features, child.bias is not None
+        if kind == "bnb8":
+            new = bnb.nn.Linear8bitLt(*sizes, has_fp16_weights=False, threshold=6.0)
+            new.weight = bnb.nn.Int8Params(child.weight.data, requires_grad=False, has_fp16_weights=False)
+        else:
+            # Nested scales are bitsandbytes' default, not diffusers'.
+            four: Any = {"quant_type": "nf4", "compress_statistics": False}
+            new = bnb.nn.Linear4bit(*sizes, compute_dtype=torch.float32, **four)
+            new.weight = bnb.nn.Params4bit(child.weight.data, requires_grad=False, module=new, **four)
+            # With AVX512-BF16 bitsandbytes fails on layers that its packing can't divide.
+            new.support_avx512bf16_for_cpu &= child.in_features % 64 == 0 and child.out_features % 32 == 0
+        new.bias = child.bias
+        setattr(module, name, new.to("cpu"))
+
+
+if __name__ == "__main__":
+    os.environ["SDNQ_USE_TORCH_COMPILE"] = "0"
+    import sdnq  # noqa: F401  # before transformers loads anything
+    import torch
+
+    torch.set_num_threads(1)
+    print(hashlib.sha256(paint(Path(sys.argv[1]), sys.argv[2])).hexdigest())
