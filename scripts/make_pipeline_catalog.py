@@ -89,11 +89,18 @@ class Library:
 
     def exported(self) -> list[str]:
         """Return the names that `diffusers` exports from its `pipelines`, whatever they are."""
+        return self._exported_from("pipelines")
+
+    def schedulers(self) -> list[str]:
+        """Return the names of the schedulers that `diffusers` exports."""
+        return [name for name in self._exported_from("schedulers") if name.endswith("Scheduler")]
+
+    def _exported_from(self, package: str) -> list[str]:
         tree = ast.parse((self.root / "__init__.py").read_text(encoding="utf-8"))
         return sorted(
             alias.name
             for node in ast.walk(tree)
-            if isinstance(node, ast.ImportFrom) and node.level == 1 and node.module == "pipelines"
+            if isinstance(node, ast.ImportFrom) and node.level == 1 and node.module == package
             for alias in node.names
         )
 
@@ -280,7 +287,8 @@ def catalog() -> str:
         if entry is not None
     ]
     version = json.dumps(importlib.metadata.version("diffusers"))
-    return f'{{"diffusers":{version},"pipelines":{{\n' + ",\n".join(lines) + "\n}}\n"
+    schedulers = json.dumps(library.schedulers(), separators=(",", ":"))
+    return f'{{"diffusers":{version},"schedulers":{schedulers},"pipelines":{{\n' + ",\n".join(lines) + "\n}}\n"
 
 
 def main() -> None:

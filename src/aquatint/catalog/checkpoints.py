@@ -107,7 +107,9 @@ def locate(source: str, revision: str | None = None) -> Path:
         if name not in builtin_names():
             known = [BUILTIN_PREFIX + known for known in builtin_names()]
             raise CheckpointError(
-                "unknown-builtin", f"there is no built-in checkpoint `{source}`", did_you_mean(source, known, "built in")
+                "unknown-builtin",
+                f"there is no built-in checkpoint `{source}`",
+                did_you_mean(source, known, "built in"),
             )
         return builtins_folder() / name
     folder = Path(os.path.expanduser(source))
@@ -224,6 +226,38 @@ def has_variant(folder: Path, subfolder: str, variant: str) -> bool:
     return any(
         file.suffix == ".safetensors" and _variant_of(file.name) == variant for file in (folder / subfolder).iterdir()
     )
+
+
+def variants(folder: Path, subfolder: str) -> set[str]:
+    """Return the names of the variants that a component's weights come in."""
+    names = {_variant_of(file.name) for file in (folder / subfolder).iterdir() if file.suffix == ".safetensors"}
+    return {name for name in names if name is not None}
+
+
+def read_component(folder: Path, subfolder: str, like: Part) -> Part:
+    """Return the component in a folder of its own, which is to stand in for `like`. Raises `CheckpointError`."""
+    inside = folder / subfolder
+    if not inside.is_dir():
+        raise CheckpointError("missing-model", f"`{folder}` has no folder `{subfolder}`")
+    if not like.has_weights:
+        return Part(like.role, like.library, like.class_name, subfolder, False)
+    config_file = inside / "config.json"
+    if not config_file.is_file():
+        raise CheckpointError(
+            "not-a-checkpoint", f"`{inside}` holds no component: it has no `config.json`",
+            f"name the folder of a `{like.role}`, or of a whole pipeline that has one",
+        )  # fmt: skip
+    config = _read_json(config_file)
+    architectures = config.get("architectures")
+    class_name = config.get("_class_name") or (
+        architectures[0] if isinstance(architectures, list) and architectures else None
+    )
+    quantized = config.get("quantization_config")
+    method = quantized.get("quant_method") if isinstance(quantized, dict) else None
+    return Part(
+        like.role, like.library, class_name if isinstance(class_name, str) else like.class_name, subfolder, True,
+        method if isinstance(method, str) else None,
+    )  # fmt: skip
 
 
 def _variant_of(name: str) -> str | None:

@@ -96,6 +96,7 @@ class _Catalog(msgspec.Struct):
     """The file: entries stay undecoded until they are asked for."""
 
     diffusers: str
+    schedulers: list[str]
     pipelines: dict[str, msgspec.Raw]
 
 
@@ -107,6 +108,11 @@ def _catalog() -> _Catalog:
 def catalog_version() -> str:
     """Return the version of diffusers that the catalog describes."""
     return _catalog().diffusers
+
+
+def scheduler_names() -> list[str]:
+    """Return the class names of diffusers' schedulers, sorted."""
+    return _catalog().schedulers
 
 
 def pipeline_names() -> list[str]:

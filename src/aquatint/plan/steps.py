@@ -24,7 +24,7 @@ class Record(msgspec.Struct, frozen=True):
     """Base of all plan data: immutable, compared by value."""
 
 
-class Place(Record):
+class Place(Record, frozen=True):
     """Where in a script something was written; line and column count from 1."""
 
     file: str
@@ -35,7 +35,7 @@ class Place(Record):
         return f"{self.file}:{self.line}:{self.column}"
 
 
-class Quantization(Record):
+class Quantization(Record, frozen=True):
     """How a component's weights are quantized.
 
     `options` holds every option of the backend after defaults, under the script's names, sorted by name.
@@ -47,7 +47,7 @@ class Quantization(Record):
     name: str
 
 
-class Component(Record):
+class Component(Record, frozen=True):
     """One loadable part of a pipeline. `key` is equal exactly when the loaded weights would be."""
 
     key: str
@@ -65,7 +65,7 @@ class Component(Record):
     bytes: int  # of weights, estimated, in `dtype` and before quantization; 0 for what has none
 
 
-class Pipeline(Record):
+class Pipeline(Record, frozen=True):
     """A diffusers pipeline made of components; `key` is equal exactly when class, parts and options are."""
 
     key: str
@@ -76,21 +76,21 @@ class Pipeline(Record):
     options: dict[str, Json]  # the constructor's plain arguments, e.g. requires_safety_checker
 
 
-class Output(Record):
+class Output(Record, frozen=True):
     """One image to be made: its seed and the file that it goes to, relative to the folder of the run."""
 
     seed: int
     path: str
 
 
-class ImageRef(Record):
+class ImageRef(Record, frozen=True):
     """Image number `index` (from 0) of the step called `step`."""
 
     step: str
     index: int
 
 
-class Load(Record, tag="load"):
+class Load(Record, frozen=True, tag="load"):
     """Load a component, quantizing it on the way if it asks for that."""
 
     id: str
@@ -98,7 +98,7 @@ class Load(Record, tag="load"):
     place: Place
 
 
-class Generate(Record, tag="generate"):
+class Generate(Record, frozen=True, tag="generate"):
     """Make one image per output with one pipeline; each has a generator of its own."""
 
     id: str
@@ -113,14 +113,14 @@ class Generate(Record, tag="generate"):
     statement: str  # the statement's source text, for metadata and messages
 
 
-class Cell(Record):
+class Cell(Record, frozen=True):
     """One picture of a sheet with the caption under it."""
 
     image: ImageRef
     label: str
 
 
-class Grid(Record, tag="grid"):
+class Grid(Record, frozen=True, tag="grid"):
     """Lay pictures out on one sheet, row by row, `columns` wide."""
 
     id: str
@@ -133,7 +133,7 @@ class Grid(Record, tag="grid"):
     place: Place
 
 
-class Print(Record, tag="print"):
+class Print(Record, frozen=True, tag="print"):
     """Write a line of text to the report."""
 
     id: str
@@ -141,7 +141,7 @@ class Print(Record, tag="print"):
     place: Place
 
 
-class Release(Record, tag="release"):
+class Release(Record, frozen=True, tag="release"):
     """Give a component's memory back: nothing after this step uses it."""
 
     id: str
@@ -151,7 +151,7 @@ class Release(Record, tag="release"):
 Step = Load | Generate | Grid | Print | Release
 
 
-class Plan(Record):
+class Plan(Record, frozen=True):
     """Everything that a run will do, in order."""
 
     version: int

@@ -333,19 +333,7 @@ class Value(Node):
 
 
 Statement = (
-    Let
-    | Param
-    | Declare
-    | Derive
-    | Override
-    | Loop
-    | Branch
-    | Show
-    | Claim
-    | Function
-    | Procedure
-    | Include
-    | Value
+    Let | Param | Declare | Derive | Override | Loop | Branch | Show | Claim | Function | Procedure | Include | Value
 )
 
 

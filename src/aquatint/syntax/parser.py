@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from copy import copy
 from dataclasses import dataclass
+from typing import Any
 
 from lark.exceptions import UnexpectedToken
 from lark.lexer import Token
-from lark.parsers.lalr_interactive_parser import InteractiveParser
 
 from aquatint.diagnostics import Diagnostics
 from aquatint.source import Source, Span
@@ -35,7 +35,7 @@ class Parse:
 class _Mark:
     """A place inside braces from which reading can go on: the parser's state where an item begins."""
 
-    state: InteractiveParser
+    state: Any
     index: int
 
 
@@ -80,7 +80,8 @@ class _Reading:
         self.tokens = tokens
         self.diagnostics = diagnostics
         self.cut = False
-        self.parser = language().parse_interactive(start="statement")
+        # Lark leaves its interactive parser untyped.
+        self.parser: Any = language().parse_interactive(start="statement")
         # One for each open bracket; None for `(` and `[`, inside which nothing can be skipped.
         self.marks: list[_Mark | None] = []
         self.index = 0
@@ -91,7 +92,7 @@ class _Reading:
         while True:
             token = self.tokens[self.index] if self.index < len(self.tokens) else eof
             try:
-                result: n.Statement | None = self.parser.feed_token(token)  # type: ignore[arg-type]
+                result: n.Statement | None = self.parser.feed_token(token)
             except UnexpectedToken:
                 if not self._recover(token):
                     return None
@@ -137,12 +138,12 @@ def _context(mark: _Mark | None) -> Context:
     return "statements" if mark is None or "MINUS" in mark.state.choices() else "settings"
 
 
-def _accepted(parser: InteractiveParser) -> set[str]:
+def _accepted(parser: Any) -> set[str]:
     """Return the kinds of token that may come next."""
     # The state's own list is too long: it has what may follow after reductions that this place does not allow.
     accepted = set()
     conf = copy(parser.parser_state.parse_conf)
-    conf.callbacks = {}  # type: ignore[assignment]
+    conf.callbacks = {}
     for kind in parser.choices():
         if kind.isupper() or kind == "$END":
             trial = parser.parser_state.copy(deepcopy_values=False)

@@ -65,5 +65,5 @@ def _dedented(text: str) -> str:
         indent = lines[-1]
         text = "\n".join(lines[:-1]) + "\n"
         # Short of any other common indentation, the closing quotes set it.
-        return textwrap.dedent(text + indent + "|")[: -1]
+        return textwrap.dedent(text + indent + "|")[:-1]
     return textwrap.dedent(text)

@@ -1,0 +1,108 @@
+"""Which values an argument of a pipeline's call takes, from the type that diffusers writes for it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from aquatint.catalog.pipelines import Argument, PipelineInfo
+
+MANAGED = {
+    "generator": "each image has a generator of its own: set `seed`",
+    "num_images_per_prompt": "set `images`",
+    "num_images": "set `images`",
+    "output_type": "pictures are written as files: set `output`",
+    "return_dict": "it has no effect on the picture",
+    "callback": "scripts have no callbacks",
+    "callback_steps": "scripts have no callbacks",
+    "callback_on_step_end": "scripts have no callbacks",
+    "callback_on_step_end_tensor_inputs": "scripts have no callbacks",
+}
+"""Arguments that this program sets itself, and what a script says instead."""
+
+# Alternatives of a type that a script has values for; the others are tensors, images and callables.
+_SIMPLE: dict[str, tuple[type, ...]] = {"int": (int,), "float": (int, float), "bool": (bool,), "str": (str,)}
+
+_MINIMUM = {"num_inference_steps": 1, "height": 8, "width": 8}
+# An upper bound that keeps a slip of the finger from running for days.
+_MAXIMUM = {"num_inference_steps": 10_000, "height": 65_536, "width": 65_536}
+
+
+def scriptable(info: PipelineInfo) -> dict[str, Argument]:
+    """Return the arguments of a pipeline's call that a script can set, by name."""
+    return {name: argument for name, argument in info.arguments.items() if _is_scriptable(argument)}
+
+
+def _is_scriptable(argument: Argument) -> bool:
+    return argument.name not in MANAGED and any(_kinds(part) for part in _alternatives(argument.type))
+
+
+def problem(argument: Argument, value: Any) -> str | None:
+    """Return why `value`, a plain Python value, can't be `argument`'s, or None if it can."""
+    parts = _alternatives(argument.type)
+    if not any(_fits(part, value) for part in parts):
+        return f"`{argument.name}` takes {_described(parts)}"
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        low, high = _MINIMUM.get(argument.name), _MAXIMUM.get(argument.name)
+        if low is not None and value < low:
+            return f"`{argument.name}` must be at least {low}"
+        if high is not None and value > high:
+            return f"`{argument.name}` must be at most {high}"
+    if argument.name == "prompt" and not isinstance(value, str):
+        return "`prompt` takes one string; several prompts are a `for`"
+    return None
+
+
+def _alternatives(type: str) -> list[str]:
+    """Return the parts of a union, outside brackets."""
+    parts, depth, start = [], 0, 0
+    for index, character in enumerate(type):
+        depth += (character == "[") - (character == "]")
+        if character == "|" and depth == 0:
+            parts.append(type[start:index].strip())
+            start = index + 1
+    return [part for part in [*parts, type[start:].strip()] if part]
+
+
+def _kinds(part: str) -> bool:
+    return part in _SIMPLE or (part.startswith(("list[", "List[", "tuple[", "dict[")) and _plain_inside(part))
+
+
+def _plain_inside(part: str) -> bool:
+    words = set(re.findall(r"[A-Za-z_][\w.]*", part)) - {"list", "List", "tuple", "dict", "Any", "None"}
+    return words <= set(_SIMPLE)
+
+
+def _fits(part: str, value: Any) -> bool:
+    if part == "None":
+        return value is None
+    if part in _SIMPLE:
+        return isinstance(value, _SIMPLE[part]) and (part == "bool") == isinstance(value, bool)
+    if part.startswith("dict["):
+        return isinstance(value, Mapping)
+    if part.startswith(("list[", "List[", "tuple[")) and _plain_inside(part):
+        inner = _alternatives(part[part.index("[") + 1 : -1])
+        inner = [piece.strip() for item in inner for piece in item.split(",") if "[" not in item] or inner
+        return isinstance(value, list | tuple) and all(any(_fits(piece, item) for piece in inner) for item in value)
+    return False
+
+
+def _described(parts: list[str]) -> str:
+    names = {
+        "int": "a whole number",
+        "float": "a number",
+        "bool": "`true` or `false`",
+        "str": "a string",
+        "None": "`none`",
+    }
+    known = [names.get(part) or ("a list" if part[:4].lower() == "list" or part.startswith("tuple") else "a map")
+             for part in parts if part in names or _kinds(part)]  # fmt: skip
+    unique = list(dict.fromkeys(known))
+    return (
+        unique[0]
+        if len(unique) == 1
+        else ", ".join(unique[:-1]) + " or " + unique[-1]
+        if unique
+        else "nothing a script has"
+    )

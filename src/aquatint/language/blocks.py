@@ -1,0 +1,280 @@
+"""Reads the blocks of quantizers and models: their settings against their schemas, layer upon layer.
+
+What the settings come to for a checkpoint is in `resolution`; what `generate` and `grid` take is in `actions`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+from aquatint.catalog import quantizers
+from aquatint.catalog.arguments import MANAGED, problem, scriptable
+from aquatint.catalog.models import GENERATE, LATER_GENERATE, LATER_MODEL, MODEL, PART, RESERVED_PARTS
+from aquatint.catalog.pipelines import PipelineInfo
+from aquatint.catalog.settings import Schema
+from aquatint.catalog.settings import Setting as Described
+from aquatint.diagnostics import Diagnostics, Label, did_you_mean
+from aquatint.language.expressions import Expressions
+from aquatint.language.scope import Scope
+from aquatint.language.values import UNKNOWN, Layer, Model, Quantizer, Setting, Size, Unknown, plain, type_name
+from aquatint.source import Span
+from aquatint.syntax import nodes as n
+
+
+class Blocks:
+    """Reads blocks for one plan."""
+
+    def __init__(self, diagnostics: Diagnostics, expressions: Expressions) -> None:
+        self.diagnostics = diagnostics
+        self.expressions = expressions
+
+    def quantizer(
+        self, name: str, block: n.Block, base: Quantizer | None, scope: Scope, at: Span, layer: Layer
+    ) -> Quantizer | Unknown:
+        """Return the quantizer that `block` describes on top of `base`."""
+        given = self._settings(block, scope, layer)
+        for item in block.items:
+            if isinstance(item, n.Part):
+                self.diagnostics.error("unknown-setting", f"a quantizer has no part `{item.name.text}`", item.name.span,
+                                       help=f"write `{item.name.text}: ...`")  # fmt: skip
+                return UNKNOWN
+        backend_setting = given.pop("backend", None)
+        backend = base.backend if base else None
+        if backend_setting is not None:
+            if not isinstance(backend_setting.value, str):
+                if backend_setting.value is not UNKNOWN:
+                    self._wrong("backend", "a backend's name", backend_setting)
+                return UNKNOWN
+            found = quantizers.backend(backend_setting.value)
+            if found is None:
+                self.diagnostics.error("unknown-backend", f"there is no quantization backend `{backend_setting.value}`", backend_setting.span,
+                                       help=did_you_mean(backend_setting.value, quantizers.backend_names(), "backends"))  # fmt: skip
+                return UNKNOWN
+            if base is not None and found.name != base.backend:
+                self.diagnostics.error("contradicting-settings", f"`{base.name}` is of the backend `{base.backend}`", backend_setting.span,
+                                       help="leave `extends` out to begin anew")  # fmt: skip
+                return UNKNOWN
+            backend = found.name
+        if backend is None:
+            self.diagnostics.error("missing-setting", f"quantizer `{name}` has no `backend`", at,
+                                   help="write `backend: ` and one of " + ", ".join(f"`{b}`" for b in quantizers.backend_names()))  # fmt: skip
+            return UNKNOWN
+        if any(setting.value is UNKNOWN for setting in given.values()):
+            return UNKNOWN
+        merged = {**(base.settings if base else {}), **self._canonical_names(backend, given)}
+        return self._checked(name, backend, merged, at)
+
+    def _canonical_names(self, backend: str, given: Mapping[str, Setting]) -> dict[str, Setting]:
+        schema = quantizers.backend(backend)
+        assert schema is not None
+        named: dict[str, Setting] = {}
+        for name, setting in given.items():
+            known = schema.schema.find(name)
+            key = known.name if known else name
+            if key in named:
+                self._duplicate(name, setting, named[key])
+            named[key] = setting
+        return named
+
+    def _checked(self, name: str, backend: str, settings: Mapping[str, Setting], at: Span) -> Quantizer | Unknown:
+        found = quantizers.problems(backend, {key: plain(setting.value) for key, setting in settings.items()})
+        for wrong in found:
+            setting = settings.get(wrong.setting) if wrong.setting is not None else None
+            span = at if setting is None else setting.name_span if wrong.code == "unknown-setting" else setting.span
+            message = f"quantizer `{name}`: {wrong.message}" if wrong.code != "unknown-setting" else wrong.message
+            self.diagnostics.error(wrong.code, message, span, help=wrong.help)
+        return UNKNOWN if found else Quantizer.of(name, backend, settings)
+
+    def quantizer_value(self, value: Any, span: Span, source: n.Expression | None = None) -> Any:
+        """Return the quantizer that a value stands for: itself, `none`, or a URI."""
+        if value is None or value is UNKNOWN or isinstance(value, Quantizer):
+            return value
+        if not isinstance(value, str):
+            return self._error(
+                "wrong-type", f"a quantizer is a quantizer's name, a URI or `none`, not {type_name(value)}", span
+            )
+        try:
+            backend, options = quantizers.parse_uri(value)
+        except quantizers.UriError as error:
+            return self._error(
+                error.code, error.message, _within(span, source, value, error.offset, error.length), help=error.help
+            )
+        settings = {key: Setting(option, span, span, "quantizer") for key, option in options.items()}
+        return self._checked(value, backend, settings, span)
+
+    def model(self, name: str, block: n.Block, base: Model | None, scope: Scope, at: Span, layer: Layer) -> Model:
+        """Return the model that `block` describes on top of `base`; what is wrong in it is unknown in the model."""
+        settings = {
+            **(base.settings if base else {}),
+            **self._checked_settings(block, MODEL, scope, layer, LATER_MODEL),
+        }
+        parts = {role: dict(own) for role, own in (base.parts if base else {}).items()}
+        spans = dict(base.part_spans if base else {})
+        defaults = dict(base.defaults if base else {})
+        for item in block.items:
+            if not isinstance(item, n.Part):
+                continue
+            role = item.name.text
+            if role in RESERVED_PARTS:
+                defaults.update(self.given(item.block, scope, layer))
+            elif role in LATER_MODEL:
+                self._later(role, item.name.span)
+            else:
+                part_layer: Layer = "submodule" if layer == "model" else layer
+                parts.setdefault(role, {}).update(self._checked_settings(item.block, PART, scope, part_layer, (), role))
+                spans[role] = item.name.span
+        frozen_parts = MappingProxyType({role: MappingProxyType(own) for role, own in parts.items()})
+        return Model(
+            name, at, MappingProxyType(settings), frozen_parts, MappingProxyType(spans), MappingProxyType(defaults)
+        )
+
+    def _checked_settings(
+        self,
+        block: n.Block,
+        schema: Schema,
+        scope: Scope,
+        layer: Layer,
+        later: tuple[str, ...],
+        role: str | None = None,
+    ) -> dict[str, Setting]:
+        made: dict[str, Setting] = {}
+        for name, setting in self._settings(block, scope, layer).items():
+            known = schema.find(name)
+            if known is None:
+                if name in later:
+                    self._later(name, setting.name_span)
+                else:
+                    parts = [*schema.names(), "defaults"] if role is None else schema.names()
+                    what = "a model" if role is None else f"submodule `{role}`"
+                    self.diagnostics.error("unknown-setting", f"{what} has no setting `{name}`", setting.name_span,
+                                           help=did_you_mean(name, parts, "settings"))  # fmt: skip
+                continue
+            if known.name in made:
+                self._duplicate(name, setting, made[known.name])
+            if known.name == "quantizer":
+                attribute = next(i for i in block.items if i.name.span == setting.name_span and isinstance(i, n.Attribute))
+                value = self.quantizer_value(setting.value, setting.span, attribute.value)
+                setting = Setting(value, setting.span, setting.name_span, layer)
+            elif setting.value is not UNKNOWN and not self._fits(known, setting):
+                setting = Setting(UNKNOWN, setting.span, setting.name_span, layer)
+            made[known.name] = setting
+        if role is not None:
+            for item in block.items:
+                if isinstance(item, n.Part):
+                    self.diagnostics.error(
+                        "unknown-setting", f"submodule `{role}` has no part `{item.name.text}`", item.name.span
+                    )
+        return made
+
+    def _fits(self, known: Described, setting: Setting) -> bool:
+        value = plain(setting.value)
+        wrong = known.problem(value)
+        if wrong is None:
+            return True
+        help = did_you_mean(str(value), map(str, known.choices), "choices") if known.choices else None
+        if known.type == "str" and not isinstance(value, str):
+            wrong, help = f"`{known.name}` takes a string, not {type_name(setting.value)}", help or "write it in quotes"
+        self.diagnostics.error(
+            "wrong-value" if isinstance(value, str) and known.choices else "wrong-type", wrong, setting.span, help=help
+        )
+        return False
+
+    def given(self, block: n.Block, scope: Scope, layer: Layer) -> dict[str, Setting]:
+        """Return what the block of `generate` or of a model's `defaults` gives, unchecked."""
+        made = self._settings(block, scope, layer)
+        for item in block.items:
+            if isinstance(item, n.Part):
+                self.diagnostics.error("unknown-setting", f"there is no part `{item.name.text}` here", item.name.span,
+                                       help=f"write `{item.name.text}: ...`; submodules are set by `override` or `with`")  # fmt: skip
+        return made
+
+    def arguments(self, settings: Mapping[str, Setting], info: PipelineInfo, what: str) -> dict[str, Setting] | None:
+        """Return those of `settings` that are valid for `generate` on such a pipeline, or None after a report."""
+        known = scriptable(info)
+        sound: dict[str, Setting] = {}
+        failed = False
+        for name, setting in settings.items():
+            own = GENERATE.find(name)
+            if setting.value is UNKNOWN:
+                failed = True
+                continue
+            if own is not None:
+                good = self._size(setting) if own.name == "size" else self._fits(own, setting)
+                key = own.name
+            else:
+                key = name.replace("-", "_")
+                good = self._argument(key, setting, known, info, what)
+            if key in sound:
+                self._duplicate(name, setting, sound[key])
+            if good:
+                sound[key] = setting
+            failed = failed or not good
+        return None if failed else sound
+
+    def _argument(self, name: str, setting: Setting, known: Mapping[str, Any], info: PipelineInfo, what: str) -> bool:
+        if name in known:
+            wrong = problem(known[name], plain(setting.value))
+            if wrong is not None:
+                self.diagnostics.error(
+                    "wrong-type",
+                    f"{wrong}, not {type_name(setting.value)}"
+                    if "takes" in wrong
+                    else f"{wrong}, not `{setting.value}`",
+                    setting.span,
+                )
+            return wrong is None
+        if name in MANAGED:
+            self.diagnostics.error(
+                "unknown-setting", f"`{name}` can't be set by a script", setting.name_span, help=MANAGED[name]
+            )
+        elif name in LATER_GENERATE or name in info.arguments:
+            self.diagnostics.error(
+                "not-supported-yet",
+                f"`{name}` takes images or tensors, which this version can't pass on",
+                setting.name_span,
+            )
+        else:
+            self.diagnostics.error("unknown-setting", f"{what} has no setting `{name}`", setting.name_span,
+                                   help=did_you_mean(name, [*GENERATE.names(), *known], "settings"))  # fmt: skip
+        return False
+
+    def _size(self, setting: Setting) -> bool:
+        if isinstance(setting.value, Size):
+            return True
+        self._wrong("size", "a size such as `512x512`", setting)
+        return False
+
+    def _settings(self, block: n.Block, scope: Scope, layer: Layer) -> dict[str, Setting]:
+        """Return the attributes of `block`, evaluated, by their names as they are written."""
+        made: dict[str, Setting] = {}
+        for item in block.items:
+            if isinstance(item, n.Attribute):
+                setting = Setting(self.expressions.value(item.value, scope), item.value.span, item.name.span, layer)
+                if item.name.text in made:
+                    self._duplicate(item.name.text, setting, made[item.name.text])
+                made[item.name.text] = setting
+        return made
+
+    def _duplicate(self, name: str, setting: Setting, first: Setting) -> None:
+        self.diagnostics.error("duplicate-setting", f"`{name}` is set twice in this block", setting.name_span,
+                               labels=(Label(first.name_span, "first here"),), help="take one of them out")  # fmt: skip
+
+    def _later(self, name: str, span: Span) -> None:
+        self.diagnostics.error("not-supported-yet", f"`{name}` is not in this version of the language", span)
+
+    def _wrong(self, name: str, wanted: str, setting: Setting) -> None:
+        self.diagnostics.error("wrong-type", f"`{name}` takes {wanted}, not {type_name(setting.value)}", setting.span)
+
+    def _error(self, code: str, message: str, span: Span, *, help: str | None = None) -> Unknown:
+        self.diagnostics.error(code, message, span, help=help)
+        return UNKNOWN
+
+
+def _within(span: Span, source: n.Expression | None, text: str, offset: int, length: int) -> Span:
+    """Return the place of a part of a string's text, if the string is written there without escapes."""
+    if isinstance(source, n.String) and source.span.text[1:-1] == text:
+        start = source.span.start + 1 + offset
+        return Span(span.source, start, min(start + length, source.span.end))
+    return span

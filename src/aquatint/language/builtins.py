@@ -1,0 +1,205 @@
+"""The functions and constants that every script starts with.
+
+All are pure. Reading files and the environment is left to functions that the plan's `World` will allow.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import re
+from typing import Any
+
+from aquatint.catalog import sdnq_types
+from aquatint.catalog.models import DTYPES
+from aquatint.catalog.quantizer_backends import backends
+from aquatint.language.scope import Scope
+from aquatint.language.values import Builtin, Size, shown, type_name
+
+ITEM_LIMIT = 1_000_000
+"""Items of a list, or characters of a string, that an expression may make."""
+
+
+def prelude() -> Scope:
+    """Return a scope with the built-in functions and constants."""
+    scope = Scope()
+    for backend in backends():
+        for name in (backend.name, *backend.aliases):
+            scope.bind(name, backend.name, None)
+    # The names of data types stand for themselves, so that `weights_dtype: int8` needs no quotes.
+    for name in (*DTYPES, *sdnq_types.NAMES, "nf4", "fp4"):
+        if name.isidentifier():
+            scope.bind(name, name, None)
+    for function in FUNCTIONS:
+        scope.bind(function.name, function, None)
+    return scope
+
+
+def _sequence(value: Any) -> tuple[Any, ...]:
+    if isinstance(value, tuple):
+        return value
+    if hasattr(value, "keys"):
+        return tuple(value)
+    raise ValueError(f"takes a list, not {type_name(value)}")
+
+
+def _len(value: Any) -> int:
+    if isinstance(value, str):
+        return len(value)
+    return len(_sequence(value))
+
+
+def _range(*bounds: Any) -> tuple[int, ...]:
+    if not 1 <= len(bounds) <= 3 or not all(isinstance(b, int) and not isinstance(b, bool) for b in bounds):
+        raise ValueError("takes one to three whole numbers")
+    if len(bounds) == 3 and bounds[2] == 0:
+        raise ValueError("can't step by 0")
+    return _limited(range(*bounds))
+
+
+def _limited(numbers: range) -> tuple[int, ...]:
+    # len() of a longer range than the machine's word overflows.
+    if (numbers.stop - numbers.start) // numbers.step > ITEM_LIMIT:
+        raise ValueError(f"makes more than {ITEM_LIMIT:,} items")
+    return tuple(numbers)
+
+
+def inclusive_range(first: Any, last: Any, step: Any) -> tuple[int, ...]:
+    """Return the numbers from `first` up or down to `last`, both included. Raises `ValueError`."""
+    for bound in (first, last, step):
+        if bound is not None and (not isinstance(bound, int) or isinstance(bound, bool)):
+            raise ValueError(f"a range has whole numbers for its ends and step, not {type_name(bound)}")
+    if step == 0:
+        raise ValueError("a range can't step by 0")
+    step = step if step is not None else 1
+    return _limited(range(first, last + (1 if step > 0 else -1), step))
+
+
+def _zip(*lists: Any) -> tuple[Any, ...]:
+    sequences = [_sequence(item) for item in lists]
+    if len({len(sequence) for sequence in sequences}) > 1:
+        raise ValueError("takes lists of equal length, not " + ", ".join(str(len(s)) for s in sequences))
+    return tuple(zip(*sequences, strict=True))
+
+
+def _enumerate(values: Any, start: int = 0) -> tuple[Any, ...]:
+    return tuple(enumerate(_sequence(values), start))
+
+
+def _product(*lists: Any) -> tuple[Any, ...]:
+    sequences = [_sequence(item) for item in lists]
+    if math.prod(len(sequence) for sequence in sequences) > ITEM_LIMIT:
+        raise ValueError(f"makes more than {ITEM_LIMIT:,} items")
+    return tuple(itertools.product(*sequences))
+
+
+def _seeds(count: Any, **named: Any) -> tuple[int, ...]:
+    start = named.pop("from", 0)
+    if named:
+        raise ValueError(f"has no argument `{next(iter(named))}`; it takes `from`")
+    if not isinstance(count, int) or not isinstance(start, int) or isinstance(count, bool) or count < 0:
+        raise ValueError("takes a number of seeds, and `from`, the first of them")
+    return _limited(range(start, start + count))
+
+
+def _slug(text: Any, length: int = 40) -> str:
+    return slug(str(text), length)
+
+
+def slug(text: str, length: int = 40) -> str:
+    """Return `text` as a part of a file name: lower case letters, digits and single hyphens, cut at a word."""
+    words = re.findall(r"[a-z0-9]+", text.lower())
+    made = ""
+    for word in words:
+        if made and len(made) + 1 + len(word) > length:
+            break
+        made = f"{made}-{word}" if made else word[:length]
+    return made or "image"
+
+
+def _ordered(values: tuple[Any, ...], name: str) -> tuple[Any, ...]:
+    items = _sequence(values[0]) if len(values) == 1 else values
+    if not items:
+        raise ValueError("takes at least one value")
+    kinds = {"number" if isinstance(i, int | float) and not isinstance(i, bool) else type_name(i) for i in items}
+    if kinds not in ({"number"}, {"a string"}):
+        raise ValueError("takes numbers or strings, not " + " and ".join(sorted(kinds)))
+    return items
+
+
+def _sum(values: Any) -> Any:
+    items = _sequence(values)
+    if not all(isinstance(i, int | float) and not isinstance(i, bool) for i in items):
+        raise ValueError("takes a list of numbers")
+    return sum(items)
+
+
+def _sorted(values: Any) -> tuple[Any, ...]:
+    items = _sequence(values)
+    return tuple(sorted(_ordered((items,), "sorted"))) if items else ()
+
+
+def _unique(values: Any) -> tuple[Any, ...]:
+    kept: list[Any] = []
+    for item in _sequence(values):
+        # `1` and `true` are equal to Python and different here.
+        if not any(item == other and isinstance(item, bool) == isinstance(other, bool) for other in kept):
+            kept.append(item)
+    return tuple(kept)
+
+
+def _int(value: Any) -> int:
+    if isinstance(value, str) and len(value) > 40:
+        raise ValueError("takes at most 40 digits")
+    try:
+        return int(value)
+    except (TypeError, ValueError, OverflowError):
+        raise ValueError(f"can't make a whole number of {_named(value)}") from None
+
+
+def _float(value: Any) -> float:
+    try:
+        number = float(value)
+    except (TypeError, ValueError, OverflowError):
+        raise ValueError(f"can't make a number of {_named(value)}") from None
+    if not math.isfinite(number):
+        raise ValueError(f"can't make a number of {_named(value)}")
+    return number
+
+
+def _named(value: Any) -> str:
+    return f'"{value[:40]}"' if isinstance(value, str) else type_name(value)
+
+
+def _join(values: Any, separator: str = ", ") -> str:
+    return str(separator).join(shown(item) for item in _sequence(values))
+
+
+def _size(width: Any, height: Any) -> Size:
+    if not all(isinstance(side, int) and not isinstance(side, bool) and side > 0 for side in (width, height)):
+        raise ValueError("takes two whole numbers above 0")
+    return Size(width, height)
+
+
+FUNCTIONS = (
+    Builtin("len", "(values)", _len),
+    Builtin("range", "(stop) or (start, stop, step = 1)", _range),
+    Builtin("zip", "(lists...)", _zip),
+    Builtin("enumerate", "(values, start = 0)", _enumerate),
+    Builtin("product", "(lists...)", _product),
+    Builtin("seeds", "(n, from = 0)", _seeds),
+    Builtin("join", '(values, separator = ", ")', _join),
+    Builtin("slug", "(text, length = 40)", _slug),
+    Builtin("min", "(values...)", lambda *values: min(_ordered(values, "min"))),
+    Builtin("max", "(values...)", lambda *values: max(_ordered(values, "max"))),
+    Builtin("sum", "(values)", _sum),
+    Builtin("sorted", "(values)", _sorted),
+    Builtin("unique", "(values)", _unique),
+    Builtin("str", "(value)", shown),
+    Builtin("int", "(value)", _int),
+    Builtin("float", "(value)", _float),
+    Builtin("size", "(width, height)", _size),
+)
+
+LATER = ("glob", "env", "read_text", "read_lines", "read_json", "read_yaml", "read_csv", "path")
+"""Functions of the language's design that this version does not have."""

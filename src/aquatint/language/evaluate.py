@@ -1,0 +1,301 @@
+"""From a script's statements to a plan: binds names, runs loops, and collects every mistake on the way.
+
+Total and without effects: a script's evaluation always ends, and what it depends on comes in through `World`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import Any, assert_never
+
+from aquatint.diagnostics import Diagnostics, Label, did_you_mean
+from aquatint.language.actions import Actions, place_of
+from aquatint.language.blocks import Blocks
+from aquatint.language.builtins import prelude
+from aquatint.language.check import check
+from aquatint.language.expressions import Expressions
+from aquatint.language.parameters import ParameterError, read_parameter
+from aquatint.language.resolution import Resolver
+from aquatint.language.scope import Scope
+from aquatint.language.templates import Templates
+from aquatint.language.values import UNKNOWN, Layer, Model, Quantizer, shown, type_name
+from aquatint.language.world import World
+from aquatint.plan.builder import PlanBuilder
+from aquatint.plan.steps import Plan
+from aquatint.source import Source, Span
+from aquatint.syntax import nodes as n
+
+__all__ = ["Evaluation", "Interpreter"]
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """A plan, unless there were errors; `values` are those of the expressions that stood alone."""
+
+    plan: Plan | None
+    diagnostics: Diagnostics
+    values: tuple[Any, ...] = ()
+
+
+@dataclass(slots=True)
+class _Session:
+    """What lasts from one script of a session to the next."""
+
+    scope: Scope
+    images: list[Any] = field(default_factory=list)
+    steps: int = 0
+    parameters: set[str] = field(default_factory=set)
+
+
+class Interpreter:
+    """Evaluates the scripts of one session: names that one binds are there for the next."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self._prelude = prelude()
+        self._session = _Session(Scope(self._prelude))
+
+    def names(self) -> list[str]:
+        """Return the names that a script can use now, for completion."""
+        return sorted(set(self._session.scope.visible()))
+
+    def evaluate(self, script: n.Script, diagnostics: Diagnostics, *, keep: bool = False) -> Evaluation:
+        """Return the plan of `script`. `diagnostics` are those of its syntax, to which the script's are added.
+
+        With `keep` the plan releases nothing at its end, for the scripts that follow. After an error nothing that the
+        script bound lasts.
+        """
+        session = self._session
+        scope = Scope(self._prelude, dict(session.scope.names))
+        run = _Run(self.world, script.source, scope, diagnostics, session)
+        try:
+            check(script, scope, diagnostics)
+            run.statements(script.statements, scope)
+        except RecursionError:
+            diagnostics.error("too-deep", "an expression is nested too deep", help="name its parts with `let`")
+        run.finish()
+        if diagnostics.has_errors:
+            return Evaluation(None, diagnostics)
+        self._session = _Session(scope, run.actions.made, run.builder.made, run.parameters)
+        plan = run.builder.plan(
+            script=script.source.name, inputs=run.inputs(), plan_seed=self.world.plan_seed,
+            device=self.world.device, keep=keep,
+        )  # fmt: skip
+        return Evaluation(plan, diagnostics, tuple(run.values))
+
+
+class _Run:
+    """The evaluation of one script."""
+
+    def __init__(self, world: World, source: Source, scope: Scope, diagnostics: Diagnostics, session: _Session) -> None:
+        self.world = world
+        self.source = source
+        self.diagnostics = diagnostics
+        self.builder = PlanBuilder(made=session.steps)
+        self.expressions = Expressions(diagnostics, Templates(world.plan_seed), self)
+        self.blocks = Blocks(diagnostics, self.expressions)
+        self.resolver = Resolver(world, diagnostics)
+        self.actions = Actions(diagnostics, self.blocks, self.resolver, self.builder, world.plan_seed)
+        self.actions.made = list(session.images)
+        self.outermost = scope
+        self.since = 0  # images there were when the innermost block began
+        self.values: list[Any] = []
+        self.parameters = set(session.parameters)
+        self.given: dict[str, str] = {}
+
+    def inputs(self) -> dict[str, str]:
+        """Return what the plan was made from: the script's hash and the parameters' values."""
+        return {"script": hashlib.sha256(self.source.text.encode("utf-8", "surrogatepass")).hexdigest(), **self.given}
+
+    def finish(self) -> None:
+        """Report parameters that were given and are not the script's."""
+        for name in self.world.parameters:
+            if name not in self.parameters and not self.diagnostics.has_errors:
+                self.diagnostics.error("unknown-parameter", f"the script has no parameter `{name}`",
+                                       help=did_you_mean(name, self.parameters, "parameters"))  # fmt: skip
+
+    def statements(self, statements: tuple[n.Statement, ...], scope: Scope) -> None:
+        for statement in statements:
+            self.statement(statement, scope)
+
+    def statement(self, node: n.Statement, scope: Scope) -> None:
+        match node:
+            case n.Let():
+                self._let(node, scope)
+            case n.Param():
+                self._param(node, scope)
+            case n.Declare():
+                self._declare(node, scope)
+            case n.Derive():
+                self._derive(node, scope)
+            case n.Override():
+                self._override(node, scope)
+            case n.Loop():
+                for inner in self.expressions.iterate(node.clauses, scope):
+                    self._body(node.body, inner)
+            case n.Branch():
+                self._branch(node, scope)
+            case n.Show():
+                values = [self.expressions.value(value, scope) for value in node.values]
+                if not any(value is UNKNOWN for value in values):
+                    self.builder.print(" ".join(shown(value) for value in values), place_of(node.span))
+            case n.Claim():
+                self._claim(node, scope)
+            case n.Value():
+                self.values.append(self.expressions.value(node.value, scope))
+            case n.Function() | n.Procedure() | n.Include():
+                pass  # `check` has said that they aren't there yet
+            case _:
+                assert_never(node)
+
+    def _body(self, body: n.Body, scope: Scope) -> None:
+        since, self.since = self.since, len(self.actions.made)
+        self.statements(body.statements, Scope(scope))
+        self.since = since
+
+    def _bind(self, name: n.Word, value: Any, scope: Scope) -> None:
+        known = scope.names.get(name.text)
+        builtin = scope.find(name.text)
+        if builtin is not None and builtin.span is None and not (known and known.overridden):
+            what = (
+                "a function of the language"
+                if callable(getattr(builtin.value, "call", None))
+                else "a constant of the language"
+            )
+            self.diagnostics.error(
+                "reserved-name", f"`{name.text}` is {what}", name.span, help=f"call it `my_{name.text}` or so"
+            )
+        elif (
+            known is not None
+            and known.span is not None
+            and not known.overridden
+            and not self._is_session_name(known.span)
+        ):
+            self.diagnostics.error("duplicate-name", f"`{name.text}` is bound in this block already", name.span,
+                                   labels=(Label(known.span, "here"),), help="choose another name; values never change")  # fmt: skip
+        scope.bind(name.text, value, name.span)
+
+    def _is_session_name(self, span: Span) -> bool:
+        # Of an earlier line of the REPL: binding it anew is what one does there.
+        return span.source is not self.source
+
+    def _let(self, node: n.Let, scope: Scope) -> None:
+        value = self.expressions.value(node.value, scope)
+        inner = Scope()
+        self.expressions.unpack(node.names, value, inner, node.span)
+        for name in node.names:
+            self._bind(name, inner.names[name.text].value, scope)
+
+    def _param(self, node: n.Param, scope: Scope) -> None:
+        name = node.name.text
+        self.parameters.add(name)
+        if scope is not self.outermost:
+            self.diagnostics.error("misplaced-param", "`param` stands outside of all blocks", node.span,
+                                   help="move it to the top of the script")  # fmt: skip
+        default = self.expressions.value(node.default, scope) if node.default is not None else None
+        text = self.world.parameters.get(name)
+        try:
+            value = read_parameter(node, default, text)
+        except ParameterError as error:
+            self.diagnostics.error(error.code, error.message, error.span or node.name.span, help=error.help)
+            value = UNKNOWN
+        if text is not None:
+            self.given[f"param {name}"] = text
+        self._bind(node.name, value, scope)
+
+    def _declare(self, node: n.Declare, scope: Scope) -> None:
+        base = self._base(node, scope)
+        value: Any = UNKNOWN
+        if node.noun.text == "quantizer":
+            if base is not UNKNOWN:
+                value = self.blocks.quantizer(node.name.text, node.block, base, scope, node.name.span, "quantizer")
+        elif node.noun.text == "model" and base is not UNKNOWN:
+            value = self._sound(self.blocks.model(node.name.text, node.block, base, scope, node.name.span, "model"))
+        self._bind(node.name, value, scope)
+
+    def _base(self, node: n.Declare, scope: Scope) -> Any:
+        """Return the value that a declaration extends, None if there is none."""
+        if node.base is None:
+            return None
+        wanted: type = Quantizer if node.noun.text == "quantizer" else Model
+        value = self.expressions.value(n.Reference(node.base.span, node.base.text), scope)
+        if value is UNKNOWN or isinstance(value, wanted):
+            return value
+        return self.expressions.error(
+            "wrong-type", f"a {node.noun.text} can't extend {type_name(value)}", node.base.span
+        )
+
+    def _derive(self, node: n.Derive, scope: Scope) -> None:
+        value = self.expressions.value(node.value, scope)
+        if node.noun.text == "quantizer":
+            value = self.blocks.quantizer_value(value, node.value.span, node.value)
+            if isinstance(value, Quantizer):
+                value = Quantizer.of(node.name.text, value.backend, value.settings)
+        elif node.noun.text == "model" and value is not UNKNOWN:
+            if isinstance(value, Model):
+                value = Model(
+                    node.name.text, node.name.span, value.settings, value.parts, value.part_spans, value.defaults
+                )
+            else:
+                value = self.expressions.error("wrong-type", f"a model can't be {type_name(value)}", node.value.span)
+        self._bind(node.name, value, scope)
+
+    def _sound(self, model: Model) -> Any:
+        """Return `model` if its checkpoint and the settings of its defaults bear it out, else `UNKNOWN`."""
+        resolved = self.resolver.resolve(model)
+        if resolved is None:
+            return UNKNOWN
+        checked = self.blocks.arguments(model.defaults, resolved.info, f"`generate` with a `{resolved.info.name}`")
+        return UNKNOWN if checked is None else model
+
+    def _override(self, node: n.Override, scope: Scope) -> None:
+        if node.name is None:
+            return  # `check` has said that it isn't there yet
+        value = self.expressions.value(n.Reference(node.name.span, node.name.text), scope)
+        made = self._changed(value, node.block, scope, node.name.span, "override")
+        scope.override(node.name.text, made)
+
+    def derive(self, node: n.Derived, scope: Scope) -> Any:
+        """Return `base with { ... }`."""
+        return self._changed(self.expressions.value(node.base, scope), node.block, scope, node.base.span, "with")
+
+    def _changed(self, value: Any, block: n.Block, scope: Scope, at: Span, layer: Layer) -> Any:
+        match value:
+            case Model():
+                return self._sound(self.blocks.model(value.name, block, value, scope, at, layer))
+            case Quantizer():
+                return self.blocks.quantizer(value.name, block, value, scope, at, layer)
+        if value is UNKNOWN:
+            return UNKNOWN
+        return self.expressions.error(
+            "wrong-type", f"`{layer}` changes a model or a quantizer, not {type_name(value)}", at
+        )
+
+    def _branch(self, node: n.Branch, scope: Scope) -> None:
+        for condition, body in node.cases:
+            holds = self.expressions.truth(condition, scope)
+            if holds is None:
+                return
+            if holds:
+                self._body(body, scope)
+                return
+        if node.otherwise is not None:
+            self._body(node.otherwise, scope)
+
+    def _claim(self, node: n.Claim, scope: Scope) -> None:
+        holds = self.expressions.truth(node.condition, scope)
+        if holds is False:
+            message = self.expressions.value(node.message, scope) if node.message is not None else None
+            text = shown(message) if message is not None and message is not UNKNOWN else "this does not hold"
+            self.diagnostics.error("assertion-failed", f"assertion failed: {text}", node.condition.span)
+
+    def act(self, node: n.Action, scope: Scope) -> Any:
+        """Carry out a verb."""
+        match node.verb.text:
+            case "generate":
+                target = self.expressions.value(node.targets[0], scope)
+                return self.actions.generate(node, target, scope)
+            case "grid":
+                return self.actions.grid(node, scope, self.since)
+        return UNKNOWN  # `check` has said that it isn't there yet

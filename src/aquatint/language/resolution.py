@@ -1,0 +1,281 @@
+"""From a model as a script describes it to the pipeline and components that it comes to.
+
+Holds the rules of which setting wins: a submodule's own block over `quantizer` with `quantizer_map`, and, among equals,
+the later layer. What a checkpoint holds is read through `World`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from aquatint.catalog import checkpoints, pipelines
+from aquatint.catalog.checkpoints import Checkpoint, CheckpointError, Part
+from aquatint.catalog.pipelines import PipelineInfo
+from aquatint.catalog.quantizers import canonical
+from aquatint.diagnostics import Diagnostics, did_you_mean
+from aquatint.language.values import UNKNOWN, Model, Quantizer, Setting
+from aquatint.language.world import World
+from aquatint.plan.keys import component_key, pipeline_key
+from aquatint.plan.steps import Component, Pipeline, Quantization
+from aquatint.source import Span
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """A model's pipeline, its components by key, the quantizers' names by role, and the facts of its class."""
+
+    pipeline: Pipeline
+    components: Mapping[str, Component]
+    quantizers: Mapping[str, str | None]
+    info: PipelineInfo
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where one component's files are."""
+
+    source: str
+    revision: str | None
+    folder: Path
+    part: Part
+    span: Span
+
+
+class Resolver:
+    """Resolves models, each distinct one once."""
+
+    def __init__(self, world: World, diagnostics: Diagnostics) -> None:
+        self.world = world
+        self.diagnostics = diagnostics
+        self._known: dict[int, tuple[Model, Resolved | None]] = {}
+        self._checkpoints: dict[tuple[str, str | None], Checkpoint] = {}
+
+    def resolve(self, model: Model) -> Resolved | None:
+        """Return what `model` comes to, or None after reporting why it comes to nothing."""
+        # By identity: models are never changed, and the pair keeps the object, so that its id isn't given again.
+        known = self._known.get(id(model))
+        if known is None:
+            known = self._known[id(model)] = model, self._resolve(model)
+        return known[1]
+
+    def _resolve(self, model: Model) -> Resolved | None:
+        source = model.settings.get("source")
+        if source is None:
+            self.diagnostics.error("missing-setting", f"model `{model.name}` has no `source`", model.span,
+                                   help="write `source: \"builtin:shapes\"`, a folder, or a hub id")  # fmt: skip
+            return None
+        if any(s.value is UNKNOWN for s in model.settings.values()):
+            return None
+        checkpoint = self._checkpoint(source.value, _value(model.settings, "revision"), source.span)
+        if checkpoint is None:
+            return None
+        info = pipelines.pipeline(checkpoint.pipeline)
+        if info is None:
+            self.diagnostics.error(
+                "unknown-pipeline", f"`{source.value}` is a `{checkpoint.pipeline}`, which this version does not know",
+                source.span, help=did_you_mean(checkpoint.pipeline, pipelines.pipeline_names(), "pipelines"),
+            )  # fmt: skip
+            return None
+        sound = self._check_parts(model, checkpoint)
+        quantized = self._quantized_roles(model, checkpoint, info)
+        keys: dict[str, str | None] = {}
+        components: dict[str, Component] = {}
+        names: dict[str, str | None] = {}
+        for role, part in checkpoint.parts.items():
+            if part is None:
+                keys[role] = None
+                continue
+            place = self._place(model, role, part, checkpoint, source.span)
+            component = None if place is None else self._component(model, role, place, role in quantized)
+            if component is None:
+                sound = False
+                continue
+            keys[role] = component.key
+            components[component.key] = component
+            if place is not None and place.part.has_weights:
+                names[role] = component.quantization.name if component.quantization else None
+        if not sound:
+            return None
+        key = pipeline_key(checkpoint.pipeline, keys, checkpoint.options)
+        pipeline = Pipeline(
+            key=key, class_name=checkpoint.pipeline, source=checkpoint.source,
+            revision=_value(model.settings, "revision"), parts=keys, options=checkpoint.options,
+        )  # fmt: skip
+        return Resolved(pipeline, components, names, info)
+
+    def _checkpoint(self, source: str, revision: str | None, span: Span) -> Checkpoint | None:
+        key = source, revision
+        if key not in self._checkpoints:
+            try:
+                self._checkpoints[key] = self.world.checkpoint(source, revision)
+            except CheckpointError as error:
+                self._report(error, span)
+                return None
+            except (OSError, ValueError) as error:
+                self._report(_unreadable(source, error), span)
+                return None
+        return self._checkpoints[key]
+
+    def _report(self, error: CheckpointError, span: Span) -> None:
+        self.diagnostics.error(error.code, error.message, span, help=error.help)
+
+    def _check_parts(self, model: Model, checkpoint: Checkpoint) -> bool:
+        """Report blocks and `quantizer_map` entries for what the checkpoint lacks; return whether there were none."""
+        roles = [role for role, part in checkpoint.parts.items() if part is not None]
+        weighty = [role for role, part in checkpoint.parts.items() if part is not None and part.has_weights]
+        sound = True
+        for role, settings in model.parts.items():
+            if role not in roles:
+                self.diagnostics.error("unknown-submodule", f"model `{model.name}` has no submodule `{role}`",
+                                       model.part_spans[role], help=did_you_mean(role, roles, "it has"))  # fmt: skip
+                sound = False
+            elif role not in weighty and (setting := settings.get("quantizer")) and setting.value is not None:
+                self.diagnostics.error("not-quantizable", f"`{role}` has no weights to quantize", setting.name_span,
+                                       help="submodules with weights: " + ", ".join(f"`{w}`" for w in weighty))  # fmt: skip
+                sound = False
+            sound = sound and all(setting.value is not UNKNOWN for setting in settings.values())
+        listed = model.settings.get("quantizer_map")
+        for role in _names(listed):
+            if role not in weighty and listed is not None:
+                why = "has no weights to quantize" if role in roles else f"is no submodule of model `{model.name}`"
+                self.diagnostics.error("unknown-submodule", f"`{role}` in `quantizer_map` {why}", listed.span,
+                                       help=did_you_mean(role, weighty, "submodules with weights"))  # fmt: skip
+                sound = False
+        return sound
+
+    def _quantized_roles(self, model: Model, checkpoint: Checkpoint, info: PipelineInfo) -> set[str]:
+        """Return the roles that the model's own quantizer is for."""
+        listed = model.settings.get("quantizer_map")
+        if listed is not None and listed.value is not None:
+            return set(_names(listed))
+        return {*info.denoisers, *info.text_encoders} & set(checkpoint.parts)
+
+    def _place(self, model: Model, role: str, part: Part, base: Checkpoint, span: Span) -> _Place | None:
+        settings = model.parts.get(role, {})
+        source, subfolder = settings.get("source"), settings.get("subfolder")
+        revision = _value(settings, "revision")
+        if source is None or source.value is None:
+            if subfolder is not None and subfolder.value is not None:
+                part = replace(part, subfolder=subfolder.value)
+                if not (base.folder / part.subfolder).is_dir():
+                    self.diagnostics.error(
+                        "missing-model", f"`{base.source}` has no folder `{part.subfolder}`", subfolder.span
+                    )
+                    return None
+            return _Place(base.source, revision or _value(model.settings, "revision"), base.folder, part, span)
+        try:
+            return self._other_place(role, part, source, _value(settings, "subfolder"), revision)
+        except CheckpointError as error:
+            self._report(error, source.span)
+        except (OSError, ValueError) as error:
+            self._report(_unreadable(source.value, error), source.span)
+        return None
+
+    def _other_place(
+        self, role: str, part: Part, source: Setting, subfolder: str | None, revision: str | None
+    ) -> _Place | None:
+        folder = checkpoints.locate(source.value, revision)
+        inside = subfolder if subfolder is not None else role if (folder / role).is_dir() else ""
+        other = checkpoints.read_component(folder, inside, part)
+        return _Place(source.value, revision, folder, other, source.span)
+
+    def _component(self, model: Model, role: str, place: _Place, is_quantized: bool) -> Component | None:
+        own = model.parts.get(role, {})
+        part = place.part
+        try:
+            if not part.has_weights:
+                return self._made(role, place, None, None, None)
+            variant = _value(own, "variant") or _value(model.settings, "variant")
+            if (
+                variant is not None
+                and "variant" not in own
+                and not checkpoints.has_variant(place.folder, part.subfolder, variant)
+            ):
+                # As diffusers does: a variant that only some components have is used for those.
+                if not _any_variant(place.folder, variant):
+                    setting = model.settings["variant"]
+                    self.diagnostics.error("missing-variant", f"`{place.source}` has no variant `{variant}`", setting.span,
+                                           help=_variants_help(place.folder))  # fmt: skip
+                    return None
+                variant = None
+            dtype = _value(own, "dtype") or _value(model.settings, "dtype") or default_dtype(self.world.device)
+            chosen = own.get("quantizer") or (model.settings.get("quantizer") if is_quantized else None)
+            quantizer: Quantizer | None = chosen.value if chosen else None
+            if quantizer is not None and chosen is not None and part.quantized_by:
+                self.diagnostics.error(
+                    "already-quantized", f"`{role}` of `{place.source}` is stored quantized ({part.quantized_by}) and can't be quantized again",
+                    chosen.span, help=f"leave it as it is: `{role} {{ quantizer: none }}`",
+                )  # fmt: skip
+                return None
+            return self._made(role, place, variant, dtype, quantizer)
+        except CheckpointError as error:
+            self._report(error, place.span)
+        except (OSError, ValueError) as error:
+            self._report(_unreadable(place.source, error), place.span)
+        return None
+
+    def _made(
+        self, role: str, place: _Place, variant: str | None, dtype: str | None, quantizer: Quantizer | None
+    ) -> Component:
+        part = place.part
+        quantization = None
+        if quantizer is not None:
+            options = canonical(quantizer.backend, quantizer.options)
+            quantization = Quantization(backend=quantizer.backend, options=options, name=quantizer.name)
+        identity = checkpoints.identity(place.folder, part.subfolder, variant, part.has_weights)
+        key = component_key(
+            library=part.library, class_name=part.class_name, source=place.source, revision=place.revision,
+            subfolder=part.subfolder, variant=variant, identity=identity, dtype=dtype, device=self.world.device,
+            quantization=quantization,
+        )  # fmt: skip
+        size = checkpoints.weight_bytes(place.folder, part.subfolder, variant, dtype) if dtype else 0
+        return Component(
+            key=key, role=role, library=part.library, class_name=part.class_name, source=place.source,
+            subfolder=part.subfolder, variant=variant, revision=place.revision, dtype=dtype, device=self.world.device,
+            quantization=quantization, identity=identity, bytes=size,
+        )  # fmt: skip
+
+
+def default_dtype(device: str) -> str:
+    """Return the data type of weights where a script names none: convolutions in half precision are slow on CPUs."""
+    return "float32" if device == "cpu" else "float16"
+
+
+def quantizer_summary(quantizers: Mapping[str, str | None], info: PipelineInfo) -> str:
+    """Return one short name for how a model is quantized: the denoiser's quantizer, and those that differ from it."""
+    main = next((quantizers[role] for role in info.denoisers if role in quantizers), None)
+    others = [
+        f"{role} {quantizers[role] or 'full'}" for role in quantizers
+        if quantizers[role] != main and (role in info.denoisers or role in info.text_encoders or quantizers[role])
+    ]  # fmt: skip
+    return (main or "full") + (f" ({', '.join(others)})" if others else "")
+
+
+def _value(settings: Mapping[str, Setting], name: str) -> Any:
+    setting = settings.get(name)
+    return None if setting is None or setting.value is UNKNOWN else setting.value
+
+
+def _names(setting: Setting | None) -> list[str]:
+    if setting is None or setting.value is None or setting.value is UNKNOWN:
+        return []
+    return [setting.value] if isinstance(setting.value, str) else list(setting.value)
+
+
+def _any_variant(folder: Path, variant: str) -> bool:
+    return any(checkpoints.has_variant(folder, entry.name, variant) for entry in folder.iterdir() if entry.is_dir())
+
+
+def _variants_help(folder: Path) -> str:
+    found = sorted(
+        {name for entry in folder.iterdir() if entry.is_dir() for name in checkpoints.variants(folder, entry.name)}
+    )
+    return "it has: " + ", ".join(f"`{name}`" for name in found) if found else "leave `variant` out: it has none"
+
+
+def _unreadable(source: str, error: Exception) -> CheckpointError:
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else "not a name of a file"
+    return CheckpointError("unreadable", f"`{source}` can't be read: {reason.lower()}")

@@ -1,0 +1,226 @@
+"""What expressions stand for: the language's own values beside Python's numbers, strings, tuples and maps.
+
+All are immutable. How they are made is in `expressions` and `evaluate`; how they read in messages and templates is here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Literal
+
+from aquatint.catalog import quantizers
+from aquatint.plan.steps import ImageRef
+from aquatint.source import Span
+
+Layer = Literal["default", "quantizer", "model", "submodule", "override", "with", "statement"]
+"""Which part of a script set a value."""
+
+
+class Unknown:
+    """The value of what could not be evaluated; its reason has been reported, and what comes of it is not."""
+
+    def __repr__(self) -> str:
+        return "unknown"
+
+
+UNKNOWN = Unknown()
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A value that a block gives to a name: where its name and value stand, and which layer set it."""
+
+    value: Any
+    span: Span
+    name_span: Span
+    layer: Layer
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """Width and height in pixels."""
+
+    width: int
+    height: int
+
+    def __str__(self) -> str:
+        return f"{self.width}x{self.height}"
+
+
+@dataclass(frozen=True, slots=True)
+class Quantizer:
+    """A quantizer: its backend and those options that were given, under their canonical names.
+
+    Two are equal if they quantize alike, whatever they are called.
+    """
+
+    name: str = field(compare=False)
+    backend: str
+    options: Mapping[str, Any] = field(compare=False)
+    settings: Mapping[str, Setting] = field(compare=False, repr=False)
+    canonical: tuple[tuple[str, str], ...]
+
+    @classmethod
+    def of(cls, name: str, backend: str, settings: Mapping[str, Setting]) -> Quantizer:
+        """Return the quantizer whose `settings` have no problems."""
+        options = {key: plain(setting.value) for key, setting in settings.items()}
+        full = quantizers.canonical(backend, options)
+        return cls(
+            name, backend, options, MappingProxyType(dict(settings)), tuple((k, repr(v)) for k, v in full.items())
+        )
+
+    def members(self) -> dict[str, Any]:
+        full = quantizers.canonical(self.backend, self.options)
+        return {
+            **{key: frozen(value) for key, value in full.items()},
+            "name": self.name,
+            "backend": self.backend,
+            "label": quantizers.label(self.backend, self.options),
+            "uri": quantizers.format_uri(self.backend, self.options),
+        }
+
+    def __str__(self) -> str:
+        return self.name
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Model:
+    """A model as a script describes it; what its checkpoint adds is looked up when it is used.
+
+    `settings` are the model's own, `parts` those of each submodule's block, `defaults` those of `generate`.
+    """
+
+    name: str
+    span: Span = field(repr=False)
+    settings: Mapping[str, Setting]
+    parts: Mapping[str, Mapping[str, Setting]]
+    part_spans: Mapping[str, Span] = field(repr=False)
+    defaults: Mapping[str, Setting]
+
+    def members(self) -> dict[str, Any]:
+        return {"name": self.name, **{key: setting.value for key, setting in self.settings.items()}}
+
+    def __str__(self) -> str:
+        return self.name
+
+
+@dataclass(frozen=True, slots=True)
+class ImageValue:
+    """One image of a result. The pixels exist when the plan runs; what is told here is known before."""
+
+    ref: ImageRef
+    facts: Mapping[str, Any] = field(compare=False)
+
+    def members(self) -> dict[str, Any]:
+        return dict(self.facts)
+
+    def __str__(self) -> str:
+        return str(self.facts["path"])
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What `generate` yields: its images, in the order of their seeds."""
+
+    step: str
+    images: tuple[ImageValue, ...]
+
+    def members(self) -> dict[str, Any]:
+        first = dict(self.images[0].facts)
+        return {**first, "images": self.images, "paths": tuple(image.facts["path"] for image in self.images)}
+
+    def __str__(self) -> str:
+        return ", ".join(str(image) for image in self.images)
+
+
+@dataclass(frozen=True, slots=True)
+class Builtin:
+    """A function of the language; `call` takes plain Python arguments and raises `ValueError` with the reason."""
+
+    name: str
+    signature: str
+    call: Callable[..., Any] = field(repr=False)
+
+
+def frozen(value: Any) -> Any:
+    """Return a plain Python value with its lists as tuples and its maps read-only."""
+    if isinstance(value, list | tuple):
+        return tuple(frozen(item) for item in value)
+    if isinstance(value, Mapping):
+        return MappingProxyType({key: frozen(item) for key, item in value.items()})
+    return value
+
+
+def plain(value: Any) -> Any:
+    """Return `value` as JSON would hold it where it can: lists for tuples, dicts for maps, `WxH` for sizes."""
+    if isinstance(value, tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    return str(value) if isinstance(value, Size) else value
+
+
+def type_name(value: Any) -> str:
+    """Return what messages call a value's type, with its article."""
+    match value:
+        case None:
+            return "none"
+        case bool():
+            return "a boolean"
+        case int() | float():
+            return "a number"
+        case str():
+            return "a string"
+        case tuple():
+            return "a list"
+        case Size():
+            return "a size"
+        case Quantizer():
+            return "a quantizer"
+        case Model():
+            return "a model"
+        case Result():
+            return "a result"
+        case ImageValue():
+            return "an image"
+        case Builtin():
+            return "a function"
+        case Mapping():
+            return "a map"
+    return "a value"
+
+
+def shown(value: Any) -> str:
+    """Return `value` as `print` and templates write it."""
+    match value:
+        case None:
+            return "none"
+        case bool():
+            return "true" if value else "false"
+        case float():
+            return repr(value)
+        case tuple():
+            return "[" + ", ".join(_quoted(item) for item in value) + "]"
+        case Mapping():
+            return "{" + ", ".join(f"{_quoted(key)}: {_quoted(item)}" for key, item in value.items()) + "}"
+        case Builtin():
+            return f"{value.name}{value.signature}"
+    return str(value)
+
+
+def _quoted(value: Any) -> str:
+    return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"' if isinstance(value, str) else shown(value)
+
+
+def members(value: Any) -> Mapping[str, Any] | None:
+    """Return what can be asked of `value` with a dot, or None if nothing can."""
+    match value:
+        case Quantizer() | Model() | Result() | ImageValue():
+            return value.members()
+        case Size():
+            return {"width": value.width, "height": value.height}
+        case Mapping():
+            return value
+    return None

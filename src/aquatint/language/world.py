@@ -1,0 +1,18 @@
+"""All that a plan depends on beside the script: the one door through which evaluation sees the outside."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from aquatint.catalog.checkpoints import Checkpoint, read_checkpoint
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """`parameters` are the texts of `--set`; `checkpoint` reads a source's index and raises `CheckpointError`."""
+
+    device: str = "cpu"
+    plan_seed: int = 0
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    checkpoint: Callable[[str, str | None], Checkpoint] = read_checkpoint

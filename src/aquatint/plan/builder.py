@@ -1,0 +1,108 @@
+"""Builds a plan from what a script asks for, one request at a time.
+
+Numbering components and pipelines by their keys is what makes reuse: the same request gives the same key, and is in
+the plan once. When things are loaded and released is decided in `schedule`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import aquatint
+from aquatint.plan.schedule import schedule
+from aquatint.plan.steps import (
+    PLAN_VERSION,
+    Cell,
+    Component,
+    Generate,
+    Grid,
+    ImageRef,
+    Json,
+    Output,
+    Pipeline,
+    Place,
+    Plan,
+    Print,
+    Step,
+)
+
+
+@dataclass(slots=True)
+class PlanBuilder:
+    """The steps asked for so far, and the components and pipelines that they need."""
+
+    components: dict[str, Component] = field(default_factory=dict)
+    pipelines: dict[str, Pipeline] = field(default_factory=dict)
+    steps: list[Step] = field(default_factory=list)
+    outputs: dict[str, Place] = field(default_factory=dict)
+    made: int = 0  # numbers of the steps, which go on over the statements of a session
+
+    def _name(self, letter: str) -> str:
+        self.made += 1
+        return f"{letter}{self.made}"
+
+    def add_pipeline(self, pipeline: Pipeline, components: Mapping[str, Component]) -> None:
+        """Make a pipeline and its components known; those that are known already are the same."""
+        self.pipelines.setdefault(pipeline.key, pipeline)
+        for key, component in components.items():
+            self.components.setdefault(key, component)
+
+    def generate(
+        self,
+        *,
+        pipeline: str,
+        model: str,
+        quantizers: dict[str, str | None],
+        arguments: dict[str, Json],
+        scheduler: str | None,
+        outputs: list[Output],
+        metadata: bool,
+        place: Place,
+        statement: str,
+    ) -> str:
+        """Add a generate step and return its id."""
+        step = Generate(
+            id=self._name("g"), pipeline=pipeline, model=model, quantizers=quantizers, arguments=arguments,
+            scheduler=scheduler, outputs=outputs, metadata=metadata, place=place, statement=statement,
+        )  # fmt: skip
+        self.steps.append(step)
+        for output in outputs:
+            self.outputs[output.path] = place
+        return step.id
+
+    def grid(
+        self,
+        *,
+        cells: list[tuple[ImageRef, str]],
+        columns: int,
+        column_headers: list[str],
+        row_headers: list[str],
+        title: str,
+        path: str,
+        place: Place,
+    ) -> str:
+        """Add a grid step and return its id."""
+        step = Grid(
+            id=self._name("s"), cells=[Cell(image=image, label=label) for image, label in cells], columns=columns,
+            column_headers=column_headers, row_headers=row_headers, title=title, path=path, place=place,
+        )  # fmt: skip
+        self.steps.append(step)
+        self.outputs[path] = place
+        return step.id
+
+    def print(self, text: str, place: Place) -> None:
+        """Add a line of the report."""
+        self.steps.append(Print(id=self._name("p"), text=text, place=place))
+
+    def plan(self, *, script: str, inputs: dict[str, str], plan_seed: int, device: str, keep: bool) -> Plan:
+        """Return the plan of all that was asked for; `keep` leaves everything loaded at its end, for what comes next."""
+        used = [step.pipeline for step in self.steps if isinstance(step, Generate)]
+        pipelines = {key: self.pipelines[key] for key in dict.fromkeys(used)}
+        keys = dict.fromkeys(key for pipeline in pipelines.values() for key in pipeline.parts.values() if key)
+        components = {key: self.components[key] for key in keys}
+        return Plan(
+            version=PLAN_VERSION, aquatint=aquatint.__version__, script=script, inputs=inputs, plan_seed=plan_seed,
+            device=device, components=components, pipelines=pipelines,
+            steps=schedule(self.steps, pipelines, keep=keep),
+        )  # fmt: skip
