@@ -55,4 +55,5 @@ def test_a_run_counts_what_its_plan_says(session: list[Plan]) -> None:
             assert sum(isinstance(event, LoadFinished) for event in events) == expected.loads
             assert sum(isinstance(event, Released) for event in events) == expected.releases
             assert len(finished.written) == len(set(finished.written))
-    assert residents.keys() == set(engine.live)
+    assert residents.keys() == engine.live_keys()
+    assert engine.loaded_twice == []

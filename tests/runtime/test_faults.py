@@ -65,7 +65,8 @@ def test_what_does_not_depend_on_a_fault_is_made_as_ever(
             parts = set(plan.pipelines[step.pipeline].parts.values())
             assert (step.id in skipped) == bool(parts & load_faults.keys())
             assert written == len(step.outputs) or step.id in failed | skipped
-    assert residents.keys() == set(engine.live)
+    assert residents.keys() == engine.live_keys()
+    assert engine.loaded_twice == []
     assert not residents.keys() & load_faults.keys()
 
 

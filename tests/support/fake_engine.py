@@ -1,7 +1,7 @@
 """An engine without models: it paints deterministic pictures, counts like the real one, and fails on request.
 
 It is strict where the real libraries would break quietly: using what was released, or assembling other parts than
-the pipeline asks for, is an assertion error.
+the pipeline asks for, is an assertion error. It keeps the contract of engines, as the real one does.
 """
 
 from __future__ import annotations
@@ -10,19 +10,17 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from PIL import Image as images
 from PIL.Image import Image
 
 from aquatint.plan.steps import Component, Json, Pipeline
-from aquatint.runtime.engine import Counters, Generation, Loaded, OnStep
-
-Fault = Callable[[], None]
-"""Called at a certain point; may raise."""
+from aquatint.runtime.engine import Counters, EngineError, Generation, Loaded, OnStep
 
 
-@dataclass
+@dataclass(eq=False)
 class Weights:
     """What stands for a loaded component's weights."""
 
@@ -42,6 +40,7 @@ class PaintedPipeline:
 class FakeEngine:
     """`load_faults` are by component key, `image_faults` by the number (from 0) of the call of `generate`.
 
+    `loaded_twice` has the keys of what was loaded while it was there already, which the real engine does on request.
     `calls` has what was asked for, in order: ("load", key), ("assemble", key), ("generate", seed), ("release", key).
     """
 
@@ -50,7 +49,8 @@ class FakeEngine:
     image_faults: Mapping[int, BaseException] = field(default_factory=dict)
     assemble_faults: Mapping[str, BaseException] = field(default_factory=dict)
     calls: list[tuple[str, Any]] = field(default_factory=list)
-    live: dict[str, Weights] = field(default_factory=dict)
+    live: list[Weights] = field(default_factory=list)
+    loaded_twice: list[str] = field(default_factory=list)
     at_step: Callable[[int], None] = lambda done: None
     images_asked: int = 0
 
@@ -59,13 +59,16 @@ class FakeEngine:
 
     def load(self, component: Component) -> Loaded:
         self.calls.append(("load", component.key))
-        assert component.key not in self.live, f"{component.key} is loaded twice"
+        if component.key in self.live_keys():
+            self.loaded_twice.append(component.key)
         if component.key in self.load_faults:
             raise self.load_faults[component.key]
+        if component.source.startswith("/") and not Path(component.source).exists():
+            raise EngineError(f"there is no `{component.source}`")
         self.counters.loads += 1
         self.counters.quantizations += component.quantization is not None
         weights = Weights(component.key)
-        self.live[component.key] = weights
+        self.live.append(weights)
         quantized = component.quantization is not None
         return Loaded(component, weights, component.bytes, 76 if quantized else 0, 83 if component.bytes else 0)
 
@@ -98,9 +101,14 @@ class FakeEngine:
 
     def release(self, loaded: Loaded) -> None:
         self.calls.append(("release", loaded.component.key))
-        weights = self.live.pop(loaded.component.key)
-        weights.released = True
+        assert not loaded.object.released, f"{loaded.component.key} is released twice"
+        self.live.remove(loaded.object)
+        loaded.object.released = True
         self.counters.releases += 1
+
+    def live_keys(self) -> set[str]:
+        """Return the keys of what is loaded."""
+        return {weights.key for weights in self.live}
 
     def count(self, verb: str) -> int:
         """Return how often `verb` was called."""
