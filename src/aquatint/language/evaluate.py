@@ -60,6 +60,10 @@ class Interpreter:
         """Return the names that a script can use now, for completion."""
         return sorted(set(self._session.scope.visible()))
 
+    def own_names(self) -> list[str]:
+        """Return the names that the session's scripts have bound."""
+        return sorted(self._session.scope.names)
+
     def evaluate(self, script: n.Script, diagnostics: Diagnostics, *, keep: bool = False) -> Evaluation:
         """Return the plan of `script`. `diagnostics` are those of its syntax, to which the script's are added.
 

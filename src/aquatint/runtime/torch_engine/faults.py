@@ -40,6 +40,9 @@ def _advice(error: Exception) -> str | None:
             "8-bit bitsandbytes can't compute every layer on a CPU: use `bits: 4`, or name the layer in "
             "`llm_int8_skip_modules`"
         )
+    if isinstance(error, NotImplementedError) and "meta tensor" in str(error):
+        # What diffusers leaves of a weight that no file had.
+        return "its files lack some weights: the download may be incomplete, or it may be another kind of model"
     return None
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from typing import Any
 
 from PIL.Image import Image
 
+from aquatint.diagnostics import did_you_mean
 from aquatint.runtime.engine import EngineError, Generation, OnStep
 from aquatint.runtime.torch_engine import determinism
 from aquatint.runtime.torch_engine.faults import engine_error
@@ -29,7 +31,15 @@ def generate(libraries: Libraries, pipeline: Any, generation: Generation, on_ste
     if taken:
         raise EngineError(f"`{taken[0]}` can't be an argument of `generate`: the program sets it")
     arguments = dict(generation.arguments)
-    if "callback_on_step_end" in _parameters(pipeline):
+    known = inspect.signature(type(pipeline).__call__).parameters
+    for name in arguments:
+        # Some pipelines take any keyword and ignore it.
+        if name not in known:
+            raise EngineError(
+                f"{type(pipeline).__name__} has no argument `{name}`",
+                did_you_mean(name, set(known) - OURS - {"self", "kwargs"}, "arguments"),
+            )
+    if "callback_on_step_end" in known:
         arguments["callback_on_step_end"] = _reporter(on_step)
     torch = libraries.torch
     # The scheduler is the one part that changes while it works.
@@ -69,12 +79,6 @@ def fresh_scheduler(libraries: Libraries, scheduler: Any, class_name: str | None
         wanted = found
     with engine_error(f"can't make the scheduler `{wanted.__name__}`"):
         return wanted.from_config(scheduler.config)
-
-
-def _parameters(pipeline: Any) -> Any:
-    import inspect
-
-    return inspect.signature(type(pipeline).__call__).parameters
 
 
 def _reporter(on_step: OnStep) -> Any:

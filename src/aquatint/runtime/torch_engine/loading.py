@@ -16,7 +16,14 @@ from typing import Any
 from aquatint.catalog import checkpoints, quantizers
 from aquatint.plan.steps import Component
 from aquatint.runtime.engine import Counters, EngineError, Loaded
-from aquatint.runtime.torch_engine import bitsandbytes_backend, bitsandbytes_cpu, determinism, memory, sdnq_backend, weights
+from aquatint.runtime.torch_engine import (
+    bitsandbytes_backend,
+    bitsandbytes_cpu,
+    determinism,
+    memory,
+    sdnq_backend,
+    weights,
+)
 from aquatint.runtime.torch_engine.faults import engine_error
 from aquatint.runtime.torch_engine.libraries import Libraries
 
@@ -85,7 +92,9 @@ def _load_weights(
         if component.device == "cpu":
             bitsandbytes_cpu.avoid_unfit_packing(libraries, module)
     quantized = quantized_layers(libraries, module)
-    return Loaded(component, module, weights.total_bytes(torch, module), len(quantized), count_layers(libraries, module))
+    return Loaded(
+        component, module, weights.total_bytes(torch, module), len(quantized), count_layers(libraries, module)
+    )
 
 
 def quantized_layers(libraries: Libraries, module: Any) -> list[Any]:
@@ -129,7 +138,9 @@ def _quantization(
         sdnq_backend.require(libraries)
     if wanted is None:
         on_cpu = stored == bitsandbytes_backend.METHOD
-        return None, bitsandbytes_backend.loading(libraries, component.library, component.device) if on_cpu else _plain()
+        return None, bitsandbytes_backend.loading(
+            libraries, component.library, component.device
+        ) if on_cpu else _plain()
     options = _options(wanted.backend, wanted.options)
     if wanted.backend == bitsandbytes_backend.NAME:
         return (

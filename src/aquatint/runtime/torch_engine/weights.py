@@ -61,7 +61,9 @@ def copy_afresh(torch: Any, module: Any) -> None:
 
 def total_bytes(torch: Any, module: Any) -> int:
     """Return the bytes of all tensors below `module`, shared ones once."""
-    return sum({_place(tensor): tensor.numel() * tensor.element_size() for _, _, tensor in held(torch, module)}.values())
+    return sum(
+        {_place(tensor): tensor.numel() * tensor.element_size() for _, _, tensor in held(torch, module)}.values()
+    )
 
 
 def drop(torch: Any, module: Any) -> None:

@@ -1,0 +1,113 @@
+"""One session: texts go in, plans are made and run, and models stay warm from one text to the next.
+
+Files, standard input and the REPL all come through here. Nothing here writes to a stream.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from PIL.Image import Image
+
+from aquatint.diagnostics import Diagnostics
+from aquatint.language.evaluate import Evaluation, Interpreter
+from aquatint.language.world import World
+from aquatint.plan.render import quantized
+from aquatint.plan.steps import Component, Generate, Json, Load, Pipeline, Plan
+from aquatint.runtime.engine import Counters, Engine, Generation, Loaded, OnStep
+from aquatint.runtime.events import RunFinished
+from aquatint.runtime.executor import Executor, Options, Sink
+from aquatint.source import Source
+from aquatint.syntax.parser import parse
+
+MakeEngine = Callable[[], Engine]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a text: its diagnostics, its plan and totals if it had no errors, and its bare expressions' values."""
+
+    diagnostics: Diagnostics
+    plan: Plan | None = None
+    finished: RunFinished | None = None
+    values: tuple[Any, ...] = ()
+    incomplete: bool = False
+
+
+@dataclass(slots=True)
+class Session:
+    """`make_engine` is called before the first plan that needs an engine, since its libraries take seconds to import."""
+
+    world: World
+    sink: Sink
+    make_engine: MakeEngine
+    options: Options = field(default_factory=Options)
+    keep: bool = False
+    _interpreter: Interpreter | None = None
+    _executor: Executor | None = None
+
+    @property
+    def interpreter(self) -> Interpreter:
+        if self._interpreter is None:
+            self._interpreter = Interpreter(self.world)
+        return self._interpreter
+
+    def plan(self, source: Source) -> Evaluation:
+        """Return the plan of `source`, unless it has errors."""
+        parsed = parse(source)
+        return self.interpreter.evaluate(parsed.script, parsed.diagnostics, keep=self.keep)
+
+    def feed(self, source: Source) -> Outcome:
+        """Plan and run `source`; a text that more text could complete is not run and says so."""
+        parsed = parse(source)
+        if parsed.incomplete and self.keep:
+            return Outcome(parsed.diagnostics, incomplete=True)
+        evaluation = self.interpreter.evaluate(parsed.script, parsed.diagnostics, keep=self.keep)
+        if evaluation.plan is None:
+            return Outcome(evaluation.diagnostics)
+        finished = self.run(evaluation.plan) if evaluation.plan.steps else None
+        return Outcome(evaluation.diagnostics, evaluation.plan, finished, evaluation.values)
+
+    def loaded(self) -> list[str]:
+        """Return a line about each component that is in memory."""
+        if self._executor is None:
+            return []
+        return [
+            f"{held.component.role:<16} {held.component.class_name}"
+            + (f", quantized by {quantized(held.component.quantization)}" if held.component.quantization else "")
+            for held in self._executor.residents.components()
+        ]
+
+    def run(self, plan: Plan) -> RunFinished:
+        """Run `plan` with the engine and the warm models of this session."""
+        if self._executor is None:
+            needs_engine = any(isinstance(step, Load | Generate) for step in plan.steps)
+            executor = Executor(self.make_engine() if needs_engine else _NoEngine(), self.sink, self.options)
+            if not needs_engine:
+                return executor.run(plan)
+            self._executor = executor
+        return self._executor.run(plan)
+
+
+class _NoEngine:
+    """Stands in for an engine in plans that load and generate nothing, such as a lone `print`."""
+
+    def __init__(self) -> None:
+        self.counters = Counters()
+
+    def describe(self) -> dict[str, Json]:
+        return {}
+
+    def load(self, component: Component) -> Loaded:
+        raise AssertionError("this plan loads nothing")
+
+    def assemble(self, pipeline: Pipeline, parts: Mapping[str, Loaded | None]) -> Any:
+        raise AssertionError("this plan assembles nothing")
+
+    def generate(self, pipeline: Any, generation: Generation, on_step: OnStep) -> Image:
+        raise AssertionError("this plan generates nothing")
+
+    def release(self, loaded: Loaded) -> None:
+        raise AssertionError("this plan releases nothing")

@@ -1,0 +1,121 @@
+"""A plan as text for people: what happens in which order, and what it comes to.
+
+The JSON form is `steps.plan_to_json`; numbers come from `counts`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
+
+from aquatint.catalog.quantizers import label
+from aquatint.plan.counts import counts
+from aquatint.plan.steps import Component, Generate, Grid, Load, Plan, Print, Quantization, Release
+
+_WIDTH = 10  # of the verb that a line begins with
+
+
+def render(plan: Plan, resident: AbstractSet[str] = frozenset()) -> str:
+    """Return `plan` line by line; components with keys in `resident` are loaded already."""
+    lines = [f"plan of {plan.script} for {plan.device}", ""]
+    lines += _steps(plan, resident)
+    return "\n".join([*lines, "", summary(plan, resident)]) + "\n"
+
+
+def summary(plan: Plan, resident: AbstractSet[str] = frozenset()) -> str:
+    """Return one line with the plan's totals."""
+    total = counts(plan, resident)
+    sheets = sum(isinstance(step, Grid) for step in plan.steps)
+    parts = [
+        _number(total.images, "image"),
+        *([_number(sheets, "sheet")] if sheets else []),
+        f"{_number(total.loads, 'load')} ({total.quantizations} quantized)",
+        _number(total.reuses, "reuse"),
+        _number(total.releases, "release"),
+    ]
+    return ", ".join(parts)
+
+
+def quantized(quantization: Quantization) -> str:
+    """Return a quantization's name and what it is: `q8 (sdnq int8+conv)`."""
+    short = label(quantization.backend, quantization.options)
+    return short if quantization.name == short else f"{quantization.name} ({short})"
+
+
+def _steps(plan: Plan, resident: AbstractSet[str]) -> Iterator[str]:
+    fresh: set[str] = set()
+    live = set(resident)
+    for step in plan.steps:
+        match step:
+            case Load():
+                if step.component not in live:
+                    fresh.add(step.component)
+                    live.add(step.component)
+                    yield _line("load", _loaded(plan.components[step.component]))
+            case Generate():
+                yield from _generated(plan, step, fresh)
+                fresh.clear()
+            case Grid():
+                yield _line("grid", f"{_number(len(step.cells), 'image')}, {_number(step.columns, 'column')}")
+                yield _line("  write", step.path)
+            case Print():
+                yield _line("print", json.dumps(step.text, ensure_ascii=False))
+            case Release() if step.component in live:
+                live.remove(step.component)
+                component = plan.components[step.component]
+                yield _line("release", _called(component))
+
+
+def _generated(plan: Plan, step: Generate, fresh: set[str]) -> Iterator[str]:
+    prompt = step.arguments.get("prompt")
+    shown = json.dumps(prompt, ensure_ascii=False) if isinstance(prompt, str) else ""
+    reused = [role for role, key in plan.pipelines[step.pipeline].parts.items() if key is not None and key not in fresh]
+    yield _line("generate", " ".join(part for part in (step.model, shown) if part))
+    settings = {name: value for name, value in step.arguments.items() if name != "prompt"}
+    if step.scheduler is not None:
+        settings["scheduler"] = step.scheduler
+    if settings:
+        yield _line(
+            "", ", ".join(f"{name} {json.dumps(value, ensure_ascii=False)}" for name, value in settings.items())
+        )
+    if reused:
+        yield _line(
+            "  reuse",
+            ", ".join(
+                _called(plan.components[key])
+                for role, key in plan.pipelines[step.pipeline].parts.items()
+                if key is not None and role in reused
+            ),
+        )
+    for output in step.outputs:
+        yield _line("  write", f"{output.path}, seed {output.seed}")
+
+
+def _loaded(component: Component) -> str:
+    parts = [f"{component.role:<16} {component.class_name}", f"from {component.source}"]
+    if component.dtype is not None:
+        parts.append(component.dtype)
+        parts.append(_bytes(component.bytes))
+    if component.quantization is not None:
+        parts.append(f"quantized by {quantized(component.quantization)}")
+    return ", ".join(parts)
+
+
+def _called(component: Component) -> str:
+    return component.role if component.quantization is None else f"{component.role} ({component.quantization.name})"
+
+
+def _line(verb: str, text: str) -> str:
+    return f"{verb:<{_WIDTH}}{text}".rstrip()
+
+
+def _number(count: int, noun: str) -> str:
+    return f"{count:,} {noun}" + ("" if count == 1 else "s")
+
+
+def _bytes(count: int) -> str:
+    for unit, size in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
+        if count >= size:
+            return f"{count / size:.1f} {unit}"
+    return f"{count} B"

@@ -1,0 +1,71 @@
+"""Whether a plan that came from outside hangs together: every reference in it leads somewhere.
+
+Its shape has been checked on reading; what its files hold is checked when they are loaded.
+"""
+
+from __future__ import annotations
+
+from aquatint.catalog.quantizers import problems
+from aquatint.plan.steps import Component, Generate, Grid, Load, Plan, PlanError, Release
+
+
+def validate(plan: Plan) -> None:
+    """Raise `PlanError` with the first reference or quantizer of `plan` that is wrong."""
+    for key, component in plan.components.items():
+        if key != component.key:
+            raise PlanError(f"component `{key}` calls itself `{component.key}`")
+        _check_component(component)
+    for key, pipeline in plan.pipelines.items():
+        if key != pipeline.key:
+            raise PlanError(f"pipeline `{key}` calls itself `{pipeline.key}`")
+        for role, part in pipeline.parts.items():
+            if part is not None and part not in plan.components:
+                raise PlanError(f"pipeline `{key}` has an unknown component `{part}` as `{role}`")
+    _check_steps(plan)
+
+
+def _check_component(component: Component) -> None:
+    if component.library not in ("diffusers", "transformers") or not component.class_name.isidentifier():
+        raise PlanError(
+            f"component `{component.role}` is of `{component.library}.{component.class_name}`, which is never loaded"
+        )
+    if component.quantization is not None:
+        found = problems(component.quantization.backend, component.quantization.options)
+        if found:
+            raise PlanError(f"the quantizer of `{component.role}`: {found[0].message}")
+
+
+def _check_steps(plan: Plan) -> None:
+    images: dict[str, int] = {}
+    loaded: set[str] = set()
+    seen: set[str] = set()
+    for step in plan.steps:
+        if step.id in seen:
+            raise PlanError(f"two steps are called `{step.id}`")
+        seen.add(step.id)
+        match step:
+            case Load():
+                if step.component not in plan.components:
+                    raise PlanError(f"step `{step.id}` loads an unknown component `{step.component}`")
+                loaded.add(step.component)
+            case Generate():
+                if step.pipeline not in plan.pipelines:
+                    raise PlanError(f"step `{step.id}` uses an unknown pipeline `{step.pipeline}`")
+                parts = plan.pipelines[step.pipeline].parts
+                if missing := [role for role, key in parts.items() if key is not None and key not in loaded]:
+                    raise PlanError(f"step `{step.id}` uses `{missing[0]}`, which is not loaded then")
+                images[step.id] = len(step.outputs)
+            case Grid():
+                for cell in step.cells:
+                    if not 0 <= cell.image.index < images.get(cell.image.step, 0):
+                        raise PlanError(
+                            f"step `{step.id}` shows image {cell.image.index} of `{cell.image.step}`, which is not made"
+                        )
+                if step.columns < 1:
+                    raise PlanError(f"step `{step.id}` has no columns")
+            case Release():
+                if step.component not in loaded:
+                    raise PlanError(f"step `{step.id}` releases `{step.component}`, which is not loaded then")
+                loaded.discard(step.component)
+            case _:
+                pass

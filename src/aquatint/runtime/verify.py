@@ -1,0 +1,21 @@
+"""Whether a component's files are still those that the plan was made from."""
+
+from __future__ import annotations
+
+from aquatint.catalog import checkpoints
+from aquatint.catalog.checkpoints import CheckpointError
+from aquatint.plan.steps import Component
+
+
+def changed(component: Component) -> str | None:
+    """Return why `component` can't be loaded as planned, or None if its files are the planned ones."""
+    try:
+        folder = checkpoints.locate(component.source, component.revision)
+        now = checkpoints.identity(folder, component.subfolder, component.variant, component.dtype is not None)
+    except CheckpointError as error:
+        return error.message
+    except OSError as error:
+        return f"`{component.source}` can't be read: {(error.strerror or 'no reason given').lower()}"
+    if now != component.identity:
+        return f"the files of `{component.role}` of `{component.source}` have changed since the plan was made"
+    return None
