@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
 import pytest
-from support import tiny
 
 from aquatint.runtime.torch_engine import TorchEngine
+from aquatint.runtime.torch_engine.libraries import ENVIRONMENT
+from support import tiny
+
+# The tests look into sdnq, too, and may be the first to import it.
+os.environ.update(ENVIRONMENT)
 
 
 @pytest.fixture(scope="session")

@@ -13,10 +13,10 @@ from dataclasses import replace
 import msgspec
 import pytest
 from PIL.Image import Image
-from support.scenes import Scene, load
 
 from aquatint.plan.steps import Component
 from aquatint.runtime.engine import Engine, EngineError, Generation, Loaded
+from support.scenes import Scene, load
 
 
 def quiet(done: int, total: int) -> None:

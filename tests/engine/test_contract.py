@@ -6,10 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from engine import contract
-from support.scenes import Scene, everywhere, scene
 
 from aquatint.runtime.engine import Engine
+from engine import contract
+from support.scenes import Scene, everywhere, scene
 
 SCENES = {"plain": None, "bnb": "bnb", "sdnq": "sdnq;type=uint4"}
 

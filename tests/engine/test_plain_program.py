@@ -10,10 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from engine import plain
-from support.scenes import everywhere, paint, scene
 
 from aquatint.runtime.engine import Engine
+from engine import plain
+from support.scenes import everywhere, paint, scene
 
 URIS = {
     "none": None,

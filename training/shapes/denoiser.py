@@ -30,7 +30,7 @@ class Settings:
     """How long and how fast to learn."""
 
     steps: int = 8000
-    size: int = 32  # scenes a step and process
+    size: int = 16  # scenes a step and process
     lr: float = 2e-3
     warmup: int = 100
     tail: float = 0.3  # the share of the steps over which the learning rate falls to nothing
@@ -154,7 +154,7 @@ def train(
     ranks: int = 1,
     name: str = "denoiser",
 ) -> None:
-    """Train until `settings.steps`, from the saved state if there is one; the averaged weights end up in `folder/unet`."""
+    """Train until `settings.steps`, from the saved state if there is one; save the averaged weights in `folder`."""
     torch.set_num_threads(1)
     torch.manual_seed(settings.seed)
     if ranks > 1:

@@ -11,17 +11,14 @@ from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
-# Before torch: spinning threads are slower than one, and sdnq would compile its kernels.
-os.environ.setdefault("OMP_NUM_THREADS", "1")
-os.environ.setdefault("SDNQ_USE_TORCH_COMPILE", "0")
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: spinning threads are slower than one
 
-import diffusers
 import torch
 from diffusers import StableDiffusionPipeline, UNet2DConditionModel
-from diffusers.quantizers import auto
-from diffusers.quantizers.bitsandbytes import BnB4BitDiffusersQuantizer, BnB8BitDiffusersQuantizer
 from PIL import Image
 
+from aquatint.runtime.torch_engine import bitsandbytes_backend, bitsandbytes_cpu, sdnq_backend
+from aquatint.runtime.torch_engine.libraries import libraries
 from shapes.captions import Request, caption, parse
 from shapes.checker import ATTRIBUTES, check
 from shapes.world import KINDS, sample
@@ -31,6 +28,14 @@ GUIDANCE = 2.0
 STEPS = 20
 SDNQ = ("int8", "uint4", "int4", "uint3", "int3", "uint2", "int2")
 BITSANDBYTES = ("int8", "nf4", "fp4")
+BITSANDBYTES_DEFAULTS = {
+    "llm_int8_skip_modules": None,
+    "llm_int8_threshold": 6.0,
+    "bits4_compute_dtype": "float32",
+    "bits4_quant_type": "nf4",
+    "bits4_use_double_quant": False,
+    "bits4_quant_storage": "uint8",
+}
 QUANTIZERS = ("none", *(f"sdnq-{dtype}" for dtype in SDNQ), *(f"bnb-{dtype}" for dtype in BITSANDBYTES))
 
 
@@ -54,45 +59,24 @@ def prompts(count: int, kinds: tuple[str, ...] = KINDS, seed: int = 11) -> list[
     return chosen
 
 
-def allow_bitsandbytes_on_cpu() -> None:
-    """Lift diffusers' demand for a GPU, which bitsandbytes itself no longer makes."""
-
-    class Eight(BnB8BitDiffusersQuantizer):
-        def validate_environment(self, *args: object, **kwargs: object) -> None:
-            pass
-
-        def update_device_map(self, device_map: object) -> object:
-            return device_map or {"": "cpu"}
-
-    class Four(BnB4BitDiffusersQuantizer):
-        def validate_environment(self, *args: object, **kwargs: object) -> None:
-            pass
-
-        def update_device_map(self, device_map: object) -> object:
-            return device_map or {"": "cpu"}
-
-    auto.AUTO_QUANTIZER_MAPPING.update(bitsandbytes_8bit=Eight, bitsandbytes_4bit=Four)
-
-
 def load_unet(folder: Path, quantizer: str) -> UNet2DConditionModel:
     """Return the denoiser, quantized as it is loaded; `none` leaves it in float32."""
+    found = libraries()
     backend, _, dtype = quantizer.partition("-")
-    config: object = None
+    options = {}
     if backend == "sdnq":
-        from sdnq import SDNQConfig
-
-        config = SDNQConfig(weights_dtype=dtype, quant_conv=True)
+        settings = {"weights_dtype": dtype, "quant_conv": True}
+        options = {"quantization_config": sdnq_backend.configuration(found, settings, "cpu")}
     elif backend == "bnb":
-        allow_bitsandbytes_on_cpu()
-        if dtype == "int8":
-            config = diffusers.BitsAndBytesConfig(load_in_8bit=True)
-        else:
-            config = diffusers.BitsAndBytesConfig(
-                load_in_4bit=True, bnb_4bit_quant_type=dtype, bnb_4bit_compute_dtype=torch.float32
-            )
-    options = {} if config is None else {"quantization_config": config}
-    # .eval() matters: bitsandbytes' 8-bit layers compute otherwise in training mode.
-    return UNet2DConditionModel.from_pretrained(folder / "unet", torch_dtype=torch.float32, **options).eval()
+        settings = {**BITSANDBYTES_DEFAULTS, "bits": 8 if dtype == "int8" else 4}
+        if dtype != "int8":
+            settings["bits4_quant_type"] = dtype
+        options = {"quantization_config": bitsandbytes_backend.configuration(found, "diffusers", settings, "cpu")}
+    with bitsandbytes_cpu.without_gpu_check(found):
+        unet = UNet2DConditionModel.from_pretrained(folder / "unet", torch_dtype=torch.float32, **options)
+    if backend == "bnb":
+        bitsandbytes_cpu.avoid_unfit_packing(found, unet)
+    return unet.eval()  # bitsandbytes' 8-bit layers compute otherwise in training mode
 
 
 def megabytes(model: torch.nn.Module) -> float:
@@ -146,8 +130,7 @@ def main() -> None:
     parser.add_argument("--sheet", type=Path, help="also save the pictures, side by side, in this PNG file")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    for library in (diffusers.utils.logging,):
-        library.disable_progress_bar()
+    libraries()  # also silences them
     chosen = prompts(options.prompts, tuple(options.kinds.split(",")))
     quantizers = QUANTIZERS if options.quantizers == "all" else tuple(options.quantizers.split(","))
     columns = (*ATTRIBUTES, "everything")

@@ -96,7 +96,7 @@ def train(
                 whole = psnr(model.decode(mean).sample, trial)
                 say(
                     f"autoencoder, step {step}: loss {loss.item():.4f}, decoder {decoder:.1f} dB "
-                    f"(linear {psnr(linear.decode(latents), trial):.1f}), whole {whole:.1f} dB, latents off by {off:.3f}"
+                    f"(linear {psnr(linear.decode(latents), trial):.1f}), whole {whole:.1f} dB, latents {off:.3f}"
                 )
             model.train()
             model.save_pretrained(folder)
