@@ -20,7 +20,7 @@ help:
 	@echo 'make check      lint, types, import rules and the tests'
 	@echo 'make test       the tests that are not marked slow; make test-slow runs those'
 	@echo 'make format     format the code'
-	@echo 'make catalog    write the catalog of diffusers pipelines again, after a new diffusers'
+	@echo 'make catalog    write what is made from other files again: the catalog of pipelines, the parser's table'
 	@echo 'make clean      remove what was built or cached; the environment $(VENV) stays'
 
 setup: $(INSTALLED)
@@ -59,6 +59,7 @@ format: $(INSTALLED)
 
 catalog: $(INSTALLED)
 	$(BIN)/python scripts/make_pipeline_catalog.py
+	$(BIN)/python scripts/make_grammar_table.py
 
 clean:
 	rm -rf dist out .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

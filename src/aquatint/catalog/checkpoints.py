@@ -179,9 +179,10 @@ def read_checkpoint(source: str, revision: str | None = None) -> Checkpoint:
 def _read_part(folder: Path, role: str, library: Any, class_name: Any, *, source: str) -> Part:
     if library not in ("diffusers", "transformers") or not isinstance(class_name, str):
         raise CheckpointError(
-            "not-a-checkpoint", f"component `{role}` of `{source}` asks for `{library}.{class_name}`, which is code of its own",
+            "not-a-checkpoint",
+            f"component `{role}` of `{source}` asks for `{library}.{class_name}`, which is code of its own",
             "only components of diffusers and transformers are loaded; no checkpoint's code is run",
-        )  # fmt: skip
+        )
     subfolder = folder / role
     if not subfolder.is_dir():
         raise CheckpointError(
@@ -212,9 +213,10 @@ def weight_files(folder: Path, subfolder: str, variant: str | None) -> list[Path
     pickles = [file.name for file in inside if file.suffix in WEIGHT_SUFFIXES]
     if pickles:
         raise CheckpointError(
-            "unsafe-weights", f"`{folder / subfolder}` has its weights as `{pickles[0]}` only, which can run code when read",
+            "unsafe-weights",
+            f"`{folder / subfolder}` has its weights as `{pickles[0]}` only, which can run code when read",
             "convert them to safetensors once, with a program and a source that you trust",
-        )  # fmt: skip
+        )
     raise CheckpointError(
         "damaged-checkpoint", f"`{folder / subfolder}` has no weights",
         "the download may be incomplete: fetch the checkpoint again",

@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING, NoReturn
 import aquatint
 
 if TYPE_CHECKING:
+    from aquatint.diagnostics import Diagnostics
     from aquatint.interface.session import Session
     from aquatint.language.world import World
     from aquatint.plan.steps import Plan
+    from aquatint.runtime.engine import Engine
     from aquatint.runtime.events import RunFinished
     from aquatint.runtime.executor import Options
     from aquatint.source import Source
@@ -113,56 +115,65 @@ def _parser() -> _Parser:
     check = commands.add_parser("check", help="report a script's mistakes")
     repl = commands.add_parser("repl", help="type statements one by one; models stay loaded between them")
     for command in (run, plan, check):
-        command.add_argument("file", metavar="FILE", help="the script; `-` is standard input")
-        command.add_argument(
-            "--set", metavar="NAME=VALUE", action="append", default=[], help="give a `param` of the script its value"
-        )
+        _script_options(command)
     for command in (run, plan, check, repl):
-        command.add_argument(
-            "--device", help="what to plan for: cpu, cuda, cuda:1, mps; what the machine has unless it is set"
-        )
-        command.add_argument(
-            "--plan-seed",
-            type=int,
-            default=0,
-            metavar="N",
-            help="seed of the seeds that the plan draws, and of `random` in templates (0)",
-        )
+        _planning_options(command)
+    for command in (run, repl):
+        _running_options(command)
     plan.add_argument("--json", action="store_true", help="write the plan as JSON, which `aquatint run` executes")
     check.add_argument("--json", action="store_true", help="write each mistake as a line of JSON")
-    for command in (run, repl):
-        command.add_argument(
-            "--output-dir",
-            type=Path,
-            default=Path(),
-            metavar="DIR",
-            help="the folder that relative outputs are written below (the current one)",
-        )
-        command.add_argument("--existing", choices=("number", "overwrite", "skip", "error"), default="number",
-                             help="what to do where an output exists: write beside it as NAME-2 (number), replace it, make nothing, or fail")  # fmt: skip
-        command.add_argument(
-            "--threads", type=int, metavar="N", help="CPU threads; results are the same bits only for the same number"
-        )
-        shown = command.add_mutually_exclusive_group()
-        shown.add_argument("--quiet", action="store_true", help="write nothing but failures")
-        shown.add_argument("--json", action="store_true", help="write progress as JSON, one event a line")
     run.add_argument("--fail-fast", action="store_true", help="stop at the first statement that fails")
     return parser
+
+
+def _script_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument("file", metavar="FILE", help="the script; `-` is standard input")
+    command.add_argument(
+        "--set", metavar="NAME=VALUE", action="append", default=[], help="give a `param` of the script its value"
+    )
+
+
+def _planning_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--device", help="what to plan for: cpu, cuda, cuda:1, xpu or mps; what the machine has, unless it is set"
+    )
+    command.add_argument(
+        "--plan-seed", type=int, default=0, metavar="N",
+        help="seed of the seeds that the plan draws, and of `random` in templates (0)",
+    )  # fmt: skip
+
+
+def _running_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--output-dir", type=Path, default=Path(), metavar="DIR",
+        help="the folder that relative outputs are written below (the current one)",
+    )  # fmt: skip
+    command.add_argument(
+        "--existing", choices=("number", "overwrite", "skip", "error"), default="number",
+        help="where an output exists: write beside it as NAME-2 (number, the default), replace it, skip it, or fail",
+    )  # fmt: skip
+    command.add_argument(
+        "--threads", type=int, metavar="N", help="CPU threads; results are the same bits for the same number only"
+    )
+    shown = command.add_mutually_exclusive_group()
+    shown.add_argument("--quiet", action="store_true", help="write nothing but failures")
+    shown.add_argument("--json", action="store_true", help="write progress as JSON, one event a line")
 
 
 def _run(options: argparse.Namespace) -> int:
     source = _read(options.file)
     session = _session(options)
-    if (source.text.lstrip().startswith("{") and '"version"' in source.text[:200]) or options.file.endswith(".json"):
-        return _exit_code(_run_plan(session, source, options))
-    evaluation = session.plan(source)
-    _report(evaluation.diagnostics, options)
-    if evaluation.plan is None:
+    if options.file.endswith(".json") or source.text.lstrip().startswith('{"') or source.text.startswith("{\n"):
+        return _exit_code(session.run(_given_plan(source, options)))
+    outcome = session.feed(source)
+    _report(outcome.diagnostics, options)
+    if outcome.plan is None:
         return WRONG
-    return _exit_code(_shown(session, evaluation.plan))
+    return DONE if outcome.finished is None else _exit_code(outcome.finished)
 
 
-def _run_plan(session: Session, source: Source, options: argparse.Namespace) -> RunFinished:
+def _given_plan(source: Source, options: argparse.Namespace) -> Plan:
+    """Return the plan that `source` holds as JSON."""
     from aquatint.plan.steps import PlanError, plan_from_json
     from aquatint.plan.validate import validate
 
@@ -172,56 +183,47 @@ def _run_plan(session: Session, source: Source, options: argparse.Namespace) -> 
         plan = plan_from_json(source.text.encode())
         validate(plan)
     except PlanError as error:
-        raise _Refusal(
-            "bad-plan",
-            f"`{source.name}` is not a plan that can be run: {error}",
-            "make it with `aquatint plan --json FILE`",
-        ) from None
-    return _shown(session, plan)
-
-
-def _shown(session: Session, plan: Plan) -> RunFinished:
-    with session.sink as shown:  # type: ignore[attr-defined]
-        del shown
-        return session.run(plan)
+        help = "make one with `aquatint plan --json FILE`"
+        raise _Refusal("bad-plan", f"`{source.name}` is no plan that can be run: {error}", help) from None
+    return plan
 
 
 def _exit_code(finished: RunFinished) -> int:
     if finished.interrupted:
         return INTERRUPTED
-    return FAILED if finished.failed or (finished.skipped and not _only_existing(finished)) else DONE
-
-
-def _only_existing(finished: RunFinished) -> bool:
-    return finished.failed == 0
+    return FAILED if finished.failed else DONE
 
 
 def _plan(options: argparse.Namespace) -> int:
-    from aquatint.interface.session import Session
     from aquatint.plan.render import render
     from aquatint.plan.steps import plan_to_json
 
-    source = _read(options.file)
-    evaluation = Session(_world(options), lambda event: None, _no_engine).plan(source)
-    _report(evaluation.diagnostics, options)
-    if evaluation.plan is None:
+    plan = _evaluated(_read(options.file), options)
+    if plan is None:
         return WRONG
-    sys.stdout.write(plan_to_json(evaluation.plan).decode() if options.json else render(evaluation.plan))
-    sys.stdout.flush()
+    sys.stdout.write(plan_to_json(plan).decode() if options.json else render(plan))
     return DONE
 
 
 def _check(options: argparse.Namespace) -> int:
-    from aquatint.interface.session import Session
-
     source = _read(options.file)
-    evaluation = Session(_world(options), lambda event: None, _no_engine).plan(source)
-    _report(evaluation.diagnostics, options)
-    if evaluation.plan is None:
+    if _evaluated(source, options) is None:
         return WRONG
     if not options.json:
         sys.stdout.write(f"{source.name}: no mistakes found\n")
     return DONE
+
+
+def _evaluated(source: Source, options: argparse.Namespace) -> Plan | None:
+    """Return the plan of `source`, or None after reporting its mistakes."""
+    # Not through a session, which imports what runs plans.
+    from aquatint.language.evaluate import Interpreter
+    from aquatint.syntax.parser import parse
+
+    parsed = parse(source)
+    evaluation = Interpreter(_world(options)).evaluate(parsed.script, parsed.diagnostics)
+    _report(evaluation.diagnostics, options)
+    return evaluation.plan
 
 
 def _repl(options: argparse.Namespace) -> int:
@@ -299,12 +301,12 @@ def _session(options: argparse.Namespace, keep: bool = False) -> Session:
     world = _world(options)
     mode = Mode.QUIET if options.quiet else Mode.JSON if options.json else Mode.AUTO
 
-    def make_engine() -> object:
+    def make_engine() -> Engine:
         from aquatint.runtime.torch_engine import TorchEngine
 
         return TorchEngine(device=world.device, threads=options.threads)
 
-    return Session(world, reporter(mode, sys.stdout, sys.stderr), make_engine, _run_options(options), keep)  # type: ignore[arg-type]
+    return Session(world, reporter(mode, sys.stdout, sys.stderr), make_engine, _run_options(options), keep)
 
 
 def _run_options(options: argparse.Namespace) -> Options:
@@ -318,17 +320,13 @@ def _run_options(options: argparse.Namespace) -> Options:
     )  # fmt: skip
 
 
-def _no_engine() -> NoReturn:
-    raise AssertionError("planning runs nothing")
-
-
-def _report(diagnostics: object, options: argparse.Namespace) -> None:
+def _report(diagnostics: Diagnostics, options: argparse.Namespace) -> None:
     from aquatint.interface.report import write_diagnostics, write_json_diagnostics
 
     if getattr(options, "json", False):
-        write_json_diagnostics(diagnostics, sys.stdout)  # type: ignore[arg-type]
+        write_json_diagnostics(diagnostics, sys.stdout)
     else:
-        write_diagnostics(diagnostics, sys.stderr)  # type: ignore[arg-type]
+        write_diagnostics(diagnostics, sys.stderr)
 
 
 if __name__ == "__main__":

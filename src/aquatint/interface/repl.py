@@ -63,9 +63,7 @@ def converse(session: Session) -> int:
 def _feed(session: Session, text: str, ends: bool) -> bool:
     """Run `text`; return whether it is done with, and not waiting for more lines."""
     try:
-        with session.sink as shown_run:  # type: ignore[attr-defined]
-            del shown_run
-            outcome = session.feed(Source("<repl>", text))
+        outcome = session.feed(Source("<repl>", text))
     except KeyboardInterrupt:
         sys.stdout.write("interrupted\n")
         return True

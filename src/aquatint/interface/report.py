@@ -39,7 +39,7 @@ def write_json_diagnostics(diagnostics: Iterable[Diagnostic], stream: TextIO) ->
 
 
 def as_json(diagnostic: Diagnostic) -> dict[str, Any]:
-    """Return `diagnostic` as a JSON object; lines and columns count from 1, `end_column` is behind the last character."""
+    """Return `diagnostic` as a JSON object; lines and columns count from 1, the end is behind the last character."""
     place: dict[str, Any] = {}
     if diagnostic.span is not None:
         span = diagnostic.span

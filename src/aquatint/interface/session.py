@@ -12,13 +12,14 @@ from typing import Any
 from PIL.Image import Image
 
 from aquatint.diagnostics import Diagnostics
-from aquatint.language.evaluate import Evaluation, Interpreter
+from aquatint.interface.progress import Reporter
+from aquatint.language.evaluate import Interpreter
 from aquatint.language.world import World
 from aquatint.plan.render import quantized
 from aquatint.plan.steps import Component, Generate, Json, Load, Pipeline, Plan
 from aquatint.runtime.engine import Counters, Engine, Generation, Loaded, OnStep
 from aquatint.runtime.events import RunFinished
-from aquatint.runtime.executor import Executor, Options, Sink
+from aquatint.runtime.executor import Executor, Options
 from aquatint.source import Source
 from aquatint.syntax.parser import parse
 
@@ -27,7 +28,7 @@ MakeEngine = Callable[[], Engine]
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a text: its diagnostics, its plan and totals if it had no errors, and its bare expressions' values."""
+    """What became of a text: its mistakes, or its plan, totals and the values of expressions that stood alone."""
 
     diagnostics: Diagnostics
     plan: Plan | None = None
@@ -38,10 +39,10 @@ class Outcome:
 
 @dataclass(slots=True)
 class Session:
-    """`make_engine` is called before the first plan that needs an engine, since its libraries take seconds to import."""
+    """`make_engine` is called before the first plan that needs one, since its libraries take seconds to import."""
 
     world: World
-    sink: Sink
+    reporter: Reporter
     make_engine: MakeEngine
     options: Options = field(default_factory=Options)
     keep: bool = False
@@ -53,11 +54,6 @@ class Session:
         if self._interpreter is None:
             self._interpreter = Interpreter(self.world)
         return self._interpreter
-
-    def plan(self, source: Source) -> Evaluation:
-        """Return the plan of `source`, unless it has errors."""
-        parsed = parse(source)
-        return self.interpreter.evaluate(parsed.script, parsed.diagnostics, keep=self.keep)
 
     def feed(self, source: Source) -> Outcome:
         """Plan and run `source`; a text that more text could complete is not run and says so."""
@@ -82,13 +78,13 @@ class Session:
 
     def run(self, plan: Plan) -> RunFinished:
         """Run `plan` with the engine and the warm models of this session."""
-        if self._executor is None:
-            needs_engine = any(isinstance(step, Load | Generate) for step in plan.steps)
-            executor = Executor(self.make_engine() if needs_engine else _NoEngine(), self.sink, self.options)
-            if not needs_engine:
-                return executor.run(plan)
-            self._executor = executor
-        return self._executor.run(plan)
+        with self.reporter as sink:
+            if self._executor is not None:
+                return self._executor.run(plan)
+            if not any(isinstance(step, Load | Generate) for step in plan.steps):
+                return Executor(_NoEngine(), sink, self.options).run(plan)
+            self._executor = Executor(self.make_engine(), sink, self.options)
+            return self._executor.run(plan)
 
 
 class _NoEngine:

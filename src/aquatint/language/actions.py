@@ -89,10 +89,16 @@ class Actions:
         self.builder.add_pipeline(resolved.pipeline, resolved.components)
         outputs = [Output(seed=seed + number, path=path) for number, path in enumerate(paths)]
         step = self.builder.generate(
-            pipeline=resolved.pipeline.key, model=target.name, quantizers=dict(resolved.quantizers), arguments=arguments,
-            scheduler=settings["scheduler"].value if "scheduler" in settings else None, outputs=outputs,
-            metadata=settings["metadata"].value if "metadata" in settings else True, place=place, statement=node.span.text,
-        )  # fmt: skip
+            pipeline=resolved.pipeline.key,
+            model=target.name,
+            quantizers=dict(resolved.quantizers),
+            arguments=arguments,
+            scheduler=settings["scheduler"].value if "scheduler" in settings else None,
+            outputs=outputs,
+            metadata=settings["metadata"].value if "metadata" in settings else True,
+            place=place,
+            statement=node.span.text,
+        )
         images = tuple(
             ImageValue(ImageRef(step=step, index=number), MappingProxyType(
                 {"model": target.name, "quantizer": summary, "seed": output.seed, **arguments, "path": output.path}))
@@ -126,8 +132,12 @@ class Actions:
                 value = settings[name].value
                 sides = (value.width, value.height) if name == "size" else (value,)
                 if any(isinstance(side, int) and side % 8 for side in sides):
-                    self._error("wrong-value", f"`{name}` {value}: width and height must be multiples of 8", settings[name].span,
-                                help="nearest: " + "x".join(str(max(8, round(side / 8) * 8)) for side in sides))  # fmt: skip
+                    self._error(
+                        "wrong-value",
+                        f"`{name}` {value}: width and height must be multiples of 8",
+                        settings[name].span,
+                        help="nearest: " + "x".join(str(max(8, round(side / 8) * 8)) for side in sides),
+                    )
                     sound = False
         if "scheduler" in settings and settings["scheduler"].value not in scheduler_names():
             wrong = settings["scheduler"]

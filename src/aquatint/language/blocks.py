@@ -49,17 +49,29 @@ class Blocks:
                 return UNKNOWN
             found = quantizers.backend(backend_setting.value)
             if found is None:
-                self.diagnostics.error("unknown-backend", f"there is no quantization backend `{backend_setting.value}`", backend_setting.span,
-                                       help=did_you_mean(backend_setting.value, quantizers.backend_names(), "backends"))  # fmt: skip
+                self.diagnostics.error(
+                    "unknown-backend",
+                    f"there is no quantization backend `{backend_setting.value}`",
+                    backend_setting.span,
+                    help=did_you_mean(backend_setting.value, quantizers.backend_names(), "backends"),
+                )
                 return UNKNOWN
             if base is not None and found.name != base.backend:
-                self.diagnostics.error("contradicting-settings", f"`{base.name}` is of the backend `{base.backend}`", backend_setting.span,
-                                       help="leave `extends` out to begin anew")  # fmt: skip
+                self.diagnostics.error(
+                    "contradicting-settings",
+                    f"`{base.name}` is of the backend `{base.backend}`",
+                    backend_setting.span,
+                    help="leave `extends` out to begin anew",
+                )
                 return UNKNOWN
             backend = found.name
         if backend is None:
-            self.diagnostics.error("missing-setting", f"quantizer `{name}` has no `backend`", at,
-                                   help="write `backend: ` and one of " + ", ".join(f"`{b}`" for b in quantizers.backend_names()))  # fmt: skip
+            self.diagnostics.error(
+                "missing-setting",
+                f"quantizer `{name}` has no `backend`",
+                at,
+                help="write `backend: ` and one of " + ", ".join(f"`{b}`" for b in quantizers.backend_names()),
+            )
             return UNKNOWN
         if any(setting.value is UNKNOWN for setting in given.values()):
             return UNKNOWN
@@ -154,7 +166,9 @@ class Blocks:
             if known.name in made:
                 self._duplicate(name, setting, made[known.name])
             if known.name == "quantizer":
-                attribute = next(i for i in block.items if i.name.span == setting.name_span and isinstance(i, n.Attribute))
+                attribute = next(
+                    i for i in block.items if i.name.span == setting.name_span and isinstance(i, n.Attribute)
+                )
                 value = self.quantizer_value(setting.value, setting.span, attribute.value)
                 setting = Setting(value, setting.span, setting.name_span, layer)
             elif setting.value is not UNKNOWN and not self._fits(known, setting):
@@ -186,8 +200,12 @@ class Blocks:
         made = self._settings(block, scope, layer)
         for item in block.items:
             if isinstance(item, n.Part):
-                self.diagnostics.error("unknown-setting", f"there is no part `{item.name.text}` here", item.name.span,
-                                       help=f"write `{item.name.text}: ...`; submodules are set by `override` or `with`")  # fmt: skip
+                self.diagnostics.error(
+                    "unknown-setting",
+                    f"there is no part `{item.name.text}` here",
+                    item.name.span,
+                    help=f"write `{item.name.text}: ...`; submodules are set by `override` or `with`",
+                )
         return made
 
     def arguments(self, settings: Mapping[str, Setting], info: PipelineInfo, what: str) -> dict[str, Setting] | None:

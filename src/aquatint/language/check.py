@@ -5,7 +5,6 @@ Unknown names in branches that are not taken, and constructs that this version o
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 from aquatint.diagnostics import Diagnostics
@@ -56,8 +55,12 @@ class _Check:
                 self._bind((node.name,), scope)
             case n.Override():
                 if node.name is None:
-                    self.diagnostics.error("not-supported-yet", "`override *` is not in this version of the language", node.span,
-                                           help="override each model by its name")  # fmt: skip
+                    self.diagnostics.error(
+                        "not-supported-yet",
+                        "`override *` is not in this version of the language",
+                        node.span,
+                        help="override each model by its name",
+                    )
                 self.expression(node.block, scope)
             case n.Loop():
                 self._body(node.body, self._clauses(node.clauses, scope))
@@ -112,8 +115,8 @@ class _Check:
             case n.Action() if node.verb.text in _LATER_VERBS:
                 self._later(node.verb)
             case _:
-                for field in dataclasses.fields(node):
-                    for child in _nodes(getattr(node, field.name)):
+                for field in node.__struct_fields__:
+                    for child in _nodes(getattr(node, field)):
                         self.expression(child, scope)
 
     def _template(self, node: n.String, scope: Scope) -> None:

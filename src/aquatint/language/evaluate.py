@@ -176,8 +176,13 @@ class _Run:
             and not known.overridden
             and not self._is_session_name(known.span)
         ):
-            self.diagnostics.error("duplicate-name", f"`{name.text}` is bound in this block already", name.span,
-                                   labels=(Label(known.span, "here"),), help="choose another name; values never change")  # fmt: skip
+            self.diagnostics.error(
+                "duplicate-name",
+                f"`{name.text}` is bound in this block already",
+                name.span,
+                labels=(Label(known.span, "here"),),
+                help="choose another name; values never change",
+            )
         scope.bind(name.text, value, name.span)
 
     def _is_session_name(self, span: Span) -> bool:

@@ -133,8 +133,12 @@ class Resolver:
                                        model.part_spans[role], help=did_you_mean(role, roles, "it has"))  # fmt: skip
                 sound = False
             elif role not in weighty and (setting := settings.get("quantizer")) and setting.value is not None:
-                self.diagnostics.error("not-quantizable", f"`{role}` has no weights to quantize", setting.name_span,
-                                       help="submodules with weights: " + ", ".join(f"`{w}`" for w in weighty))  # fmt: skip
+                self.diagnostics.error(
+                    "not-quantizable",
+                    f"`{role}` has no weights to quantize",
+                    setting.name_span,
+                    help="submodules with weights: " + ", ".join(f"`{w}`" for w in weighty),
+                )
                 sound = False
             sound = sound and all(setting.value is not UNKNOWN for setting in settings.values())
         listed = model.settings.get("quantizer_map")
@@ -197,8 +201,12 @@ class Resolver:
                 # As diffusers does: a variant that only some components have is used for those.
                 if not _any_variant(place.folder, variant):
                     setting = model.settings["variant"]
-                    self.diagnostics.error("missing-variant", f"`{place.source}` has no variant `{variant}`", setting.span,
-                                           help=_variants_help(place.folder))  # fmt: skip
+                    self.diagnostics.error(
+                        "missing-variant",
+                        f"`{place.source}` has no variant `{variant}`",
+                        setting.span,
+                        help=_variants_help(place.folder),
+                    )
                     return None
                 variant = None
             dtype = _value(own, "dtype") or _value(model.settings, "dtype") or default_dtype(self.world.device)
@@ -206,9 +214,11 @@ class Resolver:
             quantizer: Quantizer | None = chosen.value if chosen else None
             if quantizer is not None and chosen is not None and part.quantized_by:
                 self.diagnostics.error(
-                    "already-quantized", f"`{role}` of `{place.source}` is stored quantized ({part.quantized_by}) and can't be quantized again",
-                    chosen.span, help=f"leave it as it is: `{role} {{ quantizer: none }}`",
-                )  # fmt: skip
+                    "already-quantized",
+                    f"`{role}` of `{place.source}` is stored quantized ({part.quantized_by}), and can't be once more",
+                    chosen.span,
+                    help=f"leave it as it is: `{role} {{ quantizer: none }}`",
+                )
                 return None
             return self._made(role, place, variant, dtype, quantizer)
         except CheckpointError as error:

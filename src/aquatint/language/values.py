@@ -1,6 +1,6 @@
 """What expressions stand for: the language's own values beside Python's numbers, strings, tuples and maps.
 
-All are immutable. How they are made is in `expressions` and `evaluate`; how they read in messages and templates is here.
+All are immutable. How they are made is in `expressions` and `evaluate`; how messages and templates show them is here.
 """
 
 from __future__ import annotations

@@ -96,7 +96,7 @@ class PlanBuilder:
         self.steps.append(Print(id=self._name("p"), text=text, place=place))
 
     def plan(self, *, script: str, inputs: dict[str, str], plan_seed: int, device: str, keep: bool) -> Plan:
-        """Return the plan of all that was asked for; `keep` leaves everything loaded at its end, for what comes next."""
+        """Return the plan of all that was asked for; `keep` leaves everything loaded, for the scripts that follow."""
         used = [step.pipeline for step in self.steps if isinstance(step, Generate)]
         pipelines = {key: self.pipelines[key] for key in dict.fromkeys(used)}
         keys = dict.fromkeys(key for pipeline in pipelines.values() for key in pipeline.parts.values() if key)

@@ -1,10 +1,12 @@
-"""The grammar file, found and built once.
+"""The grammar file, found, and its lexer and parser, made once.
 
 Holds no tree and no text; `layout` reads the lexer's tokens, `parser` feeds the parser.
 """
 
 from __future__ import annotations
 
+import hashlib
+import io
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -13,6 +15,9 @@ import lark
 from lark.lexer import Token
 
 from aquatint.syntax.build import Build
+
+TABLE = Path(__file__).with_name("grammar.table")
+"""What Lark makes of the grammar, ready to be read: that takes a tenth of a second less than making it."""
 
 
 class _KeepAll:
@@ -37,8 +42,32 @@ def grammar_text() -> str:
 @cache
 def language() -> lark.Lark:
     """Return the lexer and parser, whose rules make nodes."""
+    text = grammar_text()
+    mark = _mark(text)
+    body = TABLE.read_bytes() if TABLE.is_file() else b""
+    if body.startswith(mark):
+        made: lark.Lark = lark.Lark.__new__(lark.Lark)._load(
+            io.BytesIO(body[len(mark) :]), transformer=Build(), postlex=_KeepAll()
+        )
+        return made
+    return _made(text)
+
+
+def table() -> bytes:
+    """Return what belongs into `TABLE`: a mark of the grammar and of Lark's version, and Lark's own serialization."""
+    text = grammar_text()
+    body = io.BytesIO()
+    _made(text).save(body)
+    return _mark(text) + body.getvalue()
+
+
+def _made(text: str) -> lark.Lark:
     # `basic`, because the contextual lexer reads `letx = 3` as `let x = 3`, even with strict=True.
     return lark.Lark(
-        grammar_text(), parser="lalr", lexer="basic", start="statement", postlex=_KeepAll(), transformer=Build(),
+        text, parser="lalr", lexer="basic", start="statement", postlex=_KeepAll(), transformer=Build(),
         maybe_placeholders=True,
     )  # fmt: skip
+
+
+def _mark(text: str) -> bytes:
+    return hashlib.sha256(f"{lark.__version__}\n{text}".encode()).digest()

@@ -45,7 +45,7 @@ class Layout:
 
 @dataclass(slots=True)
 class _Open:
-    """An open bracket, or the whole script; `first` is the kind of the first token of the statement that is being read."""
+    """An open bracket, or the whole script; `first` is the kind of the first token of the current statement."""
 
     token: Tok | None
     holds_statements: bool
@@ -135,8 +135,12 @@ def _lex(source: Source, layout: Layout, diagnostics: Diagnostics) -> list[Tok]:
         else:
             if kind in ("STRING", "LONG_STRING") and "\\" in token.text:
                 for span, text in bad_escapes(token):
-                    diagnostics.error("bad-escape", f"`{text}` is not an escape", span,
-                                      help=r'write `\\` for a backslash; the escapes are `\n`, `\t`, `\"`, `\\`, `\u{...}`')  # fmt: skip
+                    diagnostics.error(
+                        "bad-escape",
+                        f"`{text}` is not an escape",
+                        span,
+                        help=r"write `\\` for a backslash; the escapes are `\n`, `\t`, `\"`, `\\`, `\u{...}`",
+                    )
             if kind in _NUMBERS and len(token.text) > NUMBER_LIMIT:
                 diagnostics.error("bad-number", f"a number of {len(token.text)} characters", token.span,
                                   help=f"numbers have at most {NUMBER_LIMIT} characters")  # fmt: skip
@@ -146,8 +150,16 @@ def _lex(source: Source, layout: Layout, diagnostics: Diagnostics) -> list[Tok]:
 
 
 def _report_stray(token: Tok, diagnostics: Diagnostics) -> None:
-    look_alike = {"\N{LEFT DOUBLE QUOTATION MARK}": '"', "\N{RIGHT DOUBLE QUOTATION MARK}": '"', "&": "and",
-                  "\N{EN DASH}": "-", "|": "or", "!": "not", "`": "'", "\N{RIGHT SINGLE QUOTATION MARK}": "'"}  # fmt: skip
+    look_alike = {
+        "\N{LEFT DOUBLE QUOTATION MARK}": '"',
+        "\N{RIGHT DOUBLE QUOTATION MARK}": '"',
+        "&": "and",
+        "\N{EN DASH}": "-",
+        "|": "or",
+        "!": "not",
+        "`": "'",
+        "\N{RIGHT SINGLE QUOTATION MARK}": "'",
+    }
     help = f"write `{look_alike[token.text]}`" if token.text in look_alike else "take it out, or put it in a string"
     shown = token.text if token.text.isprintable() else f"U+{ord(token.text):04X}"
     diagnostics.error("stray-character", f"`{shown}` means nothing here", token.span, help=help)

@@ -5,20 +5,18 @@ Immutable; knows nothing of what names stand for. `build` makes these from the p
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from aquatint.source import Source, Span
 
 
-@dataclass(frozen=True, slots=True)
-class Node:
+class Node(msgspec.Struct, frozen=True):
     """Base of all nodes."""
 
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Word(Node):
+class Word(Node, frozen=True):
     """A name where it is written."""
 
     text: str
@@ -27,55 +25,47 @@ class Word(Node):
 # Expressions
 
 
-@dataclass(frozen=True, slots=True)
-class Size(Node):
+class Size(Node, frozen=True):
     """`1024x768`."""
 
     width: int
     height: int
 
 
-@dataclass(frozen=True, slots=True)
-class Bytes(Node):
+class Bytes(Node, frozen=True):
     """`8GiB`, as a number of bytes."""
 
     count: int
 
 
-@dataclass(frozen=True, slots=True)
-class Literal(Node):
+class Literal(Node, frozen=True):
     """A number, `true`, `false` or `none`."""
 
     value: int | float | bool | None
 
 
-@dataclass(frozen=True, slots=True)
-class String(Node):
+class String(Node, frozen=True):
     """A string after its escapes; `raw` ones aren't templates. `span` includes the quotes."""
 
     text: str
     raw: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Reference(Node):
+class Reference(Node, frozen=True):
     """A name used as a value."""
 
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class List(Node):
+class List(Node, frozen=True):
     items: tuple[Expression, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Map(Node):
+class Map(Node, frozen=True):
     entries: tuple[tuple[Expression, Expression], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Range(Node):
+class Range(Node, frozen=True):
     """`first..last step step`, both ends included."""
 
     first: Expression
@@ -83,21 +73,18 @@ class Range(Node):
     step: Expression | None
 
 
-@dataclass(frozen=True, slots=True)
-class Unary(Node):
+class Unary(Node, frozen=True):
     operator: str
     operand: Expression
 
 
-@dataclass(frozen=True, slots=True)
-class Binary(Node):
+class Binary(Node, frozen=True):
     operator: str
     left: Expression
     right: Expression
 
 
-@dataclass(frozen=True, slots=True)
-class Conditional(Node):
+class Conditional(Node, frozen=True):
     """`then if condition else otherwise`."""
 
     then: Expression
@@ -105,62 +92,53 @@ class Conditional(Node):
     otherwise: Expression
 
 
-@dataclass(frozen=True, slots=True)
-class Index(Node):
+class Index(Node, frozen=True):
     base: Expression
     index: Expression
 
 
-@dataclass(frozen=True, slots=True)
-class Slice(Node):
+class Slice(Node, frozen=True):
     base: Expression
     start: Expression | None
     stop: Expression | None
 
 
-@dataclass(frozen=True, slots=True)
-class Member(Node):
+class Member(Node, frozen=True):
     base: Expression
     name: Word
 
 
-@dataclass(frozen=True, slots=True)
-class Argument(Node):
+class Argument(Node, frozen=True):
     name: Word | None
     value: Expression
 
 
-@dataclass(frozen=True, slots=True)
-class Call(Node):
+class Call(Node, frozen=True):
     function: Expression
     arguments: tuple[Argument, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Derived(Node):
+class Derived(Node, frozen=True):
     """`base with { ... }`."""
 
     base: Expression
     block: Block
 
 
-@dataclass(frozen=True, slots=True)
-class Clause(Node):
+class Clause(Node, frozen=True):
     """`x in xs` of a loop or comprehension; several names unpack."""
 
     names: tuple[Word, ...]
     values: Expression
 
 
-@dataclass(frozen=True, slots=True)
-class Comprehension(Node):
+class Comprehension(Node, frozen=True):
     element: Expression
     clauses: tuple[Clause, ...]
     condition: Expression | None
 
 
-@dataclass(frozen=True, slots=True)
-class Action(Node):
+class Action(Node, frozen=True):
     """A verb with its block: `generate sdxl { ... }`. `verb` is the keyword."""
 
     verb: Word
@@ -193,49 +171,42 @@ Expression = (
 # Blocks
 
 
-@dataclass(frozen=True, slots=True)
-class Attribute(Node):
+class Attribute(Node, frozen=True):
     name: Word
     value: Expression
 
 
-@dataclass(frozen=True, slots=True)
-class Part(Node):
+class Part(Node, frozen=True):
     """A named block inside a block, such as `text_encoder_2 { ... }`."""
 
     name: Word
     block: Block
 
 
-@dataclass(frozen=True, slots=True)
-class Block(Node):
+class Block(Node, frozen=True):
     items: tuple[Attribute | Part, ...]
 
 
 # Statements
 
 
-@dataclass(frozen=True, slots=True)
-class Let(Node):
+class Let(Node, frozen=True):
     names: tuple[Word, ...]
     value: Expression
 
 
-@dataclass(frozen=True, slots=True)
-class TypeName(Node):
+class TypeName(Node, frozen=True):
     name: str
     of: TypeName | None
 
 
-@dataclass(frozen=True, slots=True)
-class Param(Node):
+class Param(Node, frozen=True):
     name: Word
     type: TypeName | None
     default: Expression | None
 
 
-@dataclass(frozen=True, slots=True)
-class Declare(Node):
+class Declare(Node, frozen=True):
     """`quantizer q8 extends base { ... }`; `noun` is the keyword."""
 
     noun: Word
@@ -244,8 +215,7 @@ class Declare(Node):
     block: Block
 
 
-@dataclass(frozen=True, slots=True)
-class Derive(Node):
+class Derive(Node, frozen=True):
     """`quantizer q8 = ...`, from a URI or another value."""
 
     noun: Word
@@ -253,56 +223,48 @@ class Derive(Node):
     value: Expression
 
 
-@dataclass(frozen=True, slots=True)
-class Override(Node):
+class Override(Node, frozen=True):
     """`override sdxl { ... }`; `name` is None for `*`."""
 
     name: Word | None
     block: Block
 
 
-@dataclass(frozen=True, slots=True)
-class Body(Node):
+class Body(Node, frozen=True):
     statements: tuple[Statement, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Loop(Node):
+class Loop(Node, frozen=True):
     clauses: tuple[Clause, ...]
     body: Body
 
 
-@dataclass(frozen=True, slots=True)
-class Branch(Node):
+class Branch(Node, frozen=True):
     """`if`: the first case whose condition holds, or `otherwise`."""
 
     cases: tuple[tuple[Expression, Body], ...]
     otherwise: Body | None
 
 
-@dataclass(frozen=True, slots=True)
-class Show(Node):
+class Show(Node, frozen=True):
     """`print`."""
 
     values: tuple[Expression, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Claim(Node):
+class Claim(Node, frozen=True):
     """`assert`."""
 
     condition: Expression
     message: Expression | None
 
 
-@dataclass(frozen=True, slots=True)
-class Parameter(Node):
+class Parameter(Node, frozen=True):
     name: Word
     default: Expression | None
 
 
-@dataclass(frozen=True, slots=True)
-class Function(Node):
+class Function(Node, frozen=True):
     """`def f(x) = ...`."""
 
     name: Word
@@ -310,8 +272,7 @@ class Function(Node):
     value: Expression
 
 
-@dataclass(frozen=True, slots=True)
-class Procedure(Node):
+class Procedure(Node, frozen=True):
     """`task f(x) { ... }`."""
 
     name: Word
@@ -319,14 +280,12 @@ class Procedure(Node):
     body: Body
 
 
-@dataclass(frozen=True, slots=True)
-class Include(Node):
+class Include(Node, frozen=True):
     path: Expression
     alias: Word | None
 
 
-@dataclass(frozen=True, slots=True)
-class Value(Node):
+class Value(Node, frozen=True):
     """An expression that stands alone as a statement, such as `generate m { ... }`."""
 
     value: Expression
@@ -337,16 +296,14 @@ Statement = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Comment:
+class Comment(msgspec.Struct, frozen=True):
     """A comment, with its `#`."""
 
     span: Span
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Script:
+class Script(msgspec.Struct, frozen=True):
     """A whole source: its statements in order, and its comments, which the statements leave out."""
 
     source: Source

@@ -10,11 +10,10 @@ from aquatint.plan.steps import Json
 from aquatint.runtime.torch_engine import bitsandbytes_cpu
 from aquatint.runtime.torch_engine.libraries import Libraries
 
-NAME = "bnb"
 METHOD = "bitsandbytes"  # what a stored model's `quant_method` says
 
 
-def configuration(libraries: Libraries, library: str, options: Mapping[str, Json], device: str) -> Any:
+def configuration(libraries: Libraries, library: str, options: Mapping[str, Json]) -> Any:
     """Return a new configuration of `library`'s own class: diffusers and transformers each refuse the other's."""
     skipped = options["llm_int8_skip_modules"]
     eight = options["bits"] == 8
@@ -37,8 +36,8 @@ def layer_classes(libraries: Libraries) -> tuple[type, ...]:
     return (layers.Linear8bitLt, layers.Linear4bit)
 
 
-def loading(libraries: Libraries, library: str, device: str) -> AbstractContextManager[None]:
+def loading(library: str, device: str) -> AbstractContextManager[None]:
     """Return the context that a load needs: on a CPU diffusers' check for a GPU must be out of the way."""
     if library == "diffusers" and device == "cpu":
-        return bitsandbytes_cpu.without_gpu_check(libraries)
+        return bitsandbytes_cpu.without_gpu_check()
     return nullcontext()

@@ -1,8 +1,8 @@
 """bitsandbytes on a CPU: diffusers' check for a GPU lifted while a model is loaded, and unfit kernels avoided.
 
 bitsandbytes itself has CPU kernels, and transformers uses them. diffusers raises "No GPU found" before it looks. Its
-two quantizers are exchanged for subclasses that leave out that check and place the model on the CPU; with a GPU in the
-machine, and outside a load, nothing is exchanged.
+two quantizers are exchanged for subclasses that leave out that check and place the model on the CPU, for the time of a
+load and only where the component goes to a CPU.
 
 On processors with AVX512-BF16 bitsandbytes packs a 4-bit layer anew on its first use and computes in bfloat16, whatever
 the compute type; layers whose sizes its packing can't divide make it fail. Those are kept on the general kernel.
@@ -22,11 +22,8 @@ PACKED_ROWS = 32  # `block_n` of bitsandbytes.functional._convert_weight_packed_
 
 
 @contextmanager
-def without_gpu_check(libraries: Libraries) -> Iterator[None]:
-    """Run the body with quantizers that accept a machine without a GPU; do nothing where there is one."""
-    if has_gpu(libraries.torch):
-        yield
-        return
+def without_gpu_check() -> Iterator[None]:
+    """Run the body, which loads a diffusers model for a CPU, with quantizers that need no GPU and use none."""
     from diffusers.quantizers import auto
 
     originals = {method: auto.AUTO_QUANTIZER_MAPPING[method] for method in METHODS}
@@ -35,15 +32,6 @@ def without_gpu_check(libraries: Libraries) -> Iterator[None]:
         yield
     finally:
         auto.AUTO_QUANTIZER_MAPPING.update(originals)
-
-
-def has_gpu(torch: Any) -> bool:
-    """Return whether torch sees any device that diffusers' check accepts."""
-    return bool(
-        torch.cuda.is_available()
-        or (hasattr(torch, "xpu") and torch.xpu.is_available())
-        or torch.backends.mps.is_available()
-    )
 
 
 def avoid_unfit_packing(libraries: Libraries, module: Any) -> None:

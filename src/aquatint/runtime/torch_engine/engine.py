@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Mapping
 from typing import Any
 
@@ -69,11 +68,11 @@ class TorchEngine:
     def release(self, loaded: Loaded) -> None:
         """Drop `loaded` and give its memory back; no pipeline that holds it is used afterwards."""
         torch = self._libraries.torch
-        if isinstance(loaded.object, torch.nn.Module):
-            weights.drop(torch, loaded.object)
         self.counters.releases += 1
-        gc.collect()
-        memory.give_back(torch)
+        if isinstance(loaded.object, torch.nn.Module):
+            # Not left to the garbage collector: modules are in reference cycles, and a plan has a memory budget.
+            weights.drop(torch, loaded.object)
+            memory.give_back(torch)
 
     def _check_device(self) -> None:
         torch, kind = self._libraries.torch, self.device.partition(":")[0]

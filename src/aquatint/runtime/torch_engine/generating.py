@@ -32,13 +32,12 @@ def generate(libraries: Libraries, pipeline: Any, generation: Generation, on_ste
         raise EngineError(f"`{taken[0]}` can't be an argument of `generate`: the program sets it")
     arguments = dict(generation.arguments)
     known = inspect.signature(type(pipeline).__call__).parameters
-    for name in arguments:
+    unknown = [name for name in arguments if name not in known]
+    if unknown:
         # Some pipelines take any keyword and ignore it.
-        if name not in known:
-            raise EngineError(
-                f"{type(pipeline).__name__} has no argument `{name}`",
-                did_you_mean(name, set(known) - OURS - {"self", "kwargs"}, "arguments"),
-            )
+        others = set(known) - OURS - {"self", "kwargs"}
+        help = did_you_mean(unknown[0], others, "arguments")
+        raise EngineError(f"{type(pipeline).__name__} has no argument `{unknown[0]}`", help)
     if "callback_on_step_end" in known:
         arguments["callback_on_step_end"] = _reporter(on_step)
     torch = libraries.torch
@@ -77,7 +76,8 @@ def fresh_scheduler(libraries: Libraries, scheduler: Any, class_name: str | None
                 f"the scheduler `{class_name}` can't stand in for `{wanted.__name__}`", f"schedulers: {names}"
             )
         wanted = found
-    with engine_error(f"can't make the scheduler `{wanted.__name__}`"):
+    with engine_error(f"can't make the scheduler `{wanted.__name__}`"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
         return wanted.from_config(scheduler.config)
 
 

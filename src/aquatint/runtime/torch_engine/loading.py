@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from aquatint.catalog import checkpoints, quantizers
+from aquatint.catalog.quantizer_backends import BNB
 from aquatint.plan.steps import Component
 from aquatint.runtime.engine import Counters, EngineError, Loaded
 from aquatint.runtime.torch_engine import (
@@ -91,26 +92,17 @@ def _load_weights(
         weights.copy_afresh(torch, module)
         if component.device == "cpu":
             bitsandbytes_cpu.avoid_unfit_packing(libraries, module)
-    quantized = quantized_layers(libraries, module)
-    return Loaded(
-        component, module, weights.total_bytes(torch, module), len(quantized), count_layers(libraries, module)
-    )
+    quantized, layers = count_layers(libraries, module)
+    return Loaded(component, module, weights.total_bytes(torch, module), quantized, layers)
 
 
-def quantized_layers(libraries: Libraries, module: Any) -> list[Any]:
-    """Return the layers below `module` that a backend has put there."""
-    classes = (*bitsandbytes_backend.layer_classes(libraries), *sdnq_backend.layer_classes(libraries))
-    return [layer for layer in module.modules() if isinstance(layer, classes)]
-
-
-def count_layers(libraries: Libraries, module: Any) -> int:
-    """Return how many layers below `module` are quantized or are of a kind that a backend could quantize."""
+def count_layers(libraries: Libraries, module: Any) -> tuple[int, int]:
+    """Return how many layers below `module` a backend put there, and how many they and those it could have put are."""
     nn = libraries.torch.nn
-    kinds = (
-        nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, libraries.transformers.pytorch_utils.Conv1D,
-        *bitsandbytes_backend.layer_classes(libraries), *sdnq_backend.layer_classes(libraries),
-    )  # fmt: skip
-    return sum(isinstance(layer, kinds) for layer in module.modules())
+    quantized = (*bitsandbytes_backend.layer_classes(libraries), *sdnq_backend.layer_classes(libraries))
+    plain = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, libraries.transformers.pytorch_utils.Conv1D)
+    of_kind = [isinstance(layer, quantized) for layer in module.modules() if isinstance(layer, quantized + plain)]
+    return sum(of_kind), len(of_kind)
 
 
 def _folder(component: Component) -> Path:
@@ -136,18 +128,13 @@ def _quantization(
         )
     if stored == sdnq_backend.METHOD:
         sdnq_backend.require(libraries)
+    lifted = bitsandbytes_backend.loading(component.library, component.device)
     if wanted is None:
-        on_cpu = stored == bitsandbytes_backend.METHOD
-        return None, bitsandbytes_backend.loading(
-            libraries, component.library, component.device
-        ) if on_cpu else _plain()
+        return None, lifted if stored == bitsandbytes_backend.METHOD else nullcontext()
     options = _options(wanted.backend, wanted.options)
-    if wanted.backend == bitsandbytes_backend.NAME:
-        return (
-            bitsandbytes_backend.configuration(libraries, component.library, options, component.device),
-            bitsandbytes_backend.loading(libraries, component.library, component.device),
-        )
-    return sdnq_backend.configuration(libraries, options, component.device), _plain()
+    if quantizers.backend(wanted.backend) == BNB:
+        return bitsandbytes_backend.configuration(libraries, component.library, options), lifted
+    return sdnq_backend.configuration(libraries, options, component.device), nullcontext()
 
 
 def _options(backend: str, options: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -179,10 +166,6 @@ def _refuse_gaps(told: Mapping[str, Any], what: str) -> None:
             f"can't load {what}: its files lack the weights `{missing[0]}`{more}",
             "the download may be incomplete, or the folder may be of another kind of model",
         )
-
-
-def _plain() -> AbstractContextManager[None]:
-    return nullcontext()
 
 
 @contextmanager

@@ -39,7 +39,7 @@ def _glibc() -> Any | None:
 
 @contextmanager
 def large_blocks_returned(size: int) -> Iterator[None]:
-    """Run the body, which loads `size` bytes, with large buffers mapped one by one; nothing on other systems than glibc."""
+    """Run the body, which loads `size` bytes, with large buffers mapped one by one. Only glibc is told."""
     library = _glibc() if size >= WORTHWHILE else None
     if library is None:
         yield

@@ -15,7 +15,6 @@ from aquatint.plan.steps import Json
 from aquatint.runtime.engine import EngineError
 from aquatint.runtime.torch_engine.libraries import Libraries
 
-NAME = "sdnq"
 METHOD = "sdnq"  # what a stored model's `quant_method` says
 INSTALL = 'pip install "aquatint[sdnq]"'
 

@@ -61,13 +61,12 @@ def copy_afresh(torch: Any, module: Any) -> None:
 
 def total_bytes(torch: Any, module: Any) -> int:
     """Return the bytes of all tensors below `module`, shared ones once."""
-    return sum(
-        {_place(tensor): tensor.numel() * tensor.element_size() for _, _, tensor in held(torch, module)}.values()
-    )
+    sizes = {_place(tensor): tensor.numel() * tensor.element_size() for _, _, tensor in held(torch, module)}
+    return sum(sizes.values())
 
 
 def drop(torch: Any, module: Any) -> None:
-    """Empty every tensor below `module`: its memory is free even while someone holds the module, which is then useless."""
+    """Empty every tensor below `module`, which is useless then: the memory is free even while someone holds it."""
     with torch.no_grad():
         for owner, name, tensor in list(held(torch, module)):
             setattr(owner, name, torch.empty(0, dtype=tensor.dtype))
