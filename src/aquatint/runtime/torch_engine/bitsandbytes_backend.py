@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -22,12 +23,20 @@ def configuration(libraries: Libraries, library: str, options: Mapping[str, Json
         load_in_4bit=not eight,
         llm_int8_threshold=options["llm_int8_threshold"],
         # A list of its own: diffusers appends to it.
-        llm_int8_skip_modules=None if skipped is None else list(skipped),
+        llm_int8_skip_modules=None if skipped is None else [_skip(library, name) for name in skipped],
         bnb_4bit_compute_dtype=options["bits4_compute_dtype"],
         bnb_4bit_quant_type=options["bits4_quant_type"],
         bnb_4bit_use_double_quant=options["bits4_use_double_quant"],
         bnb_4bit_quant_storage=options["bits4_quant_storage"],
     )
+
+
+def _skip(library: str, name: str) -> str:
+    # diffusers takes a name for any part of a path, transformers for a regular expression from the path's start or for
+    # the path's end. Here it means the same for both; what is a pattern already is passed on.
+    if library == "transformers" and re.fullmatch(r"[\w.-]+", name):
+        return rf"(?:.*\.)?{re.escape(name)}"
+    return name
 
 
 def layer_classes(libraries: Libraries) -> tuple[type, ...]:

@@ -1,0 +1,156 @@
+"""The live module has the backend's layers, with the options that were asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import bitsandbytes
+import pytest
+import torch
+from sdnq.layers import SDNQLayer
+
+from aquatint.runtime.engine import Engine
+from support.scenes import component
+
+KINDS = {"unet": ("sd", "unet"), "transformer": ("flux", "transformer"), "clip": ("sd", "text_encoder"),
+         "t5": ("flux", "text_encoder_2")}  # fmt: skip
+Tiny = Callable[[str], Path]
+
+
+def layers(module: Any, kind: type) -> list[Any]:
+    return [layer for layer in module.modules() if isinstance(layer, kind)]
+
+
+@pytest.fixture(params=KINDS)
+def place(request: pytest.FixtureRequest, folder: Tiny) -> Iterator[tuple[Path, str]]:
+    name, role = KINDS[request.param]
+    yield folder(name), role
+
+
+def test_without_a_quantizer_nothing_is_replaced(engine: Engine, place: tuple[Path, str]) -> None:
+    loaded = engine.load(component(*place))
+    assert loaded.quantized_layers == 0
+    assert loaded.layers > 10
+    assert loaded.bytes >= sum(parameter.nbytes for parameter in loaded.object.parameters())
+
+
+def test_bnb_8(engine: Engine, place: tuple[Path, str]) -> None:
+    plain, loaded = engine.load(component(*place)), engine.load(component(*place, "bnb;llm-int8-threshold=3.5"))
+    found = layers(loaded.object, bitsandbytes.nn.Linear8bitLt)
+    assert len(found) == loaded.quantized_layers > 10
+    assert {layer.weight.dtype for layer in found} == {torch.int8}
+    assert {layer.state.threshold for layer in found} == {3.5}
+    assert loaded.layers == plain.layers
+    assert loaded.bytes < plain.bytes
+
+
+@pytest.mark.parametrize("storage", ["uint8", "int8", "float16", "bfloat16", "float32"])
+@pytest.mark.parametrize("kind", ["fp4", "nf4"])
+def test_bnb_4(engine: Engine, place: tuple[Path, str], kind: str, storage: str) -> None:
+    doubled = "true" if kind == "nf4" else "false"
+    uri = f"bnb;bits=4;bits4-quant-type={kind};bits4-quant-storage={storage};bits4-use-double-quant={doubled}"
+    loaded = engine.load(component(*place, f"{uri};bits4-compute-dtype=bfloat16"))
+    found = layers(loaded.object, bitsandbytes.nn.Linear4bit)
+    assert len(found) == loaded.quantized_layers > 10
+    assert {layer.weight.dtype for layer in found} == {getattr(torch, storage)}
+    assert {layer.compute_dtype for layer in found} == {torch.bfloat16}
+    assert {layer.weight.quant_state.quant_type for layer in found} == {kind}
+    assert {layer.weight.quant_state.nested for layer in found} == {kind == "nf4"}
+
+
+def test_bnb_counts_its_scales_as_bytes(engine: Engine, folder: Tiny) -> None:
+    scales = [
+        engine.load(component(folder("sd"), "unet", f"bnb;bits=4;bits4-use-double-quant={doubled}")).bytes
+        for doubled in ("false", "true")
+    ]
+    assert scales[1] < scales[0]
+
+
+def test_bnb_leaves_skipped_modules_alone(engine: Engine, place: tuple[Path, str]) -> None:
+    part = {"unet": "attn1", "transformer": "attn", "text_encoder": "self_attn", "text_encoder_2": "SelfAttention"}
+    for bits in (8, 4):
+        module = engine.load(component(*place, f"bnb;bits={bits};skip-modules={part[place[1]]}")).object
+        kinds = (bitsandbytes.nn.Linear8bitLt, bitsandbytes.nn.Linear4bit)
+        replaced = [name for name, layer in module.named_modules() if isinstance(layer, kinds)]
+        assert replaced
+        assert not [name for name in replaced if part[place[1]] in name.split(".")]
+
+
+@pytest.mark.parametrize("kind", ["int8", "uint4", "float8_e4m3fn"])
+def test_sdnq(engine: Engine, place: tuple[Path, str], kind: str) -> None:
+    plain = engine.load(component(*place))
+    loaded = engine.load(component(*place, f"sdnq;type={kind};group-size=32"))
+    found = layers(loaded.object, SDNQLayer)
+    assert len(found) == loaded.quantized_layers > 10
+    assert {layer.sdnq_dequantizer.weights_dtype for layer in found} == {kind}
+    assert {layer.sdnq_dequantizer.group_size for layer in found} == {32}
+    assert loaded.layers == plain.layers
+    assert loaded.bytes < plain.bytes
+
+
+def test_sdnq_takes_convolutions_when_asked(engine: Engine, folder: Tiny) -> None:
+    without, taken = (
+        engine.load(component(folder("sd"), "unet", f"sdnq;quant-conv={conv}")) for conv in ("false", "true")
+    )
+    assert not any(isinstance(layer, torch.nn.Conv2d) for layer in layers(without.object, SDNQLayer))
+    assert any(isinstance(layer, torch.nn.Conv2d) for layer in layers(taken.object, SDNQLayer))
+    assert taken.bytes < 0.5 * without.bytes
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ("type=uint4;use-svd=true;svd-rank=8", {"svd_rank": 8}),
+        ("type=uint4;use-hadamard=true;hadamard-group-size=64", {"use_hadamard": True, "hadamard_group_size": 64}),
+        ("type=uint2;use-codebook=true;codebook-steps=3", {"use_codebook": True, "codebook_steps": 3}),
+        ("type=uint4;scale-dtype=uint8", {"scale_dtype": "uint8"}),
+        ("quantized-matmul=true;quantized-matmul-dtype=fp8", {"quantized_matmul_dtype": "float8_e4m3fn"}),
+        ("quantized-matmul=true;quantized-matmul-dtype=fp8", {"use_quantized_matmul": True}),
+        ("type=fp4", {"weights_dtype": "float4_e2m1fn"}),
+    ],
+)
+def test_sdnq_gets_its_options(engine: Engine, folder: Tiny, options: str, expected: dict[str, Any]) -> None:
+    found = layers(engine.load(component(folder("sd"), "text_encoder", f"sdnq;{options}")).object, SDNQLayer)
+    assert found
+    for name, value in expected.items():
+        assert {getattr(layer.sdnq_dequantizer, name) for layer in found} == {value}
+
+
+def test_sdnq_gives_modules_their_own_types(engine: Engine, folder: Tiny) -> None:
+    uri = 'sdnq;type=uint4;modules-dtype-dict={"int8":["mlp"],"minimum_6bit":["q_proj"]}'
+    uri += ';modules-quant-config={"k_proj":{"type":"fp8"}};modules-to-not-convert=out_proj'
+    module = engine.load(component(folder("sd"), "text_encoder", uri)).object
+    kinds = {
+        name.rpartition(".")[2]: layer.sdnq_dequantizer.weights_dtype
+        for name, layer in module.named_modules() if isinstance(layer, SDNQLayer)
+    }  # fmt: skip
+    assert kinds == {"fc1": "int8", "fc2": "int8", "q_proj": "int6", "k_proj": "float8_e4m3fn", "v_proj": "uint4"}
+
+
+def test_sdnq_chooses_types_by_itself_when_asked(engine: Engine, folder: Tiny) -> None:
+    uri = "sdnq;type=uint4;dynamic=true;dynamic-loss-threshold=0.001"
+    found = layers(engine.load(component(folder("sd"), "text_encoder", uri)).object, SDNQLayer)
+    assert {layer.sdnq_dequantizer.weights_dtype for layer in found} <= {"uint5", "int5", "int6"}
+
+
+def test_a_quantizer_that_replaces_nothing_is_seen(engine: Engine, folder: Tiny) -> None:
+    loaded = engine.load(component(folder("sd"), "text_encoder", "sdnq;minimum-allowed-numel=1000000"))
+    assert loaded.quantized_layers == 0
+    assert loaded.layers == 12
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])
+@pytest.mark.parametrize("uri", [None, "bnb", "bnb;bits=4", "sdnq"])
+def test_the_rest_is_of_the_dtype_asked_for(engine: Engine, folder: Tiny, uri: str | None, dtype: str) -> None:
+    module = engine.load(component(folder("sd"), "unet", uri, dtype)).object
+    assert module.conv_in.weight.dtype == getattr(torch, dtype)
+    assert module.conv_norm_out.weight.dtype == getattr(torch, dtype)
+
+
+def test_parts_without_weights_are_loaded_too(engine: Engine, folder: Tiny) -> None:
+    for role in ("tokenizer", "scheduler"):
+        loaded = engine.load(component(folder("sd"), role))
+        assert type(loaded.object).__name__ in ("CLIPTokenizer", "PNDMScheduler")
+        assert (loaded.bytes, loaded.layers, loaded.quantized_layers) == (0, 0, 0)

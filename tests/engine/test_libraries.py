@@ -1,0 +1,66 @@
+"""The libraries are imported late, in the right order, with the right environment, and without a word."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import transformers
+
+from aquatint.runtime.engine import Engine
+from aquatint.runtime.torch_engine.libraries import PACKAGES, libraries
+
+ROOT = Path(__file__).parent.parent
+
+
+def run(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("SDNQ_")}
+    path = os.pathsep.join([str(ROOT.parent / "src"), str(ROOT)])
+    return subprocess.run(
+        [sys.executable, "-c", code], env=kept | {"PYTHONPATH": path} | environment, capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
+
+
+def test_importing_the_engine_imports_no_library() -> None:
+    code = "import sys, aquatint.runtime.torch_engine; print({'torch', 'diffusers', 'sdnq'} & set(sys.modules))"
+    assert run(code).stdout.strip() == "set()"
+
+
+QUIET = """
+import sys
+from pathlib import Path
+from support.scenes import everywhere, paint, scene
+from aquatint.runtime.torch_engine import TorchEngine
+engine = TorchEngine(threads=1)
+for uri in ("bnb", "bnb;bits=4", "sdnq"):
+    folder = Path(sys.argv[1])
+    paint(engine, scene(folder, everywhere(folder, uri)))
+import sdnq.common
+assert not sdnq.common.use_torch_compile
+"""
+
+
+def test_a_run_says_nothing_and_compiles_nothing(folder: Callable[[str], Path]) -> None:
+    code = QUIET.replace("sys.argv[1]", repr(str(folder("sd"))))
+    done = run(code)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_sdnq_is_known_to_transformers() -> None:
+    # Otherwise a text encoder that sdnq stored loads as if its weights were plain.
+    libraries()
+    assert "sdnq" in transformers.quantizers.auto.AUTO_QUANTIZER_MAPPING
+
+
+def test_what_decides_the_bits_is_described(engine: Engine) -> None:
+    described = engine.describe()
+    assert described["threads"] == 1
+    assert described["device"] == "cpu"
+    versions = described["versions"]
+    assert isinstance(versions, dict)
+    assert set(versions) == set(PACKAGES)
+    assert versions["torch"]

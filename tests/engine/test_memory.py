@@ -1,0 +1,45 @@
+"""The C library's threshold is lowered for large loads only, and what is freed goes back."""
+
+from __future__ import annotations
+
+import ctypes
+
+import pytest
+import torch
+
+from aquatint.runtime.torch_engine import memory
+
+glibc = pytest.mark.skipif(memory._glibc() is None, reason="another C library than glibc")
+
+
+def resident() -> int:
+    with open("/proc/self/statm") as stream:
+        return int(stream.read().split()[1]) * 4096
+
+
+@glibc
+def test_buffers_freed_between_results_that_stay_go_back() -> None:
+    kept = []
+    before = resident()
+    with memory.large_blocks_returned(memory.WORTHWHILE):
+        for _ in range(20):
+            buffer = torch.ones(4 << 20)  # 16 MiB
+            kept.append(torch.ones(16 << 10))
+            del buffer
+        assert resident() - before < 40 << 20
+    assert resident() - before < 40 << 20
+
+
+@glibc
+def test_after_a_large_load_blocks_come_from_the_heap_again() -> None:
+    # Left low, every buffer of a forward pass would be mapped and unmapped: twice the time.
+    with memory.large_blocks_returned(memory.WORTHWHILE):
+        pass
+    library = ctypes.CDLL("libc.so.6")
+    library.malloc.restype = ctypes.c_void_p
+    library.free.argtypes = [ctypes.c_void_p]
+    block = library.malloc(8 << 20)
+    # A block that is mapped by itself starts 16 bytes into a page.
+    on_its_own = block % 4096 == 16
+    library.free(block)
+    assert not on_its_own
