@@ -10,9 +10,39 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["HF_HUB_CACHE"] = str(Path(__file__).parent / "no-such-hub-cache")
 
 import pytest
+from support import folders
 
 # These import torch: a mistake in the language shows before they start.
 LATE_FOLDERS = ("engine", "interface", "shapes")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let cases be written anew."""
+    parser.addoption("--update-cases", action="store_true", help="write what the cases expect anew, from what is")
+
+
+@pytest.fixture(scope="session")
+def update_cases(pytestconfig: pytest.Config) -> bool:
+    """Whether cases are to be written anew."""
+    return bool(pytestconfig.getoption("--update-cases"))
+
+
+@pytest.fixture(scope="session")
+def _models_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("planning")
+    folders.write_models(folder / "models")
+    folders.write_hub(folder / "hub")
+    return folder
+
+
+@pytest.fixture
+def models(_models_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder, for planning: it has the checkpoints of `support.folders` in `models`, and a hub's cache."""
+    from huggingface_hub import constants
+
+    monkeypatch.chdir(_models_folder)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(_models_folder / "hub"))
+    return _models_folder
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

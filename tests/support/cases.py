@@ -1,0 +1,222 @@
+"""Cases in Markdown: a script in an ```aquatint block, and blocks of what it must come to.
+
+The info string of a script's block takes what it is for and options of the command line:
+
+    ```aquatint                      it plans without errors, unless an `errors` block follows
+    ```aquatint error                it has errors
+    ```aquatint fragment             it is a part of a script and only has to parse
+    ```aquatint --set steps=8 --device cuda --plan-seed 7 --name flux.aqt
+
+The blocks that may follow, up to the next script or heading, are whole outputs:
+
+    ```plan       what `aquatint plan` writes
+    ```steps      the same without loads, releases, reuse and totals
+    ```printed    the texts of `print`
+    ```errors     every diagnostic
+    ```ast        the syntax tree, without places
+
+`pytest --update-cases` writes them anew.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import re
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from aquatint.diagnostics import render as render_diagnostic
+from aquatint.language.evaluate import Evaluation, Interpreter
+from aquatint.language.world import World
+from aquatint.plan.render import render as render_plan
+from aquatint.plan.steps import Print
+from aquatint.source import Source, Span
+from aquatint.syntax.parser import parse
+
+KINDS = ("plan", "steps", "printed", "errors", "ast")
+
+_FENCE = re.compile(r"^(?P<indent> *)(?P<fence>`{3,}|~{3,}) *(?P<info>.*)$")
+_HEADING = re.compile(r"^#+ +(.*?) *#*$")
+# The bundled checkpoint is trained anew now and then; how large its files are is no matter of the language.
+_BUILTIN_SIZE = re.compile(r"(from builtin:.*, )[\d.]+ (?:B|[KMG]iB)")
+_HIDDEN_LINES = ("plan of ", "load ", "release ", "  reuse ")
+
+
+@dataclass(frozen=True, slots=True)
+class Fenced:
+    """A fenced block: its info string, its text, and the lines that the text takes (`first` to before `end`)."""
+
+    info: str
+    text: str
+    first: int
+    end: int
+    indent: str
+
+    @property
+    def kind(self) -> str:
+        return self.info.split()[0] if self.info.split() else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One script and what it must come to; `number` counts the scripts of its file."""
+
+    file: Path
+    number: int
+    heading: str
+    script: Fenced
+    expected: tuple[Fenced, ...]
+    purpose: str = ""
+    options: argparse.Namespace = field(default_factory=argparse.Namespace)
+
+    @property
+    def id(self) -> str:
+        return f"{self.file.name}::{self.heading or self.number}"
+
+
+def read_cases(file: Path) -> list[Case]:
+    """Return the cases that a Markdown file holds, in order."""
+    heading, script, expected = "", None, []
+    cases: list[Case] = []
+
+    def close() -> None:
+        if script is not None:
+            purpose, options = _options(script.info)
+            cases.append(Case(file, len(cases), script_heading, script, tuple(expected), purpose, options))
+
+    script_heading = ""
+    for item in _items(file.read_text(encoding="utf-8").splitlines()):
+        if isinstance(item, str):
+            close()
+            script, heading = None, item
+        elif item.kind == "aquatint":
+            close()
+            script, expected = item, []
+            taken = sum(case.heading.partition(" #")[0] == heading for case in cases)
+            script_heading = f"{heading} #{taken + 1}" if taken else heading
+        elif item.kind in KINDS and script is not None:
+            expected.append(item)
+    close()
+    return cases
+
+
+def _items(lines: list[str]) -> Iterator[str | Fenced]:
+    """Yield the headings and the fenced blocks of a Markdown text."""
+    index = 0
+    while index < len(lines):
+        if opened := _FENCE.match(lines[index]):
+            close = re.compile(rf"^ *{opened['fence'][0]}{{{len(opened['fence'])},}} *$")
+            end = next((n for n in range(index + 1, len(lines)) if close.match(lines[n])), len(lines))
+            inside = [line.removeprefix(opened["indent"]) for line in lines[index + 1 : end]]
+            yield Fenced(opened["info"].strip(), "".join(line + "\n" for line in inside), index + 1, end,
+                         opened["indent"])  # fmt: skip
+            index = end
+        elif heading := _HEADING.match(lines[index]):
+            yield heading[1]
+        index += 1
+
+
+def _options(info: str) -> tuple[str, argparse.Namespace]:
+    parser = argparse.ArgumentParser(exit_on_error=False, add_help=False)
+    parser.add_argument("purpose", nargs="?", default="", choices=["", "plan", "error", "fragment"])
+    parser.add_argument("--set", action="append", default=[])
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--plan-seed", type=int, default=0)
+    parser.add_argument("--name", default="script.aqt")
+    options = parser.parse_args(shlex.split(info)[1:])
+    return options.purpose, options
+
+
+def options_of(line: str) -> argparse.Namespace:
+    """Return the options of a script's block from a line of them."""
+    return _options("aquatint " + line)[1]
+
+
+def evaluate(text: str, options: argparse.Namespace) -> Evaluation:
+    """Return what `text` comes to in a session of its own."""
+    world = World(
+        device=options.device, plan_seed=options.plan_seed,
+        parameters=dict(given.split("=", 1) for given in options.set),
+    )  # fmt: skip
+    parsed = parse(Source(options.name, text))
+    return Interpreter(world).evaluate(parsed.script, parsed.diagnostics)
+
+
+def errors(evaluation: Evaluation) -> str:
+    """Return every diagnostic as the program writes it."""
+    return "\n".join(render_diagnostic(item) + "\n" for item in evaluation.diagnostics)
+
+
+def output(case: Case, kind: str, evaluation: Evaluation) -> str:
+    """Return what the block of `kind` must hold."""
+    plan = evaluation.plan
+    match kind:
+        case "errors":
+            return errors(evaluation)
+        case "ast":
+            return tree(parse(Source("script.aqt", case.script.text)).script.statements) + "\n"
+    if plan is None:
+        return ""
+    match kind:
+        case "plan":
+            return render_plan(plan)
+        case "printed":
+            return "".join(step.text + "\n" for step in plan.steps if isinstance(step, Print))
+        case "steps":
+            lines = render_plan(plan).splitlines()[1:-1]
+            return "".join(line + "\n" for line in lines if line and not line.startswith(_HIDDEN_LINES))
+    raise ValueError(kind)
+
+
+def same(kind: str, one: str, other: str) -> bool:
+    """Return whether two outputs are equal but for the sizes of the bundled checkpoint's files."""
+    return _comparable(one) == _comparable(other)
+
+
+def _comparable(text: str) -> str:
+    return _BUILTIN_SIZE.sub(r"\1SIZE", text.rstrip("\n"))
+
+
+def update(case: Case, outputs: dict[str, str]) -> None:
+    """Write `outputs` into the blocks that follow the script of `case`; a case without any gets one."""
+    # Read anew: the cases before this one in the file may have grown.
+    case = read_cases(case.file)[case.number]
+    lines = case.file.read_text(encoding="utf-8").splitlines()
+    for block in reversed(case.expected):
+        if not same(block.kind, block.text, outputs[block.kind]):
+            lines[block.first : block.end] = [(block.indent + line).rstrip() for line in outputs[block.kind].splitlines()]
+    if not case.expected:
+        (kind, text), *_ = outputs.items()
+        lines[case.script.end + 1 : case.script.end + 1] = ["", f"```{kind}", *text.splitlines(), "```"]
+    case.file.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def tree(node: Any, depth: int = 0) -> str:
+    """Return a syntax tree as indented text: a node's class and plain fields on a line, its nodes below it."""
+    pad = "  " * depth
+    if isinstance(node, tuple):
+        return "\n".join(tree(item, depth) for item in node)
+    plain, nodes = [], []
+    for part in dataclasses.fields(node):
+        value = getattr(node, part.name)
+        if isinstance(value, Span) or value is None or value == ():
+            continue
+        if dataclasses.is_dataclass(value) and hasattr(value, "text") and not hasattr(value, "raw"):
+            plain.append(f"{part.name}={value.text}")  # type: ignore[union-attr]
+        elif dataclasses.is_dataclass(value) or isinstance(value, tuple):
+            nodes.append((part.name, value))
+        else:
+            plain.append(f"{part.name}={value!r}")
+    lines = [pad + " ".join([type(node).__name__, *plain])]
+    for name, value in nodes:
+        words = isinstance(value, tuple) and all(type(item).__name__ == "Word" for item in value)
+        if words:
+            lines[0] += f" {name}={','.join(item.text for item in value)}"
+        else:
+            lines.append(f"{pad}  {name}:")
+            lines.append(tree(value, depth + 2))
+    return "\n".join(lines)

@@ -1,0 +1,152 @@
+"""Checkpoints for planning, without torch: folders as diffusers writes them, with a few zeros for weights.
+
+`write_models` makes the folders that the cases name by `models/...`, sound ones and damaged ones; `write_hub` a cache of
+the model hub that holds a few well-known repositories in this form.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.numpy import save_file
+
+Parts = dict[str, tuple[str, str]]
+
+_CLIP = ("transformers", "CLIPTextModel")
+_CLIP_2 = ("transformers", "CLIPTextModelWithProjection")
+_T5 = ("transformers", "T5EncoderModel")
+_TOKENIZER = ("transformers", "CLIPTokenizer")
+_T5_TOKENIZER = ("transformers", "T5TokenizerFast")
+_VAE = ("diffusers", "AutoencoderKL")
+_FLOW = ("diffusers", "FlowMatchEulerDiscreteScheduler")
+
+SD: Parts = {
+    "scheduler": ("diffusers", "DDIMScheduler"), "text_encoder": _CLIP, "tokenizer": _TOKENIZER,
+    "unet": ("diffusers", "UNet2DConditionModel"), "vae": _VAE,
+}  # fmt: skip
+SDXL: Parts = {
+    "scheduler": ("diffusers", "EulerDiscreteScheduler"), "text_encoder": _CLIP, "text_encoder_2": _CLIP_2,
+    "tokenizer": _TOKENIZER, "tokenizer_2": _TOKENIZER, "unet": ("diffusers", "UNet2DConditionModel"), "vae": _VAE,
+}  # fmt: skip
+SD3: Parts = {
+    "scheduler": _FLOW, "text_encoder": _CLIP_2, "text_encoder_2": _CLIP_2, "text_encoder_3": _T5,
+    "tokenizer": _TOKENIZER, "tokenizer_2": _TOKENIZER, "tokenizer_3": _T5_TOKENIZER,
+    "transformer": ("diffusers", "SD3Transformer2DModel"), "vae": _VAE,
+}  # fmt: skip
+FLUX: Parts = {
+    "scheduler": _FLOW, "text_encoder": _CLIP, "text_encoder_2": _T5, "tokenizer": _TOKENIZER,
+    "tokenizer_2": _T5_TOKENIZER, "transformer": ("diffusers", "FluxTransformer2DModel"), "vae": _VAE,
+}  # fmt: skip
+
+HUB = {
+    "stabilityai/stable-diffusion-xl-base-1.0": ("StableDiffusionXLPipeline", SDXL),
+    "stabilityai/stable-diffusion-3.5-medium": ("StableDiffusion3Pipeline", SD3),
+    "stable-diffusion-v1-5/stable-diffusion-v1-5": ("StableDiffusionPipeline", SD),
+    "black-forest-labs/FLUX.1-dev": ("FluxPipeline", FLUX),
+    "black-forest-labs/FLUX.1-schnell": ("FluxPipeline", FLUX),
+}
+"""Repositories that `write_hub` puts into its cache."""
+
+_REVISION = "0123456789abcdef0123456789abcdef01234567"
+
+
+def write_json(file: Path, content: Any) -> None:
+    """Write `content` as JSON into `file`, whose folder is made."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(content, indent=2), encoding="utf-8")
+
+
+def write_weights(file: Path, dtype: str = "float32", tensors: int = 2, side: int = 16) -> None:
+    """Write square matrices of zeros as a safetensors file."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    save_file({f"block.{n}.weight": np.zeros((side, side), dtype) for n in range(tensors)}, file)
+
+
+def write_component(
+    folder: Path, library: str, class_name: str, *, variants: tuple[str | None, ...] = (None,), shards: int = 1
+) -> None:
+    """Write one component with its config and, if it has any, weights in each of `variants`."""
+    if "Scheduler" in class_name:
+        write_json(folder / "scheduler_config.json", {"_class_name": class_name})
+    elif "Tokenizer" in class_name:
+        write_json(folder / "tokenizer_config.json", {"tokenizer_class": class_name})
+    else:
+        name = {"_class_name": class_name} if library == "diffusers" else {"architectures": [class_name]}
+        write_json(folder / "config.json", name)
+        stem = "model" if library == "transformers" else "diffusion_pytorch_model"
+        # Larger ones for the denoisers, so that the sizes in plans tell the components apart.
+        side = 64 if "2D" in class_name else 32 if library == "transformers" else 16
+        for variant in variants:
+            for shard in range(shards):
+                middle = f"-{shard + 1:05}-of-{shards:05}" if shards > 1 else ""
+                name_of_file = f"{stem}{'.' + variant if variant else ''}{middle}.safetensors"
+                write_weights(folder / name_of_file, "float16" if variant == "fp16" else "float32", side=side)
+
+
+def write_pipeline(folder: Path, class_name: str, parts: Parts, **options: Any) -> Path:
+    """Write a pipeline's folder and return it; `options` are those of `write_component`, the rest goes to the index."""
+    how = {key: options.pop(key) for key in ("variants", "shards") if key in options}
+    index: dict[str, Any] = {"_class_name": class_name, "_diffusers_version": "0.40.0", **options}
+    for role, (library, class_of_part) in parts.items():
+        index[role] = [library, class_of_part]
+        write_component(folder / role, library, class_of_part, **how)
+    write_json(folder / "model_index.json", index)
+    return folder
+
+
+def write_models(folder: Path) -> None:
+    """Write every folder that the cases name, below `folder`."""
+    unsafe: dict[str, Any] = {"safety_checker": [None, None], "feature_extractor": [None, None],
+                              "requires_safety_checker": False}  # fmt: skip
+    write_pipeline(folder / "sd", "StableDiffusionPipeline", SD, **unsafe)
+    write_pipeline(folder / "sdxl", "StableDiffusionXLPipeline", SDXL, force_zeros_for_empty_prompt=True)
+    write_pipeline(folder / "sd3", "StableDiffusion3Pipeline", SD3)
+    write_pipeline(folder / "flux", "FluxPipeline", FLUX, shards=3)
+    write_pipeline(folder / "half", "StableDiffusionPipeline", SD, variants=("fp16",), **unsafe)
+    write_pipeline(folder / "both", "StableDiffusionPipeline", SD, variants=(None, "fp16"), **unsafe)
+    write_component(folder / "other-vae", *_VAE)
+    _write_damaged(folder / "damaged", unsafe)
+    write_weights(folder / "single.safetensors")
+
+
+def _write_damaged(folder: Path, options: dict[str, Any]) -> None:
+    def sound(name: str) -> Path:
+        return write_pipeline(folder / name, "StableDiffusionPipeline", SD, **options)
+
+    (folder / "empty").mkdir(parents=True)
+    write_json(folder / "no-index" / "config.json", {})
+    weights = "unet/diffusion_pytorch_model.safetensors"
+    file = sound("truncated") / weights
+    file.write_bytes(file.read_bytes()[:-100])
+    (sound("cut-header") / weights).write_bytes(b"\x10\0\0\0")
+    (sound("no-header") / weights).write_bytes(b"\x04\0\0\0\0\0\0\0{{{{")
+    pickled = sound("pickled")
+    (pickled / weights).rename(pickled / "unet/diffusion_pytorch_model.bin")
+    (sound("no-weights") / weights).unlink()
+    for entry in (missing := sound("no-vae") / "vae").iterdir():
+        entry.unlink()
+    missing.rmdir()
+    (sound("bad-config") / "unet/config.json").write_text("{", encoding="utf-8")
+    (sound("bad-index") / "model_index.json").write_text("[1, 2]", encoding="utf-8")
+    write_json(folder / "no-class" / "model_index.json", {"unet": ["diffusers", "UNet2DConditionModel"]})
+    write_json(folder / "new-class" / "model_index.json", {"_class_name": "StableDiffusionXPipeline"})
+    write_json(folder / "own-code" / "model_index.json",
+               {"_class_name": "StableDiffusionPipeline", "unet": ["my_module", "MyUNet"]})  # fmt: skip
+    write_json(sound("stored-quantized") / "unet/config.json",
+               {"_class_name": "UNet2DConditionModel", "quantization_config": {"quant_method": "bitsandbytes"}})  # fmt: skip
+
+
+def write_hub(cache: Path) -> None:
+    """Write a cache of the model hub with the repositories in `HUB`."""
+    for repository, (class_name, parts) in HUB.items():
+        folder = cache / ("models--" + repository.replace("/", "--"))
+        write_pipeline(folder / "snapshots" / _REVISION, class_name, parts, variants=(None, "fp16"))
+        (folder / "refs").mkdir()
+        (folder / "refs" / "main").write_text(_REVISION, encoding="utf-8")
+    folder = cache / "models--madebyollin--sdxl-vae-fp16-fix"
+    write_component(folder / "snapshots" / _REVISION, *_VAE)
+    (folder / "refs").mkdir()
+    (folder / "refs" / "main").write_text(_REVISION, encoding="utf-8")
