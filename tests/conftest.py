@@ -10,6 +10,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["HF_HUB_CACHE"] = str(Path(__file__).parent / "no-such-hub-cache")
 
 import pytest
+
 from support import folders
 
 # These import torch: a mistake in the language shows before they start.
