@@ -8,6 +8,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+import torch
 import transformers
 
 from aquatint.runtime.engine import Engine
@@ -16,11 +18,11 @@ from aquatint.runtime.torch_engine.libraries import PACKAGES, libraries
 ROOT = Path(__file__).parent.parent
 
 
-def run(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
+def run(code: str, *flags: str, packages: Path | None = None) -> subprocess.CompletedProcess[str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("SDNQ_")}
-    path = os.pathsep.join([str(ROOT.parent / "src"), str(ROOT)])
+    path = os.pathsep.join(map(str, [ROOT.parent / "src", ROOT, *([packages] if packages else [])]))
     return subprocess.run(
-        [sys.executable, "-c", code], env=kept | {"PYTHONPATH": path} | environment, capture_output=True, text=True,
+        [sys.executable, *flags, "-c", code], env=kept | {"PYTHONPATH": path}, capture_output=True, text=True,
         check=False,
     )  # fmt: skip
 
@@ -48,6 +50,34 @@ def test_a_run_says_nothing_and_compiles_nothing(folder: Callable[[str], Path]) 
     code = QUIET.replace("sys.argv[1]", repr(str(folder("sd"))))
     done = run(code)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+WITHOUT_SDNQ = """
+from pathlib import Path
+from support.scenes import component, everywhere, paint, scene
+from aquatint.runtime.engine import EngineError
+from aquatint.runtime.torch_engine import TorchEngine
+engine = TorchEngine(threads=1)
+folder = Path(FOLDER)
+assert engine.describe()["versions"]["sdnq"] is None
+paint(engine, scene(folder, everywhere(folder, "bnb")))
+for role in ("unet", "text_encoder"):
+    try:
+        engine.load(component(folder, role, "sdnq"))
+    except EngineError as error:
+        print(error, error.help)
+"""
+
+
+@pytest.mark.slow
+def test_everything_else_works_where_sdnq_is_not_installed(folder: Callable[[str], Path], tmp_path: Path) -> None:
+    for entry in Path(torch.__file__).parent.parent.iterdir():
+        if not entry.name.startswith("sdnq"):
+            (tmp_path / entry.name).symlink_to(entry)
+    # -S leaves out the environment's own packages, so that only what is linked is there.
+    done = run(WITHOUT_SDNQ.replace("FOLDER", repr(str(folder("sd")))), "-S", packages=tmp_path)
+    assert done.stderr == ""
+    assert [line.startswith("sdnq is not installed") for line in done.stdout.splitlines()] == [True, True]
 
 
 def test_sdnq_is_known_to_transformers() -> None:

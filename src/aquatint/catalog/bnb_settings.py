@@ -47,8 +47,8 @@ SCHEMA = Schema("bnb", (
     ),
     Setting(
         "llm_int8_skip_modules", "names",
-        "Modules to leave unquantized, for 8 and for 4 bits: a full name, or any part of a path. With none the library leaves a language "
-        "model's output head alone; any list, even an empty one, replaces that choice.",
+        "Modules to leave unquantized, for 8 and for 4 bits: a full name, or any part of a path. With none the library "
+        "leaves a language model's output head alone; any list, even an empty one, replaces that choice.",
         aliases=("skip_modules", "modules_to_not_convert"),
     ),
 ))  # fmt: skip

@@ -65,7 +65,8 @@ SCHEMA = Schema("sdnq", (
     ),
     Setting(
         "svd_rank", "int",
-        "The rank of the part kept by `use_svd`. A layer that is smaller than it is quantized without that part.",
+        "The rank of the part kept by `use_svd`. A larger one is more exact and takes more memory; at a "
+        "layer's own size all of it is kept, and nothing is saved.",
         default=32, minimum=1,
     ),
     Setting("svd_steps", "int", "Iterations of the low-rank estimate of `use_svd`.", default=8, minimum=0),

@@ -7,7 +7,6 @@ program without it runs as well, and says how to install it when a quantizer ask
 from __future__ import annotations
 
 import importlib
-import importlib.util
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,7 +20,12 @@ INSTALL = 'pip install "aquatint[sdnq]"'
 
 def imported() -> Any | None:
     """Import sdnq, which registers it with transformers, and return it; None where it is not installed."""
-    return importlib.import_module("sdnq") if importlib.util.find_spec("sdnq") is not None else None
+    try:
+        return importlib.import_module("sdnq")
+    except ModuleNotFoundError as error:
+        if error.name != "sdnq":
+            raise
+        return None
 
 
 def require(libraries: Libraries) -> Any:
