@@ -230,6 +230,13 @@ def has_variant(folder: Path, subfolder: str, variant: str) -> bool:
     )
 
 
+def train_timesteps(folder: Path) -> int | None:
+    """Return how many timesteps the checkpoint's scheduler was trained with, which is how many it can make at most."""
+    file = folder / "scheduler" / "scheduler_config.json"
+    number = _read_json(file).get("num_train_timesteps") if file.is_file() else None
+    return number if isinstance(number, int) else None
+
+
 def variants(folder: Path, subfolder: str) -> set[str]:
     """Return the names of the variants that a component's weights come in."""
     names = {_variant_of(file.name) for file in (folder / subfolder).iterdir() if file.suffix == ".safetensors"}

@@ -243,8 +243,7 @@ def _read(name: str) -> Source:
     try:
         body = sys.stdin.buffer.read(SOURCE_LIMIT + 1) if name == "-" else _read_file(name)
     except OSError as error:
-        reason = (error.strerror or "it can't be read").lower()
-        raise _Refusal("missing-file", f"can't read `{name}`: {reason}", _near_file(name)) from None
+        raise _Refusal("missing-file", f"can't read `{name}`: {_reason(error)}", _near_file(name)) from None
     if len(body) > SOURCE_LIMIT:
         raise _Refusal("missing-file", f"`{name}` is larger than {SOURCE_LIMIT >> 20} MiB: not a script")
     try:
@@ -260,12 +259,20 @@ def _read_file(name: str) -> bytes:
 
 
 def _near_file(name: str) -> str | None:
-    from aquatint.diagnostics import did_you_mean
+    from aquatint.diagnostics import nearest
 
     folder = Path(name).parent
     if not folder.is_dir():
         return f"there is no folder `{folder}`"
-    return did_you_mean(Path(name).name, [file.name for file in folder.iterdir()], "files there")
+    near = nearest(Path(name).name, [file.name for file in folder.iterdir()])
+    if near is not None and near != Path(name).name:
+        return f"did you mean `{folder / near}`?"
+    return f"commands are {', '.join(COMMANDS)}" if "." not in name and "/" not in name else None
+
+
+def _reason(error: OSError) -> str:
+    reason = error.strerror or "no reason given"
+    return reason[:1].lower() + reason[1:]
 
 
 def _world(options: argparse.Namespace) -> World:

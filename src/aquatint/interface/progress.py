@@ -17,6 +17,7 @@ import msgspec
 
 from aquatint.runtime.events import (
     DenoiseStep,
+    EngineStarting,
     Event,
     GenerateStarted,
     GridWritten,
@@ -230,13 +231,20 @@ class Log:
         self.started = RunStarted(0, 0, 0)
         self.loading: LoadStarted | None = None
         self.failures: list[StatementFailed] = []
+        self.statements = 0
 
     def lines(self, event: Event) -> list[Line]:
         """Return the lines that `event` adds."""
         match event:
+            case EngineStarting():
+                return [[(f"importing the libraries for {printable(event.device)} ...", "dim")]]
             case RunStarted():
                 self.started = event
                 self.failures = []
+                self.statements = 0
+                return []
+            case GenerateStarted():
+                self.statements += 1
                 return []
             case LoadStarted():
                 self.loading = event
@@ -289,7 +297,7 @@ class Log:
                 *([f"{event.skipped} skipped"] if event.skipped else []),
             ]
             lines.append([(made, "bold"), (f" in {duration(event.seconds)}: {', '.join(work)}", "")])
-        if self.failures:
+        if self.failures and self.statements > 1:  # a lone statement's failure has just been said
             lines.append([(f"{failed}:", "bold red")])
             lines += [
                 [("  ", ""), (printable(failure.place), "cyan"), (f"  {printable(failure.message)}", "")]

@@ -18,7 +18,7 @@ from aquatint.language.world import World
 from aquatint.plan.render import quantized
 from aquatint.plan.steps import Component, Generate, Json, Load, Pipeline, Plan
 from aquatint.runtime.engine import Counters, Engine, Generation, Loaded, OnStep
-from aquatint.runtime.events import RunFinished
+from aquatint.runtime.events import EngineStarting, RunFinished
 from aquatint.runtime.executor import Executor, Options
 from aquatint.source import Source
 from aquatint.syntax.parser import parse
@@ -83,6 +83,7 @@ class Session:
                 return self._executor.run(plan)
             if not any(isinstance(step, Load | Generate) for step in plan.steps):
                 return Executor(_NoEngine(), sink, self.options).run(plan)
+            sink(EngineStarting(self.world.device))
             self._executor = Executor(self.make_engine(), sink, self.options)
             return self._executor.run(plan)
 

@@ -139,6 +139,15 @@ class Actions:
                         help="nearest: " + "x".join(str(max(8, round(side / 8) * 8)) for side in sides),
                     )
                     sound = False
+        steps = settings.get("num_inference_steps")
+        if steps is not None and resolved.train_timesteps is not None and steps.value > resolved.train_timesteps:
+            self._error(
+                "wrong-value",
+                f"`num_inference_steps` {steps.value} is more than the scheduler of `{model.name}` can make",
+                steps.span,
+                help=f"it was trained with {resolved.train_timesteps}",
+            )
+            sound = False
         if "scheduler" in settings and settings["scheduler"].value not in scheduler_names():
             wrong = settings["scheduler"]
             self._error("wrong-value", f"diffusers has no scheduler `{wrong.value}`", wrong.span,

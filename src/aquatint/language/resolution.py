@@ -25,12 +25,13 @@ from aquatint.source import Span
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """A model's pipeline, its components by key, the quantizers' names by role, and the facts of its class."""
+    """What a model comes to: its pipeline, its components by key, the quantizers' names by role, its class's facts."""
 
     pipeline: Pipeline
     components: Mapping[str, Component]
     quantizers: Mapping[str, str | None]
     info: PipelineInfo
+    train_timesteps: int | None  # the scheduler's: more steps than that can't be made
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +105,12 @@ class Resolver:
             key=key, class_name=checkpoint.pipeline, source=checkpoint.source,
             revision=_value(model.settings, "revision"), parts=keys, options=checkpoint.options,
         )  # fmt: skip
-        return Resolved(pipeline, components, names, info)
+        try:
+            steps = checkpoints.train_timesteps(checkpoint.folder)
+        except CheckpointError as error:
+            self._report(error, source.span)
+            return None
+        return Resolved(pipeline, components, names, info, steps)
 
     def _checkpoint(self, source: str, revision: str | None, span: Span) -> Checkpoint | None:
         key = source, revision

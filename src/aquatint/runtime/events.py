@@ -16,6 +16,12 @@ class Event(msgspec.Struct, frozen=True, tag_field="event", tag=lambda name: "".
     """Base of all events; on the wire `event` is the class's name in snake case."""
 
 
+class EngineStarting(Event, frozen=True):
+    """The libraries are about to be imported, which takes seconds; comes at most once, before the first run."""
+
+    device: str
+
+
 class RunStarted(Event, frozen=True):
     steps: int
     images: int

@@ -67,6 +67,7 @@ class Executor:
         self.sink = sink
         self.options = options or Options()
         self.residents = residents or Residents(engine)
+        self.made: dict[ImageRef, Path] = {}  # where earlier plans wrote their images, for sheets of later ones
 
     def run(self, plan: Plan) -> RunFinished:
         """Carry out `plan` and return the totals, which were also the last event.
@@ -100,6 +101,7 @@ class _Run:
         self.sink = executor.sink
         self.options = executor.options
         self.residents = executor.residents
+        self.made = executor.made
         self.outputs = Outputs(self.options.output_dir, self.options.existing)
         self.facts = self.engine.describe()
         self.settled = _settled(plan, self.outputs)
@@ -200,6 +202,9 @@ class _Run:
                 seconds,
             )
         )
+        if component.quantization is not None and not loaded.quantized_layers:
+            message = f"{quantizer} found no layer of `{component.role}` that it quantizes: it is held as it was"
+            self._emit(Warned(step.id, message))
 
     def _generate(self, step: Generate) -> None:
         match self.settled.get(step.id):
@@ -267,6 +272,7 @@ class _Run:
             self.images += 1
             self.written.append(str(path))
             written.append(str(path))
+            self.made[reference] = path
             self._emit(ImageWritten(step.id, str(path), output.seed, self.options.clock() - started))
         self._keep(reference, image)
 
@@ -311,7 +317,7 @@ class _Run:
         return self.options.existing is OutputPolicy.SKIP and self.outputs.exists(path)
 
     def _picture(self, reference: ImageRef) -> Image | None:
-        match self.pictures.get(reference):
+        match self.pictures.get(reference, self.made.get(reference)):
             case Path() as path:
                 try:
                     with images.open(path) as image:

@@ -46,14 +46,16 @@ def generate(libraries: Libraries, pipeline: Any, generation: Generation, on_ste
     pipeline.scheduler = fresh_scheduler(libraries, kept, generation.scheduler)
     try:
         with (
-            engine_error(f"{type(pipeline).__name__} can't make this image"), warnings.catch_warnings(),
-            torch.no_grad(), determinism.seeded(torch, generation.seed, device),
-        ):  # fmt: skip
-            warnings.simplefilter("ignore")
+            engine_error(f"{type(pipeline).__name__} can't make this image"),
+            warnings.catch_warnings(record=True) as told,
+            torch.no_grad(),
+            determinism.seeded(torch, generation.seed, device),
+        ):
+            warnings.simplefilter("always")
             made = pipeline(
                 **arguments, generator=torch.Generator("cpu").manual_seed(generation.seed), output_type="pil"
             )
-            return _picture(made, pipeline)
+            return _picture(made, pipeline, told)
     except EngineError as error:
         if isinstance(error.__cause__, _Stopped):
             raise error.__cause__.cause from None
@@ -94,7 +96,13 @@ def _reporter(on_step: OnStep) -> Any:
     return report
 
 
-def _picture(made: Any, pipeline: Any) -> Image:
+def _picture(made: Any, pipeline: Any, told: list[warnings.WarningMessage]) -> Image:
+    # All that is heard of a picture of NaN: numpy's remark on casting it, and the picture is black.
+    if any(issubclass(each.category, RuntimeWarning) and "in cast" in str(each.message) for each in told):
+        raise EngineError(
+            f"{type(pipeline).__name__} made a picture of numbers that are none (NaN)",
+            "float16 overflows in some models: take `dtype: float32` or `bfloat16`, for the `vae` first of all",
+        )
     images = getattr(made, "images", None)
     if not images or not isinstance(images[0], Image):
         raise EngineError(f"{type(pipeline).__name__} makes no pictures")

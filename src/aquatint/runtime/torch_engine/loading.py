@@ -6,7 +6,6 @@ checkpoint run.
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -27,6 +26,7 @@ from aquatint.runtime.torch_engine import (
 )
 from aquatint.runtime.torch_engine.faults import engine_error
 from aquatint.runtime.torch_engine.libraries import Libraries
+from aquatint.runtime.torch_engine.stored import stored_method
 
 DTYPES = ("float32", "float16", "bfloat16")
 
@@ -119,13 +119,8 @@ def _place(component: Component) -> dict[str, str]:
 def _quantization(
     libraries: Libraries, component: Component, folder: Path, what: str
 ) -> tuple[Any | None, AbstractContextManager[None]]:
-    stored = _stored_method(folder / component.subfolder)
+    stored = stored_method(folder, component, what)
     wanted = component.quantization
-    if stored is not None and wanted is not None:
-        raise EngineError(
-            f"{what} is stored quantized by {stored} already; it can't be quantized again by `{wanted.name}`",
-            "leave its quantizer out, or take the checkpoint that it was made from",
-        )
     if stored == sdnq_backend.METHOD:
         sdnq_backend.require(libraries)
     lifted = bitsandbytes_backend.loading(component.library, component.device)
@@ -143,18 +138,6 @@ def _options(backend: str, options: Mapping[str, Any]) -> Mapping[str, Any]:
     if wrong:
         raise EngineError(wrong[0].message, wrong[0].help)
     return quantizers.canonical(backend, options)
-
-
-def _stored_method(folder: Path) -> str | None:
-    file = folder / "config.json"
-    try:
-        config = json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
-    except ValueError as error:
-        raise EngineError(f"`{file}` is not JSON", "fetch or write that file again") from error
-    stored = config.get("quantization_config") if isinstance(config, dict) else None
-    return str(stored.get("quant_method")) if isinstance(stored, dict) else None
 
 
 def _refuse_gaps(told: Mapping[str, Any], what: str) -> None:
