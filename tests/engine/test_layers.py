@@ -11,8 +11,9 @@ import pytest
 import torch
 from sdnq.layers import SDNQLayer
 
+from aquatint.plan.steps import Component
 from aquatint.runtime.engine import Engine
-from support.scenes import component
+from support.scenes import component, load, quantization, scene
 
 KINDS = {"unet": ("sd", "unet"), "transformer": ("flux", "transformer"), "clip": ("sd", "text_encoder"),
          "t5": ("flux", "text_encoder_2")}  # fmt: skip
@@ -154,3 +155,31 @@ def test_parts_without_weights_are_loaded_too(engine: Engine, folder: Tiny) -> N
         loaded = engine.load(component(folder("sd"), role))
         assert type(loaded.object).__name__ in ("CLIPTokenizer", "PNDMScheduler")
         assert (loaded.bytes, loaded.layers, loaded.quantized_layers) == (0, 0, 0)
+
+
+@pytest.mark.parametrize(("uri", "replaced"), [("bnb", 8), ("sdnq", 0)])
+def test_conv1d_of_transformers_is_a_layer_that_only_bnb_takes(
+    engine: Engine, tmp_path: Path, uri: str, replaced: int
+) -> None:
+    # sdnq leaves it out without a word, so the count must show it.
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    config = GPT2Config(vocab_size=64, n_positions=32, n_embd=128, n_layer=2, n_head=4, bos_token_id=0, eos_token_id=0)
+    GPT2LMHeadModel(config).save_pretrained(tmp_path / "gpt2")
+    asked = Component(
+        key="gpt2", role="gpt2", library="transformers", class_name="GPT2LMHeadModel", source=str(tmp_path),
+        subfolder="gpt2", variant=None, revision=None, dtype="float32", device="cpu", quantization=quantization(uri),
+        identity="", bytes=0,
+    )  # fmt: skip
+    loaded = engine.load(asked)
+    assert (loaded.quantized_layers, loaded.layers) == (replaced, 9)
+
+
+def test_a_vae_can_be_quantized(engine: Engine, folder: Tiny) -> None:
+    made = scene(folder("sd"), {"vae": "sdnq;quant-conv=true", "unet": "bnb"})
+    parts = load(engine, made)
+    vae = parts["vae"]
+    assert vae is not None
+    assert vae.quantized_layers > 10
+    pipeline = engine.assemble(made.pipeline, parts)
+    assert engine.generate(pipeline, made.generation, lambda done, total: None).size == (64, 64)

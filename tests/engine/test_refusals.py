@@ -187,6 +187,17 @@ def test_wrong_arguments(engine: Engine, folder: Tiny, changes: dict[str, Any], 
         engine.generate(pipeline, made.generation, lambda done, total: None)
 
 
+def test_a_picture_of_nan_is_not_passed_on_as_a_black_one(engine: Engine, folder: Tiny) -> None:
+    made = scene(folder("sd"))
+    parts = load(engine, made)
+    vae = parts["vae"]
+    assert vae is not None
+    vae.object.decoder.conv_out.bias.fill_(float("nan"))
+    pipeline = engine.assemble(made.pipeline, parts)
+    with pytest.raises(EngineError, match="NaN"):
+        engine.generate(pipeline, made.generation, lambda done, total: None)
+
+
 @pytest.mark.parametrize(
     ("name", "scheduler"),
     [("sd", "NoSuchScheduler"), ("sd", "UNet2DModel"), ("sd", "FlowMatchEulerDiscreteScheduler"),
