@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from aquatint.catalog import quantizers, sdnq_types
 from aquatint.catalog.quantizers import UriError, canonical, format_uri, label, parse_uri, problems
@@ -29,6 +32,7 @@ def found(backend: str, **options: Any) -> list[tuple[str | None, str]]:
         ("bnb", {"bits": 8, "bits4_quant_type": "fp4"}, []),  # the default: an inherited setting undone
         ("bnb", {"bits": 4, "llm_int8_threshold": 3}, [("llm_int8_threshold", "contradicting-settings")]),
         ("bnb", {"llm_int8_threshold": float("nan")}, [("llm_int8_threshold", "wrong-value")]),
+        ("bnb", {"llm_int8_threshold": 10**400}, [("llm_int8_threshold", "wrong-value")]),
         ("bnb", {"llm_int8_threshold": -1}, [("llm_int8_threshold", "wrong-value")]),
         ("bnb", {"llm_int8_skip_modules": "ff"}, []),
         ("sdnq", {"weights_dtype": "int8", "type": "int4"}, [("type", "contradicting-settings")]),
@@ -221,3 +225,52 @@ def test_importing_the_catalog_imports_no_library() -> None:
     code = "import sys, aquatint.catalog.quantizers; print({'torch', 'sdnq', 'diffusers'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+# Any value that a script can write, and often one that fits.
+PLAIN = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)
+VALUES = st.recursive(
+    PLAIN | st.sampled_from(sdnq_types.NAMES),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.text(max_size=8) | st.sampled_from(["int8", "minimum_6bit", "ff"]), inner, max_size=3)
+    ),
+    max_leaves=5,
+)
+
+
+@st.composite
+def quantizers_of_any_kind(draw: st.DrawFn) -> tuple[str, dict[str, Any]]:
+    backend = draw(st.sampled_from(quantizers.backends()))
+    options: dict[str, Any] = {}
+    for setting in draw(st.lists(st.sampled_from(backend.schema.settings), max_size=6, unique_by=lambda s: s.name)):
+        name = draw(st.sampled_from([setting.name, setting.name.replace("_", "-"), *setting.aliases]))
+        fitting = st.sampled_from(setting.choices) if setting.choices else st.just(setting.default)
+        options[name] = draw(fitting | VALUES)
+    return backend.name, options
+
+
+@given(quantizers_of_any_kind())
+def test_whatever_is_written_is_either_refused_or_has_one_form_and_a_uri(made: tuple[str, dict[str, Any]]) -> None:
+    backend, options = made
+    if problems(backend, options):
+        return
+    form = canonical(backend, options)
+    json.dumps(form, allow_nan=False)
+    assert problems(backend, form) == []
+    assert canonical(backend, form) == form
+    name, read = parse_uri(format_uri(backend, options))
+    assert problems(name, read) == []
+    assert json.dumps(canonical(name, read)) == json.dumps(form)
+    assert label(backend, options).startswith(backend)
+
+
+@given(st.text(max_size=20) | st.text("bnbsdq;=-_,typeintrue48 {}[]", max_size=30).map(lambda text: "sdnq;" + text))
+def test_any_text_is_a_uri_or_an_error_that_points_into_it(text: str) -> None:
+    try:
+        backend, options = parse_uri(text)
+    except UriError as error:
+        assert 0 <= error.offset <= len(text)
+        assert error.length >= 1
+    else:
+        problems(backend, options)

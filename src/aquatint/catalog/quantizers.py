@@ -120,7 +120,7 @@ def _problems_of_value(found: Backend, setting: Setting, name: str, value: Any, 
         code = "wrong-value" if value is None or unlimited.problem(value) is None else "wrong-type"
         help = did_you_mean(str(value), map(str, setting.choices), "choices") if setting.choices else None
         yield Problem(name, code, message + where, help)
-    elif isinstance(value, float) and not isfinite(value):
+    elif setting.type == "float" and value is not None and not _is_finite(value):
         yield Problem(name, "wrong-value", f"`{name}` can't be `{value}`{where}")
     elif setting.choices == sdnq_types.NAMES and value is not None:
         yield from _problems_of_type(name, value, where)
@@ -241,6 +241,13 @@ def _settings_of_module(found: Backend, options: Mapping[str, Any]) -> dict[str,
 
 def _by_name(found: Backend) -> list[Setting]:
     return sorted(found.schema.settings, key=lambda setting: setting.name)
+
+
+def _is_finite(value: float) -> bool:
+    try:
+        return isfinite(value)
+    except OverflowError:  # an int that no float holds
+        return False
 
 
 def _is_names(value: Any) -> bool:
