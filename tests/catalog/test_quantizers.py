@@ -8,7 +8,7 @@ import sys
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aquatint.catalog import quantizers, sdnq_types
@@ -250,6 +250,7 @@ def quantizers_of_any_kind(draw: st.DrawFn) -> tuple[str, dict[str, Any]]:
     return backend.name, options
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(quantizers_of_any_kind())
 def test_whatever_is_written_is_either_refused_or_has_one_form_and_a_uri(made: tuple[str, dict[str, Any]]) -> None:
     backend, options = made
@@ -265,6 +266,7 @@ def test_whatever_is_written_is_either_refused_or_has_one_form_and_a_uri(made: t
     assert label(backend, options).startswith(backend)
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(st.text(max_size=20) | st.text("bnbsdq;=-_,typeintrue48 {}[]", max_size=30).map(lambda text: "sdnq;" + text))
 def test_any_text_is_a_uri_or_an_error_that_points_into_it(text: str) -> None:
     try:
