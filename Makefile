@@ -20,7 +20,7 @@ help:
 	@echo 'make check      lint, types, import rules and the tests'
 	@echo 'make test       the tests that are not marked slow; make test-slow runs those'
 	@echo 'make format     format the code'
-	@echo 'make catalog    write what is made from other files again: the catalog of pipelines, the parser's table'
+	@echo 'make catalog    write what is made from other files again: the catalog of pipelines, the table of the parser'
 	@echo 'make clean      remove what was built or cached; the environment $(VENV) stays'
 
 setup: $(INSTALLED)
@@ -33,7 +33,8 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@touch $@
 
 demo: $(INSTALLED)
-	@$(BIN)/aquatint run examples/demo.aqt
+	@$(BIN)/aquatint plan examples/demo.aqt
+	@$(BIN)/aquatint run --existing overwrite examples/demo.aqt
 
 check: lint types imports test
 
