@@ -1,4 +1,4 @@
-"""Every case of the Markdown files here, and every script in the documentation: `support.cases` has the form of both."""
+"""Every case of the Markdown files here, and every script in the documentation; `support.cases` has their form."""
 
 from pathlib import Path
 
@@ -10,7 +10,8 @@ from support import cases
 
 ROOT = Path(__file__).parents[2]
 SPEC = [case for file in sorted(Path(__file__).parent.glob("*.md")) for case in cases.read_cases(file)]
-DOCS = [case for file in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))] for case in cases.read_cases(file)]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+DOCS = [case for file in PAGES for case in cases.read_cases(file)]
 
 
 @pytest.mark.parametrize("case", SPEC, ids=lambda case: case.id)
@@ -41,5 +42,5 @@ def check(case: cases.Case, update: bool) -> None:
     elif all(block.kind not in ("errors", "ast") for block in case.expected):
         assert cases.errors(evaluation) == ""
     for block in case.expected:
-        if not cases.same(block.kind, outputs[block.kind], block.text):
-            assert outputs[block.kind] == block.text
+        if not cases.same(outputs[block.kind], block.text):
+            pytest.fail(cases.difference(outputs[block.kind], block.text), pytrace=False)

@@ -21,7 +21,7 @@ The blocks that may follow, up to the next script or heading, are whole outputs:
 from __future__ import annotations
 
 import argparse
-import dataclasses
+import difflib
 import re
 import shlex
 from collections.abc import Iterator
@@ -34,7 +34,8 @@ from aquatint.language.evaluate import Evaluation, Interpreter
 from aquatint.language.world import World
 from aquatint.plan.render import render as render_plan
 from aquatint.plan.steps import Print
-from aquatint.source import Source, Span
+from aquatint.source import Source
+from aquatint.syntax import nodes as n
 from aquatint.syntax.parser import parse
 
 KINDS = ("plan", "steps", "printed", "errors", "ast")
@@ -172,7 +173,13 @@ def output(case: Case, kind: str, evaluation: Evaluation) -> str:
     raise ValueError(kind)
 
 
-def same(kind: str, one: str, other: str) -> bool:
+def difference(actual: str, expected: str) -> str:
+    """Return the lines in which two outputs differ."""
+    lines = difflib.unified_diff(expected.splitlines(), actual.splitlines(), "expected", "actual", lineterm="", n=4)
+    return "\n".join(lines)
+
+
+def same(one: str, other: str) -> bool:
     """Return whether two outputs are equal but for the sizes of the bundled checkpoint's files."""
     return _comparable(one) == _comparable(other)
 
@@ -187,8 +194,9 @@ def update(case: Case, outputs: dict[str, str]) -> None:
     case = read_cases(case.file)[case.number]
     lines = case.file.read_text(encoding="utf-8").splitlines()
     for block in reversed(case.expected):
-        if not same(block.kind, block.text, outputs[block.kind]):
-            lines[block.first : block.end] = [(block.indent + line).rstrip() for line in outputs[block.kind].splitlines()]
+        if not same(block.text, outputs[block.kind]):
+            made = outputs[block.kind].splitlines()
+            lines[block.first : block.end] = [(block.indent + line).rstrip() for line in made]
     if not case.expected:
         (kind, text), *_ = outputs.items()
         lines[case.script.end + 1 : case.script.end + 1] = ["", f"```{kind}", *text.splitlines(), "```"]
@@ -200,23 +208,16 @@ def tree(node: Any, depth: int = 0) -> str:
     pad = "  " * depth
     if isinstance(node, tuple):
         return "\n".join(tree(item, depth) for item in node)
-    plain, nodes = [], []
-    for part in dataclasses.fields(node):
-        value = getattr(node, part.name)
-        if isinstance(value, Span) or value is None or value == ():
+    head, below = pad + type(node).__name__, []
+    for name in node.__struct_fields__:
+        value = getattr(node, name)
+        words = value if isinstance(value, tuple) else (value,)
+        if name == "span" or value is None or value == ():
             continue
-        if dataclasses.is_dataclass(value) and hasattr(value, "text") and not hasattr(value, "raw"):
-            plain.append(f"{part.name}={value.text}")  # type: ignore[union-attr]
-        elif dataclasses.is_dataclass(value) or isinstance(value, tuple):
-            nodes.append((part.name, value))
+        if all(isinstance(word, n.Word) for word in words):
+            head += f" {name}={','.join(word.text for word in words)}"
+        elif isinstance(value, n.Node | tuple):
+            below += [f"{pad}  {name}:", tree(value, depth + 2)]
         else:
-            plain.append(f"{part.name}={value!r}")
-    lines = [pad + " ".join([type(node).__name__, *plain])]
-    for name, value in nodes:
-        words = isinstance(value, tuple) and all(type(item).__name__ == "Word" for item in value)
-        if words:
-            lines[0] += f" {name}={','.join(item.text for item in value)}"
-        else:
-            lines.append(f"{pad}  {name}:")
-            lines.append(tree(value, depth + 2))
-    return "\n".join(lines)
+            head += f" {name}={value!r}"
+    return "\n".join([head, *below])

@@ -1,7 +1,7 @@
 """Checkpoints for planning, without torch: folders as diffusers writes them, with a few zeros for weights.
 
-`write_models` makes the folders that the cases name by `models/...`, sound ones and damaged ones; `write_hub` a cache of
-the model hub that holds a few well-known repositories in this form.
+`write_models` makes the folders that the cases name by `models/...`, sound ones and damaged ones; `write_hub` a cache
+of the model hub that holds a few well-known repositories in this form.
 """
 
 from __future__ import annotations
@@ -135,8 +135,8 @@ def _write_damaged(folder: Path, options: dict[str, Any]) -> None:
     write_json(folder / "new-class" / "model_index.json", {"_class_name": "StableDiffusionXPipeline"})
     write_json(folder / "own-code" / "model_index.json",
                {"_class_name": "StableDiffusionPipeline", "unet": ["my_module", "MyUNet"]})  # fmt: skip
-    write_json(sound("stored-quantized") / "unet/config.json",
-               {"_class_name": "UNet2DConditionModel", "quantization_config": {"quant_method": "bitsandbytes"}})  # fmt: skip
+    quantized = {"_class_name": "UNet2DConditionModel", "quantization_config": {"quant_method": "bitsandbytes"}}
+    write_json(sound("stored-quantized") / "unet/config.json", quantized)
 
 
 def write_hub(cache: Path) -> None:

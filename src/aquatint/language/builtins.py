@@ -8,16 +8,14 @@ from __future__ import annotations
 import itertools
 import math
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from aquatint.catalog import sdnq_types
 from aquatint.catalog.models import DTYPES
 from aquatint.catalog.quantizer_backends import backends
 from aquatint.language.scope import Scope
-from aquatint.language.values import Builtin, Size, shown, type_name
-
-ITEM_LIMIT = 1_000_000
-"""Items of a list, or characters of a string, that an expression may make."""
+from aquatint.language.values import ITEM_LIMIT, Builtin, Size, shown, type_name
 
 
 def prelude() -> Scope:
@@ -64,14 +62,10 @@ def _limited(numbers: range) -> tuple[int, ...]:
     return tuple(numbers)
 
 
-def inclusive_range(first: Any, last: Any, step: Any) -> tuple[int, ...]:
+def inclusive_range(first: int, last: int, step: int) -> tuple[int, ...]:
     """Return the numbers from `first` up or down to `last`, both included. Raises `ValueError`."""
-    for bound in (first, last, step):
-        if bound is not None and (not isinstance(bound, int) or isinstance(bound, bool)):
-            raise ValueError(f"a range has whole numbers for its ends and step, not {type_name(bound)}")
     if step == 0:
-        raise ValueError("a range can't step by 0")
-    step = step if step is not None else 1
+        raise ValueError("can't step by 0")
     return _limited(range(first, last + (1 if step > 0 else -1), step))
 
 
@@ -121,8 +115,8 @@ def _ordered(values: tuple[Any, ...], name: str) -> tuple[Any, ...]:
     items = _sequence(values[0]) if len(values) == 1 else values
     if not items:
         raise ValueError("takes at least one value")
-    kinds = {"number" if isinstance(i, int | float) and not isinstance(i, bool) else type_name(i) for i in items}
-    if kinds not in ({"number"}, {"a string"}):
+    kinds = {type_name(item) for item in items}
+    if kinds not in ({"a number"}, {"a string"}):
         raise ValueError("takes numbers or strings, not " + " and ".join(sorted(kinds)))
     return items
 
@@ -131,7 +125,13 @@ def _sum(values: Any) -> Any:
     items = _sequence(values)
     if not all(isinstance(i, int | float) and not isinstance(i, bool) for i in items):
         raise ValueError("takes a list of numbers")
-    return sum(items)
+    return _finite(sum(items))
+
+
+def _finite(number: Any) -> Any:
+    if isinstance(number, float) and not math.isfinite(number):
+        raise ValueError("comes to a number that is too large")
+    return number
 
 
 def _sorted(values: Any) -> tuple[Any, ...]:
@@ -140,12 +140,19 @@ def _sorted(values: Any) -> tuple[Any, ...]:
 
 
 def _unique(values: Any) -> tuple[Any, ...]:
-    kept: list[Any] = []
+    kept: dict[Any, Any] = {}
     for item in _sequence(values):
-        # `1` and `true` are equal to Python and different here.
-        if not any(item == other and isinstance(item, bool) == isinstance(other, bool) for other in kept):
-            kept.append(item)
-    return tuple(kept)
+        kept.setdefault(_identity(item), item)
+    return tuple(kept.values())
+
+
+def _identity(value: Any) -> Any:
+    """Return what is equal for equal values only: `1` and `true` are equal to Python and different here."""
+    if isinstance(value, tuple):
+        return "list", tuple(_identity(item) for item in value)
+    if isinstance(value, Mapping):
+        return "map", frozenset((key, _identity(item)) for key, item in value.items())
+    return isinstance(value, bool), value
 
 
 def _int(value: Any) -> int:
@@ -172,12 +179,19 @@ def _named(value: Any) -> str:
 
 
 def _join(values: Any, separator: str = ", ") -> str:
-    return str(separator).join(shown(item) for item in _sequence(values))
+    return joined([shown(item) for item in _sequence(values)], str(separator))
+
+
+def joined(texts: list[str], separator: str) -> str:
+    """Return `texts` as one. Raises `ValueError` if that is too long."""
+    if sum(map(len, texts)) + len(separator) * len(texts) > ITEM_LIMIT:
+        raise ValueError(f"makes more than {ITEM_LIMIT:,} characters")
+    return separator.join(texts)
 
 
 def _size(width: Any, height: Any) -> Size:
-    if not all(isinstance(side, int) and not isinstance(side, bool) and side > 0 for side in (width, height)):
-        raise ValueError("takes two whole numbers above 0")
+    if not all(isinstance(side, int) and not isinstance(side, bool) and 0 < side <= 65536 for side in (width, height)):
+        raise ValueError("takes two whole numbers from 1 to 65536")
     return Size(width, height)
 
 

@@ -10,7 +10,8 @@ from typing import Any
 from aquatint.diagnostics import Diagnostics
 from aquatint.language.names import inside, report_unknown_name
 from aquatint.language.scope import Scope
-from aquatint.language.templates import TemplateProblem, Templates
+from aquatint.language.templates import Templates
+from aquatint.language.views import TemplateProblem
 from aquatint.source import Span
 from aquatint.syntax import nodes as n
 
@@ -125,7 +126,7 @@ class _Check:
         try:
             names = self.templates.names(node.text)
         except TemplateProblem as problem:
-            self.diagnostics.error("bad-template", problem.message, node.span, help=problem.help)
+            self.diagnostics.error("bad-template", problem.message, inside(node, problem.word), help=problem.help)
             return
         for name in sorted(names):
             if scope.find(name) is None:

@@ -14,12 +14,13 @@ from aquatint.language.actions import Actions, place_of
 from aquatint.language.blocks import Blocks
 from aquatint.language.builtins import prelude
 from aquatint.language.check import check
-from aquatint.language.expressions import Expressions
+from aquatint.language.expressions import BLOCK_STEPS, STEP_LIMIT, Expressions, TooManySteps
+from aquatint.language.names import report_reserved_name
 from aquatint.language.parameters import ParameterError, read_parameter
 from aquatint.language.resolution import Resolver
 from aquatint.language.scope import Scope
 from aquatint.language.templates import Templates
-from aquatint.language.values import UNKNOWN, Layer, Model, Quantizer, shown, type_name
+from aquatint.language.values import UNKNOWN, Layer, Model, Quantizer, shown, type_name, weight
 from aquatint.language.world import World
 from aquatint.plan.builder import PlanBuilder
 from aquatint.plan.steps import Plan
@@ -76,6 +77,9 @@ class Interpreter:
         try:
             check(script, scope, diagnostics)
             run.statements(script.statements, scope)
+        except TooManySteps as stop:
+            diagnostics.error("too-large", f"the script takes more than {STEP_LIMIT:,} steps to evaluate", stop.span,
+                              help="make its loops shorter, or several scripts of it")  # fmt: skip
         except RecursionError:
             diagnostics.error("too-deep", "an expression is nested too deep", help="name its parts with `let`")
         run.finish()
@@ -124,6 +128,7 @@ class _Run:
             self.statement(statement, scope)
 
     def statement(self, node: n.Statement, scope: Scope) -> None:
+        self.expressions.spend(1, node.span)
         match node:
             case n.Let():
                 self._let(node, scope)
@@ -142,6 +147,7 @@ class _Run:
                 self._branch(node, scope)
             case n.Show():
                 values = [self.expressions.value(value, scope) for value in node.values]
+                self.expressions.spend(sum(map(weight, values)), node.span)
                 if not any(value is UNKNOWN for value in values):
                     self.builder.print(" ".join(shown(value) for value in values), place_of(node.span))
             case n.Claim():
@@ -160,17 +166,8 @@ class _Run:
 
     def _bind(self, name: n.Word, value: Any, scope: Scope) -> None:
         known = scope.names.get(name.text)
-        builtin = scope.find(name.text)
-        if builtin is not None and builtin.span is None and not (known and known.overridden):
-            what = (
-                "a function of the language"
-                if callable(getattr(builtin.value, "call", None))
-                else "a constant of the language"
-            )
-            self.diagnostics.error(
-                "reserved-name", f"`{name.text}` is {what}", name.span, help=f"call it `my_{name.text}` or so"
-            )
-        elif (
+        report_reserved_name(name, scope, self.diagnostics)
+        if (
             known is not None
             and known.span is not None
             and not known.overridden
@@ -192,7 +189,7 @@ class _Run:
     def _let(self, node: n.Let, scope: Scope) -> None:
         value = self.expressions.value(node.value, scope)
         inner = Scope()
-        self.expressions.unpack(node.names, value, inner, node.span)
+        self.expressions.unpack(node.names, value, inner, node.value.span)
         for name in node.names:
             self._bind(name, inner.names[name.text].value, scope)
 
@@ -214,6 +211,7 @@ class _Run:
         self._bind(node.name, value, scope)
 
     def _declare(self, node: n.Declare, scope: Scope) -> None:
+        self.expressions.spend(BLOCK_STEPS, node.noun.span)
         base = self._base(node, scope)
         value: Any = UNKNOWN
         if node.noun.text == "quantizer":
@@ -261,6 +259,7 @@ class _Run:
     def _override(self, node: n.Override, scope: Scope) -> None:
         if node.name is None:
             return  # `check` has said that it isn't there yet
+        self.expressions.spend(BLOCK_STEPS, node.name.span)
         value = self.expressions.value(n.Reference(node.name.span, node.name.text), scope)
         made = self._changed(value, node.block, scope, node.name.span, "override")
         scope.override(node.name.text, made)

@@ -7,17 +7,46 @@ something (`with`, `generate`) are carried out by `evaluate`, through the `Doer`
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Any, Protocol, assert_never
 
 from aquatint.diagnostics import Diagnostics, did_you_mean
-from aquatint.language.builtins import ITEM_LIMIT, inclusive_range
-from aquatint.language.names import inside, report_unknown_name
+from aquatint.language import operators
+from aquatint.language.builtins import inclusive_range
+from aquatint.language.names import inside, report_reserved_name, report_unknown_name
+from aquatint.language.operators import is_key, is_number, is_whole
 from aquatint.language.scope import Scope
-from aquatint.language.templates import TemplateProblem, Templates
-from aquatint.language.values import UNKNOWN, Builtin, Size, Unknown, frozen, members, type_name
+from aquatint.language.templates import Templates
+from aquatint.language.values import (
+    ITEM_LIMIT,
+    UNKNOWN,
+    Builtin,
+    Size,
+    Unknown,
+    called_exactly,
+    members,
+    shown,
+    type_name,
+    weight,
+)
+from aquatint.language.views import TemplateProblem
 from aquatint.source import Span
 from aquatint.syntax import nodes as n
+
+STEP_LIMIT = 10_000_000
+"""Steps of a script's evaluation: one for each expression and turn of a loop, and more for what makes much at once."""
+
+BLOCK_STEPS = 50
+"""Steps of a block that declares, changes or does something."""
+
+
+class TooManySteps(Exception):
+    """A script's evaluation has taken `STEP_LIMIT` steps, the last of them at `span`."""
+
+    def __init__(self, span: Span) -> None:
+        super().__init__()
+        self.span = span
 
 
 class Doer(Protocol):
@@ -36,9 +65,17 @@ class Expressions:
         self.templates = templates
         self.doer = doer
         self.turn: tuple[int, ...] = ()
+        self.steps = 0
+
+    def spend(self, steps: int, span: Span) -> None:
+        """Count `steps`; raise `TooManySteps` if that makes too many: no script may keep a planner busy for ever."""
+        self.steps += steps
+        if self.steps > STEP_LIMIT:
+            raise TooManySteps(span)
 
     def value(self, node: n.Expression, scope: Scope) -> Any:
         """Return what `node` stands for, or `UNKNOWN` after a report."""
+        self.spend(1, node.span)
         match node:
             case n.Literal():
                 return self._number(node)
@@ -51,7 +88,7 @@ class Expressions:
             case n.Reference():
                 return self._reference(node, scope)
             case n.List():
-                return self._all(self.value(item, scope) for item in node.items)
+                return self._made(self._all([self.value(item, scope) for item in node.items]), node)
             case n.Map():
                 return self._map(node, scope)
             case n.Range():
@@ -76,8 +113,10 @@ class Expressions:
             case n.Comprehension():
                 return self._comprehension(node, scope)
             case n.Derived():
+                self.spend(BLOCK_STEPS, node.span)
                 return self.doer.derive(node, scope)
             case n.Action():
+                self.spend(BLOCK_STEPS, node.verb.span)
                 return self.doer.act(node, scope)
             case _:
                 assert_never(node)
@@ -92,6 +131,7 @@ class Expressions:
         outer = self.turn
         for number, inner in enumerate(self._iterate(clauses, scope)):
             self.turn = (*outer, number)
+            self.spend(1, clauses[0].span)
             yield inner
         self.turn = outer
 
@@ -100,6 +140,8 @@ class Expressions:
             yield scope
             return
         clause = clauses[0]
+        for name in clause.names:
+            report_reserved_name(name, scope, self.diagnostics)
         values = self.value(clause.values, scope)
         if values is UNKNOWN:
             # One turn with unknown names: the body's own mistakes are still found.
@@ -116,7 +158,7 @@ class Expressions:
             return
         for item in values:
             inner = Scope(scope)
-            if not self.unpack(clause.names, item, inner, clause.span):
+            if not self.unpack(clause.names, item, inner, clause.values.span):
                 return
             yield from self._iterate(clauses[1:], inner)
 
@@ -126,7 +168,7 @@ class Expressions:
             scope.bind(names[0].text, value, names[0].span)
             return True
         if value is not UNKNOWN and not (isinstance(value, tuple) and len(value) == len(names)):
-            has = f"{len(value)} items" if isinstance(value, tuple) else type_name(value)
+            has = f"{len(value)} item{'s' * (len(value) != 1)}" if isinstance(value, tuple) else type_name(value)
             self.error("cannot-unpack", f"{len(names)} names for {has}", span)
             value = UNKNOWN
         for index, name in enumerate(names):
@@ -148,9 +190,16 @@ class Expressions:
             return self.error("bad-number", "a size has sides from 1 to 65536 pixels", node.span)
         return Size(node.width, node.height)
 
-    def _all(self, values: Iterator[Any]) -> Any:
-        items = tuple(values)
-        return UNKNOWN if any(item is UNKNOWN for item in items) else items
+    def _all(self, items: list[Any]) -> Any:
+        return UNKNOWN if any(item is UNKNOWN for item in items) else tuple(items)
+
+    def _made(self, value: Any, node: n.Expression) -> Any:
+        """Return `value`, a new one, unless it is too large with all that is in it."""
+        size = weight(value)
+        self.spend(size, node.span)
+        if size > ITEM_LIMIT:
+            return self.error("too-large", f"this makes more than {ITEM_LIMIT:,} items", node.span)
+        return value
 
     def _template(self, node: n.String, scope: Scope) -> Any:
         if not Templates.is_template(node.text):
@@ -158,7 +207,7 @@ class Expressions:
         try:
             wanted = self.templates.names(node.text)
         except TemplateProblem as problem:
-            return self.error("bad-template", problem.message, node.span, help=problem.help)
+            return self.error("bad-template", problem.message, inside(node, problem.word), help=problem.help)
         names: dict[str, Any] = {}
         for name in sorted(wanted):
             binding = scope.find(name)
@@ -172,6 +221,8 @@ class Expressions:
             return self.templates.render(node.text, names, f"{node.span.start}|{self.turn}")
         except TemplateProblem as problem:
             return self.error("bad-template", problem.message, inside(node, problem.word), help=problem.help)
+        finally:
+            self.spend(self.templates.spent, node.span)
 
     def _reference(self, node: n.Reference, scope: Scope) -> Any:
         binding = scope.find(node.name)
@@ -185,22 +236,32 @@ class Expressions:
         made: dict[Any, Any] = {}
         for key_node, value_node in node.entries:
             key, value = self.value(key_node, scope), self.value(value_node, scope)
-            if key is not UNKNOWN and not isinstance(key, str | int | float):
+            if key is not UNKNOWN and (not isinstance(key, str | int | float) or isinstance(key, bool)):
                 self.error("wrong-type", f"a map's keys are strings or numbers, not {type_name(key)}", key_node.span)
                 key = UNKNOWN
             if key in made:
                 self.error("duplicate-key", "this key is in the map already", key_node.span)
             made[key] = value
-        return UNKNOWN if UNKNOWN in made or any(v is UNKNOWN for v in made.values()) else frozen(made)
+        if UNKNOWN in made or any(value is UNKNOWN for value in made.values()):
+            return UNKNOWN
+        return self._made(MappingProxyType(made), node)
 
     def _range(self, node: n.Range, scope: Scope) -> Any:
-        parts = [None if part is None else self.value(part, scope) for part in (node.first, node.last, node.step)]
-        if any(part is UNKNOWN for part in parts):
+        bounds: list[Any] = []
+        for part in (node.first, node.last, node.step):
+            bound = 1 if part is None else self.value(part, scope)
+            if part is not None and bound is not UNKNOWN and not is_whole(bound):
+                what = called_exactly(bound)
+                bound = self.error(
+                    "bad-range", f"a range has whole numbers for its ends and step, not {what}", part.span
+                )
+            bounds.append(bound)
+        if any(bound is UNKNOWN for bound in bounds):
             return UNKNOWN
         try:
-            return inclusive_range(*parts)
+            return self._made(inclusive_range(*bounds), node)
         except ValueError as problem:
-            return self.error("bad-range", str(problem), node.span)
+            return self.error("bad-range", f"a range {problem}", node.span)
 
     def _unary(self, node: n.Unary, scope: Scope) -> Any:
         value = self.value(node.operand, scope)
@@ -208,7 +269,7 @@ class Expressions:
             return UNKNOWN
         if node.operator == "not":
             return not value
-        if not _is_number(value):
+        if not is_number(value):
             return self.error(
                 "wrong-type", f"`{node.operator}` takes a number, not {type_name(value)}", node.operand.span
             )
@@ -224,7 +285,9 @@ class Expressions:
         if left is UNKNOWN or right is UNKNOWN:
             return UNKNOWN
         try:
-            return _OPERATORS[node.operator](left, right)
+            # `in` and `==` may look at all of it.
+            self.spend(weight(left) + weight(right), node.span)
+            return self._made(operators.apply(node.operator, left, right), node)
         except ValueError as problem:
             return self.error("wrong-type", str(problem), node.span)
         except ZeroDivisionError:
@@ -237,14 +300,14 @@ class Expressions:
         if base is UNKNOWN or index is UNKNOWN:
             return UNKNOWN
         if isinstance(base, Mapping):
-            if _hashable(index) and index in base:
+            if is_key(index) and not isinstance(index, bool) and index in base:
                 return base[index]
             return self.error("no-such-item", f"the map has no key {_shown(index)}", node.index.span,
                               help=did_you_mean(str(index), map(str, base), "its keys"))  # fmt: skip
         if not isinstance(base, tuple | str):
             return self.error("wrong-type", f"{type_name(base)} has no items", node.base.span)
-        if not isinstance(index, int) or isinstance(index, bool):
-            return self.error("wrong-type", f"an index is a whole number, not {type_name(index)}", node.index.span)
+        if not is_whole(index):
+            return self.error("wrong-type", f"an index is a whole number, not {called_exactly(index)}", node.index.span)
         if not -len(base) <= index < len(base):
             return self.error("no-such-item", f"there is no item {index} among {len(base)}", node.index.span,
                               help=f"items are numbered from 0 to {len(base) - 1}" if base else None)  # fmt: skip
@@ -257,10 +320,10 @@ class Expressions:
             return UNKNOWN
         if not isinstance(base, tuple | str):
             return self.error("wrong-type", f"{type_name(base)} has no items", node.base.span)
-        for bound in bounds:
-            if bound is not None and (not isinstance(bound, int) or isinstance(bound, bool)):
-                return self.error("wrong-type", f"an index is a whole number, not {type_name(bound)}", node.span)
-        return base[bounds[0] : bounds[1]]
+        for part, bound in zip((node.start, node.stop), bounds, strict=True):
+            if part is not None and not is_whole(bound):
+                return self.error("wrong-type", f"an index is a whole number, not {called_exactly(bound)}", part.span)
+        return self._made(base[bounds[0] : bounds[1]], node)
 
     def _member(self, node: n.Member, scope: Scope) -> Any:
         base = self.value(node.base, scope)
@@ -283,8 +346,9 @@ class Expressions:
             return self.error("wrong-type", f"{type_name(function)} can't be called", node.function.span)
         arguments = [value for argument, value in given if argument.name is None]
         named = {argument.name.text: value for argument, value in given if argument.name is not None}
+        self.spend(sum(map(weight, arguments)), node.span)
         try:
-            return function.call(*arguments, **named)
+            return self._made(function.call(*arguments, **named), node)
         except ValueError as problem:
             return self.error("bad-call", f"`{function.name}` {problem}", node.span)
         except TypeError:
@@ -299,109 +363,8 @@ class Expressions:
             made.append(self.value(node.element, inner))
             if len(made) > ITEM_LIMIT:
                 return self.error("too-large", f"this makes more than {ITEM_LIMIT:,} items", node.span)
-        return self._all(iter(made))
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _hashable(value: Any) -> bool:
-    return isinstance(value, str | int | float | bool | None)
+        return self._made(self._all(made), node)
 
 
 def _shown(value: Any) -> str:
-    return f'`"{value}"`' if isinstance(value, str) else f"`{value}`"
-
-
-def _numbers(operator: str, left: Any, right: Any) -> None:
-    if not (_is_number(left) and _is_number(right)):
-        raise ValueError(f"`{operator}` takes two numbers, not {type_name(left)} and {type_name(right)}")
-
-
-def _add(left: Any, right: Any) -> Any:
-    for kind in (str, tuple):
-        if isinstance(left, kind) and isinstance(right, kind):
-            if len(left) + len(right) > ITEM_LIMIT:
-                raise OverflowError
-            return left + right  # type: ignore[operator]
-    if not (_is_number(left) and _is_number(right)):
-        help = "; write `str(...)` around the other" if isinstance(left, str) or isinstance(right, str) else ""
-        raise ValueError(f"`+` adds two numbers, strings or lists, not {type_name(left)} and {type_name(right)}{help}")
-    return left + right
-
-
-def _multiply(left: Any, right: Any) -> Any:
-    for many, times in ((left, right), (right, left)):
-        if isinstance(many, str | tuple) and isinstance(times, int) and not isinstance(times, bool):
-            if len(many) * max(times, 0) > ITEM_LIMIT:
-                raise OverflowError
-            return many * times
-    _numbers("*", left, right)
-    return left * right
-
-
-def _power(left: Any, right: Any) -> Any:
-    _numbers("**", left, right)
-    # 2 ** 10 ** 9 would take the machine's memory.
-    if isinstance(left, int) and isinstance(right, int) and abs(left) > 1 and abs(right) * left.bit_length() > 256:
-        raise OverflowError
-    result = left**right
-    if isinstance(result, complex):
-        raise ValueError("a negative number has no such root")
-    return result
-
-
-def _arithmetic(operator: str, function: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
-    def apply(left: Any, right: Any) -> Any:
-        _numbers(operator, left, right)
-        return function(left, right)
-
-    return apply
-
-
-def _ordering(operator: str, function: Callable[[Any, Any], bool]) -> Callable[[Any, Any], Any]:
-    def apply(left: Any, right: Any) -> Any:
-        if not (_is_number(left) and _is_number(right)) and not (isinstance(left, str) and isinstance(right, str)):
-            raise ValueError(
-                f"`{operator}` compares two numbers or two strings, not {type_name(left)} and {type_name(right)}"
-            )
-        return function(left, right)
-
-    return apply
-
-
-def _equal(left: Any, right: Any) -> bool:
-    # To Python `1 == true`.
-    return isinstance(left, bool) == isinstance(right, bool) and bool(left == right)
-
-
-def _contains(item: Any, values: Any) -> bool:
-    if isinstance(values, str):
-        if not isinstance(item, str):
-            raise ValueError(f"`in` looks for a string in a string, not for {type_name(item)}")
-        return item in values
-    if isinstance(values, Mapping):
-        return _hashable(item) and item in values
-    if isinstance(values, tuple):
-        return any(_equal(item, other) for other in values)
-    raise ValueError(f"`in` looks into a list, a map or a string, not {type_name(values)}")
-
-
-_OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
-    "+": _add,
-    "-": _arithmetic("-", lambda a, b: a - b),
-    "*": _multiply,
-    "/": _arithmetic("/", lambda a, b: a / b),
-    "//": _arithmetic("//", lambda a, b: a // b),
-    "%": _arithmetic("%", lambda a, b: a % b),
-    "**": _power,
-    "==": _equal,
-    "!=": lambda a, b: not _equal(a, b),
-    "<": _ordering("<", lambda a, b: a < b),
-    "<=": _ordering("<=", lambda a, b: a <= b),
-    ">": _ordering(">", lambda a, b: a > b),
-    ">=": _ordering(">=", lambda a, b: a >= b),
-    "in": _contains,
-    "not in": lambda a, b: not _contains(a, b),
-}
+    return f'`"{value}"`' if isinstance(value, str) else f"`{shown(value)}`" if is_key(value) else type_name(value)

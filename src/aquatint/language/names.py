@@ -7,6 +7,7 @@ import re
 from aquatint.diagnostics import Diagnostics, did_you_mean, nearest
 from aquatint.language.builtins import LATER
 from aquatint.language.scope import Scope
+from aquatint.language.values import Builtin
 from aquatint.source import Span
 from aquatint.syntax import nodes as n
 
@@ -29,6 +30,15 @@ def report_unknown_name(name: str, span: Span, scope: Scope, diagnostics: Diagno
         if own:
             help += "; names here: " + ", ".join(f"`{known}`" for known in own[:8]) + (", ..." if len(own) > 8 else "")
     diagnostics.error("unknown-name", f"there is no `{name}` here", span, help=help)
+
+
+def report_reserved_name(name: n.Word, scope: Scope, diagnostics: Diagnostics) -> None:
+    """Report `name`, which is to be bound in `scope`, if it is one of the language's own."""
+    found = scope.find(name.text)
+    if found is not None and found.span is None:
+        kind = "function" if isinstance(found.value, Builtin) else "constant"
+        diagnostics.error("reserved-name", f"`{name.text}` is a {kind} of the language", name.span,
+                          help=f"call it `my_{name.text}` or so")  # fmt: skip
 
 
 def inside(node: n.String, word: str | None) -> Span:

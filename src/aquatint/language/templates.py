@@ -1,107 +1,221 @@
 """Strings that are Jinja2 templates, rendered in a sandbox.
 
-A template sees the script's names and nothing of Python. Its `random` and `shuffle` draw from a generator that is
-seeded by the plan's seed and the template's place, so that a plan stays the same.
+A template sees the script's names and nothing of Python; operators do in it what they do in a script. Its `random` and
+`shuffle` draw from a generator that is seeded by the plan's seed and the template's place, so that a plan stays the
+same. All that it does is counted: none runs for ever or fills the memory.
 """
 
 from __future__ import annotations
 
 import random
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial, reduce, wraps
+from itertools import islice
 from typing import Any
 
-from jinja2 import StrictUndefined, TemplateSyntaxError, UndefinedError, meta, nodes
-from jinja2.exceptions import SecurityError, TemplateError
-from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2 import StrictUndefined, TemplateSyntaxError, UndefinedError, meta, nodes, pass_context
+from jinja2.exceptions import TemplateError
+from jinja2.runtime import LoopContext
+from jinja2.sandbox import SandboxedEnvironment
+from jinja2.visitor import NodeTransformer
 
-from aquatint.language.builtins import ITEM_LIMIT
-from aquatint.language.values import Builtin, members, shown
+from aquatint.diagnostics import did_you_mean
+from aquatint.language import filters, operators
+from aquatint.language.builtins import FUNCTIONS
+from aquatint.language.values import ITEM_LIMIT, members, shown, weight
+from aquatint.language.views import (
+    METHODS_OF_MAPS,
+    FunctionView,
+    MapView,
+    TemplateProblem,
+    View,
+    kind_of,
+    unview,
+    view,
+    written,
+)
+
+STEP_LIMIT = 1_000_000
+"""Steps of one rendering: turns of loops, and the weight of what its filters, functions and operators take and make."""
+TEXT_LIMIT = 100_000
+"""Characters of a template."""
 
 _MARKS = ("{{", "{%", "{#")
-# What could make a template never end, or reach beyond itself, has no place in a string.
-_REFUSED = (nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends, nodes.Macro, nodes.CallBlock)
-
-
-class TemplateProblem(Exception):
-    """A template can't be rendered; `word` is the part of its text that is to blame, if that is known."""
-
-    def __init__(self, message: str, help: str | None = None, word: str | None = None) -> None:
-        super().__init__(message)
-        self.message = message
-        self.help = help
-        self.word = word
-
-
-class _View:
-    """A value of the language as a template sees it: its members, and the text that `print` would write."""
-
-    __slots__ = ("_members", "_text")
-
-    def __init__(self, value: Any) -> None:
-        self._members = members(value) or {}
-        self._text = shown(value)
-
-    def __getattr__(self, name: str) -> Any:
-        if name in self._members:
-            return view(self._members[name])
-        raise AttributeError(name)
-
-    def __str__(self) -> str:
-        return self._text
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _View) and self._text == other._text
-
-    def __hash__(self) -> int:
-        return hash(self._text)
-
-
-def view(value: Any) -> Any:
-    """Return `value` as templates see it."""
-    if value is None or isinstance(value, str | bool | int | float):
-        return value
-    if isinstance(value, tuple):
-        return [view(item) for item in value]
-    if isinstance(value, Builtin):
-        return lambda *args, **named: view(value.call(*(_unview(a) for a in args), **named))
-    if isinstance(value, Mapping):
-        return {key: view(item) for key, item in value.items()}
-    return _View(value)
-
-
-def _unview(value: Any) -> Any:
-    if isinstance(value, list | tuple):
-        return tuple(_unview(item) for item in value)
-    return str(value) if isinstance(value, _View) else value
+# A string is no place for what names other templates or defines things.
+_STATEMENTS = (
+    nodes.Output, nodes.For, nodes.If, nodes.Assign, nodes.AssignBlock, nodes.With, nodes.FilterBlock, nodes.Scope,
+)  # fmt: skip
+_TAGS = ("if", "for", "set", "with", "filter", "raw")
+# Jinja's own filters that make about as much as they take. Those that the language has as functions are the language's.
+_FILTERS = (
+    "capitalize", "count", "d", "default", "first", "last", "length", "list", "lower", "map", "reject", "rejectattr",
+    "reverse", "select", "selectattr", "sort", "title", "trim", "truncate", "unique", "upper", "wordcount",
+)  # fmt: skip
+_METHODS: dict[type, tuple[str, ...]] = {
+    str: (
+        "capitalize", "count", "endswith", "find", "lower", "lstrip", "removeprefix", "removesuffix", "replace",
+        "rsplit", "rstrip", "split", "splitlines", "startswith", "strip", "title", "upper",
+    ),
+    dict: METHODS_OF_MAPS,
+    LoopContext: (
+        "changed", "cycle", "depth", "depth0", "first", "index", "index0", "last", "length", "nextitem", "previtem",
+        "revindex", "revindex0",
+    ),
+}  # fmt: skip
+# Of these the answer depends on how a template is carried out.
+_NO_TESTS = ("filter", "test", "sameas")
+_COMPARISONS = {"eq": "==", "ne": "!=", "lt": "<", "lteq": "<=", "gt": ">", "gteq": ">=", "in": "in", "notin": "not in"}
 
 
 class _Undefined(StrictUndefined):
-    """An undefined name that knows which one it is, for the report."""
+    """What a template asks for and isn't there; the report names it."""
 
-    def name(self) -> str | None:
-        return self._undefined_name
+    def problem(self) -> TemplateProblem:
+        name = self._undefined_name
+        if self._undefined_hint:
+            return TemplateProblem(str(self._undefined_hint).rstrip("."))
+        if isinstance(self._undefined_obj, _Undefined):
+            return self._undefined_obj.problem()
+        if not isinstance(name, str):
+            return TemplateProblem(f"{kind_of(self._undefined_obj)} has no item {shown(name)}")
+        if self._undefined_obj is not None and type(self._undefined_obj).__name__ == "MissingType":
+            return TemplateProblem(f"there is no `{name}` here", word=name)
+        known = members(unview(self._undefined_obj)) or {}
+        return TemplateProblem(f"{kind_of(self._undefined_obj)} has no member `{name}`",
+                               did_you_mean(name, map(str, known), "its members") if known else None, name)  # fmt: skip
+
+    def _fail_with_undefined_error(self, *args: Any, **kwargs: Any) -> Any:
+        raise self.problem()
+
+
+class _Environment(SandboxedEnvironment):
+    """Jinja with the language's operators, and doors only for what `_FILTERS` and `_METHODS` name."""
+
+    intercepted_binops = frozenset({"+", "-", "*", "/", "//", "%", "**"})
+
+    def __init__(self, spend: Callable[[Any], None]) -> None:
+        # Unoptimized, since the optimizer would draw from `random` before it is seeded.
+        super().__init__(undefined=_Undefined, keep_trailing_newline=True, finalize=_finalized, optimized=False)
+        self.globals.clear()
+        self.spend = spend
+
+    def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
+        if attr.startswith("_"):
+            return False
+        return isinstance(obj, View) or any(isinstance(obj, kind) and attr in names for kind, names in _METHODS.items())
+
+    def unsafe_undefined(self, obj: Any, attribute: str) -> Any:
+        raise TemplateProblem(f"a template can't use `{attribute}` of {kind_of(obj)}", word=attribute)
+
+    def wrap_str_format(self, value: Any) -> Any:
+        return None
+
+    def getitem(self, obj: Any, argument: Any) -> Any:
+        self.spend(obj if isinstance(argument, slice) else argument)
+        return super().getitem(obj, argument)
+
+    def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
+        return self.operate(operator, left, right)
+
+    def call_unop(self, context: Any, operator: str, arg: Any) -> Any:
+        if not operators.is_number(arg):
+            raise TemplateProblem(f"`{operator}` takes a number, not {kind_of(arg)}")
+        return -arg if operator == "-" else arg
+
+    def operate(self, operator: str, left: Any, right: Any) -> Any:
+        """Return `left operator right` as a script would."""
+        self.spend([left, right])
+        try:
+            result = view(operators.apply(operator, unview(left), unview(right)))
+        except ZeroDivisionError:
+            raise TemplateProblem("division by zero") from None
+        except OverflowError:
+            raise TemplateProblem("the result is too large") from None
+        except ValueError as problem:
+            raise TemplateProblem(str(problem)) from None
+        self.spend(result)
+        return result
+
+    def call(__self, __context: Any, __obj: Any, *args: Any, **kwargs: Any) -> Any:
+        name = getattr(__obj, "__name__", "")
+        owner = getattr(__obj, "__self__", None)
+        if isinstance(__obj, _Undefined):
+            raise __obj.problem()
+        if not isinstance(__obj, FunctionView) and not isinstance(owner, str | dict | LoopContext):
+            raise TemplateProblem(f"{kind_of(__obj)} can't be called")
+        __self.spend([*args, *kwargs.values(), *([owner] if isinstance(owner, str) else [])])
+        try:
+            made = filters.replace(owner, *args) if name == "replace" else __obj(*args, **kwargs)
+        except (TypeError, ValueError, IndexError):
+            raise TemplateProblem(f"`{name}` can't be called like this", word=name) from None
+        made = list(islice(made, ITEM_LIMIT)) if isinstance(owner, dict) and name != "get" else made
+        __self.spend(made)
+        return made
+
+
+# No names, so that no template can ask for them.
+_TURNS, _SIGN = " turns", " "
+
+
+class _Counted(NodeTransformer):
+    """Puts filters around what Jinja would do without asking the environment."""
+
+    def visit_For(self, node: nodes.For) -> nodes.For:
+        self.generic_visit(node)
+        node.iter = _filtered(node.iter, _TURNS)
+        return node
+
+    def visit_CondExpr(self, node: nodes.CondExpr) -> nodes.CondExpr:
+        self.generic_visit(node)
+        # `{{ a if b }}` writes nothing where `b` does not hold.
+        node.expr2 = node.expr2 or nodes.Const("", lineno=node.lineno)
+        return node
+
+    def visit_Concat(self, node: nodes.Concat) -> nodes.Expr:
+        self.generic_visit(node)
+        return _filtered(nodes.List(node.nodes, lineno=node.lineno), "join")
+
+    def visit_Compare(self, node: nodes.Compare) -> nodes.Expr:
+        self.generic_visit(node)
+        operands = [node.expr, *(operand.expr for operand in node.ops)]
+        made: list[nodes.Expr] = [
+            _filtered(left, _SIGN + _COMPARISONS[operand.op], operand.expr)
+            for left, operand in zip(operands, node.ops, strict=False)
+        ]
+        return reduce(lambda both, one: nodes.And(both, one, lineno=node.lineno), made)
+
+
+def _filtered(node: nodes.Node, name: str, *arguments: nodes.Node) -> nodes.Filter:
+    return nodes.Filter(node, name, list(arguments), [], None, None, lineno=node.lineno)
 
 
 class Templates:
-    """Renders strings; one for each plan."""
+    """Renders strings; one for each plan. `spent` says how many steps the last rendering took."""
 
     def __init__(self, plan_seed: int) -> None:
         self.plan_seed = plan_seed
-        self._environment = ImmutableSandboxedEnvironment(
-            undefined=_Undefined, autoescape=False, keep_trailing_newline=True, finalize=_written
-        )
-        self._environment.globals.clear()
-        self._parsed: dict[str, tuple[Any, frozenset[str]]] = {}
+        self.spent = 0
+        self._environment = environment = _Environment(self._spend)
+        self._read: dict[str, tuple[nodes.Template, frozenset[str]]] = {}
+        self._compiled: dict[str, Any] = {}
         self._random = random.Random()
-        self._environment.filters["random"] = lambda values: self._random.choice(_items(values, "random"))
-        self._environment.filters["shuffle"] = self._shuffled
-        self._environment.filters["slug"] = _slug_filter
-
-    def _shuffled(self, values: Any) -> list[Any]:
-        items = list(_items(values, "shuffle"))
-        self._random.shuffle(items)
-        return items
+        self._turn_steps = 1
+        known: dict[str, Any] = {name: environment.filters[name] for name in _FILTERS}
+        for function in FUNCTIONS:
+            if function.name not in known:
+                known[function.name] = FunctionView(function)
+        known |= {
+            "join": filters.join, "replace": filters.replace, "round": filters.rounded, "abs": filters.absolute,
+            "string": written, "items": filters.pairs, "random": self._chosen, "shuffle": self._shuffled,
+            "slug": filters.slugged,
+        }  # fmt: skip
+        environment.filters = {name: self._counted(name, function) for name, function in known.items()}
+        environment.filters[_TURNS] = self._turns
+        for operator in _COMPARISONS.values():
+            environment.filters[_SIGN + operator] = partial(environment.operate, operator)
+        tests: dict[str, Any] = {name: test for name, test in environment.tests.items() if name not in _NO_TESTS}
+        environment.tests = {name: self._counted(name, test) for name, test in tests.items()}
 
     @staticmethod
     def is_template(text: str) -> bool:
@@ -110,78 +224,173 @@ class Templates:
 
     def names(self, text: str) -> frozenset[str]:
         """Return the names that the template needs. Raises `TemplateProblem` if it is none."""
-        return self._compiled(text)[1]
+        return self._parsed(text)[1]
 
     def render(self, text: str, names: Mapping[str, Any], place: str) -> str:
         """Return `text` with its expressions replaced; `place` tells this drawing of `random` from every other."""
-        template, _ = self._compiled(text)
+        self.spent = 0
+        self._turn_steps = 1 + len(text) // 100
         self._random.seed(f"{self.plan_seed}|{place}")
+        template = self._template(text)
         try:
+            for value in names.values():
+                self._spend_steps(weight(value))
             pieces, length = [], 0
             for piece in template.generate({name: view(value) for name, value in names.items()}):
                 pieces.append(piece)
                 length += len(piece)
                 if length > ITEM_LIMIT:
                     raise TemplateProblem(f"this template makes more than {ITEM_LIMIT:,} characters")
-            return "".join(pieces)
-        except UndefinedError as error:
-            raise TemplateProblem(_reason(error), word=_named_in(error)) from None
-        except SecurityError:
-            raise TemplateProblem("this template reaches for something that scripts may not touch") from None
-        except TemplateError as error:
+            made = "".join(pieces)
+            made.encode()
+            return made
+        except UnicodeEncodeError:
+            raise TemplateProblem("this template makes a character that can't be written") from None
+        except (UndefinedError, TemplateError) as error:
             raise TemplateProblem(_reason(error)) from None
         except RecursionError:
             raise TemplateProblem("this template is nested too deep") from None
-        except (ValueError, TypeError, ArithmeticError, LookupError, AttributeError, MemoryError) as error:
-            raise TemplateProblem(f"this template can't be rendered: {_reason(error)}") from None
+        except (ValueError, TypeError, ArithmeticError, LookupError, AttributeError, MemoryError):
+            raise TemplateProblem("a filter or function in this template gets a value that it can't take") from None
 
-    def _compiled(self, text: str) -> tuple[Any, frozenset[str]]:
-        if text not in self._parsed:
+    def _parsed(self, text: str) -> tuple[nodes.Template, frozenset[str]]:
+        if text not in self._read:
+            if len(text) > TEXT_LIMIT:
+                raise TemplateProblem(f"a template has at most {TEXT_LIMIT:,} characters")
             try:
                 tree = self._environment.parse(text)
-                for refused in tree.find_all(_REFUSED):
-                    kind = type(refused).__name__.lower()
-                    raise TemplateProblem(
-                        f"a template here can't hold `{{% {kind} %}}`", "use `let` and `for` of the script"
-                    )
-                names = frozenset(meta.find_undeclared_variables(tree))
-                self._parsed[text] = self._environment.from_string(text), names
+                self._check(tree)
+                self._read[text] = tree, self._undeclared(tree)
             except TemplateSyntaxError as error:
-                raise TemplateProblem(
-                    f"not a template: {_reason(error)}", "close each `{{` with `}}` and each `{%` with `%}`"
-                ) from None
-            except RecursionError:
+                raise _syntax_problem(error) from None
+            except (RecursionError, MemoryError):
                 raise TemplateProblem("this template is nested too deep") from None
-        return self._parsed[text]
+        return self._read[text]
+
+    def _undeclared(self, tree: nodes.Template) -> frozenset[str]:
+        # As `meta.find_undeclared_variables`, which draws from `random` while it optimizes the tree.
+        generator = meta.TrackingCodeGenerator(self._environment)
+        generator.optimizer = None
+        generator.visit(tree)
+        return frozenset(generator.undeclared_identifiers)
+
+    def _check(self, tree: nodes.Template) -> None:
+        """Raise `TemplateProblem` for what a template may not have, and for filters and tests that aren't there."""
+        for node in tree.find_all(nodes.Node):
+            kind = type(node).__name__.lower()
+            if isinstance(node, nodes.Stmt) and not isinstance(node, _STATEMENTS):
+                message = f"a template here can't hold `{{% {kind} %}}`"
+                raise TemplateProblem(message, "use `let` and `for` of the script")
+            if isinstance(node, nodes.For) and node.recursive:
+                raise TemplateProblem("a loop in a template can't be recursive", word="recursive")
+            if isinstance(node, nodes.NSRef) or (isinstance(node, nodes.Name) and node.name in ("self", "super")):
+                raise TemplateProblem(f"`{node.name}` has no meaning in a template here", word=node.name)
+            if isinstance(node, nodes.Filter | nodes.Test):
+                there = self._environment.tests if isinstance(node, nodes.Test) else self._environment.filters
+                if node.name not in there:
+                    known = [name for name in there if name.isidentifier()]
+                    raise TemplateProblem(
+                        f"there is no {kind} `{node.name}`", did_you_mean(node.name, known, f"{kind}s"), node.name
+                    )
+
+    def _template(self, text: str) -> Any:
+        if text not in self._compiled:
+            tree, _ = self._parsed(text)
+            try:
+                self._compiled[text] = self._environment.from_string(_Counted().visit(tree))
+            except TemplateSyntaxError as error:
+                raise _syntax_problem(error) from None
+            except (RecursionError, MemoryError, SyntaxError):
+                # Python's own compiler has limits, such as 20 loops in each other.
+                raise TemplateProblem("this template is nested too deep") from None
+        return self._compiled[text]
+
+    def _spend_steps(self, steps: int) -> None:
+        self.spent += steps
+        if self.spent > STEP_LIMIT:
+            raise TemplateProblem(f"this template takes more than {STEP_LIMIT:,} steps")
+
+    def _spend(self, value: Any) -> None:
+        """Count what `value` weighs; raise `TemplateProblem` if that is too much, or if it is no value at all."""
+        left = [value]
+        while left:
+            match left.pop():
+                case str() as text:
+                    self._spend_steps(1 + len(text) // 16)
+                case list() | tuple() as items:
+                    self._spend_steps(1 + len(items))
+                    left += items
+                case dict() as items:
+                    self._spend_steps(1 + len(items))
+                    left += items.values()
+                case View() as seen:
+                    self._spend_steps(weight(seen._value))
+                case None | bool() | int() | float() | FunctionView() | _Undefined():
+                    self._spend_steps(1)
+                case _:
+                    raise TemplateProblem("this template uses something as a value that is none")
+
+    def _counted(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Return `function`, a filter or test, with what it takes and makes counted."""
+        first = 1 if getattr(function, "jinja_pass_arg", None) is not None else 0
+
+        def counted(*arguments: Any, **named: Any) -> Any:
+            self._spend([*arguments[first:], *named.values()])
+            try:
+                made = function(*arguments, **named)
+                if isinstance(made, Iterator):
+                    made = list(islice(made, ITEM_LIMIT))
+            except (ValueError, TypeError, ArithmeticError, LookupError, AttributeError):
+                raise TemplateProblem(f"`{name}` can't take this", word=name) from None
+            self._spend(made)
+            return made
+
+        return wraps(function)(counted) if first else counted
+
+    def _turns(self, values: Any) -> list[Any]:
+        if not isinstance(values, list | tuple | dict | str | MapView):
+            raise TemplateProblem(f"`for` goes through a list, not {kind_of(values)}", word="for")
+        items = list(values)
+        self._spend_steps(1 + len(items) * self._turn_steps)
+        return items
+
+    def _chosen(self, values: Any) -> Any:
+        items = filters.items_of(values, "random")
+        if not items:
+            raise TemplateProblem("`random` takes a list that is not empty", word="random")
+        return self._random.choice(items)
+
+    def _shuffled(self, values: Any) -> list[Any]:
+        items = filters.items_of(values, "shuffle")
+        self._random.shuffle(items)
+        return items
 
 
-def _written(value: Any) -> Any:
-    return value if isinstance(value, str | _Undefined) else shown(_unview(value))
+@pass_context
+def _finalized(context: Any, value: Any) -> str:
+    # With the context, so that Jinja writes nothing before the template is rendered.
+    context.environment.spend(value)
+    return written(value)
 
 
-def _items(values: Any, name: str) -> list[Any]:
-    if isinstance(values, str) or not hasattr(values, "__iter__"):
-        raise ValueError(f"`{name}` takes a list")
-    items = list(values)
-    if not items and name == "random":
-        raise ValueError("`random` takes a list that is not empty")
-    return items
-
-
-def _slug_filter(text: Any, length: int = 40) -> str:
-    from aquatint.language.builtins import slug
-
-    return slug(str(text), length)
+def _syntax_problem(error: TemplateSyntaxError) -> TemplateProblem:
+    message = str(error.message)
+    if found := re.search(r"innermost block that needs to be closed is '(\w+)'", message):
+        return TemplateProblem(f"`{{% {found[1]} %}}` is never closed", f"add `{{% end{found[1]} %}}`", found[1])
+    if found := re.match(r"Encountered unknown tag '(\w+)'", message):
+        if found[1].startswith("end") or found[1] in ("else", "elif"):
+            return TemplateProblem(f"`{{% {found[1]} %}}` ends nothing", "take it out", found[1])
+        tags = ", ".join(f"`{tag}`" for tag in _TAGS)
+        return TemplateProblem(f"there is no `{{% {found[1]} %}}`", f"there is {tags}", found[1])
+    if message == "unexpected end of template, expected 'end of print statement'.":
+        return TemplateProblem("`{{` is never closed", "add `}}`")
+    if message.startswith("Expected an expression, got 'end of print statement'"):
+        return TemplateProblem("a value is missing before `}}`", "write it there")
+    return TemplateProblem(f"not a template: {_reason(error)}", "close each `{{` with `}}` and each `{%` with `%}`")
 
 
 def _reason(error: Exception) -> str:
-    message = str(error).strip().rstrip(".") or type(error).__name__
-    message = re.sub(r"'([^']*)'", r"`\1`", message)
-    # Names of this program's own classes mean nothing to a script's author.
-    message = re.sub(r"`?aquatint\.[\w.]+?\.?(\w+)(?: object)?`?", "the value", message)
+    message = (str(getattr(error, "message", None) or error).strip().splitlines() or [""])[0].rstrip(".")
+    message = re.sub(r"'([^']*)'", r"`\1`", message or "it can't be rendered")
+    message = message.replace("end of print statement", "}}").replace("end of statement block", "%}")
     return message[:1].lower() + message[1:]
-
-
-def _named_in(error: UndefinedError) -> str | None:
-    found = re.search(r"'(\w+)' is undefined|has no attribute '(\w+)'", str(error))
-    return (found[1] or found[2]) if found else None

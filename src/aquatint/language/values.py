@@ -14,6 +14,9 @@ from aquatint.catalog import quantizers
 from aquatint.plan.steps import ImageRef
 from aquatint.source import Span
 
+ITEM_LIMIT = 1_000_000
+"""How much of a value there may be: `weight` says how that is counted."""
+
 Layer = Literal["default", "quantizer", "model", "submodule", "override", "with", "statement"]
 """Which part of a script set a value."""
 
@@ -160,6 +163,32 @@ def plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     return str(value) if isinstance(value, Size) else value
+
+
+def weight(value: Any) -> int:
+    """Return how much there is of `value`: an item counts 1, and 16 characters as much, however deep.
+
+    Counts no further than somewhat beyond `ITEM_LIMIT`: lists that share their items can hold more than memory does.
+    """
+    if isinstance(value, str):
+        return 1 + len(value) // 16
+    if not isinstance(value, tuple | Mapping):
+        return 1
+    total, left = 0, [value]
+    while left and total <= ITEM_LIMIT:
+        items = left.pop()
+        total += 1 + len(items)
+        for item in items.values() if isinstance(items, Mapping) else items:
+            if isinstance(item, str):
+                total += len(item) // 16
+            elif isinstance(item, tuple | Mapping):
+                left.append(item)
+    return total
+
+
+def called_exactly(value: Any) -> str:
+    """Return what a message calls `value` where a whole number was wanted: a number by its digits, else its type."""
+    return f"`{value}`" if isinstance(value, float) else type_name(value)
 
 
 def type_name(value: Any) -> str:

@@ -1,0 +1,128 @@
+"""Values as templates see them, and back.
+
+A template works on plain strings, numbers and lists; the rest it sees through views, which let it ask for members, and
+for nothing of Python.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from aquatint.language.values import Builtin, members, shown, type_name
+
+METHODS_OF_MAPS = ("get", "items", "keys", "values")
+
+
+class TemplateProblem(Exception):
+    """A template can't be rendered; `word` is the part of its text that is to blame, if that is known."""
+
+    def __init__(self, message: str, help: str | None = None, word: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.help = help
+        self.word = word
+
+
+class View:
+    """A value of the language that Python has no like of: a template sees its members."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: Any) -> None:
+        self._value = value
+
+    def __getattr__(self, name: str) -> Any:
+        known = members(self._value) or {}
+        if name in known:
+            return view(known[name])
+        raise AttributeError(name)
+
+    def __str__(self) -> str:
+        return shown(self._value)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, View) and bool(self._value == other._value)
+
+    def __hash__(self) -> int:
+        return hash(str(self))
+
+
+class MapView(View):
+    """A map: its keys are its members, before the methods that Jinja's users look for in a map."""
+
+    __slots__ = ()
+
+    def __getattr__(self, name: str) -> Any:
+        if name in self._value:
+            return self[name]
+        if name in METHODS_OF_MAPS:
+            return getattr({key: view(item) for key, item in self._value.items()}, name)
+        raise AttributeError(name)
+
+    def __getitem__(self, key: Any) -> Any:
+        return view(self._value[key])
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._value)
+
+    def __len__(self) -> int:
+        return len(self._value)
+
+
+class FunctionView:
+    """A function of the language, as templates call it."""
+
+    __slots__ = ("_function",)
+
+    def __init__(self, function: Builtin) -> None:
+        self._function = function
+
+    def __call__(self, *arguments: Any, **named: Any) -> Any:
+        function = self._function
+        try:
+            return view(function.call(*map(unview, arguments), **{k: unview(v) for k, v in named.items()}))
+        except ValueError as problem:
+            raise TemplateProblem(f"`{function.name}` {problem}", word=function.name) from None
+        except TypeError:
+            form = f"its form is `{function.name}{function.signature}`"
+            raise TemplateProblem(f"`{function.name}` can't be called like this", form, function.name) from None
+
+
+def view(value: Any) -> Any:
+    """Return `value` as templates see it."""
+    if value is None or isinstance(value, str | bool | int | float):
+        return value
+    if isinstance(value, tuple):
+        return [view(item) for item in value]
+    if isinstance(value, Builtin):
+        return FunctionView(value)
+    return MapView(value) if isinstance(value, Mapping) else View(value)
+
+
+def unview(value: Any) -> Any:
+    """Return the language's value that a template's is; raise `TemplateProblem` if it is none or isn't there."""
+    match value:
+        case None | str() | bool() | int() | float():
+            return value
+        case list() | tuple():
+            return tuple(unview(item) for item in value)
+        case dict():
+            return {unview(key): unview(item) for key, item in value.items()}
+        case View():
+            return value._value
+        case FunctionView():
+            return value._function
+    if hasattr(type(value), "problem"):
+        raise value.problem()
+    raise TemplateProblem("this template uses something as a value that is none")
+
+
+def written(value: Any) -> str:
+    """Return what a template writes for `value`: what `print` would."""
+    return shown(unview(value))
+
+
+def kind_of(value: Any) -> str:
+    """Return what messages call the type of a template's value, with its article."""
+    return type_name(unview(value))
