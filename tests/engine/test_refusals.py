@@ -150,6 +150,26 @@ def test_a_part_without_weights_is_not_quantized(engine: Engine, folder: Tiny) -
     assert "no weights" in str(refusal(engine, asked))
 
 
+def test_a_part_with_weights_needs_a_dtype(engine: Engine, folder: Tiny) -> None:
+    asked = msgspec.structs.replace(component(folder("sd"), "unet"), dtype=None)
+    assert "no dtype" in str(refusal(engine, asked))
+
+
+def test_a_tokenizer_with_code_of_its_own_is_refused_and_nobody_is_asked(
+    engine: Engine, folder: Tiny, tmp_path: Path
+) -> None:
+    shutil.copytree(folder("sd") / "tokenizer", tmp_path / "tokenizer")
+    config = tmp_path / "tokenizer" / "tokenizer_config.json"
+    changed = json.loads(config.read_text()) | {
+        "auto_map": {"AutoTokenizer": ["evil.Tokenizer", "evil.Tokenizer"]}, "tokenizer_class": "Evil",
+    }  # fmt: skip
+    config.write_text(json.dumps(changed))
+    (tmp_path / "tokenizer" / "evil.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
+    asked = component(folder("sd"), "tokenizer", source=str(tmp_path), class_name="AutoTokenizer")
+    refusal(engine, asked)
+    assert not (tmp_path / "ran").exists()
+
+
 def test_without_sdnq_the_install_line_is_given() -> None:
     with pytest.raises(EngineError) as error:
         sdnq_backend.require(replace(libraries(), sdnq=None))

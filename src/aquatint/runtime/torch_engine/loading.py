@@ -39,6 +39,9 @@ def load(libraries: Libraries, component: Component, counters: Counters) -> Load
     if component.dtype is None:
         if component.quantization is not None:
             raise EngineError(f"{what} has no weights to quantize")
+        if issubclass(found, libraries.torch.nn.Module):
+            # Loaded as if it had none, its weights might be read from a pickle.
+            raise EngineError(f"{what} has weights, and the plan gives it no dtype")
         counters.loads += 1
         with engine_error(f"can't load {what}"), _quiet():
             return Loaded(component, found.from_pretrained(folder, local_files_only=True, **_place(component)))
@@ -112,8 +115,10 @@ def _folder(component: Component) -> Path:
         raise EngineError(error.message, error.help) from error
 
 
-def _place(component: Component) -> dict[str, str]:
-    return {"subfolder": component.subfolder} if component.subfolder else {}
+def _place(component: Component) -> dict[str, Any]:
+    place: dict[str, Any] = {"subfolder": component.subfolder} if component.subfolder else {}
+    # Left open, transformers asks at the terminal whether a checkpoint's code may run.
+    return place | ({"trust_remote_code": False} if component.library == "transformers" else {})
 
 
 def _quantization(
