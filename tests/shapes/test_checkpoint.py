@@ -7,7 +7,7 @@ import pytest
 import torch
 from diffusers import StableDiffusionPipeline
 
-from shapes import captions, checker
+from shapes import captions, checker, evaluate
 
 FOLDER = Path(__file__).parents[2] / "src" / "aquatint" / "checkpoints" / "shapes"
 
@@ -48,3 +48,9 @@ def test_it_draws_what_it_is_asked_for(pipe: StableDiffusionPipeline) -> None:
     picture = pipe(text, num_inference_steps=10, guidance_scale=2.0, generator=generator).images[0]
     assert picture.size == (64, 64)
     assert all(checker.check(picture, captions.parse(text)).values())
+
+
+@pytest.mark.parametrize(("quantizer", "most"), [("sdnq-uint4", 3.5), ("bnb-nf4", 10.5)])
+def test_evaluation_loads_a_quantized_denoiser(quantizer: str, most: float) -> None:
+    pytest.importorskip(quantizer.split("-")[0].replace("bnb", "bitsandbytes"))
+    assert evaluate.megabytes(evaluate.load_unet(FOLDER, quantizer)) < most

@@ -4,7 +4,6 @@ Scenes are drawn as they are needed and never twice. The state is saved along th
 """
 
 import math
-import os
 import random
 import time
 from collections.abc import Callable
@@ -100,12 +99,21 @@ class Source:
         texts = ["" if random_.random() < self.settings.dropped else caption(scene, random_) for scene in scenes]
         latents = self.linear.encode(scaled(pictures(scenes)))
         hidden = text.encode(self.encoder, self.tokenizer, texts)
-        # Stratified over the batch: the loss depends on the time far more than on the scene.
-        spread = (torch.arange(size) + torch.rand(size, generator=generator)) / size
-        times = (spread * self.noise.config.num_train_timesteps).long()
+        times = self.times(size, generator, focused=not held_out)
         noise = torch.randn(latents.shape, generator=generator)
         noisy = self.noise.add_noise(latents, noise, times)
         return Batch(noisy, times, hidden, self.noise.get_velocity(latents, noise, times))
+
+    def times(self, size: int, generator: torch.Generator, focused: bool) -> Tensor:
+        """Return a time for each scene; `focused` prefers the middle, where shapes are decided."""
+        last = self.noise.config.num_train_timesteps
+        middle = round(0.7 * size) if focused else 0
+        # Stratified over the batch: the loss depends on the time far more than on the scene.
+        parts = []
+        for count, low, high in ((middle, 0.1 * last, 0.85 * last), (size - middle, 0, last)):
+            spread = (torch.arange(count) + torch.rand(count, generator=generator)) / max(1, count)
+            parts.append((low + spread * (high - low)).long())
+        return torch.cat(parts)
 
 
 def loss_of(model: nn.Module, batch: Batch) -> Tensor:
@@ -152,14 +160,14 @@ def train(
     say: Callable[[str], None],
     rank: int = 0,
     ranks: int = 1,
+    port: int = 0,
     name: str = "denoiser",
 ) -> None:
     """Train until `settings.steps`, from the saved state if there is one; save the averaged weights in `folder`."""
     torch.set_num_threads(1)
     torch.manual_seed(settings.seed)
     if ranks > 1:
-        os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=os.environ.get("MASTER_PORT", "29517"))
-        dist.init_process_group("gloo", rank=rank, world_size=ranks)
+        dist.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=ranks)
     source = Source(folder, settings)
     model = build().train()
     average_model = build().eval().requires_grad_(False)

@@ -17,7 +17,7 @@ import torch
 from diffusers import StableDiffusionPipeline, UNet2DConditionModel
 from PIL import Image
 
-from aquatint.runtime.torch_engine import bitsandbytes_backend, bitsandbytes_cpu, sdnq_backend
+from aquatint.runtime.torch_engine import bitsandbytes_cpu
 from aquatint.runtime.torch_engine.libraries import libraries
 from shapes.captions import Request, caption, parse
 from shapes.checker import ATTRIBUTES, check
@@ -28,14 +28,6 @@ GUIDANCE = 2.0
 STEPS = 20
 SDNQ = ("int8", "uint4", "int4", "uint3", "int3", "uint2", "int2")
 BITSANDBYTES = ("int8", "nf4", "fp4")
-BITSANDBYTES_DEFAULTS = {
-    "llm_int8_skip_modules": None,
-    "llm_int8_threshold": 6.0,
-    "bits4_compute_dtype": "float32",
-    "bits4_quant_type": "nf4",
-    "bits4_use_double_quant": False,
-    "bits4_quant_storage": "uint8",
-}
 QUANTIZERS = ("none", *(f"sdnq-{dtype}" for dtype in SDNQ), *(f"bnb-{dtype}" for dtype in BITSANDBYTES))
 
 
@@ -63,19 +55,19 @@ def load_unet(folder: Path, quantizer: str) -> UNet2DConditionModel:
     """Return the denoiser, quantized as it is loaded; `none` leaves it in float32."""
     found = libraries()
     backend, _, dtype = quantizer.partition("-")
-    options = {}
+    config = None
     if backend == "sdnq":
-        settings = {"weights_dtype": dtype, "quant_conv": True}
-        options = {"quantization_config": sdnq_backend.configuration(found, settings, "cpu")}
+        config = found.sdnq.SDNQConfig(weights_dtype=dtype, quant_conv=True)
+    elif dtype == "int8":
+        config = found.diffusers.BitsAndBytesConfig(load_in_8bit=True)
     elif backend == "bnb":
-        settings = {**BITSANDBYTES_DEFAULTS, "bits": 8 if dtype == "int8" else 4}
-        if dtype != "int8":
-            settings["bits4_quant_type"] = dtype
-        options = {"quantization_config": bitsandbytes_backend.configuration(found, "diffusers", settings, "cpu")}
-    with bitsandbytes_cpu.without_gpu_check(found):
+        config = found.diffusers.BitsAndBytesConfig(
+            load_in_4bit=True, bnb_4bit_quant_type=dtype, bnb_4bit_compute_dtype=torch.float32
+        )
+    options = {} if config is None else {"quantization_config": config}
+    with bitsandbytes_cpu.without_gpu_check():
         unet = UNet2DConditionModel.from_pretrained(folder / "unet", torch_dtype=torch.float32, **options)
-    if backend == "bnb":
-        bitsandbytes_cpu.avoid_unfit_packing(found, unet)
+    bitsandbytes_cpu.avoid_unfit_packing(found, unet)
     return unet.eval()  # bitsandbytes' 8-bit layers compute otherwise in training mode
 
 

@@ -5,6 +5,7 @@ Seeded and resumable; finished stages are skipped.
 
 import argparse
 import os
+import socket
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,7 +23,7 @@ CHECKPOINT = ROOT / "src" / "aquatint" / "checkpoints" / "shapes"
 
 
 def say(line: str) -> None:
-    """Report progress at once, also into a file."""
+    """Report progress at once, whatever standard output is."""
     print(line, flush=True)
 
 
@@ -46,9 +47,9 @@ def train_vae(folder: Path) -> None:
         done.touch()
 
 
-def _denoise(rank: int, folder: Path, settings: denoiser.Settings, ranks: int) -> None:
+def _denoise(rank: int, folder: Path, settings: denoiser.Settings, ranks: int, port: int) -> None:
     os.nice(5)
-    denoiser.train(folder, settings, say, rank, ranks)
+    denoiser.train(folder, settings, say, rank, ranks, port)
 
 
 def main() -> None:
@@ -63,7 +64,10 @@ def main() -> None:
     prepare(options.build)
     train_vae(options.build)
     settings = replace(denoiser.Settings(), steps=options.steps)
-    mp.spawn(_denoise, (options.build, settings, options.processes), nprocs=options.processes)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    mp.spawn(_denoise, (options.build, settings, options.processes, port), nprocs=options.processes)
     assemble(options.build, options.out)
 
 
