@@ -95,6 +95,10 @@ class Library:
         """Return the names of the schedulers that `diffusers` exports."""
         return [name for name in self._exported_from("schedulers") if name.endswith("Scheduler")]
 
+    def modules(self) -> list[str]:
+        """Return the names of the packages inside `diffusers.pipelines`, by which checkpoints name parts of theirs."""
+        return sorted(init.parent.name for init in (self.root / "pipelines").glob("*/__init__.py"))
+
     def _exported_from(self, package: str) -> list[str]:
         tree = ast.parse((self.root / "__init__.py").read_text(encoding="utf-8"))
         return sorted(
@@ -287,8 +291,9 @@ def catalog() -> str:
         if entry is not None
     ]
     version = json.dumps(importlib.metadata.version("diffusers"))
-    schedulers = json.dumps(library.schedulers(), separators=(",", ":"))
-    return f'{{"diffusers":{version},"schedulers":{schedulers},"pipelines":{{\n' + ",\n".join(lines) + "\n}}\n"
+    names = {"schedulers": library.schedulers(), "modules": library.modules()}
+    head = "".join(f"{json.dumps(key)}:{json.dumps(value, separators=(',', ':'))}," for key, value in names.items())
+    return f'{{"diffusers":{version},{head}"pipelines":{{\n' + ",\n".join(lines) + "\n}}\n"
 
 
 def main() -> None:

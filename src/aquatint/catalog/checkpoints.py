@@ -17,6 +17,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from aquatint.catalog import pipelines
 from aquatint.diagnostics import did_you_mean
 
 BUILTIN_PREFIX = "builtin:"
@@ -112,6 +113,8 @@ def locate(source: str, revision: str | None = None) -> Path:
                 did_you_mean(source, known, "built in"),
             )
         return builtins_folder() / name
+    if not source.strip():
+        raise CheckpointError("missing-model", "`source` is empty", "name a folder, a hub id, or `builtin:shapes`")
     folder = Path(os.path.expanduser(source))
     if folder.is_dir():
         return folder
@@ -129,11 +132,17 @@ def locate(source: str, revision: str | None = None) -> Path:
             f"fetch it first: `hf download {source}`; nothing is downloaded while planning",
         )  # fmt: skip
     beside = folder.parent
-    help = f"the folder `{beside}` does not exist" if not beside.is_dir() else None
-    if help is None:
-        names = sorted(entry.name for entry in beside.iterdir() if entry.is_dir() and not entry.name.startswith("."))
-        help = did_you_mean(folder.name, names, f"folders in `{beside}`")
+    if address := re.fullmatch(r"(?:https?://huggingface\.co/|hf://)([\w-][\w.-]*/[\w.-]+).*", source):
+        help = f"write the hub id alone: `{address[1]}`"
+    elif not beside.is_dir():
+        help = f"the folder `{beside}` does not exist"
+    else:
+        help = did_you_mean(str(folder), _folders(beside), f"folders in `{beside}`")
     raise CheckpointError("missing-model", f"there is no folder `{source}`", help)
+
+
+def _folders(folder: Path) -> list[str]:
+    return sorted(str(entry) for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
 
 
 def _cached_snapshot(repository: str, revision: str | None) -> Path | None:
@@ -152,8 +161,9 @@ def read_checkpoint(source: str, revision: str | None = None) -> Checkpoint:
     folder = locate(source, revision)
     index_file = folder / "model_index.json"
     if not index_file.is_file():
-        inside = sorted(entry.name for entry in folder.iterdir())[:8]
-        holds = "it holds " + ", ".join(f"`{name}`" for name in inside) if inside else "it is empty"
+        inside = sorted(entry.name for entry in folder.iterdir())
+        some = ", ".join(f"`{name}`" for name in inside[:4]) + (", ..." if len(inside) > 4 else "")
+        holds = f"it holds {some}" if inside else "it is empty"
         raise CheckpointError(
             "not-a-checkpoint", f"`{source}` is not a diffusers pipeline: it has no `model_index.json`",
             f"{holds}; `source` must name the folder that has `model_index.json` and a folder per component",
@@ -161,7 +171,8 @@ def read_checkpoint(source: str, revision: str | None = None) -> Checkpoint:
     index = _read_json(index_file)
     pipeline = index.get("_class_name")
     if not isinstance(pipeline, str):
-        raise CheckpointError("not-a-checkpoint", f"`{index_file}` names no pipeline class (`_class_name`)")
+        raise CheckpointError("not-a-checkpoint", f"`{index_file}` names no pipeline class (`_class_name`)",
+                              "name the folder of a diffusers pipeline")  # fmt: skip
     parts: dict[str, Part | None] = {}
     options: dict[str, Any] = {}
     for role, entry in index.items():
@@ -177,7 +188,8 @@ def read_checkpoint(source: str, revision: str | None = None) -> Checkpoint:
 
 
 def _read_part(folder: Path, role: str, library: Any, class_name: Any, *, source: str) -> Part:
-    if library not in ("diffusers", "transformers") or not isinstance(class_name, str):
+    module = pipelines.library(library) if isinstance(library, str) else None
+    if module is None or not isinstance(class_name, str):
         raise CheckpointError(
             "not-a-checkpoint",
             f"component `{role}` of `{source}` asks for `{library}.{class_name}`, which is code of its own",
@@ -194,7 +206,7 @@ def _read_part(folder: Path, role: str, library: Any, class_name: Any, *, source
     quantized = config.get("quantization_config")
     method = quantized.get("quant_method") if isinstance(quantized, dict) else None
     # Tokenizers, schedulers and processors have a config of another name, and no weights.
-    return Part(role, library, class_name, role, config_file.is_file(), method if isinstance(method, str) else None)
+    return Part(role, module, class_name, role, config_file.is_file(), method if isinstance(method, str) else None)
 
 
 def weight_files(folder: Path, subfolder: str, variant: str | None) -> list[Path]:
@@ -247,7 +259,7 @@ def read_component(folder: Path, subfolder: str, like: Part) -> Part:
     """Return the component in a folder of its own, which is to stand in for `like`. Raises `CheckpointError`."""
     inside = folder / subfolder
     if not inside.is_dir():
-        raise CheckpointError("missing-model", f"`{folder}` has no folder `{subfolder}`")
+        raise missing_folder(folder, subfolder)
     if not like.has_weights:
         return Part(like.role, like.library, like.class_name, subfolder, False)
     config_file = inside / "config.json"
@@ -267,6 +279,13 @@ def read_component(folder: Path, subfolder: str, like: Part) -> Part:
         like.role, like.library, class_name if isinstance(class_name, str) else like.class_name, subfolder, True,
         method if isinstance(method, str) else None,
     )  # fmt: skip
+
+
+def missing_folder(folder: Path, subfolder: str) -> CheckpointError:
+    """Return the error that `folder` has no `subfolder`."""
+    there = [Path(name).name for name in _folders(folder)]
+    help = did_you_mean(subfolder, there, "its folders")
+    return CheckpointError("missing-model", f"`{folder}` has no folder `{subfolder}`", help)
 
 
 def _variant_of(name: str) -> str | None:
@@ -367,5 +386,5 @@ def _read_json(file: Path) -> dict[str, Any]:
     except (ValueError, UnicodeDecodeError, RecursionError):
         raise CheckpointError("damaged-checkpoint", f"`{file}` is not JSON", "fetch or write that file again") from None
     if not isinstance(content, dict):
-        raise CheckpointError("damaged-checkpoint", f"`{file}` does not hold a JSON object")
+        raise CheckpointError("damaged-checkpoint", f"`{file}` does not hold a JSON object", "fetch or write it again")
     return content

@@ -97,6 +97,7 @@ class _Catalog(msgspec.Struct):
 
     diffusers: str
     schedulers: list[str]
+    modules: list[str]
     pipelines: dict[str, msgspec.Raw]
 
 
@@ -113,6 +114,18 @@ def catalog_version() -> str:
 def scheduler_names() -> list[str]:
     """Return the class names of diffusers' schedulers, sorted."""
     return _catalog().schedulers
+
+
+def library(name: str) -> str | None:
+    """Return the module that has a component's class, as plans write it, or None for a library that is never used.
+
+    `name` is what `model_index.json` says, or what this function returned: `diffusers`, `transformers`, or a package of
+    `diffusers.pipelines`, such as `stable_diffusion`, which has the safety checker.
+    """
+    if name in ("diffusers", "transformers"):
+        return name
+    module = name.removeprefix("diffusers.pipelines.")
+    return f"diffusers.pipelines.{module}" if module in _catalog().modules else None
 
 
 def pipeline_names() -> list[str]:

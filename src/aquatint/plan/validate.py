@@ -5,6 +5,7 @@ Its shape has been checked on reading; what its files hold is checked when they 
 
 from __future__ import annotations
 
+from aquatint.catalog import pipelines
 from aquatint.catalog.quantizers import problems
 from aquatint.plan.steps import Component, Generate, Grid, Load, Plan, PlanError, Release
 
@@ -25,7 +26,7 @@ def validate(plan: Plan) -> None:
 
 
 def _check_component(component: Component) -> None:
-    if component.library not in ("diffusers", "transformers") or not component.class_name.isidentifier():
+    if pipelines.library(component.library) != component.library or not component.class_name.isidentifier():
         raise PlanError(
             f"component `{component.role}` is of `{component.library}.{component.class_name}`, which is never loaded"
         )

@@ -62,11 +62,15 @@ def libraries() -> Libraries:
 
 
 def _sdnq() -> Any | None:
+    """Return sdnq, an extra, or None where it is not installed."""
     # Before transformers loads anything: sdnq registers itself there. Without that a component stored by sdnq loads
     # as if its weights were plain, with no error and a wrong picture.
-    from aquatint.runtime.torch_engine import sdnq_backend
-
-    return sdnq_backend.imported()
+    try:
+        return importlib.import_module("sdnq")
+    except ModuleNotFoundError as error:
+        if error.name != "sdnq":
+            raise
+        return None
 
 
 def _silence(diffusers: Any, transformers: Any) -> None:

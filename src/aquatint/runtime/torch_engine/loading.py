@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
-from aquatint.catalog import checkpoints, quantizers
+from aquatint.catalog import checkpoints, pipelines, quantizers
 from aquatint.catalog.quantizer_backends import BNB
 from aquatint.plan.steps import Component
 from aquatint.runtime.engine import Counters, EngineError, Loaded
@@ -50,14 +50,18 @@ def load(libraries: Libraries, component: Component, counters: Counters) -> Load
 
 def find_class(libraries: Libraries, library: str, class_name: str) -> Any:
     """Return the class of that name; raise `EngineError` unless diffusers or transformers itself has it."""
-    if library not in ("diffusers", "transformers"):
+    if pipelines.library(library) != library:
         raise EngineError(f"`{library}.{class_name}` is code of its own; only diffusers and transformers are used")
-    found = None if class_name.startswith("_") else getattr(getattr(libraries, library), class_name, None)
+    package, *inside = library.split(".")
+    home = getattr(libraries, package)
+    for name in inside:
+        home = getattr(home, name, None)
+    found = None if class_name.startswith("_") else getattr(home, class_name, None)
     if not isinstance(found, type):
-        version = getattr(getattr(libraries, library), "__version__", "?")
+        version = getattr(getattr(libraries, package), "__version__", "?")
         raise EngineError(
             f"{library} {version} has no class `{class_name}`",
-            f"the checkpoint may need another version: `pip install --upgrade {library}`",
+            f"the checkpoint may need another version: `pip install --upgrade {package}`",
         )
     return found
 
@@ -73,7 +77,9 @@ def _load_weights(
         checkpoints.weight_files(folder, component.subfolder, component.variant)
     except checkpoints.CheckpointError as error:
         raise EngineError(error.message, error.help) from error
-    configuration, preparation = _quantization(libraries, component, folder, what)
+    # By the class, not by where it lies: a safety checker is diffusers' own and a model of transformers.
+    library = "transformers" if issubclass(found, libraries.transformers.PreTrainedModel) else "diffusers"
+    configuration, preparation = _quantization(libraries, library, component, folder, what)
     options = {} if configuration is None else {"quantization_config": configuration}
     if component.device != "cpu":
         # Not run here: there is no GPU.
@@ -122,18 +128,18 @@ def _place(component: Component) -> dict[str, Any]:
 
 
 def _quantization(
-    libraries: Libraries, component: Component, folder: Path, what: str
+    libraries: Libraries, library: str, component: Component, folder: Path, what: str
 ) -> tuple[Any | None, AbstractContextManager[None]]:
     stored = stored_method(folder, component, what)
     wanted = component.quantization
     if stored == sdnq_backend.METHOD:
         sdnq_backend.require(libraries)
-    lifted = bitsandbytes_backend.loading(component.library, component.device)
+    lifted = bitsandbytes_backend.loading(library, component.device)
     if wanted is None:
         return None, lifted if stored == bitsandbytes_backend.METHOD else nullcontext()
     options = _options(wanted.backend, wanted.options)
     if quantizers.backend(wanted.backend) == BNB:
-        return bitsandbytes_backend.configuration(libraries, component.library, options), lifted
+        return bitsandbytes_backend.configuration(libraries, library, options), lifted
     return sdnq_backend.configuration(libraries, options, component.device), nullcontext()
 
 

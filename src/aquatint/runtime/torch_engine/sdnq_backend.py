@@ -1,4 +1,4 @@
-"""The `sdnq` backend: the only module that imports sdnq.
+"""The `sdnq` backend: the only module that knows sdnq; `libraries` imports it.
 
 sdnq is under GPL-3.0-only and therefore an optional extra. Everything here is reached by name at run time, so that a
 program without it runs as well, and says how to install it when a quantizer asks for it.
@@ -16,16 +16,6 @@ from aquatint.runtime.torch_engine.libraries import Libraries
 
 METHOD = "sdnq"  # what a stored model's `quant_method` says
 INSTALL = 'pip install "aquatint[sdnq]"'
-
-
-def imported() -> Any | None:
-    """Import sdnq, which registers it with transformers, and return it; None where it is not installed."""
-    try:
-        return importlib.import_module("sdnq")
-    except ModuleNotFoundError as error:
-        if error.name != "sdnq":
-            raise
-        return None
 
 
 def require(libraries: Libraries) -> Any:
