@@ -309,9 +309,16 @@ def _session(options: argparse.Namespace, keep: bool = False) -> Session:
     mode = Mode.QUIET if options.quiet else Mode.JSON if options.json else Mode.AUTO
 
     def make_engine() -> Engine:
+        from aquatint.runtime.engine import EngineError
         from aquatint.runtime.torch_engine import TorchEngine
 
-        return TorchEngine(device=world.device, threads=options.threads)
+        try:
+            return TorchEngine(device=world.device, threads=options.threads)
+        except EngineError as error:
+            raise _Refusal("no-engine", str(error), error.help) from None
+        except ModuleNotFoundError as error:
+            help = "install the program with all that it needs: see the README"
+            raise _Refusal("no-engine", f"the library `{error.name}` is not installed", help) from None
 
     return Session(world, reporter(mode, sys.stdout, sys.stderr), make_engine, _run_options(options), keep)
 
