@@ -53,8 +53,10 @@ def _values(setting: Setting) -> str:
         return "a [number type](#number-types)"
     if setting.choices:
         return ", ".join(_value(choice) for choice in setting.choices)
-    kind = {"int": "whole number", "float": "number", "bool": "`true`, `false`", "str": "string", "names": "list of names",
-            "map": "map", "any": "any value"}[setting.type]  # fmt: skip
+    kind = {
+        "int": "whole number", "float": "number", "bool": "`true`, `false`", "str": "string",
+        "names": "list of names", "map": "map", "any": "any value",
+    }[setting.type]  # fmt: skip
     return kind if setting.minimum is None else f"{kind} from {setting.minimum:g}"
 
 
