@@ -28,7 +28,7 @@ from shapes.world import sample
 class Settings:
     """How long and how fast to learn."""
 
-    steps: int = 8000
+    steps: int = 6500
     size: int = 16  # scenes a step and process
     lr: float = 2e-3
     warmup: int = 100

@@ -1,29 +1,47 @@
 """The tokenizer: CLIP's byte-pair encoding, with merges learned so that each word of the world is one token."""
 
-import json
+from collections import Counter
+from itertools import pairwise
 
-from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+from tokenizers.pre_tokenizers import ByteLevel
 from transformers import CLIPTokenizer
 
 from shapes.captions import corpus
 
 MAX_LENGTH = 40
+END = "</w>"  # CLIP's mark of a word's last piece
+
+Pair = tuple[str, str]
 
 
 def build() -> CLIPTokenizer:
     """Return the tokenizer; the same on every call."""
-    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
-    learner = Tokenizer(models.BPE(end_of_word_suffix="</w>"))
-    learner.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    trainer = trainers.BpeTrainer(vocab_size=4096, min_frequency=0, end_of_word_suffix="</w>", show_progress=False)
-    # A word is repeated so that every pair in it is frequent enough to be merged, down to whole words.
-    learner.train_from_iterator([" ".join(corpus())] * 4, trainer)
-    merges = [tuple(merge) for merge in _merges(learner)]
-    pieces = [*letters, *(letter + "</w>" for letter in letters), *dict.fromkeys("".join(merge) for merge in merges)]
+    merges = learn(corpus())
+    letters = sorted(ByteLevel.alphabet())
+    pieces = [*letters, *(letter + END for letter in letters), *dict.fromkeys(a + b for a, b in merges)]
     vocabulary = {piece: index for index, piece in enumerate([*pieces, "<|startoftext|>", "<|endoftext|>"])}
     return CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=MAX_LENGTH)
 
 
-def _merges(tokenizer: Tokenizer) -> list[list[str]]:
-    found = json.loads(tokenizer.to_str())["model"]["merges"]
-    return [merge.split(" ") if isinstance(merge, str) else merge for merge in found]
+def learn(words: list[str]) -> list[Pair]:
+    """Return the merges, first to last, that make each word one piece.
+
+    Written out because the trainer of `tokenizers` breaks ties between pairs differently from run to run.
+    """
+    split = [[*word[:-1], word[-1] + END] for word in words]
+    merges: list[Pair] = []
+    while pairs := Counter(pair for pieces in split for pair in pairwise(pieces)):
+        best = min(pairs, key=lambda pair: (-pairs[pair], pair))
+        merges.append(best)
+        split = [_merged(pieces, best) for pieces in split]
+    return merges
+
+
+def _merged(pieces: list[str], pair: Pair) -> list[str]:
+    result: list[str] = []
+    for piece in pieces:
+        if result and (result[-1], piece) == pair:
+            result[-1] += piece
+        else:
+            result.append(piece)
+    return result

@@ -13,6 +13,7 @@ os.environ["OMP_NUM_THREADS"] = "1"  # before torch: spinning threads are far sl
 
 import torch
 import torch.multiprocessing as mp
+from transformers import CLIPTokenizer
 
 from shapes import denoiser, latents, pool, text, tokenizer, vae
 from shapes.assemble import assemble
@@ -32,10 +33,10 @@ def prepare(folder: Path) -> None:
     torch.set_num_threads(1)
     if not (folder / "latents.safetensors").exists():
         latents.fit(pool.scaled(pool.pictures(pool.scenes(2000, seed=3)))).save(folder / "latents.safetensors")
-    words = tokenizer.build()
-    words.save_pretrained(folder / "tokenizer")
+    if not (folder / "tokenizer").exists():
+        tokenizer.build().save_pretrained(folder / "tokenizer")
     if not (folder / "text_encoder").exists():
-        text.train(words, folder / "text_encoder", say)
+        text.train(CLIPTokenizer.from_pretrained(folder / "tokenizer"), folder / "text_encoder", say)
 
 
 def train_vae(folder: Path) -> None:
