@@ -37,3 +37,9 @@ def test_the_program_makes_the_pixels_of_its_script(tmp_path: Path, options: lis
     run(tmp_path, str(PROGRAM), "plain.png", *options)
     with Image.open(tmp_path / "circle.png") as one, Image.open(tmp_path / "plain.png") as other:
         assert one.convert("RGB").tobytes() == other.convert("RGB").tobytes()
+
+
+def test_the_page_shows_the_program() -> None:
+    page = (ROOT / "docs" / "determinism.md").read_text(encoding="utf-8")
+    shown = page.split("```python\n")[1].split("```")[0]
+    assert shown in PROGRAM.read_text(encoding="utf-8")
