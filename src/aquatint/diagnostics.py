@@ -79,6 +79,11 @@ class Diagnostics:
     def has_errors(self) -> bool:
         return any(item.severity == "error" for item in self.items)
 
+    def any_within(self, span: Span) -> bool:
+        """Return whether something is wrong inside `span`."""
+        places = (item.span for item in self.items)
+        return any(p and p.source is span.source and span.start <= p.start and p.end <= span.end for p in places)
+
     def in_order(self) -> list[Diagnostic]:
         """Return the diagnostics in the order of the text; those without a place come first."""
         return sorted(self.items, key=lambda item: (item.span is not None, item.span.start if item.span else 0))
@@ -115,7 +120,7 @@ def did_you_mean(name: str, candidates: Iterable[str], kind: str = "known names"
 
 def render(diagnostic: Diagnostic) -> str:
     """Return `diagnostic` as plain text: code, message, place, source line with carets, help."""
-    lines = [f"{diagnostic.severity}[{diagnostic.code}]: {diagnostic.message}"]
+    lines = [f"{diagnostic.severity}[{diagnostic.code}]: {_shown(diagnostic.message)}"]
     places = [] if diagnostic.span is None else [(diagnostic.span, diagnostic.label or "")]
     places += [(label.span, label.text) for label in diagnostic.labels]
     width = max((len(str(span.line)) for span, _ in places), default=1)
@@ -125,7 +130,7 @@ def render(diagnostic: Diagnostic) -> str:
         lines.append(f"{span.line:>{width}} | {_shown(span.source.line(span.line))}")
         lines.append(f"{' ' * width} | {_carets(span)}{' ' + text if text else ''}")
     if diagnostic.help:
-        lines.append(f"{' ' * width} = help: {diagnostic.help}" if places else f"  help: {diagnostic.help}")
+        lines.append(f"{' ' * width} = help: {_shown(diagnostic.help)}" if places else f"  help: {diagnostic.help}")
     return "\n".join(lines)
 
 

@@ -41,6 +41,8 @@ def _is_scriptable(argument: Argument) -> bool:
 def problem(argument: Argument, value: Any) -> str | None:
     """Return why `value`, a plain Python value, can't be `argument`'s, or None if it can."""
     parts = _alternatives(argument.type)
+    if argument.name == "prompt":
+        return None if isinstance(value, str) else "`prompt` takes a string"
     if not any(_fits(part, value) for part in parts):
         return f"`{argument.name}` takes {_described(parts)}"
     if isinstance(value, int | float) and not isinstance(value, bool):
@@ -49,9 +51,16 @@ def problem(argument: Argument, value: Any) -> str | None:
             return f"`{argument.name}` must be at least {low}"
         if high is not None and value > high:
             return f"`{argument.name}` must be at most {high}"
-    if argument.name == "prompt" and not isinstance(value, str):
-        return "`prompt` takes one string; several prompts are a `for`"
-    return None
+    return None if _is_writable(value) else f"`{argument.name}` must be from {-(2**63)} to {2**63 - 1}"
+
+
+def _is_writable(value: Any) -> bool:
+    """Return whether the whole numbers in `value` are of a size that plans can be written with."""
+    if isinstance(value, Mapping):
+        return all(map(_is_writable, value.values()))
+    if isinstance(value, list | tuple):
+        return all(map(_is_writable, value))
+    return not isinstance(value, int) or -(2**63) <= value < 2**63
 
 
 def _alternatives(type: str) -> list[str]:

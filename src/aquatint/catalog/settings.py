@@ -42,9 +42,9 @@ class Setting:
         if self.choices and value not in self.choices:
             return f"`{self.name}` can't be {_described_value(value)}"
         if self.minimum is not None and value < self.minimum:
-            return f"`{self.name}` must be at least {self.minimum:g}, not {value}"
+            return f"`{self.name}` must be at least {_bound(self.minimum)}, not {value}"
         if self.maximum is not None and value > self.maximum:
-            return f"`{self.name}` must be at most {self.maximum:g}, not {value}"
+            return f"`{self.name}` must be at most {_bound(self.maximum)}, not {value}"
         return None
 
     def normal(self, value: Any) -> Any:
@@ -81,6 +81,10 @@ class Schema:
     def all_names(self) -> list[str]:
         """Return every name that `find` knows, for suggestions."""
         return [name for setting in self.settings for name in (setting.name, *setting.aliases)]
+
+
+def _bound(number: float) -> str:
+    return f"{number:g}" if isinstance(number, float) else str(number)
 
 
 def _has_type(value: Any, type: Type) -> bool:

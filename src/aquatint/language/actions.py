@@ -6,7 +6,7 @@ Everything that can be known before a model is loaded is checked here.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 from types import MappingProxyType
 from typing import Any
@@ -25,8 +25,8 @@ from aquatint.plan.steps import ImageRef, Output, Place
 from aquatint.source import Span
 from aquatint.syntax import nodes as n
 
-STATEMENT_LIMIT = 100_000
-"""`generate` statements of a plan."""
+IMAGE_LIMIT = 100_000
+"""Images of a plan."""
 
 # Facts about an image that its caption leaves out: its own name, and what is too long to read.
 _NO_CAPTION = ("path", "negative_prompt")
@@ -50,7 +50,7 @@ class Actions:
         self.plan_seed = plan_seed
         self.made: list[ImageValue] = []
         self._output_spans: dict[str, Span] = {}
-        self._generated = 0
+        self._images = 0
 
     # generate
 
@@ -69,17 +69,12 @@ class Actions:
         )
         if settings is None or not self._complete(settings, resolved, target, node):
             return UNKNOWN
-        self._generated += 1
-        if self._generated > STATEMENT_LIMIT:
-            if self._generated == STATEMENT_LIMIT + 1:
-                self._error(
-                    "too-large",
-                    f"the script comes to more than {STATEMENT_LIMIT:,} `generate` statements",
-                    node.verb.span,
-                )
-            return UNKNOWN
         place = place_of(node.span)
         count = settings["images"].value if "images" in settings else 1
+        self._images += count
+        if self._images > IMAGE_LIMIT:
+            return self._error("too-large", f"the script comes to more than {IMAGE_LIMIT:,} images", node.verb.span,
+                               help="make several scripts of it")  # fmt: skip
         seed = settings["seed"].value if "seed" in settings else self._drawn_seed(node)
         arguments = self._arguments(settings)
         summary = quantizer_summary(resolved.quantizers, resolved.info)
@@ -111,13 +106,15 @@ class Actions:
         sound = True
         for name, argument in resolved.info.arguments.items():
             if name not in settings and (argument.required or name == "prompt") and name not in ("image", "mask_image"):
+                sound = False
+                if self.diagnostics.any_within(node.block.span):
+                    continue  # perhaps it is what could not be read, or is misspelt
                 self._error(
                     "missing-setting",
                     f"this `generate` has no `{name}`",
                     node.verb.span,
                     help=f"write `{name}: ...` in its block",
                 )
-                sound = False
         if "size" in settings and ("width" in settings or "height" in settings):
             other = settings["width" if "width" in settings else "height"]
             if other.layer == settings["size"].layer:
@@ -140,12 +137,13 @@ class Actions:
                     )
                     sound = False
         steps = settings.get("num_inference_steps")
-        if steps is not None and resolved.train_timesteps is not None and steps.value > resolved.train_timesteps:
+        limit = resolved.train_timesteps
+        if steps is not None and limit is not None and isinstance(steps.value, int) and steps.value > limit:
             self._error(
                 "wrong-value",
                 f"`num_inference_steps` {steps.value} is more than the scheduler of `{model.name}` can make",
                 steps.span,
-                help=f"it was trained with {resolved.train_timesteps}",
+                help=f"it was trained with {limit}",
             )
             sound = False
         if "scheduler" in settings and settings["scheduler"].value not in scheduler_names():
@@ -195,13 +193,18 @@ class Actions:
     def _is_good_path(self, setting: Setting) -> bool:
         text = setting.value
         suffix = PurePosixPath(text).suffix.lower()
-        if not text.strip() or text.endswith("/") or any(not c.isprintable() for c in text):
+        if any(not c.isprintable() for c in text):
+            self._error("wrong-value", "`output` has a character that doesn't belong into a name", setting.span,
+                        help="take it out, or name the file with `slug(...)`")  # fmt: skip
+            return False
+        if not text.strip() or text.endswith("/") or PurePosixPath(text).name in OUTPUT_SUFFIXES:
             self._error(
                 "wrong-value", "`output` names no file", setting.span, help="write a name such as `out/cat.png`"
             )
             return False
         if suffix not in OUTPUT_SUFFIXES:
-            self._error("wrong-value", f"pictures can't be written as `{suffix or text}`", setting.span,
+            why = f"pictures can't be written as `{suffix}`" if suffix else f"`{text}` doesn't say as what to write it"
+            self._error("wrong-value", why, setting.span,
                         help="end the name with one of " + ", ".join(f"`{s}`" for s in OUTPUT_SUFFIXES))  # fmt: skip
             return False
         if any(len(part.encode()) > 250 for part in PurePosixPath(text).parts):
@@ -213,8 +216,9 @@ class Actions:
 
     def _claim(self, path: str, span: Span) -> bool:
         """Return whether no other statement of the plan writes to `path`."""
-        first = self._output_spans.setdefault(path, span)
-        if first is span:
+        first = self._output_spans.get(path)
+        if first is None:
+            self._output_spans[path] = span
             return True
         if first == span:
             self.diagnostics.error("duplicate-output", f"more than one turn of this loop writes `{path}`", span,
@@ -238,18 +242,24 @@ class Actions:
         """Add the step of a `grid`; `since` is how many images there were when the block around it began."""
         own = self.blocks.given(node.block, scope, "statement")
         settings: dict[str, Setting] = {}
+        sound = True
         for name, setting in own.items():
             known = GRID.find(name)
             if known is None:
                 self._error("unknown-setting", f"`grid` has no setting `{name}`", setting.name_span,
                             help=did_you_mean(name, GRID.names(), "settings"))  # fmt: skip
-                return UNKNOWN
-            if isinstance(setting.value, Unknown):
-                return UNKNOWN
-            if known.type != "any" and (wrong := known.problem(plain(setting.value))):
+                sound = False
+            elif isinstance(setting.value, Unknown):
+                sound = False
+            elif known.type != "any" and (wrong := known.problem(plain(setting.value))):
                 self._error("wrong-type", wrong, setting.span)
-                return UNKNOWN
-            settings[known.name] = setting
+                sound = False
+            elif setting.value is not None:
+                settings[known.name] = setting
+        if not sound:
+            return UNKNOWN
+        if "output" not in settings and self.diagnostics.any_within(node.block.span):
+            return UNKNOWN
         if "output" not in settings:
             return self._error(
                 "missing-setting", "this `grid` has no `output`", node.verb.span, help='write `output: "sheet.png"`'
@@ -351,7 +361,7 @@ class Actions:
         if setting is not None:
             labels = [setting.value] if isinstance(setting.value, str) else list(setting.value)
             if len(labels) != len(images):
-                self._error("wrong-value", f"{len(labels)} labels for {len(images)} images", setting.span)
+                self._error("wrong-value", f"{_counted(labels, 'label')} for {_counted(images, 'image')}", setting.span)
                 return None
             return labels
         facts = dict.fromkeys(name for image in images for name in image.facts if name not in _NO_CAPTION)
@@ -361,6 +371,10 @@ class Actions:
     def _error(self, code: str, message: str, span: Span, *, help: str | None = None) -> Unknown:
         self.diagnostics.error(code, message, span, help=help)
         return UNKNOWN
+
+
+def _counted(items: Sequence[Any], noun: str) -> str:
+    return f"{len(items)} {noun}{'s' * (len(items) != 1)}"
 
 
 def _flattened(value: Any) -> list[Any]:

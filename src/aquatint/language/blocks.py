@@ -18,7 +18,18 @@ from aquatint.catalog.settings import Setting as Described
 from aquatint.diagnostics import Diagnostics, Label, did_you_mean
 from aquatint.language.expressions import Expressions
 from aquatint.language.scope import Scope
-from aquatint.language.values import UNKNOWN, Layer, Model, Quantizer, Setting, Size, Unknown, plain, type_name
+from aquatint.language.values import (
+    UNKNOWN,
+    Layer,
+    Model,
+    Quantizer,
+    Setting,
+    Size,
+    Unknown,
+    called_exactly,
+    plain,
+    type_name,
+)
 from aquatint.source import Span
 from aquatint.syntax import nodes as n
 
@@ -65,6 +76,8 @@ class Blocks:
                 )
                 return UNKNOWN
             backend = found.name
+        if backend is None and self.diagnostics.any_within(block.span):
+            return UNKNOWN
         if backend is None:
             self.diagnostics.error(
                 "missing-setting",
@@ -72,8 +85,6 @@ class Blocks:
                 at,
                 help="write `backend: ` and one of " + ", ".join(f"`{b}`" for b in quantizers.backend_names()),
             )
-            return UNKNOWN
-        if any(setting.value is UNKNOWN for setting in given.values()):
             return UNKNOWN
         merged = {**(base.settings if base else {}), **self._canonical_names(backend, given)}
         return self._checked(name, backend, merged, at)
@@ -85,19 +96,21 @@ class Blocks:
         for name, setting in given.items():
             known = schema.schema.find(name)
             key = known.name if known else name
-            if key in named:
-                self._duplicate(name, setting, named[key])
-            named[key] = setting
+            named[key] = self._once(name, setting, named)
         return named
 
     def _checked(self, name: str, backend: str, settings: Mapping[str, Setting], at: Span) -> Quantizer | Unknown:
-        found = quantizers.problems(backend, {key: plain(setting.value) for key, setting in settings.items()})
+        known = {key: plain(setting.value) for key, setting in settings.items() if setting.value is not UNKNOWN}
+        found = list(quantizers.problems(backend, known))
+        if is_partly_unknown := len(known) < len(settings):
+            # What contradicts the others may fit the one that isn't known.
+            found = [wrong for wrong in found if wrong.code != "contradicting-settings"]
         for wrong in found:
             setting = settings.get(wrong.setting) if wrong.setting is not None else None
             span = at if setting is None else setting.name_span if wrong.code == "unknown-setting" else setting.span
             message = f"quantizer `{name}`: {wrong.message}" if wrong.code != "unknown-setting" else wrong.message
             self.diagnostics.error(wrong.code, message, span, help=wrong.help)
-        return UNKNOWN if found else Quantizer.of(name, backend, settings)
+        return UNKNOWN if found or is_partly_unknown else Quantizer.of(name, backend, settings)
 
     def quantizer_value(self, value: Any, span: Span, source: n.Expression | None = None) -> Any:
         """Return the quantizer that a value stands for: itself, `none`, or a URI."""
@@ -125,9 +138,7 @@ class Blocks:
         parts = {role: dict(own) for role, own in (base.parts if base else {}).items()}
         spans = dict(base.part_spans if base else {})
         defaults = dict(base.defaults if base else {})
-        for item in block.items:
-            if not isinstance(item, n.Part):
-                continue
+        for item in self._parts(block):
             role = item.name.text
             if role in RESERVED_PARTS:
                 defaults.update(self.given(item.block, scope, layer))
@@ -163,8 +174,7 @@ class Blocks:
                     self.diagnostics.error("unknown-setting", f"{what} has no setting `{name}`", setting.name_span,
                                            help=did_you_mean(name, parts, "settings"))  # fmt: skip
                 continue
-            if known.name in made:
-                self._duplicate(name, setting, made[known.name])
+            setting = self._once(known.name, setting, made)
             if known.name == "quantizer":
                 attribute = next(
                     i for i in block.items if i.name.span == setting.name_span and isinstance(i, n.Attribute)
@@ -190,9 +200,7 @@ class Blocks:
         help = did_you_mean(str(value), map(str, known.choices), "choices") if known.choices else None
         if known.type == "str" and not isinstance(value, str):
             wrong, help = f"`{known.name}` takes a string, not {type_name(setting.value)}", help or "write it in quotes"
-        self.diagnostics.error(
-            "wrong-value" if isinstance(value, str) and known.choices else "wrong-type", wrong, setting.span, help=help
-        )
+        self.diagnostics.error("wrong-type" if " takes " in wrong else "wrong-value", wrong, setting.span, help=help)
         return False
 
     def given(self, block: n.Block, scope: Scope, layer: Layer) -> dict[str, Setting]:
@@ -218,14 +226,14 @@ class Blocks:
             if setting.value is UNKNOWN:
                 failed = True
                 continue
+            if own is not None and setting.value is None and own.default is None:
+                continue  # as if it had been left out
             if own is not None:
                 good = self._size(setting) if own.name == "size" else self._fits(own, setting)
                 key = own.name
             else:
                 key = name.replace("-", "_")
                 good = self._argument(key, setting, known, info, what)
-            if key in sound:
-                self._duplicate(name, setting, sound[key])
             if good:
                 sound[key] = setting
             failed = failed or not good
@@ -235,19 +243,24 @@ class Blocks:
         if name in known:
             wrong = problem(known[name], plain(setting.value))
             if wrong is not None:
+                is_type = " takes " in wrong
+                actual = called_exactly(setting.value) if is_type else f"`{setting.value}`"
+                help = (
+                    "write a `for` for several prompts"
+                    if name == "prompt" and isinstance(setting.value, tuple)
+                    else None
+                )
                 self.diagnostics.error(
-                    "wrong-type",
-                    f"{wrong}, not {type_name(setting.value)}"
-                    if "takes" in wrong
-                    else f"{wrong}, not `{setting.value}`",
-                    setting.span,
+                    "wrong-type" if is_type else "wrong-value", f"{wrong}, not {actual}", setting.span, help=help
                 )
             return wrong is None
         if name in MANAGED:
             self.diagnostics.error(
                 "unknown-setting", f"`{name}` can't be set by a script", setting.name_span, help=MANAGED[name]
             )
-        elif name in LATER_GENERATE or name in info.arguments:
+        elif name in LATER_GENERATE:
+            self._later(name, setting.name_span)
+        elif name in info.arguments:
             self.diagnostics.error(
                 "not-supported-yet",
                 f"`{name}` takes images or tensors, which this version can't pass on",
@@ -270,14 +283,29 @@ class Blocks:
         for item in block.items:
             if isinstance(item, n.Attribute):
                 setting = Setting(self.expressions.value(item.value, scope), item.value.span, item.name.span, layer)
-                if item.name.text in made:
-                    self._duplicate(item.name.text, setting, made[item.name.text])
-                made[item.name.text] = setting
+                made[item.name.text] = self._once(item.name.text, setting, made)
         return made
 
-    def _duplicate(self, name: str, setting: Setting, first: Setting) -> None:
-        self.diagnostics.error("duplicate-setting", f"`{name}` is set twice in this block", setting.name_span,
-                               labels=(Label(first.name_span, "first here"),), help="take one of them out")  # fmt: skip
+    def _once(self, name: str, setting: Setting, made: Mapping[str, Setting]) -> Setting:
+        """Return `setting`, or an unknown one after reporting that `made` has it already."""
+        if name not in made:
+            return setting
+        self._duplicate(name, setting.name_span, made[name].name_span)
+        return Setting(UNKNOWN, setting.span, setting.name_span, setting.layer)
+
+    def _parts(self, block: n.Block) -> list[n.Part]:
+        """Return the parts of `block`, each name once."""
+        first: dict[str, n.Part] = {}
+        for item in block.items:
+            if isinstance(item, n.Part):
+                if item.name.text in first:
+                    self._duplicate(item.name.text, item.name.span, first[item.name.text].name.span)
+                first.setdefault(item.name.text, item)
+        return list(first.values())
+
+    def _duplicate(self, name: str, at: Span, first: Span) -> None:
+        self.diagnostics.error("duplicate-setting", f"`{name}` is set twice in this block", at,
+                               labels=(Label(first, "first here"),), help="take one of them out")  # fmt: skip
 
     def _later(self, name: str, span: Span) -> None:
         self.diagnostics.error("not-supported-yet", f"`{name}` is not in this version of the language", span)

@@ -215,5 +215,5 @@ FUNCTIONS = (
     Builtin("size", "(width, height)", _size),
 )
 
-LATER = ("glob", "env", "read_text", "read_lines", "read_json", "read_yaml", "read_csv", "path")
-"""Functions of the language's design that this version does not have."""
+LATER = ("glob", "env", "read_text", "read_lines", "read_json", "read_yaml", "read_csv", "path", "device")
+"""Names of the language's design that this version does not have."""

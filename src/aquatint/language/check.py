@@ -30,10 +30,19 @@ class _Check:
     def __init__(self, diagnostics: Diagnostics) -> None:
         self.diagnostics = diagnostics
         self.templates = Templates(0)
+        self.below: dict[str, Span] = {}
 
     def statements(self, statements: tuple[n.Statement, ...], scope: Scope) -> None:
+        outer, self.below = self.below, dict(self.below)
+        for statement in reversed(statements):
+            match statement:
+                case n.Let():
+                    self.below |= {name.text: name.span for name in statement.names}
+                case n.Param() | n.Declare() | n.Derive():
+                    self.below[statement.name.text] = statement.name.span
         for statement in statements:
             self.statement(statement, scope)
+        self.below = outer
 
     def statement(self, node: n.Statement, scope: Scope) -> None:
         match node:
@@ -105,7 +114,7 @@ class _Check:
         match node:
             case n.Reference():
                 if scope.find(node.name) is None:
-                    report_unknown_name(node.name, node.span, scope, self.diagnostics)
+                    self._unknown(node.name, node.span, scope)
             case n.String():
                 self._template(node, scope)
             case n.Comprehension():
@@ -126,11 +135,14 @@ class _Check:
         try:
             names = self.templates.names(node.text)
         except TemplateProblem as problem:
-            self.diagnostics.error("bad-template", problem.message, inside(node, problem.word), help=problem.help)
+            self.diagnostics.error("bad-template", problem.message, inside(node.span, problem.word), help=problem.help)
             return
         for name in sorted(names):
             if scope.find(name) is None:
-                report_unknown_name(name, inside(node, name), scope, self.diagnostics)
+                self._unknown(name, inside(node.span, name), scope)
+
+    def _unknown(self, name: str, span: Span, scope: Scope) -> None:
+        report_unknown_name(name, span, scope, self.diagnostics, self.below.get(name))
 
     def _later(self, word: n.Word) -> None:
         self.diagnostics.error("not-supported-yet", f"`{word.text}` is not in this version of the language", word.span)

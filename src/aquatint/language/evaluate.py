@@ -72,7 +72,11 @@ class Interpreter:
         script bound lasts.
         """
         session = self._session
-        scope = Scope(self._prelude, dict(session.scope.names))
+        prelude = Scope(self._prelude)
+        for name in script.lost:
+            # Reported where it stands; what comes of it is not.
+            prelude.bind(name.text, UNKNOWN, name.span)
+        scope = Scope(prelude if script.lost else self._prelude, dict(session.scope.names))
         run = _Run(self.world, script.source, scope, diagnostics, session)
         try:
             check(script, scope, diagnostics)
@@ -154,8 +158,11 @@ class _Run:
                 self._claim(node, scope)
             case n.Value():
                 self.values.append(self.expressions.value(node.value, scope))
-            case n.Function() | n.Procedure() | n.Include():
-                pass  # `check` has said that they aren't there yet
+            case n.Function() | n.Procedure():
+                self._bind(node.name, UNKNOWN, scope)  # `check` has said that they aren't there yet
+            case n.Include():
+                if node.alias is not None:
+                    self._bind(node.alias, UNKNOWN, scope)
             case _:
                 assert_never(node)
 
@@ -218,7 +225,8 @@ class _Run:
             if base is not UNKNOWN:
                 value = self.blocks.quantizer(node.name.text, node.block, base, scope, node.name.span, "quantizer")
         elif node.noun.text == "model" and base is not UNKNOWN:
-            value = self._sound(self.blocks.model(node.name.text, node.block, base, scope, node.name.span, "model"))
+            made = self.blocks.model(node.name.text, node.block, base, scope, node.name.span, "model")
+            value = self._sound(made, node.block)
         self._bind(node.name, value, scope)
 
     def _base(self, node: n.Declare, scope: Scope) -> Any:
@@ -248,8 +256,10 @@ class _Run:
                 value = self.expressions.error("wrong-type", f"a model can't be {type_name(value)}", node.value.span)
         self._bind(node.name, value, scope)
 
-    def _sound(self, model: Model) -> Any:
+    def _sound(self, model: Model, block: n.Block) -> Any:
         """Return `model` if its checkpoint and the settings of its defaults bear it out, else `UNKNOWN`."""
+        if model.settings.get("source") is None and self.diagnostics.any_within(block.span):
+            return UNKNOWN  # perhaps it is what could not be read, or is misspelt
         resolved = self.resolver.resolve(model)
         if resolved is None:
             return UNKNOWN
@@ -271,7 +281,7 @@ class _Run:
     def _changed(self, value: Any, block: n.Block, scope: Scope, at: Span, layer: Layer) -> Any:
         match value:
             case Model():
-                return self._sound(self.blocks.model(value.name, block, value, scope, at, layer))
+                return self._sound(self.blocks.model(value.name, block, value, scope, at, layer), block)
             case Quantizer():
                 return self.blocks.quantizer(value.name, block, value, scope, at, layer)
         if value is UNKNOWN:

@@ -207,12 +207,12 @@ class Expressions:
         try:
             wanted = self.templates.names(node.text)
         except TemplateProblem as problem:
-            return self.error("bad-template", problem.message, inside(node, problem.word), help=problem.help)
+            return self.error("bad-template", problem.message, inside(node.span, problem.word), help=problem.help)
         names: dict[str, Any] = {}
         for name in sorted(wanted):
             binding = scope.find(name)
             if binding is None:
-                self._unknown_name(name, inside(node, name), scope)
+                self._unknown_name(name, inside(node.span, name), scope)
             elif binding.value is not UNKNOWN:
                 names[name] = binding.value
         if len(names) < len(wanted):
@@ -220,7 +220,7 @@ class Expressions:
         try:
             return self.templates.render(node.text, names, f"{node.span.start}|{self.turn}")
         except TemplateProblem as problem:
-            return self.error("bad-template", problem.message, inside(node, problem.word), help=problem.help)
+            return self.error("bad-template", problem.message, inside(node.span, problem.word), help=problem.help)
         finally:
             self.spend(self.templates.spent, node.span)
 

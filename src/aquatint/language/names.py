@@ -14,13 +14,17 @@ from aquatint.syntax import nodes as n
 _FOREIGN = {"True": "true", "False": "false", "None": "none", "null": "none", "nil": "none"}
 
 
-def report_unknown_name(name: str, span: Span, scope: Scope, diagnostics: Diagnostics) -> None:
-    """Report that `name` is not visible in `scope`."""
+def report_unknown_name(
+    name: str, span: Span, scope: Scope, diagnostics: Diagnostics, below: Span | None = None
+) -> None:
+    """Report that `name` is not visible in `scope`; `below` is where the same block binds it later."""
     if name in LATER:
         diagnostics.error("not-supported-yet", f"`{name}` is not in this version of the language", span)
         return
     visible = set(scope.visible())
-    if name in _FOREIGN:
+    if below is not None:
+        help = f"it is bound only in line {below.line}"
+    elif name in _FOREIGN:
         help = f"did you mean `{_FOREIGN[name]}`?"
     elif nearest(name, visible) is not None:
         help = did_you_mean(name, visible)
@@ -41,10 +45,10 @@ def report_reserved_name(name: n.Word, scope: Scope, diagnostics: Diagnostics) -
                           help=f"call it `my_{name.text}` or so")  # fmt: skip
 
 
-def inside(node: n.String, word: str | None) -> Span:
-    """Return the place of `word` in a string's own text, or that of the string."""
+def inside(span: Span, word: str | None) -> Span:
+    """Return the place of `word` in the text of `span`, or `span` if it isn't there."""
     if word:
-        found = re.search(rf"(?<!\w){re.escape(word)}(?!\w)", node.span.text)
+        found = re.search(rf"(?<!\w){re.escape(word)}(?!\w)", span.text)
         if found:
-            return Span(node.span.source, node.span.start + found.start(), node.span.start + found.end())
-    return node.span
+            return Span(span.source, span.start + found.start(), span.start + found.end())
+    return span

@@ -51,6 +51,9 @@ def _type(node: n.TypeName | None, default: Any) -> str:
             raise ParameterError(
                 "unknown-type", f"there is no type `{part.name}`", part.span, did_you_mean(part.name, TYPES, "types")
             )
+    if node.of is not None and (node.name != "list" or node.of.of is not None):
+        raise ParameterError("unknown-type", f"there is no type `{node.span.text}`", node.span,
+                             "only `list` takes a type in brackets, as in `list[int]`")  # fmt: skip
     return f"list[{node.of.name}]" if node.of else node.name
 
 
@@ -71,25 +74,33 @@ def _fits(value: Any, type: str) -> bool:
 
 
 def _called(type: str) -> str:
+    if type.startswith("list"):
+        plural = {"string": "strings", "int": "whole numbers", "float": "numbers", "bool": "booleans", "size": "sizes"}
+        return "a list" + (f" of {plural[type[5:-1]]}" if type[5:-1] in plural else "")
     return {
         "string": "a string",
         "int": "a whole number",
         "float": "a number",
         "bool": "a boolean",
         "size": "a size",
-    }.get(type, f"a {type}")
+    }[type]
 
 
 def _read(name: str, text: str, type: str) -> Any:
-    def refuse() -> ParameterError:
-        return ParameterError(
-            "wrong-type", f"parameter `{name}` is {_called(type)}; `--set` gave it `{text[:60]}`", None
-        )
+    try:
+        return _read_as(text, type)
+    except ValueError:
+        message = f"parameter `{name}` is {_called(type)}; `--set` gave it `{text[:60]}`"
+        raise ParameterError("wrong-type", message, None) from None
 
+
+def _read_as(text: str, type: str) -> Any:
+    """Return the value that `text` is as one of `type`. Raises `ValueError`."""
+    text.encode()  # the bytes of a command line need not be text
     if type.startswith("list"):
         inner = type[5:-1] or "string"
         items = [item.strip() for item in text.removeprefix("[").removesuffix("]").split(",")]
-        return tuple(_read(name, item, inner) for item in items if item)
+        return tuple(_read_as(item, inner) for item in items if item)
     match type:
         case "string":
             return text
@@ -98,12 +109,9 @@ def _read(name: str, text: str, type: str) -> Any:
         case "int" if re.fullmatch(r"[+-]?\d{1,18}", text.strip()):
             return int(text)
         case "float":
-            try:
-                number = float(text)
-            except ValueError:
-                raise refuse() from None
+            number = float(text)
             if math.isfinite(number):
                 return number
         case "size" if found := re.fullmatch(r"(\d{1,5})x(\d{1,5})", text.strip()):
             return Size(int(found[1]), int(found[2]))
-    raise refuse()
+    raise ValueError

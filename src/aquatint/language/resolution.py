@@ -15,7 +15,8 @@ from aquatint.catalog import checkpoints, pipelines
 from aquatint.catalog.checkpoints import Checkpoint, CheckpointError, Part
 from aquatint.catalog.pipelines import PipelineInfo
 from aquatint.catalog.quantizers import canonical
-from aquatint.diagnostics import Diagnostics, did_you_mean
+from aquatint.diagnostics import Diagnostics, Label, did_you_mean
+from aquatint.language.names import inside
 from aquatint.language.values import UNKNOWN, Model, Quantizer, Setting
 from aquatint.language.world import World
 from aquatint.plan.keys import component_key, pipeline_key
@@ -64,7 +65,7 @@ class Resolver:
 
     def _resolve(self, model: Model) -> Resolved | None:
         source = model.settings.get("source")
-        if source is None:
+        if source is None or source.value is None:
             self.diagnostics.error("missing-setting", f"model `{model.name}` has no `source`", model.span,
                                    help="write `source: \"builtin:shapes\"`, a folder, or a hub id")  # fmt: skip
             return None
@@ -135,8 +136,9 @@ class Resolver:
         sound = True
         for role, settings in model.parts.items():
             if role not in roles:
+                help = did_you_mean(role, roles, "it has")
                 self.diagnostics.error("unknown-submodule", f"model `{model.name}` has no submodule `{role}`",
-                                       model.part_spans[role], help=did_you_mean(role, roles, "it has"))  # fmt: skip
+                                       model.part_spans[role], labels=_newer_source(model), help=help)  # fmt: skip
                 sound = False
             elif role not in weighty and (setting := settings.get("quantizer")) and setting.value is not None:
                 self.diagnostics.error(
@@ -151,7 +153,8 @@ class Resolver:
         for role in _names(listed):
             if role not in weighty and listed is not None:
                 why = "has no weights to quantize" if role in roles else f"is no submodule of model `{model.name}`"
-                self.diagnostics.error("unknown-submodule", f"`{role}` in `quantizer_map` {why}", listed.span,
+                message = f"`{role}` in `quantizer_map` {why}"
+                self.diagnostics.error("unknown-submodule", message, inside(listed.span, role),
                                        help=did_you_mean(role, weighty, "submodules with weights"))  # fmt: skip
                 sound = False
         return sound
@@ -171,9 +174,7 @@ class Resolver:
             if subfolder is not None and subfolder.value is not None:
                 part = replace(part, subfolder=subfolder.value)
                 if not (base.folder / part.subfolder).is_dir():
-                    self.diagnostics.error(
-                        "missing-model", f"`{base.source}` has no folder `{part.subfolder}`", subfolder.span
-                    )
+                    self._report(checkpoints.missing_folder(base.folder, part.subfolder), subfolder.span)
                     return None
             return _Place(base.source, revision or _value(model.settings, "revision"), base.folder, part, span)
         try:
@@ -228,7 +229,7 @@ class Resolver:
                 return None
             return self._made(role, place, variant, dtype, quantizer)
         except CheckpointError as error:
-            self._report(error, place.span)
+            self._report(error, own["variant"].span if _blames_variant(error, own) else place.span)
         except (OSError, ValueError) as error:
             self._report(_unreadable(place.source, error), place.span)
         return None
@@ -279,6 +280,16 @@ def _names(setting: Setting | None) -> list[str]:
     if setting is None or setting.value is None or setting.value is UNKNOWN:
         return []
     return [setting.value] if isinstance(setting.value, str) else list(setting.value)
+
+
+def _newer_source(model: Model) -> tuple[Label, ...]:
+    """Return the place where `model` was given another checkpoint than it was declared with."""
+    source = model.settings["source"]
+    return (Label(source.span, "not in this checkpoint"),) if source.layer in ("override", "with") else ()
+
+
+def _blames_variant(error: CheckpointError, own: Mapping[str, Setting]) -> bool:
+    return error.code == "missing-variant" and _value(own, "variant") is not None
 
 
 def _any_variant(folder: Path, variant: str) -> bool:

@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from aquatint.catalog import quantizers
+from aquatint.catalog.models import MODEL
 from aquatint.plan.steps import ImageRef
 from aquatint.source import Span
 
@@ -103,7 +104,8 @@ class Model:
     defaults: Mapping[str, Setting]
 
     def members(self) -> dict[str, Any]:
-        return {"name": self.name, **{key: setting.value for key, setting in self.settings.items()}}
+        unset = dict.fromkeys(MODEL.names())
+        return {"name": self.name, **unset, **{key: setting.value for key, setting in self.settings.items()}}
 
     def __str__(self) -> str:
         return self.name

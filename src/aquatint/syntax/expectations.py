@@ -52,16 +52,26 @@ def report_unexpected(
         word = nearest(first.text, _STATEMENT_WORDS)
         help = f"did you mean `{word}`?" if word else "statements begin with " + ", ".join(_STATEMENT_WORDS)
         report("unknown-keyword", f"`{first.text}` begins no statement", first.span, help)
+    elif context == "settings" and len(item) == 1 and token.type == "MINUS":
+        report("syntax", "names have no `-`", token.span, "write `_`")
     elif context == "settings" and len(item) == 1 and "COLON" in expected:
         if token.type == "ASSIGN":
             report("syntax", "a setting is written with `:`, not `=`", token.span, f"write `{first.text}: ...`")
         else:
             help = f"write `{first.text}: ...`, or `{first.text} {{ ... }}` for a part"
             report("syntax", f"`{first.text}` has no value", first.span, help)
+    elif token.text in ("elif", "elseif") and "ELSE" in expected:
+        report("syntax", f"`{token.text}` can't stand here", token.span, "write `else if`")
+    elif first.type in ("GENERATE", "UPSCALE", "SAVE") and len(item) > 1 and item[1].type == "LBRACE" and ended:
+        report("syntax", f"`{first.text}` doesn't say with what", first.span, "write its name before `{`")
+    elif before is not None and before.type == "COMMA" and before.span.line < token.span.line:
+        report("syntax", "nothing stands after `,`", before.span, "write a value there, or take the comma out")
     elif before is not None and before.type == "ASSIGN" and ended:
         report("syntax", "nothing stands after `=`", before.span, "write a value there")
     elif token.type == "ASSIGN" and "EQUAL" in expected:
         report("syntax", "`=` binds a name; it does not compare", token.span, "write `==`")
+    elif token.type == "WITH" and "LBRACE" in expected:
+        report("syntax", "`with` can't stand here", token.span, "put brackets around it: `(... with { ... })`")
     elif "NAME" in expected and "INT" not in expected and token.text.isidentifier():
         help = f"call it `{token.text}_` or something else"
         report("reserved-word", f"`{token.text}` is a keyword and can't be a name", token.span, help)

@@ -6,6 +6,7 @@ so that the parser doesn't report it again.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass, field
 
 from aquatint.diagnostics import Diagnostics, Label
@@ -41,6 +42,16 @@ class Layout:
     tokens: list[Tok] = field(default_factory=list)
     comments: list[n.Comment] = field(default_factory=list)
     incomplete: bool = False
+    left_out: list[int] = field(default_factory=list)
+
+    def mended(self, tokens: list[Tok]) -> bool:
+        """Return whether a bracket had to be put in among `tokens`, or left out among them or right after them."""
+        place = bisect_left(self.left_out, tokens[0].span.start)
+        if place < len(self.left_out):
+            source, end = tokens[0].span.source, tokens[-1].span.end
+            if not source.text[end : self.left_out[place]].strip(" \t"):
+                return True
+        return any(token.span.start == token.span.end and token.type in _TEXT for token in tokens)
 
 
 @dataclass(slots=True)
@@ -72,6 +83,9 @@ def lay_out(source: Source, diagnostics: Diagnostics) -> Layout:
             out.pop()  # `else` may stand on the line after the `}`
             stack[-1].first = "IF"
         stack[-1].first = stack[-1].first or kind
+        if kind == "LBRACE" and out and out[-1].type == "IF" and stack[-1].first in ("IF", "ELSE"):
+            diagnostics.error("syntax", "`if` has no condition", out[-1].span, help="write one before `{`")
+            out.append(Tok("TRUE", "true", out[-1].span))
         if kind in _CLOSER:
             stack.append(_Open(token, kind == "LBRACE" and _opens_body(out, stack[-1])))
             if len(stack) > NESTING_LIMIT:
@@ -80,8 +94,15 @@ def lay_out(source: Source, diagnostics: Diagnostics) -> Layout:
                 return Layout(comments=layout.comments)
         elif kind in _TEXT:
             if not any(_closes(kind, opened) for opened in stack):
-                diagnostics.error("unmatched-bracket", f"`{token.text}` closes nothing", token.span, help="take it out")
-                continue
+                opened = stack[-1].token
+                if kind == "RBRACE" or opened is None or opened.type == "LBRACE":
+                    diagnostics.error(
+                        "unmatched-bracket", f"`{token.text}` closes nothing", token.span, help="take it out"
+                    )
+                    layout.left_out.append(token.span.start)
+                    continue
+                token = _exchanged(token, opened, diagnostics)
+                kind = token.type
             while not _closes(kind, stack[-1]):
                 _mend(out, stack.pop(), token, diagnostics)
             stack.pop()
@@ -124,12 +145,14 @@ def _lex(source: Source, layout: Layout, diagnostics: Diagnostics) -> list[Tok]:
         if kind == "COMMENT":
             layout.comments.append(n.Comment(token.span, token.text))
         elif kind == "STRAY":
-            _report_stray(token, diagnostics)
+            if not (tokens and tokens[-1].type == "STRAY" and tokens[-1].span.end == start):
+                _report_stray(token, diagnostics)
             tokens.append(token)
         elif kind in _STRINGS:
             # Reported here, and then as good as closed, so that the parser goes on.
             quote = '"""' if kind == "OPEN_LONG_STRING" else token.text[0]
-            diagnostics.error("open-string", "this string is never closed", token.span, help=f"close it with `{quote}`")
+            begun = Span(source, start, start + len(quote)) if kind == "OPEN_LONG_STRING" else token.span
+            diagnostics.error("open-string", "this string is never closed", begun, help=f"close it with `{quote}`")
             layout.incomplete = layout.incomplete or kind == "OPEN_LONG_STRING"
             tokens.append(Tok(_STRINGS[kind], quote + quote, token.span))
         else:
@@ -172,6 +195,14 @@ def _begins_statement(raw: list[Tok], index: int, opened: _Open) -> bool:
         return False
     # In a block, `model { ... }` is a part and `model: x` an attribute, but a keyword and a name begin a statement.
     return not _is_brace(opened) or (kinds[1] in ("NAME", "STEP") and kinds[2] in ("LBRACE", "EXTENDS", "ASSIGN"))
+
+
+def _exchanged(closing: Tok, opened: Tok, diagnostics: Diagnostics) -> Tok:
+    """Return the token that should stand where `closing` does, and report that."""
+    closer = _CLOSER[opened.type]
+    diagnostics.error("unmatched-bracket", f"`{closing.text}` does not close `{opened.text}`", closing.span,
+                      labels=(Label(opened.span, "opened here"),), help=f"write `{_TEXT[closer]}`")  # fmt: skip
+    return Tok(closer, _TEXT[closer], closing.span)
 
 
 def _mend(out: list[Tok], opened: _Open, at: Tok, diagnostics: Diagnostics) -> None:

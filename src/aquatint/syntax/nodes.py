@@ -304,8 +304,12 @@ class Comment(msgspec.Struct, frozen=True):
 
 
 class Script(msgspec.Struct, frozen=True):
-    """A whole source: its statements in order, and its comments, which the statements leave out."""
+    """A whole source: its statements in order, and its comments, which the statements leave out.
+
+    `lost` are names that statements seem to bind which could not be read.
+    """
 
     source: Source
     statements: tuple[Statement, ...]
     comments: tuple[Comment, ...]
+    lost: tuple[Word, ...] = ()

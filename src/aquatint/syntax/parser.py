@@ -45,15 +45,17 @@ def parse(source: Source) -> Parse:
     layout = lay_out(source, diagnostics)
     statements: list[n.Statement] = []
     incomplete = layout.incomplete
+    lost: list[n.Word] = []
     for tokens in _split(layout.tokens):
-        # Where the layout had to put a bracket in, it has said so; what follows from that is no news.
-        mended = any(token.span.start == token.span.end and _step(token) for token in tokens)
-        reading = _Reading(tokens, Diagnostics() if mended else diagnostics)
+        # Where the layout had to put a bracket in or leave one out, it has said so; what follows from that is no news.
+        reading = _Reading(tokens, Diagnostics() if layout.mended(tokens) else diagnostics)
         statement = reading.statement()
         incomplete = incomplete or reading.cut
+        lost += reading.lost
         if statement is not None:
             statements.append(statement)
-    return Parse(n.Script(source, tuple(statements), tuple(layout.comments)), diagnostics, incomplete)
+    script = n.Script(source, tuple(statements), tuple(layout.comments), tuple(lost))
+    return Parse(script, diagnostics, incomplete)
 
 
 def _split(tokens: list[Tok]) -> Iterator[list[Tok]]:
@@ -74,12 +76,17 @@ def _step(token: Tok) -> int:
 
 
 class _Reading:
-    """The reading of one outermost statement; `cut` says afterwards whether it ended before something was whole."""
+    """The reading of one outermost statement.
+
+    `cut` says afterwards whether it ended before something was whole, `lost` which names its unread parts seem to bind.
+    """
 
     def __init__(self, tokens: list[Tok], diagnostics: Diagnostics) -> None:
         self.tokens = tokens
         self.diagnostics = diagnostics
         self.cut = False
+        self.lost: list[n.Word] = []
+        self.recovered = False
         # Lark leaves its interactive parser untyped.
         self.parser: Any = language().parse_interactive(start="statement")
         # One for each open bracket; None for `(` and `[`, inside which nothing can be skipped.
@@ -119,9 +126,12 @@ class _Reading:
             self.marks.pop()
         mark = self.marks[-1] if self.marks else None
         first = mark.index if mark else 0
-        if token.type != "STRAY":  # the layout has said what that is
-            item = self.tokens[first : self.index]
+        item = self.tokens[first : self.index]
+        # The layout has said what a stray character is, and an end after a mistake is mostly a consequence of it.
+        if token.type != "STRAY" and (token.type != "$END" or not self.recovered):
             report_unexpected(token, item, _accepted(self.parser), _context(mark), self.diagnostics)
+        self.recovered = True
+        self.lost += _bound(self.tokens[first:])
         self.cut = token.type == "$END"
         if mark is None or self.cut:
             return False
@@ -131,6 +141,20 @@ class _Reading:
             self.index += 1
             mark.index = self.index
         return True
+
+
+def _bound(tokens: list[Tok]) -> Iterator[n.Word]:
+    """Yield the names that a statement with these tokens seems to bind, whatever is wrong with it."""
+    for index, token in enumerate(tokens):
+        if token.type == "NAME" and (index > 0 or _type_at(tokens, 1) == "ASSIGN"):
+            # `letx = 3` has lost a space.
+            yield n.Word(token.span, token.text.removeprefix("let") or token.text)
+        elif index > 0 and token.type != "COMMA":
+            return
+
+
+def _type_at(tokens: list[Tok], index: int) -> str:
+    return tokens[index].type if index < len(tokens) else ""
 
 
 def _context(mark: _Mark | None) -> Context:
