@@ -14,10 +14,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from aquatint.plan.steps import Generate, Plan, Quantization
+from aquatint.plan.steps import Generate, Plan
 from aquatint.runtime.engine import EngineError
 from aquatint.runtime.executor import Executor, Options
-from aquatint.runtime.metadata import about_image, embedded, quantization_summary, read_metadata
+from aquatint.runtime.metadata import about_image, embedded, read_metadata
 from aquatint.runtime.outputs import OutputPolicy, Outputs
 from support.fake_engine import FakeEngine, painted
 from support.plans import component, generate, grid, load, pipeline, plan, simple_plan
@@ -63,7 +63,7 @@ def test_the_parameters_text() -> None:
         "a red circle\n"
         "Negative prompt: blurry, dark\n"
         "Steps: 20, CFG scale: 7.5, Seed: 1, Size: 16x16, Model: shapes, Quantizer unet: sdnq int8, "
-        "Version: aquatint 0.1.0"
+        "Quantizer vae: none, Version: aquatint 0.1.0"
     )
 
 
@@ -176,16 +176,3 @@ def test_pictures_of_others_say_nothing(tmp_path: Path) -> None:
     exif[0x010E] = "a holiday"
     painted("a", (8, 8)).save(tmp_path / "b.jpg", exif=exif)
     assert read_metadata(tmp_path / "b.jpg") == {}
-
-
-@pytest.mark.parametrize(
-    ("backend", "options", "summary"),
-    [
-        ("sdnq", {"weights_dtype": "uint4", "group_size": 0}, "sdnq uint4"),
-        ("bnb", {"bits": 4, "bits4_quant_type": "nf4"}, "bnb nf4"),
-        ("bnb", {"bits": 8}, "bnb int8"),
-        ("other", {}, "other"),
-    ],
-)
-def test_quantizers_in_a_few_words(backend: str, options: dict[str, Any], summary: str) -> None:
-    assert quantization_summary(Quantization(backend, options, "q")) == summary

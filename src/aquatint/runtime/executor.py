@@ -17,6 +17,7 @@ import msgspec
 from PIL import Image as images
 from PIL.Image import Image
 
+from aquatint.catalog.quantizers import label
 from aquatint.plan.counts import counts
 from aquatint.plan.steps import Component, Generate, Grid, ImageRef, Load, Output, Plan, Print, Release, Step
 from aquatint.runtime.engine import Engine, EngineError, Generation
@@ -38,7 +39,7 @@ from aquatint.runtime.events import (
     Warned,
 )
 from aquatint.runtime.failures import explain
-from aquatint.runtime.metadata import about_image, about_sheet, quantization_summary
+from aquatint.runtime.metadata import about_image, about_sheet
 from aquatint.runtime.outputs import OutputPolicy, Outputs
 from aquatint.runtime.residents import Residents
 from aquatint.runtime.sheet import draw_sheet
@@ -169,7 +170,8 @@ class _Run:
         component = self.plan.components[step.component]
         if component.key in self.residents or component.key in self.failed_loads:
             return
-        quantizer = None if component.quantization is None else quantization_summary(component.quantization)
+        quantized = component.quantization
+        quantizer = None if quantized is None else label(quantized.backend, quantized.options)
         self._emit(
             LoadStarted(
                 step.id,

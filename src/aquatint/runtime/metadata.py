@@ -16,7 +16,9 @@ import msgspec
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from aquatint.plan.steps import Component, Generate, Grid, Json, Output, Plan, Quantization
+from aquatint.catalog import pipelines
+from aquatint.catalog.quantizers import label
+from aquatint.plan.steps import Component, Generate, Grid, Json, Output, Plan
 from aquatint.runtime.engine import EngineError
 
 METADATA_VERSION = 1
@@ -134,17 +136,6 @@ def read_metadata(path: Path) -> dict[str, Json]:
     return found
 
 
-def quantization_summary(quantization: Quantization) -> str:
-    """Return the backend and the kind of weights, such as `sdnq int8` or `bnb nf4`."""
-    options = quantization.options
-    kind = options.get("weights_dtype")
-    if kind is None and options.get("bits") == 4:
-        kind = options.get("bits4_quant_type", "int4")
-    elif kind is None and "bits" in options:
-        kind = f"int{options['bits']}"
-    return quantization.backend if kind is None else f"{quantization.backend} {kind}"
-
-
 def _head(plan: Plan, kind: str, step: Generate | Grid) -> dict[str, Json]:
     return {
         "version": METADATA_VERSION,
@@ -177,20 +168,29 @@ def _parameters(plan: Plan, step: Generate, output: Output, size: tuple[int, int
         lines.append(f"Negative prompt: {negative}")
     scheduler = _scheduler(plan, step)
     fields: dict[str, Json] = {
-        "Steps": arguments.get("num_inference_steps"),
+        "Steps": _argument(plan, step, "num_inference_steps"),
         "Sampler": None if scheduler is None else _SAMPLERS.get(scheduler, scheduler.removesuffix("Scheduler")),
-        "CFG scale": arguments.get("guidance_scale"),
+        "CFG scale": _argument(plan, step, "guidance_scale"),
         "Seed": output.seed,
         "Size": f"{size[0]}x{size[1]}",
         "Model": step.model,
     }
     for role, key in plan.pipelines[step.pipeline].parts.items():
-        quantization = None if key is None else plan.components[key].quantization
-        if quantization is not None:
-            fields[f"Quantizer {role}"] = quantization_summary(quantization)
+        if key is not None and plan.components[key].dtype is not None:
+            quantization = plan.components[key].quantization
+            fields[f"Quantizer {role}"] = label(quantization.backend, quantization.options) if quantization else "none"
     fields["Version"] = f"aquatint {plan.aquatint}"
     lines.append(", ".join(f"{name}: {_quoted(value)}" for name, value in fields.items() if value is not None))
     return "\n".join(lines)
+
+
+def _argument(plan: Plan, step: Generate, name: str) -> Json:
+    """Return an argument of the call, or the default that diffusers has for it."""
+    if name in step.arguments:
+        return step.arguments[name]
+    info = pipelines.pipeline(plan.pipelines[step.pipeline].class_name)
+    argument = info.arguments.get(name) if info else None
+    return argument.default if argument else None
 
 
 def _plain(prompt: Json) -> str:
