@@ -1,0 +1,79 @@
+"""The pages of the documentation: their links lead somewhere, and the command line's help in them is the real one.
+
+The scripts in them are run by `tests/spec`.
+"""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from aquatint.runtime import events
+
+ROOT = Path(__file__).parents[2]
+PAGES = [
+    ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "grammar" / "README.md", *sorted((ROOT / "docs").rglob("*.md"))
+]  # fmt: skip
+
+_LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+_FENCED = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
+
+
+def anchors(page: Path) -> set[str]:
+    """Return the anchors of a page's headings, as GitHub makes them."""
+    text = _FENCED.sub("", page.read_text(encoding="utf-8"))
+    headings = re.findall(r"^#+ +(.*?) *$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_links_lead_somewhere(page: Path) -> None:
+    broken = []
+    for target in _LINK.findall(_FENCED.sub("", page.read_text(encoding="utf-8"))):
+        if "://" in target:
+            continue
+        name, _, anchor = target.partition("#")
+        file = (page.parent / name).resolve() if name else page
+        if not file.exists() or (anchor and anchor not in anchors(file)):
+            broken.append(target)
+    assert broken == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_the_readme_leads_to_every_page(page: Path) -> None:
+    # A decision is reached through the list of decisions, which a test of its own holds to be whole.
+    if page.parent.name == "decisions" and page.name != "README.md":
+        return
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert (page.name == "README.md" and page.parent == ROOT) or f"({page.relative_to(ROOT).as_posix()})" in text
+
+
+def test_the_list_of_decisions_is_whole() -> None:
+    listing = (ROOT / "docs" / "decisions" / "README.md").read_text(encoding="utf-8")
+    pages = {page.name for page in (ROOT / "docs" / "decisions").glob("*.md")} - {"README.md"}
+    assert set(_LINK.findall(listing)) & pages == pages
+
+
+@pytest.mark.parametrize("command", ["", "run"])
+def test_help_in_the_pages_is_the_real_one(command: str) -> None:
+    arguments = [*([command] if command else []), "--help"]
+    done = subprocess.run(
+        [sys.executable, "-m", "aquatint", *arguments],
+        capture_output=True, text=True, env=os.environ | {"COLUMNS": "80"}, check=True,
+    )  # fmt: skip
+    page = (ROOT / "docs" / "running.md").read_text(encoding="utf-8")
+    assert f"$ aquatint {' '.join(arguments)}\n{done.stdout}```\n" in page
+
+
+def test_every_event_is_described_with_its_fields() -> None:
+    page = (ROOT / "docs" / "running.md").read_text(encoding="utf-8")
+    kinds = [kind for kind in vars(events).values() if isinstance(kind, type) and issubclass(kind, events.Event)]
+    rows = [
+        f"| `{kind.__struct_config__.tag}` | {', '.join(f'`{name}`' for name in kind.__struct_fields__)} |"
+        for kind in kinds
+        if kind is not events.Event
+    ]
+    assert [row for row in rows if row not in page] == []
