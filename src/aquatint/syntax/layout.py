@@ -83,7 +83,7 @@ def lay_out(source: Source, diagnostics: Diagnostics) -> Layout:
             out.pop()  # `else` may stand on the line after the `}`
             stack[-1].first = "IF"
         stack[-1].first = stack[-1].first or kind
-        if kind == "LBRACE" and out and out[-1].type == "IF" and stack[-1].first in ("IF", "ELSE"):
+        if kind == "LBRACE" and out and out[-1].type == "IF" and not _begins_map(raw, index):
             diagnostics.error("syntax", "`if` has no condition", out[-1].span, help="write one before `{`")
             out.append(Tok("TRUE", "true", out[-1].span))
         if kind in _CLOSER:
@@ -134,6 +134,12 @@ def _opens_body(out: list[Tok], around: _Open) -> bool:
     """Return whether a `{` after the tokens `out` begins a body of statements rather than a map or attributes."""
     before = out[-1].type if out else ""
     return around.holds_statements and around.first in ("FOR", "IF", "TASK") and before not in _BEFORE_MAP
+
+
+def _begins_map(raw: list[Tok], index: int) -> bool:
+    """Return whether the `{` at `index` is followed by what only a map begins with."""
+    inside = [token.type for token in raw[index + 1 : index + 4] if token.type != "NEWLINE"]
+    return inside[:1] in (["RBRACE"], ["LPAR"]) or inside[1:2] == ["COLON"]
 
 
 def _lex(source: Source, layout: Layout, diagnostics: Diagnostics) -> list[Tok]:

@@ -117,7 +117,7 @@ class _Reading:
                 self.marks.append(None)
             case "RPAR" | "RSQB" | "RBRACE":
                 self.marks.pop()
-            case "SEP" | "COMMA" if self.marks and self.marks[-1] is not None:
+            case "SEP" | "COMMA" if (mark := self.marks[-1] if self.marks else None) and _separates(token, mark):
                 self.marks[-1] = _Mark(self.parser.copy(deepcopy_values=False), self.index)
 
     def _recover(self, token: Tok) -> bool:
@@ -136,7 +136,7 @@ class _Reading:
         if mark is None or self.cut:
             return False
         self.parser = mark.state.copy(deepcopy_values=False)
-        self.index = _end_of_item(self.tokens, mark.index)
+        self.index = _end_of_item(self.tokens, mark)
         if self.tokens[self.index].type != "RBRACE":
             self.index += 1
             mark.index = self.index
@@ -180,12 +180,18 @@ def _accepted(parser: Any) -> set[str]:
     return accepted
 
 
-def _end_of_item(tokens: list[Tok], start: int) -> int:
-    """Return the index of the separator or `}` that ends the item which begins at `start`."""
+def _separates(token: Tok, mark: _Mark) -> bool:
+    """Return whether `token`, between items of the braces that `mark` stands in, separates them."""
+    # Statements have commas of their own.
+    return token.type == "SEP" or (token.type == "COMMA" and _context(mark) == "settings")
+
+
+def _end_of_item(tokens: list[Tok], mark: _Mark) -> int:
+    """Return the index of the separator or `}` that ends the item which begins at `mark`."""
     depth = 0
-    for index in range(start, len(tokens)):
+    for index in range(mark.index, len(tokens)):
         step = _step(tokens[index])
-        if depth == 0 and (step < 0 or tokens[index].type in ("SEP", "COMMA")):
+        if depth == 0 and (step < 0 or _separates(tokens[index], mark)):
             return index
         depth += step
     raise AssertionError("the layout pairs all brackets")
