@@ -59,7 +59,7 @@ def write_json(file: Path, content: Any) -> None:
     file.write_text(json.dumps(content, indent=2), encoding="utf-8")
 
 
-def write_weights(file: Path, dtype: str = "float32", tensors: int = 2, side: int = 16) -> None:
+def write_weights(file: Path, dtype: str = "float32", tensors: int = 2, side: int = 128) -> None:
     """Write square matrices of zeros as a safetensors file."""
     file.parent.mkdir(parents=True, exist_ok=True)
     save_file({f"block.{n}.weight": np.zeros((side, side), dtype) for n in range(tensors)}, file)
@@ -78,7 +78,7 @@ def write_component(
         write_json(folder / "config.json", name)
         stem = "model" if library == "transformers" else "diffusion_pytorch_model"
         # Larger ones for the denoisers, so that the sizes in plans tell the components apart.
-        side = 64 if "2D" in class_name else 32 if library == "transformers" else 16
+        side = 256 if "2D" in class_name else 128
         for variant in variants:
             for shard in range(shards):
                 middle = f"-{shard + 1:05}-of-{shards:05}" if shards > 1 else ""

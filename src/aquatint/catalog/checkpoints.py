@@ -325,13 +325,17 @@ def _damaged(name: str, why: str) -> CheckpointError:
     return CheckpointError("damaged-checkpoint", f"`{name}` is damaged: {why}", "fetch or write that file again")
 
 
+def tensors(folder: Path, subfolder: str, variant: str | None) -> list[Tensor]:
+    """Return the tensors of a component, from the headers of its files. Raises `CheckpointError`."""
+    return [tensor for file in weight_files(folder, subfolder, variant) for tensor in read_header(file)]
+
+
 def weight_bytes(folder: Path, subfolder: str, variant: str | None, dtype: str) -> int:
     """Return the bytes of a component's tensors once they are loaded as `dtype` (a torch dtype's name)."""
     width = {"float32": 4, "float16": 2, "bfloat16": 2}[dtype]
     return sum(
         tensor.numel * (width if tensor.dtype in FLOATS else DTYPE_BYTES.get(tensor.dtype, 1))
-        for file in weight_files(folder, subfolder, variant)
-        for tensor in read_header(file)
+        for tensor in tensors(folder, subfolder, variant)
     )
 
 

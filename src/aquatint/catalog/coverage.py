@@ -28,7 +28,7 @@ def misfits(backend: str, options: Mapping[str, Any], tensors: Iterable[Tensor])
     parts = {part for tensor in held for part in tensor.name.split(".")}
     # Patterns and dotted paths are the backend's affair; a lone word is a part of some layer's name, or of none.
     return [
-        Problem(setting, "unknown-module", f"`{name}` in `{setting}` is part of no layer's name",
+        Problem(setting, "unknown-module", f"`{setting}`: no layer's name has the part `{name}`",
                 did_you_mean(name, {part for part in parts if not part.isdecimal()}, "parts of names"))
         for setting, name in _named_modules(backend, values)
         if _WORD.fullmatch(name) and name not in parts
@@ -42,13 +42,12 @@ def _may_quantize(backend: str, values: Mapping[str, Any], tensor: Tensor) -> bo
         return len(tensor.shape) == 2
     is_linear = len(tensor.shape) == 2 and (values["quant_embedding"] or not _EMBEDDING.search(tensor.name))
     is_convolution = len(tensor.shape) in (3, 4, 5) and values["quant_conv"]
-    return (is_linear or is_convolution) and _is_large_enough(values, tensor)
+    return bool(is_linear or is_convolution) and _is_large_enough(values, tensor)
 
 
 def _is_large_enough(values: Mapping[str, Any], tensor: Tensor) -> bool:
-    return tensor.numel >= values["minimum_allowed_numel"] and (
-        max(tensor.shape[:2]) >= values["minimum_allowed_channel_size"]
-    )
+    large = tensor.numel >= values["minimum_allowed_numel"]
+    return bool(large and max(tensor.shape[:2]) >= values["minimum_allowed_channel_size"])
 
 
 def _has_convolutions(backend: str, values: Mapping[str, Any], tensors: list[Tensor]) -> bool:

@@ -11,6 +11,7 @@ from aquatint.language.values import Builtin
 from aquatint.source import Span
 from aquatint.syntax import nodes as n
 
+_SUBMODULE = re.compile(r"unet|vae|transformer(_\d)?|text_encoder(_\d)?|tokenizer(_\d)?|controlnet|image_encoder")
 _FOREIGN = {"True": "true", "False": "false", "None": "none", "null": "none", "nil": "none"}
 
 
@@ -26,6 +27,8 @@ def report_unknown_name(
         help = f"it is bound only in line {below.line}"
     elif name in _FOREIGN:
         help = f"did you mean `{_FOREIGN[name]}`?"
+    elif _SUBMODULE.fullmatch(name):
+        help = f'names of submodules are text: write `"{name}"`'
     elif nearest(name, visible) is not None:
         help = did_you_mean(name, visible)
     else:

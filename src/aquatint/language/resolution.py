@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from aquatint.catalog import checkpoints, pipelines
-from aquatint.catalog.checkpoints import Checkpoint, CheckpointError, Part
+from aquatint.catalog.checkpoints import Checkpoint, CheckpointError, Part, Tensor
+from aquatint.catalog.coverage import misfits
 from aquatint.catalog.pipelines import PipelineInfo
-from aquatint.catalog.quantizers import canonical
+from aquatint.catalog.quantizers import Problem, canonical
 from aquatint.diagnostics import Diagnostics, Label, did_you_mean
 from aquatint.language.names import inside
 from aquatint.language.values import UNKNOWN, Model, Quantizer, Setting
@@ -46,6 +47,17 @@ class _Place:
     span: Span
 
 
+@dataclass(frozen=True, slots=True)
+class _Use:
+    """A component that a quantizer is for; `is_own` says that the component's own block chose it."""
+
+    role: str
+    chosen: Setting
+    is_own: bool
+    quantizer: Quantizer
+    tensors: list[Tensor]
+
+
 class Resolver:
     """Resolves models, each distinct one once."""
 
@@ -54,6 +66,7 @@ class Resolver:
         self.diagnostics = diagnostics
         self._known: dict[int, tuple[Model, Resolved | None]] = {}
         self._checkpoints: dict[tuple[str, str | None], Checkpoint] = {}
+        self._uses: list[_Use] = []
 
     def resolve(self, model: Model) -> Resolved | None:
         """Return what `model` comes to, or None after reporting why it comes to nothing."""
@@ -83,6 +96,7 @@ class Resolver:
             return None
         sound = self._check_parts(model, checkpoint)
         quantized = self._quantized_roles(model, checkpoint, info)
+        self._uses = []
         keys: dict[str, str | None] = {}
         components: dict[str, Component] = {}
         names: dict[str, str | None] = {}
@@ -90,6 +104,8 @@ class Resolver:
             if part is None:
                 keys[role] = None
                 continue
+            if any(setting.value is UNKNOWN for setting in model.parts.get(role, {}).values()):
+                continue  # `_check_parts` has found that
             place = self._place(model, role, part, checkpoint, source.span)
             component = None if place is None else self._component(model, role, place, role in quantized)
             if component is None:
@@ -99,7 +115,7 @@ class Resolver:
             components[component.key] = component
             if place is not None and place.part.has_weights:
                 names[role] = component.quantization.name if component.quantization else None
-        if not sound:
+        if not self._check_uses(model) or not sound:
             return None
         key = pipeline_key(checkpoint.pipeline, keys, checkpoint.options)
         pipeline = Pipeline(
@@ -166,6 +182,43 @@ class Resolver:
             return set(_names(listed))
         return {*info.denoisers, *info.text_encoders} & set(checkpoint.parts)
 
+    def _check_uses(self, model: Model) -> bool:
+        """Report quantizers that find nothing to do in a component, and names of layers that no component has."""
+        by_quantizer: dict[int, list[_Use]] = {}
+        problems: dict[str, list[Problem]] = {}
+        sound = True
+        for use in self._uses:
+            by_quantizer.setdefault(id(use.quantizer), []).append(use)
+            problems[use.role] = misfits(use.quantizer.backend, use.quantizer.options, use.tensors)
+            for problem in problems[use.role]:
+                if problem.code == "nothing-to-quantize":
+                    report = self.diagnostics.error if use.is_own else self.diagnostics.warning
+                    message = f"quantizer `{use.quantizer.name}` finds no layer of `{use.role}` to quantize"
+                    report(problem.code, message, use.chosen.span, help=problem.help)
+                    sound = sound and not use.is_own
+        for uses in by_quantizer.values():
+            sound = self._check_names(uses, problems) and sound
+        return sound
+
+    def _check_names(self, uses: list[_Use], problems: Mapping[str, list[Problem]]) -> bool:
+        """Report what one quantizer names and none of its components has: it names the layers of all of them."""
+        sound = True
+        for problem in problems[uses[0].role]:
+            alike = [p for use in uses for p in problems[use.role] if p.message == problem.message]
+            if problem.setting is None or len(alike) < len(uses):
+                continue
+            setting = uses[0].quantizer.settings[problem.setting]
+            where = " and ".join(f"`{use.role}`" for use in uses)
+            self.diagnostics.error(
+                problem.code,
+                f"{problem.message} in {where}",
+                setting.span,
+                labels=(Label(uses[0].chosen.span, "used here"),),
+                help=next((p.help for p in alike if p.help and p.help.startswith("did you mean")), problem.help),
+            )
+            sound = False
+        return sound
+
     def _place(self, model: Model, role: str, part: Part, base: Checkpoint, span: Span) -> _Place | None:
         settings = model.parts.get(role, {})
         source, subfolder = settings.get("source"), settings.get("subfolder")
@@ -227,6 +280,9 @@ class Resolver:
                     help=f"leave it as it is: `{role} {{ quantizer: none }}`",
                 )
                 return None
+            if quantizer is not None and chosen is not None:
+                held = checkpoints.tensors(place.folder, part.subfolder, variant)
+                self._uses.append(_Use(role, chosen, "quantizer" in own, quantizer, held))
             return self._made(role, place, variant, dtype, quantizer)
         except CheckpointError as error:
             self._report(error, own["variant"].span if _blames_variant(error, own) else place.span)
