@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from aquatint.catalog.checkpoints import Tensor
-from aquatint.catalog.quantizers import Problem, canonical
+from aquatint.catalog.quantizers import canonical
 from aquatint.diagnostics import did_you_mean
 
 _WORD = re.compile(r"[A-Za-z_]\w*")
@@ -18,21 +19,30 @@ _WORD = re.compile(r"[A-Za-z_]\w*")
 _EMBEDDING = re.compile(r"embed|shared|wte|wpe|position", re.IGNORECASE)
 
 
-def misfits(backend: str, options: Mapping[str, Any], tensors: Iterable[Tensor]) -> list[Problem]:
+@dataclass(frozen=True, slots=True)
+class Misfit:
+    """A name of a layer in `setting` that no layer has; or, where both are None, that there is nothing to quantize."""
+
+    setting: str | None
+    name: str | None
+    help: str | None
+
+
+def misfits(backend: str, options: Mapping[str, Any], tensors: Iterable[Tensor]) -> list[Misfit]:
     """Return why a quantizer whose `options` have no problems of their own is of no use for these `tensors`."""
     values = canonical(backend, options)
     held = list(tensors)
     if not any(_may_quantize(backend, values, tensor) for tensor in held):
         help = "set `quant_conv: true`: it has convolutions" if _has_convolutions(backend, values, held) else None
-        return [Problem(None, "nothing-to-quantize", "it would quantize no layer", help)]
+        return [Misfit(None, None, help)]
     parts = {part for tensor in held for part in tensor.name.split(".")}
+    words = {part for part in parts if not part.isdecimal()}
     # Patterns and dotted paths are the backend's affair; a lone word is a part of some layer's name, or of none.
     return [
-        Problem(setting, "unknown-module", f"`{setting}`: no layer's name has the part `{name}`",
-                did_you_mean(name, {part for part in parts if not part.isdecimal()}, "parts of names"))
+        Misfit(setting, name, did_you_mean(name, words, "parts of names"))
         for setting, name in _named_modules(backend, values)
         if _WORD.fullmatch(name) and name not in parts
-    ]  # fmt: skip
+    ]
 
 
 def _may_quantize(backend: str, values: Mapping[str, Any], tensor: Tensor) -> bool:

@@ -11,14 +11,14 @@ from pathlib import PurePosixPath
 from types import MappingProxyType
 from typing import Any
 
-from aquatint.catalog.models import GENERATE, GRID, OUTPUT_SUFFIXES
+from aquatint.catalog.models import GENERATE, GRID, LATER_GENERATE, OUTPUT_SUFFIXES
 from aquatint.catalog.pipelines import scheduler_names
 from aquatint.diagnostics import Diagnostics, Label, did_you_mean
 from aquatint.language.blocks import Blocks
 from aquatint.language.builtins import slug
 from aquatint.language.resolution import Resolved, Resolver, quantizer_summary
 from aquatint.language.scope import Scope
-from aquatint.language.values import UNKNOWN, ImageValue, Model, Result, Setting, Unknown, plain, shown, type_name
+from aquatint.language.values import UNKNOWN, ImageValue, Model, Result, Setting, Size, Unknown, plain, shown, type_name
 from aquatint.plan.builder import PlanBuilder
 from aquatint.plan.keys import digest
 from aquatint.plan.steps import ImageRef, Output, Place
@@ -35,6 +35,10 @@ _NO_CAPTION = ("path", "negative_prompt")
 def place_of(span: Span) -> Place:
     """Return `span`'s start as the plan writes it."""
     return Place(file=span.source.name, line=span.line, column=span.column)
+
+
+SIDE_STEP = 8
+"""Pixels: what Stable Diffusion's pipelines, the strictest of diffusers', want sides to be multiples of."""
 
 
 class Actions:
@@ -64,10 +68,16 @@ class Actions:
         resolved = self.resolver.resolve(target)
         if resolved is None:
             return UNKNOWN
-        settings = self.blocks.arguments(
-            {**target.defaults, **own}, resolved.info, f"`generate` with a `{resolved.info.name}`"
+        settings, sound = self.blocks.arguments({**target.defaults, **own}, resolved.info)
+        # Each check speaks, so that all mistakes of a statement are told at once.
+        checks = (
+            sound,
+            self._has_all(settings, resolved, node),
+            self._has_good_size(settings),
+            self._has_good_scheduler(settings, resolved, target),
+            "output" not in settings or self._is_good_path(settings["output"]),
         )
-        if settings is None or not self._complete(settings, resolved, target, node):
+        if not all(checks):
             return UNKNOWN
         place = place_of(node.span)
         count = settings["images"].value if "images" in settings else 1
@@ -102,54 +112,50 @@ class Actions:
         self.made += images
         return Result(step, images)
 
-    def _complete(self, settings: Mapping[str, Setting], resolved: Resolved, model: Model, node: n.Action) -> bool:
+    def _has_all(self, settings: Mapping[str, Setting], resolved: Resolved, node: n.Action) -> bool:
+        missing = [
+            name
+            for name, argument in resolved.info.arguments.items()
+            if name not in settings and (argument.required or name == "prompt") and name not in LATER_GENERATE
+        ]
+        # Perhaps it is what could not be read, or is misspelt.
+        if not self.diagnostics.any_within(node.block.span):
+            for name in missing:
+                help = f"write `{name}: ...` in its block"
+                self._error("missing-setting", f"this `generate` has no `{name}`", node.verb.span, help=help)
+        return not missing
+
+    def _has_good_size(self, settings: Mapping[str, Setting]) -> bool:
         sound = True
-        for name, argument in resolved.info.arguments.items():
-            if name not in settings and (argument.required or name == "prompt") and name not in ("image", "mask_image"):
-                sound = False
-                if self.diagnostics.any_within(node.block.span):
-                    continue  # perhaps it is what could not be read, or is misspelt
-                self._error(
-                    "missing-setting",
-                    f"this `generate` has no `{name}`",
-                    node.verb.span,
-                    help=f"write `{name}: ...` in its block",
-                )
-        if "size" in settings and ("width" in settings or "height" in settings):
-            other = settings["width" if "width" in settings else "height"]
-            if other.layer == settings["size"].layer:
-                self._error(
-                    "contradicting-settings",
-                    "`size` stands for `width` and `height`; give one or the other",
-                    settings["size"].name_span,
-                )
-                sound = False
-        for name in ("size", "width", "height"):
-            if name in settings:
-                value = settings[name].value
-                sides = (value.width, value.height) if name == "size" else (value,)
-                if any(isinstance(side, int) and side % 8 for side in sides):
-                    self._error(
-                        "wrong-value",
-                        f"`{name}` {value}: width and height must be multiples of 8",
-                        settings[name].span,
-                        help="nearest: " + "x".join(str(max(8, round(side / 8) * 8)) for side in sides),
-                    )
-                    sound = False
-        steps = settings.get("num_inference_steps")
-        limit = resolved.train_timesteps
-        if steps is not None and limit is not None and isinstance(steps.value, int) and steps.value > limit:
-            self._error(
-                "wrong-value",
-                f"`num_inference_steps` {steps.value} is more than the scheduler of `{model.name}` can make",
-                steps.span,
-                help=f"it was trained with {limit}",
-            )
+        size = settings.get("size")
+        other = settings.get("width") or settings.get("height")
+        if size is not None and other is not None and other.layer == size.layer:
+            message = "`size` stands for `width` and `height`; give one or the other"
+            self._error("contradicting-settings", message, size.name_span)
             sound = False
-        if "scheduler" in settings and settings["scheduler"].value not in scheduler_names():
-            wrong = settings["scheduler"]
-            self._error("wrong-value", f"diffusers has no scheduler `{wrong.value}`", wrong.span,
-                        help=did_you_mean(str(wrong.value), scheduler_names(), "schedulers"))  # fmt: skip
+        for name in ("size", "width", "height"):
+            if name not in settings:
+                continue
+            value = settings[name].value
+            sides = (value.width, value.height) if isinstance(value, Size) else (value,)
+            if any(isinstance(side, int) and side % SIDE_STEP for side in sides):
+                near = "x".join(str(max(SIDE_STEP, round(side / SIDE_STEP) * SIDE_STEP)) for side in sides)
+                message = f"`{name}` {value}: width and height must be multiples of {SIDE_STEP}"
+                self._error("wrong-value", message, settings[name].span, help=f"nearest: {near}")
+                sound = False
+        return sound
+
+    def _has_good_scheduler(self, settings: Mapping[str, Setting], resolved: Resolved, model: Model) -> bool:
+        sound = True
+        steps, limit = settings.get("num_inference_steps"), resolved.train_timesteps
+        if steps is not None and limit is not None and isinstance(steps.value, int) and steps.value > limit:
+            message = f"`num_inference_steps` {steps.value} is more than the scheduler of `{model.name}` can make"
+            self._error("wrong-value", message, steps.span, help=f"it was trained with {limit}")
+            sound = False
+        scheduler = settings.get("scheduler")
+        if scheduler is not None and scheduler.value not in scheduler_names():
+            self._error("wrong-value", f"diffusers has no scheduler `{scheduler.value}`", scheduler.span,
+                        help=did_you_mean(scheduler.value, scheduler_names(), "schedulers"))  # fmt: skip
             sound = False
         return sound
 
@@ -181,8 +187,6 @@ class Actions:
         if setting is None:
             stem = "-".join(part for part in (slug(model), slug(summary), slug(prompt)) if part)
             return [self._free(f"{stem}-{seed + number}.png", node.span) for number in range(count)]
-        if not self._is_good_path(setting):
-            return None
         path = PurePosixPath(setting.value)
         # One name for several images: each gets its seed.
         named = [str(path)] if count == 1 else [

@@ -216,8 +216,9 @@ class Blocks:
                 )
         return made
 
-    def arguments(self, settings: Mapping[str, Setting], info: PipelineInfo, what: str) -> dict[str, Setting] | None:
-        """Return those of `settings` that are valid for `generate` on such a pipeline, or None after a report."""
+    def arguments(self, settings: Mapping[str, Setting], info: PipelineInfo) -> tuple[dict[str, Setting], bool]:
+        """Return those of `settings` that `generate` takes on such a pipeline, and whether that is all of them."""
+        what = f"`generate` with a `{info.name}`"
         known = scriptable(info)
         sound: dict[str, Setting] = {}
         failed = False
@@ -237,7 +238,7 @@ class Blocks:
             if good:
                 sound[key] = setting
             failed = failed or not good
-        return None if failed else sound
+        return sound, not failed
 
     def _argument(self, name: str, setting: Setting, known: Mapping[str, Any], info: PipelineInfo, what: str) -> bool:
         if name in known:

@@ -263,8 +263,8 @@ class _Run:
         resolved = self.resolver.resolve(model)
         if resolved is None:
             return UNKNOWN
-        checked = self.blocks.arguments(model.defaults, resolved.info, f"`generate` with a `{resolved.info.name}`")
-        return UNKNOWN if checked is None else model
+        _, sound = self.blocks.arguments(model.defaults, resolved.info)
+        return model if sound else UNKNOWN
 
     def _override(self, node: n.Override, scope: Scope) -> None:
         if node.name is None:

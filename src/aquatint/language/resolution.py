@@ -13,10 +13,10 @@ from typing import Any
 
 from aquatint.catalog import checkpoints, pipelines
 from aquatint.catalog.checkpoints import Checkpoint, CheckpointError, Part, Tensor
-from aquatint.catalog.coverage import misfits
+from aquatint.catalog.coverage import Misfit, misfits
 from aquatint.catalog.pipelines import PipelineInfo
-from aquatint.catalog.quantizers import Problem, canonical
-from aquatint.diagnostics import Diagnostics, Label, did_you_mean
+from aquatint.catalog.quantizers import canonical
+from aquatint.diagnostics import Diagnostic, Diagnostics, Label, did_you_mean
 from aquatint.language.names import inside
 from aquatint.language.values import UNKNOWN, Model, Quantizer, Setting
 from aquatint.language.world import World
@@ -82,7 +82,7 @@ class Resolver:
             self.diagnostics.error("missing-setting", f"model `{model.name}` has no `source`", model.span,
                                    help="write `source: \"builtin:shapes\"`, a folder, or a hub id")  # fmt: skip
             return None
-        if any(s.value is UNKNOWN for s in model.settings.values()):
+        if source.value is UNKNOWN:
             return None
         checkpoint = self._checkpoint(source.value, _value(model.settings, "revision"), source.span)
         if checkpoint is None:
@@ -94,7 +94,8 @@ class Resolver:
                 source.span, help=did_you_mean(checkpoint.pipeline, pipelines.pipeline_names(), "pipelines"),
             )  # fmt: skip
             return None
-        sound = self._check_parts(model, checkpoint)
+        # What is unknown has been reported; the rest is still checked.
+        sound = self._check_parts(model, checkpoint) and all(s.value is not UNKNOWN for s in model.settings.values())
         quantized = self._quantized_roles(model, checkpoint, info)
         self._uses = []
         keys: dict[str, str | None] = {}
@@ -184,40 +185,37 @@ class Resolver:
 
     def _check_uses(self, model: Model) -> bool:
         """Report quantizers that find nothing to do in a component, and names of layers that no component has."""
-        by_quantizer: dict[int, list[_Use]] = {}
-        problems: dict[str, list[Problem]] = {}
+        by_quantizer: dict[int, list[tuple[_Use, list[Misfit]]]] = {}
         sound = True
         for use in self._uses:
-            by_quantizer.setdefault(id(use.quantizer), []).append(use)
-            problems[use.role] = misfits(use.quantizer.backend, use.quantizer.options, use.tensors)
-            for problem in problems[use.role]:
-                if problem.code == "nothing-to-quantize":
+            found = misfits(use.quantizer.backend, use.quantizer.options, use.tensors)
+            by_quantizer.setdefault(id(use.quantizer), []).append((use, found))
+            for misfit in found:
+                if misfit.setting is None:
                     report = self.diagnostics.error if use.is_own else self.diagnostics.warning
                     message = f"quantizer `{use.quantizer.name}` finds no layer of `{use.role}` to quantize"
-                    report(problem.code, message, use.chosen.span, help=problem.help)
+                    report("nothing-to-quantize", message, use.chosen.span, help=misfit.help)
                     sound = sound and not use.is_own
         for uses in by_quantizer.values():
-            sound = self._check_names(uses, problems) and sound
+            self._check_names(uses)
         return sound
 
-    def _check_names(self, uses: list[_Use], problems: Mapping[str, list[Problem]]) -> bool:
-        """Report what one quantizer names and none of its components has: it names the layers of all of them."""
-        sound = True
-        for problem in problems[uses[0].role]:
-            alike = [p for use in uses for p in problems[use.role] if p.message == problem.message]
-            if problem.setting is None or len(alike) < len(uses):
+    def _check_names(self, uses: list[tuple[_Use, list[Misfit]]]) -> None:
+        """Warn of what one quantizer names and none of its components has: it names the layers of all of them."""
+        use = uses[0][0]
+        where = " and ".join(f"`{other.role}`" for other, _ in uses)
+        for misfit in uses[0][1]:
+            alike = [m for _, found in uses for m in found if (m.setting, m.name) == (misfit.setting, misfit.name)]
+            if misfit.setting is None or len(alike) < len(uses):
                 continue
-            setting = uses[0].quantizer.settings[problem.setting]
-            where = " and ".join(f"`{use.role}`" for use in uses)
-            self.diagnostics.error(
-                problem.code,
-                f"{problem.message} in {where}",
-                setting.span,
-                labels=(Label(uses[0].chosen.span, "used here"),),
-                help=next((p.help for p in alike if p.help and p.help.startswith("did you mean")), problem.help),
-            )
-            sound = False
-        return sound
+            helps = [m.help for m in alike if m.help is not None]
+            # A warning: layers that share another's weights are in no file.
+            self.diagnostics.add(Diagnostic(
+                "unknown-module", f"`{misfit.setting}`: no layer of {where} has `{misfit.name}` in its name",
+                inside(use.quantizer.settings[misfit.setting].span, misfit.name),
+                next((help for help in helps if help.startswith("did you mean")), misfit.help),
+                (Label(use.chosen.span, "used here"),), "warning",
+            ))  # fmt: skip
 
     def _place(self, model: Model, role: str, part: Part, base: Checkpoint, span: Span) -> _Place | None:
         settings = model.parts.get(role, {})
@@ -271,7 +269,7 @@ class Resolver:
                 variant = None
             dtype = _value(own, "dtype") or _value(model.settings, "dtype") or default_dtype(self.world.device)
             chosen = own.get("quantizer") or (model.settings.get("quantizer") if is_quantized else None)
-            quantizer: Quantizer | None = chosen.value if chosen else None
+            quantizer = chosen.value if chosen is not None and isinstance(chosen.value, Quantizer) else None
             if quantizer is not None and chosen is not None and part.quantized_by:
                 self.diagnostics.error(
                     "already-quantized",
