@@ -94,7 +94,7 @@ def _types() -> str:
 
 def _short_names() -> str:
     text = ", ".join(f"`{short}` is `{name}`" for short, name in sdnq_types.ALIASES.items())
-    return "\n".join(textwrap.wrap(text + ".", 150, break_long_words=False, break_on_hyphens=False))
+    return "\n".join(textwrap.wrap(text + ".", 118, break_long_words=False, break_on_hyphens=False))
 
 
 def _refused() -> str:
