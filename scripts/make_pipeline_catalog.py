@@ -91,9 +91,23 @@ class Library:
         """Return the names that `diffusers` exports from its `pipelines`, whatever they are."""
         return self._exported_from("pipelines")
 
-    def schedulers(self) -> list[str]:
-        """Return the names of the schedulers that `diffusers` exports."""
-        return [name for name in self._exported_from("schedulers") if name.endswith("Scheduler")]
+    def schedulers(self) -> dict[str, list[str]]:
+        """Return the schedulers that `diffusers` exports, each with those that its own settings also serve."""
+        classes = [
+            node
+            for path in sorted((self.root / "schedulers").rglob("*.py"))
+            for node in ast.parse(path.read_text(encoding="utf-8")).body
+            if isinstance(node, ast.ClassDef)
+        ]
+        exported = [name for name in self._exported_from("schedulers") if name.endswith("Scheduler")]
+        karras = next(assigned(node) for node in classes if node.name == "KarrasDiffusionSchedulers")
+        alike: dict[str, list[str]] = {}
+        for node in classes:
+            listed = assigned(node).get("_compatibles")
+            # Either names, or a comprehension over the enumeration of what works on one kind of noise.
+            names = list(karras) if isinstance(listed, ast.ListComp) else ast.literal_eval(listed) if listed else []
+            alike.setdefault(node.name, [name for name in names if name in exported and name != node.name])
+        return {name: alike.get(name, []) for name in exported}
 
     def modules(self) -> list[str]:
         """Return the names of the packages inside `diffusers.pipelines`, by which checkpoints name parts of theirs."""
@@ -145,6 +159,17 @@ class Library:
                             if isinstance(used, ast.Name):
                                 found.setdefault(used.id, set()).add(task)
         return {name: [task for task in TASKS.values() if task in tasks] for name, tasks in found.items()}
+
+
+def assigned(node: ast.ClassDef) -> dict[str, ast.expr]:
+    """Return what a class's body assigns to plain names."""
+    return {
+        target.id: each.value
+        for each in node.body
+        if isinstance(each, ast.Assign)
+        for target in each.targets
+        if isinstance(target, ast.Name)
+    }
 
 
 def parameters(function: ast.FunctionDef) -> list[Parameter]:

@@ -51,16 +51,16 @@ def problem(argument: Argument, value: Any) -> str | None:
             return f"`{argument.name}` must be at least {low}"
         if high is not None and value > high:
             return f"`{argument.name}` must be at most {high}"
-    return None if _is_writable(value) else f"`{argument.name}` must be from {-(2**63)} to {2**63 - 1}"
+    return None if _is_writable(value) else f"`{argument.name}` takes plain values, and numbers of at most 64 bits"
 
 
 def _is_writable(value: Any) -> bool:
-    """Return whether the whole numbers in `value` are of a size that plans can be written with."""
+    """Return whether `value` can be written into a plan."""
     if isinstance(value, Mapping):
         return all(map(_is_writable, value.values()))
     if isinstance(value, list | tuple):
         return all(map(_is_writable, value))
-    return not isinstance(value, int) or -(2**63) <= value < 2**63
+    return -(2**63) <= value < 2**63 if isinstance(value, int) else value is None or isinstance(value, str | float)
 
 
 def _alternatives(type: str) -> list[str]:

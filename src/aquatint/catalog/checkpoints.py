@@ -128,8 +128,10 @@ def locate(source: str, revision: str | None = None) -> Path:
         if cached is not None:
             return cached
         raise CheckpointError(
-            "missing-model", f"`{source}` is neither a folder nor in the hub's local cache",
-            f"fetch it first: `hf download {source}`; nothing is downloaded while planning",
+            "missing-model", f"`{source}` is neither a folder nor in the hub's local cache"
+            + (f" at revision `{revision}`" if revision else ""),
+            f"fetch it first: `hf download {source}{f' --revision {revision}' if revision else ''}`; "
+            "nothing is downloaded while planning",
         )  # fmt: skip
     beside = folder.parent
     if address := re.fullmatch(r"(?:https?://huggingface\.co/|hf://)([\w-][\w.-]*/[\w.-]+).*", source):

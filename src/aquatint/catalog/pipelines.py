@@ -96,7 +96,7 @@ class _Catalog(msgspec.Struct):
     """The file: entries stay undecoded until they are asked for."""
 
     diffusers: str
-    schedulers: list[str]
+    schedulers: dict[str, list[str]]
     modules: list[str]
     pipelines: dict[str, msgspec.Raw]
 
@@ -113,7 +113,17 @@ def catalog_version() -> str:
 
 def scheduler_names() -> list[str]:
     """Return the class names of diffusers' schedulers, sorted."""
-    return _catalog().schedulers
+    return sorted(_catalog().schedulers)
+
+
+def scheduler_substitutes(name: str) -> list[str]:
+    """Return the schedulers that can be made from the settings of the one called `name`, itself among them.
+
+    That is what diffusers lists as compatible; the flow-matching ones, which it doesn't list, go by their name.
+    """
+    others = _catalog().schedulers
+    flow = [other for other in others if name.startswith("FlowMatch") and other.startswith("FlowMatch")]
+    return sorted({name, *others.get(name, ()), *flow})
 
 
 def library(name: str) -> str | None:

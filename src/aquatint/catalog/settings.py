@@ -37,6 +37,8 @@ class Setting:
         """Return why `value` (a plain Python value) can't be this setting's, or None if it can."""
         if value is None:
             return None if self.default is None else f"`{self.name}` can't be none"
+        if self.type == "names" and _is_list(value) and (wrong := [i for i in value if not isinstance(i, str)]):
+            return f"`{self.name}` takes a list of strings, not of {_described_value(wrong[0])}"
         if not _has_type(value, self.type):
             return f"`{self.name}` takes {_described(self.type)}, not {_described_value(value)}"
         if self.choices and value not in self.choices:
@@ -117,10 +119,10 @@ def _described(type: Type) -> str:
 
 
 def _described_value(value: Any) -> str:
-    if isinstance(value, bool):
+    if value is None or isinstance(value, bool):
         return f"`{str(value).lower()}`"
     if isinstance(value, int | float):
         return f"`{value}`"
     if isinstance(value, str):
         return f'`"{value}"`'
-    return "a map" if isinstance(value, Mapping) else "a list" if _is_list(value) else f"a {type(value).__name__}"
+    return "a map" if isinstance(value, Mapping) else "a list" if _is_list(value) else f"`{value}`"

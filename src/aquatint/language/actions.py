@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Any
 
 from aquatint.catalog.models import GENERATE, GRID, LATER_GENERATE, OUTPUT_SUFFIXES
-from aquatint.catalog.pipelines import scheduler_names
+from aquatint.catalog.pipelines import scheduler_names, scheduler_substitutes
 from aquatint.diagnostics import Diagnostics, Label, did_you_mean
 from aquatint.language.blocks import Blocks
 from aquatint.language.builtins import slug
@@ -157,6 +157,13 @@ class Actions:
             self._error("wrong-value", f"diffusers has no scheduler `{scheduler.value}`", scheduler.span,
                         help=did_you_mean(scheduler.value, scheduler_names(), "schedulers"))  # fmt: skip
             sound = False
+        elif scheduler is not None and resolved.scheduler is not None:
+            allowed = scheduler_substitutes(resolved.scheduler)
+            if scheduler.value not in allowed:
+                message = f"`{scheduler.value}` can't stand in for the `{resolved.scheduler}` of `{model.name}`"
+                help = did_you_mean(scheduler.value, allowed, "schedulers that can")
+                self._error("wrong-value", message, scheduler.span, help=help)
+                sound = False
         return sound
 
     @staticmethod

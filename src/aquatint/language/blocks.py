@@ -199,7 +199,8 @@ class Blocks:
             return True
         help = did_you_mean(str(value), map(str, known.choices), "choices") if known.choices else None
         if known.type == "str" and not isinstance(value, str):
-            wrong, help = f"`{known.name}` takes a string, not {type_name(setting.value)}", help or "write it in quotes"
+            wrong = f"`{known.name}` takes a string, not {type_name(setting.value)}"
+            help = help or (None if isinstance(value, list | dict) else "write it in quotes")
         self.diagnostics.error("wrong-type" if " takes " in wrong else "wrong-value", wrong, setting.span, help=help)
         return False
 

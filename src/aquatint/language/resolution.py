@@ -33,6 +33,7 @@ class Resolved:
     components: Mapping[str, Component]
     quantizers: Mapping[str, str | None]
     info: PipelineInfo
+    scheduler: str | None  # the class name of the checkpoint's own
     train_timesteps: int | None  # the scheduler's: more steps than that can't be made
 
 
@@ -128,7 +129,8 @@ class Resolver:
         except CheckpointError as error:
             self._report(error, source.span)
             return None
-        return Resolved(pipeline, components, names, info, steps)
+        scheduler = checkpoint.parts.get("scheduler")
+        return Resolved(pipeline, components, names, info, scheduler.class_name if scheduler else None, steps)
 
     def _checkpoint(self, source: str, revision: str | None, span: Span) -> Checkpoint | None:
         key = source, revision

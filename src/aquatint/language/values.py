@@ -159,12 +159,12 @@ def frozen(value: Any) -> Any:
 
 
 def plain(value: Any) -> Any:
-    """Return `value` as JSON would hold it where it can: lists for tuples, dicts for maps, `WxH` for sizes."""
+    """Return `value` as JSON would hold it where it can: lists for tuples, dicts for maps."""
     if isinstance(value, tuple):
         return [plain(item) for item in value]
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
-    return str(value) if isinstance(value, Size) else value
+    return value
 
 
 def weight(value: Any) -> int:
@@ -179,13 +179,13 @@ def weight(value: Any) -> int:
     total, left = 0, [value]
     while left and total <= ITEM_LIMIT:
         items = left.pop()
-        total += 1 + len(items)
+        total += len(items)
         for item in items.values() if isinstance(items, Mapping) else items:
             if isinstance(item, str):
                 total += len(item) // 16
             elif isinstance(item, tuple | Mapping):
                 left.append(item)
-    return total
+    return max(1, total)
 
 
 def called_exactly(value: Any) -> str:

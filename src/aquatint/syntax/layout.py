@@ -189,7 +189,11 @@ def _report_stray(token: Tok, diagnostics: Diagnostics) -> None:
         "`": "'",
         "\N{RIGHT SINGLE QUOTATION MARK}": "'",
     }
-    help = f"write `{look_alike[token.text]}`" if token.text in look_alike else "take it out, or put it in a string"
+    help = "take it out, or put it in a string"
+    if token.text in look_alike:
+        help = f"write `{look_alike[token.text]}`"
+    elif token.text.isalpha():
+        help = "names have the letters a to z, digits and `_`; text is written in quotes"
     shown = token.text if token.text.isprintable() else f"U+{ord(token.text):04X}"
     diagnostics.error("stray-character", f"`{shown}` means nothing here", token.span, help=help)
 
@@ -197,6 +201,8 @@ def _report_stray(token: Tok, diagnostics: Diagnostics) -> None:
 def _begins_statement(raw: list[Tok], index: int, opened: _Open) -> bool:
     """Return whether the line of token `index` begins a statement although `opened`, which holds none, is open."""
     kinds = [token.type for token in raw[index : index + 3]]
+    if kinds[0] in ("FOR", "IF") and not _is_brace(opened):
+        return _has_body(raw, index)
     if opened.holds_statements or kinds[0] not in _STATEMENTS or len(kinds) < 3 or kinds[1] == "COLON":
         return False
     # In a block, `model { ... }` is a part and `model: x` an attribute, but a keyword and a name begin a statement.
@@ -209,6 +215,19 @@ def _exchanged(closing: Tok, opened: Tok, diagnostics: Diagnostics) -> Tok:
     diagnostics.error("unmatched-bracket", f"`{closing.text}` does not close `{opened.text}`", closing.span,
                       labels=(Label(opened.span, "opened here"),), help=f"write `{_TEXT[closer]}`")  # fmt: skip
     return Tok(closer, _TEXT[closer], closing.span)
+
+
+def _has_body(raw: list[Tok], index: int) -> bool:
+    """Return whether the line that begins at `index` opens braces that are no map's."""
+    depth = 0
+    for place in range(index, len(raw)):
+        kind = raw[place].type
+        if kind == "NEWLINE":
+            return False
+        if kind == "LBRACE" and depth == 0 and raw[place - 1].type not in _BEFORE_MAP:
+            return True
+        depth += (kind in _CLOSER) - (kind in _TEXT and kind not in _CLOSER)
+    return False
 
 
 def _mend(out: list[Tok], opened: _Open, at: Tok, diagnostics: Diagnostics) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from PIL.Image import Image
 
+from aquatint.catalog.pipelines import scheduler_substitutes
 from aquatint.diagnostics import did_you_mean
 from aquatint.runtime.engine import EngineError, Generation, OnStep
 from aquatint.runtime.torch_engine import determinism
@@ -69,10 +70,9 @@ def fresh_scheduler(libraries: Libraries, scheduler: Any, class_name: str | None
     wanted = type(scheduler)
     if class_name is not None and class_name != wanted.__name__:
         found = getattr(libraries.diffusers, class_name, None)
-        allowed = sorted(other.__name__ for other in scheduler.compatibles)
-        # Flow-matching schedulers don't list each other; a scheduler of the other kind would run and give noise.
-        flow = class_name.startswith("FlowMatch") and wanted.__name__.startswith("FlowMatch")
-        if not (isinstance(found, type) and (class_name in allowed or flow)):
+        # A scheduler of another kind would run, and give noise.
+        allowed = scheduler_substitutes(wanted.__name__)
+        if not (isinstance(found, type) and class_name in allowed):
             names = ", ".join(f"`{name}`" for name in allowed) or f"`{wanted.__name__}`"
             raise EngineError(
                 f"the scheduler `{class_name}` can't stand in for `{wanted.__name__}`", f"schedulers: {names}"
