@@ -64,30 +64,23 @@ def _steps(plan: Plan, resident: AbstractSet[str]) -> Iterator[str]:
             case Release() if step.component in live:
                 live.remove(step.component)
                 component = plan.components[step.component]
-                yield _line("release", _called(component))
+                yield _line("release", _called(component.role, component))
 
 
 def _generated(plan: Plan, step: Generate, fresh: set[str]) -> Iterator[str]:
     prompt = step.arguments.get("prompt")
     shown = json.dumps(prompt, ensure_ascii=False) if isinstance(prompt, str) else ""
-    reused = [role for role, key in plan.pipelines[step.pipeline].parts.items() if key is not None and key not in fresh]
-    yield _line("generate", " ".join(part for part in (step.model, shown) if part))
+    yield _line("generate", f"{step.model} {shown}")
     settings = {name: value for name, value in step.arguments.items() if name != "prompt"}
     if step.scheduler is not None:
         settings["scheduler"] = step.scheduler
     if settings:
-        yield _line(
-            "", ", ".join(f"{name} {json.dumps(value, ensure_ascii=False)}" for name, value in settings.items())
-        )
+        told = (f"{name} {json.dumps(value, ensure_ascii=False)}" for name, value in settings.items())
+        yield _line("", ", ".join(told))
+    parts = plan.pipelines[step.pipeline].parts.items()
+    reused = [_called(role, plan.components[key]) for role, key in parts if key is not None and key not in fresh]
     if reused:
-        yield _line(
-            "  reuse",
-            ", ".join(
-                _called(plan.components[key])
-                for role, key in plan.pipelines[step.pipeline].parts.items()
-                if key is not None and role in reused
-            ),
-        )
+        yield _line("  reuse", ", ".join(reused))
     for output in step.outputs:
         yield _line("  write", f"{output.path}, seed {output.seed}")
 
@@ -102,8 +95,8 @@ def _loaded(component: Component) -> str:
     return ", ".join(parts)
 
 
-def _called(component: Component) -> str:
-    return component.role if component.quantization is None else f"{component.role} ({component.quantization.name})"
+def _called(role: str, component: Component) -> str:
+    return role if component.quantization is None else f"{role} ({component.quantization.name})"
 
 
 def _line(verb: str, text: str) -> str:
