@@ -155,7 +155,7 @@ class _Environment(SandboxedEnvironment):
 
 
 # No names, so that no template can ask for them.
-_TURNS, _SIGN = " turns", " "
+_TURNS, _WHOLE, _SIGN = " turns", " whole", " "
 
 
 class _Counted(NodeTransformer):
@@ -164,6 +164,12 @@ class _Counted(NodeTransformer):
     def visit_For(self, node: nodes.For) -> nodes.For:
         self.generic_visit(node)
         node.iter = _filtered(node.iter, _TURNS)
+        return node
+
+    def visit_Getitem(self, node: nodes.Getitem) -> nodes.Getitem:
+        self.generic_visit(node)
+        if isinstance(node.arg, nodes.Slice):
+            node.node = _filtered(node.node, _WHOLE)
         return node
 
     def visit_CondExpr(self, node: nodes.CondExpr) -> nodes.CondExpr:
@@ -212,6 +218,7 @@ class Templates:
         }  # fmt: skip
         environment.filters = {name: self._counted(name, function) for name, function in known.items()}
         environment.filters[_TURNS] = self._turns
+        environment.filters[_WHOLE] = self._whole
         for operator in _COMPARISONS.values():
             environment.filters[_SIGN + operator] = partial(environment.operate, operator)
         tests: dict[str, Any] = {name: test for name, test in environment.tests.items() if name not in _NO_TESTS}
@@ -353,6 +360,10 @@ class Templates:
         items = list(values)
         self._spend_steps(1 + len(items) * self._turn_steps)
         return items
+
+    def _whole(self, value: Any) -> Any:
+        self._spend(value)
+        return value
 
     def _chosen(self, values: Any) -> Any:
         items = filters.items_of(values, "random")

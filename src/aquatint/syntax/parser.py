@@ -22,6 +22,10 @@ from aquatint.syntax.layout import lay_out
 from aquatint.syntax.tokens import Tok
 
 
+REPORT_LIMIT = 1000
+"""Mistakes after which reading ends: what has more is no script."""
+
+
 @dataclass(frozen=True, slots=True)
 class Parse:
     """What was read. `incomplete` says that more text could make it right: an open bracket or a trailing operator."""
@@ -47,6 +51,10 @@ def parse(source: Source) -> Parse:
     incomplete = layout.incomplete
     lost: list[n.Word] = []
     for tokens in _split(layout.tokens):
+        if len(diagnostics) >= REPORT_LIMIT:
+            diagnostics.error("too-many-errors", f"more than {REPORT_LIMIT:,} mistakes: nothing is read from here on",
+                              tokens[0].span, help="is this a script?")  # fmt: skip
+            break
         # Where the layout had to put a bracket in or leave one out, it has said so; what follows from that is no news.
         reading = _Reading(tokens, Diagnostics() if layout.mended(tokens) else diagnostics)
         statement = reading.statement()
@@ -130,6 +138,8 @@ class _Reading:
         # The layout has said what a stray character is, and an end after a mistake is mostly a consequence of it.
         if token.type != "STRAY" and (token.type != "$END" or not self.recovered):
             report_unexpected(token, item, _accepted(self.parser), _context(mark), self.diagnostics)
+        if len(self.diagnostics) >= REPORT_LIMIT:
+            return False
         self.recovered = True
         self.lost += _bound(self.tokens[first:])
         self.cut = token.type == "$END"
