@@ -51,15 +51,15 @@ def parse(source: Source) -> Parse:
     incomplete = layout.incomplete
     lost: list[n.Word] = []
     for tokens in _split(layout.tokens):
-        if len(diagnostics) >= REPORT_LIMIT:
-            diagnostics.error("too-many-errors", f"more than {REPORT_LIMIT:,} mistakes: nothing is read from here on",
-                              tokens[0].span, help="is this a script?")  # fmt: skip
-            break
         # Where the layout had to put a bracket in or leave one out, it has said so; what follows from that is no news.
         reading = _Reading(tokens, Diagnostics() if layout.mended(tokens) else diagnostics)
         statement = reading.statement()
         incomplete = incomplete or reading.cut
         lost += reading.lost
+        if reading.given_up is not None:
+            message = f"more than {REPORT_LIMIT:,} mistakes: nothing is read from here on"
+            diagnostics.error("too-many-errors", message, reading.given_up.span, help="is this a script?")
+            break
         if statement is not None:
             statements.append(statement)
     script = n.Script(source, tuple(statements), tuple(layout.comments), tuple(lost))
@@ -86,7 +86,8 @@ def _step(token: Tok) -> int:
 class _Reading:
     """The reading of one outermost statement.
 
-    `cut` says afterwards whether it ended before something was whole, `lost` which names its unread parts seem to bind.
+    `cut` says afterwards whether it ended before something was whole, `lost` which names its unread parts seem to bind,
+    and `given_up` where there were too many mistakes to go on.
     """
 
     def __init__(self, tokens: list[Tok], diagnostics: Diagnostics) -> None:
@@ -95,6 +96,7 @@ class _Reading:
         self.cut = False
         self.lost: list[n.Word] = []
         self.recovered = False
+        self.given_up: Tok | None = None
         # Lark leaves its interactive parser untyped.
         self.parser: Any = language().parse_interactive(start="statement")
         # One for each open bracket; None for `(` and `[`, inside which nothing can be skipped.
@@ -139,6 +141,7 @@ class _Reading:
         if token.type != "STRAY" and (token.type != "$END" or not self.recovered):
             report_unexpected(token, item, _accepted(self.parser), _context(mark), self.diagnostics)
         if len(self.diagnostics) >= REPORT_LIMIT:
+            self.given_up = token
             return False
         self.recovered = True
         self.lost += _bound(self.tokens[first:])
