@@ -21,7 +21,6 @@ from aquatint.syntax.grammar import language
 from aquatint.syntax.layout import lay_out
 from aquatint.syntax.tokens import Tok
 
-
 REPORT_LIMIT = 1000
 """Mistakes after which reading ends: what has more is no script."""
 
