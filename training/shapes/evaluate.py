@@ -26,7 +26,8 @@ from shapes.world import KINDS, sample
 FOLDER = Path(__file__).parents[2] / "src" / "aquatint" / "checkpoints" / "shapes"
 GUIDANCE = 2.0
 STEPS = 20
-SDNQ = ("int8", "uint4", "int4", "uint3", "int3", "uint2", "int2")
+# `-row` takes one scale for a whole row of weights, where sdnq else takes ever smaller groups for fewer bits.
+SDNQ = ("int8", "uint4", "int4", "uint3", "int3", "uint2", "int2", "uint4-row", "uint3-row", "uint2-row")
 BITSANDBYTES = ("int8", "nf4", "fp4")
 QUANTIZERS = ("none", *(f"sdnq-{dtype}" for dtype in SDNQ), *(f"bnb-{dtype}" for dtype in BITSANDBYTES))
 
@@ -57,7 +58,8 @@ def load_unet(folder: Path, quantizer: str) -> UNet2DConditionModel:
     backend, _, dtype = quantizer.partition("-")
     config = None
     if backend == "sdnq":
-        config = found.sdnq.SDNQConfig(weights_dtype=dtype, quant_conv=True)
+        dtype, _, group = dtype.partition("-")
+        config = found.sdnq.SDNQConfig(weights_dtype=dtype, group_size=-1 if group == "row" else 0, quant_conv=True)
     elif dtype == "int8":
         config = found.diffusers.BitsAndBytesConfig(load_in_8bit=True)
     elif backend == "bnb":

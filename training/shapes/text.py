@@ -17,6 +17,7 @@ from shapes.tokenizer import MAX_LENGTH
 from shapes.world import BACKGROUNDS, COLOURS, SHAPES, sample
 
 WIDTH = 128
+STEPS = 1200
 # The last positions are padding in every caption that fits; each is taught to hold one of the two things,
 # so that cross-attention finds a thing with its colour and its shape together.
 FIRST_THING = range(MAX_LENGTH - 8, MAX_LENGTH - 4)
@@ -147,7 +148,9 @@ def encode(model: CLIPTextModel, tokenizer: CLIPTokenizer, texts: list[str]) -> 
     return torch.cat(parts)
 
 
-def train(tokenizer: CLIPTokenizer, folder: Path, say: Callable[[str], None], steps: int = 1200, seed: int = 1) -> None:
+def train(
+    tokenizer: CLIPTokenizer, folder: Path, say: Callable[[str], None], steps: int = STEPS, seed: int = 1
+) -> None:
     """Train a text encoder and save it in `folder`."""
     torch.manual_seed(seed)
     random_ = random.Random(seed)

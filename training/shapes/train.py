@@ -28,7 +28,7 @@ def say(line: str) -> None:
     print(line, flush=True)
 
 
-def prepare(folder: Path) -> None:
+def prepare(folder: Path, steps: int) -> None:
     """Make what the denoiser stands on: latent space, tokenizer, text encoder."""
     torch.set_num_threads(1)
     if not (folder / "latents.safetensors").exists():
@@ -36,15 +36,15 @@ def prepare(folder: Path) -> None:
     if not (folder / "tokenizer").exists():
         tokenizer.build().save_pretrained(folder / "tokenizer")
     if not (folder / "text_encoder").exists():
-        text.train(CLIPTokenizer.from_pretrained(folder / "tokenizer"), folder / "text_encoder", say)
+        text.train(CLIPTokenizer.from_pretrained(folder / "tokenizer"), folder / "text_encoder", say, steps)
 
 
-def train_vae(folder: Path) -> None:
+def train_vae(folder: Path, steps: int) -> None:
     """Train the autoencoder, unless a finished one is there."""
     torch.set_num_threads(1)
     done = folder / "vae" / "done"
     if not done.exists():
-        vae.train(latents.Linear.load(folder / "latents.safetensors"), folder / "vae", say)
+        vae.train(latents.Linear.load(folder / "latents.safetensors"), folder / "vae", say, steps)
         done.touch()
 
 
@@ -59,11 +59,13 @@ def main() -> None:
     parser.add_argument("--build", type=Path, default=BUILD, help="where the state of training is kept")
     parser.add_argument("--out", type=Path, default=CHECKPOINT)
     parser.add_argument("--processes", type=int, default=2, help="for the denoiser; the result depends on it")
+    parser.add_argument("--text-steps", type=int, default=text.STEPS, help="of the text encoder")
+    parser.add_argument("--vae-steps", type=int, default=vae.STEPS, help="of the autoencoder")
     parser.add_argument("--steps", type=int, default=denoiser.Settings.steps, help="of the denoiser")
     options = parser.parse_args()
     options.build.mkdir(parents=True, exist_ok=True)
-    prepare(options.build)
-    train_vae(options.build)
+    prepare(options.build, options.text_steps)
+    train_vae(options.build, options.vae_steps)
     settings = replace(denoiser.Settings(), steps=options.steps)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

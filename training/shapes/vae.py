@@ -11,6 +11,7 @@ from shapes.latents import CHANNELS, Linear
 from shapes.muon import Muon
 from shapes.pool import pictures, scaled, scenes
 
+STEPS = 2000
 # The decoder meets latents that a denoiser made: it learns on noisy ones, and so to clean up after it.
 LARGEST_NOISE = 0.25
 LOG_VARIANCE = -8.0
@@ -39,7 +40,7 @@ def train(
     linear: Linear,
     folder: Path,
     say: Callable[[str], None],
-    steps: int = 2000,
+    steps: int = STEPS,
     size: int = 16,
     seed: int = 2,
 ) -> None:
