@@ -16,7 +16,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aquatint.interface.progress import Mode, duration, printable, printable_text, reporter, size
+from aquatint.interface.progress import Mode, duration, printable, printable_text, reporter
+from aquatint.plan.render import sized
 from aquatint.plan.steps import Plan, Print
 from aquatint.runtime.engine import EngineError
 from aquatint.runtime.events import (
@@ -66,11 +67,11 @@ def faulty_engine() -> FakeEngine:
 
 
 PLAIN = """\
-loaded unet  UNet2DConditionModel  sdnq int8  4.5 MB  76 of 83 layers quantized  0.0 s
-loaded vae  UNet2DConditionModel  4.5 MB  0.0 s
+loaded unet  UNet2DConditionModel  sdnq int8  4.3 MiB  76 of 83 layers quantized  0.0 s
+loaded vae  UNet2DConditionModel  4.3 MiB  0.0 s
 wrote 1.png  seed 1  0.0 s
 wrote 2.png  seed 2  0.0 s
-loaded unet  UNet2DConditionModel  4.5 MB  0.0 s
+loaded unet  UNet2DConditionModel  4.3 MiB  0.0 s
 wrote 3.png  seed 1  0.0 s
 error: the picture is all black
  --> shapes.aqt:3:1
@@ -216,10 +217,10 @@ def test_printable_text_is_printable(text: str) -> None:
 
 @pytest.mark.parametrize(
     ("count", "text"),
-    [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (4_500_000, "4.5 MB"), (999_960_000, "1.0 GB"), (3e12, "3.0 TB")],
+    [(0, "0 B"), (1023, "1023 B"), (1024, "1.0 KiB"), (4_718_592, "4.5 MiB"), (3 * 2**30, "3.0 GiB")],
 )
 def test_sizes(count: int, text: str) -> None:
-    assert size(count) == text
+    assert sized(count) == text
 
 
 @pytest.mark.parametrize(

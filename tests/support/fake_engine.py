@@ -45,6 +45,7 @@ class FakeEngine:
     """
 
     counters: Counters = field(default_factory=Counters)
+    warnings: list[str] = field(default_factory=list)
     load_faults: Mapping[str, BaseException] = field(default_factory=dict)
     image_faults: Mapping[int, BaseException] = field(default_factory=dict)
     assemble_faults: Mapping[str, BaseException] = field(default_factory=dict)

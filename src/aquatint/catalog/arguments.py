@@ -21,6 +21,16 @@ MANAGED = {
 }
 """Arguments that this program sets itself, and what a script says instead."""
 
+FAMILIAR = {
+    "steps": "num_inference_steps", "num_steps": "num_inference_steps", "inference_steps": "num_inference_steps",
+    "sampling_steps": "num_inference_steps", "cfg": "guidance_scale", "cfg_scale": "guidance_scale",
+    "guidance": "guidance_scale", "guidance_scales": "guidance_scale", "scale": "guidance_scale",
+    "negative": "negative_prompt", "sampler": "scheduler", "seeds": "seed", "prompts": "prompt", "count": "images",
+    "num_images": "images", "batch_size": "images", "batch_count": "images", "resolution": "size", "w": "width",
+    "h": "height", "filename": "output", "file": "output", "path": "output", "to": "output",
+}  # fmt: skip
+"""What other programs call settings of `generate`."""
+
 # Alternatives of a type that a script has values for; the others are tensors, images and callables.
 _SIMPLE: dict[str, tuple[type, ...]] = {"int": (int,), "float": (int, float), "bool": (bool,), "str": (str,)}
 

@@ -275,12 +275,30 @@ def read_component(folder: Path, subfolder: str, like: Part) -> Part:
     class_name = config.get("_class_name") or (
         architectures[0] if isinstance(architectures, list) and architectures else None
     )
+    if isinstance(class_name, str) and like.library == "diffusers" and _kind(class_name) != _kind(like.class_name):
+        raise CheckpointError(
+            "wrong-component", f"`{inside}` holds a `{class_name}`, where `{like.role}` is a `{like.class_name}`",
+            f"name a folder with another `{like.class_name}`",
+        )  # fmt: skip
     quantized = config.get("quantization_config")
     method = quantized.get("quant_method") if isinstance(quantized, dict) else None
     return Part(
         like.role, like.library, class_name if isinstance(class_name, str) else like.class_name, subfolder, True,
         method if isinstance(method, str) else None,
     )  # fmt: skip
+
+
+def _kind(class_name: str) -> str:
+    """Return what sort of network a class of diffusers is: those of one sort can stand in for each other."""
+    for kind, mark in (
+        ("controlnet", "ControlNet"),
+        ("autoencoder", "Autoencoder"),
+        ("denoiser", "UNet"),
+        ("denoiser", "Transformer"),
+    ):
+        if mark in class_name:
+            return kind
+    return class_name
 
 
 def missing_folder(folder: Path, subfolder: str) -> CheckpointError:

@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import aquatint
 
@@ -42,6 +42,10 @@ exit codes: 0 done, 1 a statement failed, 2 the script or the command line is wr
 
 class _Parser(argparse.ArgumentParser):
     """Says what is wrong in the words and with the exit code of the rest of the program."""
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        # An abbreviation that works today is ambiguous tomorrow.
+        super().__init__(*arguments, **{"allow_abbrev": False, **named})
 
     def error(self, message: str) -> NoReturn:
         sys.stderr.write(f"error[bad-command-line]: {message}\n  help: see `{self.prog} --help`\n")
@@ -101,7 +105,15 @@ def _with_command(given: list[str]) -> list[str]:
         return ["repl"]
     if first is None:
         return ["run", *given, "-"]
+    if given[0] == first and len(given) > 1 and not Path(first).exists() and (near := _near_command(first)) is not None:
+        raise _Refusal("bad-command-line", f"there is no command `{first}`", f"did you mean `{near}`?")
     return ["run", *given]
+
+
+def _near_command(word: str) -> str | None:
+    from aquatint.diagnostics import nearest
+
+    return nearest(word, COMMANDS)
 
 
 def _parser() -> _Parser:

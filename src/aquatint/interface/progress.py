@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Protocol, Self, TextIO
 
 import msgspec
 
+from aquatint.plan.render import sized
 from aquatint.runtime.events import (
     DenoiseStep,
     EngineStarting,
@@ -185,7 +186,7 @@ class _Live:
             return
         match event:
             case LoadStarted():
-                about = [event.role, event.class_name, event.quantizer or "", size(event.bytes) if event.bytes else ""]
+                about = [event.role, event.class_name, event.quantizer or "", sized(event.bytes) if event.bytes else ""]
                 text = "loading " + "  ".join(printable(part) for part in about if part)
                 self.progress.reset(self.current, description=text, total=None, count="", visible=True)
             case LoadFinished() | StatementFailed():
@@ -277,7 +278,7 @@ class Log:
             if begun.quantizer is not None:
                 facts.append(begun.quantizer)
         if event.bytes:
-            facts.append(size(event.bytes))
+            facts.append(sized(event.bytes))
         if begun is not None and begun.quantizer is not None:
             facts.append(f"{event.quantized_layers} of {number(event.layers, 'layer')} quantized")
         return _done("loaded", *facts, duration(event.seconds))
@@ -338,18 +339,6 @@ def printable_text(text: str) -> str:
 def number(count: int, noun: str) -> str:
     """Return "1 image", "2 images"."""
     return f"{count} {noun}" + ("" if count == 1 else "s")
-
-
-def size(count: int) -> str:
-    """Return a number of bytes in decimal units, such as "4.5 MB"."""
-    if count < 1000:
-        return f"{count} B"
-    value = float(count)
-    for unit in ("kB", "MB", "GB"):
-        value /= 1000
-        if value < 999.95:
-            return f"{value:.1f} {unit}"
-    return f"{value / 1000:.1f} TB"
 
 
 def duration(seconds: float) -> str:

@@ -93,6 +93,7 @@ class _NoEngine:
 
     def __init__(self) -> None:
         self.counters = Counters()
+        self.warnings: list[str] = []
 
     def describe(self) -> dict[str, Json]:
         return {}

@@ -333,6 +333,10 @@ class Actions:
             if not isinstance(number, int) or isinstance(number, bool) or not 1 <= number <= 1000:
                 self._error("wrong-type", "`columns` takes a number from 1 to 1000, or a fact's name", columns.span)
                 return None
+            if rows is not None:
+                self._error("contradicting-settings", "`rows` decides how many columns there are", columns.span,
+                            help="leave `columns` out, or name the fact that the columns tell apart")  # fmt: skip
+                return None
         across = columns.value if columns is not None and isinstance(columns.value, str) else None
         down = rows.value if rows is not None else None
         if across is None and down is None:

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any
 
 from aquatint.catalog import quantizers
-from aquatint.catalog.arguments import MANAGED, problem, scriptable
+from aquatint.catalog.arguments import FAMILIAR, MANAGED, problem, scriptable
 from aquatint.catalog.models import GENERATE, LATER_GENERATE, LATER_MODEL, MODEL, PART, RESERVED_PARTS
 from aquatint.catalog.pipelines import PipelineInfo
 from aquatint.catalog.settings import Schema
@@ -269,8 +269,10 @@ class Blocks:
                 setting.name_span,
             )
         else:
-            self.diagnostics.error("unknown-setting", f"{what} has no setting `{name}`", setting.name_span,
-                                   help=did_you_mean(name, [*GENERATE.names(), *known], "settings"))  # fmt: skip
+            names = [*GENERATE.names(), *known]
+            meant = FAMILIAR.get(name.lower())
+            help = f"did you mean `{meant}`?" if meant in names else did_you_mean(name, names, "settings")
+            self.diagnostics.error("unknown-setting", f"{what} has no setting `{name}`", setting.name_span, help=help)
         return False
 
     def _size(self, setting: Setting) -> bool:

@@ -20,7 +20,7 @@ from aquatint.language.parameters import ParameterError, read_parameter
 from aquatint.language.resolution import Resolver
 from aquatint.language.scope import Scope
 from aquatint.language.templates import Templates
-from aquatint.language.values import UNKNOWN, Layer, Model, Quantizer, shown, type_name, weight
+from aquatint.language.values import UNKNOWN, Layer, Model, Quantizer, Unknown, shown, type_name, weight
 from aquatint.language.world import World
 from aquatint.plan.builder import PlanBuilder
 from aquatint.plan.steps import Plan
@@ -283,7 +283,8 @@ class _Run:
             case Model():
                 return self._sound(self.blocks.model(value.name, block, value, scope, at, layer), block)
             case Quantizer():
-                return self.blocks.quantizer(value.name, block, value, scope, at, layer)
+                made = self.blocks.quantizer(value.name, block, value, scope, at, layer)
+                return made if isinstance(made, Unknown) else made.renamed(value)
         if value is UNKNOWN:
             return UNKNOWN
         return self.expressions.error(

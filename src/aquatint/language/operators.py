@@ -90,6 +90,8 @@ def _arithmetic(operator: str, function: Callable[[Any, Any], Any]) -> Callable[
 def _ordering(operator: str, function: Callable[[Any, Any], bool]) -> Callable[[Any, Any], Any]:
     def apply(left: Any, right: Any) -> Any:
         if not (is_number(left) and is_number(right)) and not (isinstance(left, str) and isinstance(right, str)):
+            if isinstance(left, bool):
+                raise ValueError(f"`{operator}` doesn't chain: write `a {operator} b and b {operator} c`")
             raise ValueError(
                 f"`{operator}` compares two numbers or two strings, not {type_name(left)} and {type_name(right)}"
             )

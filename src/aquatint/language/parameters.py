@@ -44,6 +44,9 @@ def read_parameter(node: n.Param, default: Any, text: str | None) -> Any:
 
 
 def _type(node: n.TypeName | None, default: Any) -> str:
+    if node is None and default is None:
+        raise ParameterError("unknown-type", "a parameter without a value needs a type", None,
+                             "write `param name: string`, or give it a default")  # fmt: skip
     if node is None:
         return next((kind for kind in TYPES if default is not None and _fits(default, kind)), "string")
     for part in (node, node.of):

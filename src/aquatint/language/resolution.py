@@ -7,7 +7,7 @@ the later layer. What a checkpoint holds is read through `World`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -188,19 +188,25 @@ class Resolver:
     def _check_uses(self, model: Model) -> bool:
         """Report quantizers that find nothing to do in a component, and names of layers that no component has."""
         by_quantizer: dict[int, list[tuple[_Use, list[Misfit]]]] = {}
-        sound = True
         for use in self._uses:
             found = misfits(use.quantizer.backend, use.quantizer.options, use.tensors)
             by_quantizer.setdefault(id(use.quantizer), []).append((use, found))
-            for misfit in found:
-                if misfit.setting is None:
-                    report = self.diagnostics.error if use.is_own else self.diagnostics.warning
-                    message = f"quantizer `{use.quantizer.name}` finds no layer of `{use.role}` to quantize"
-                    report("nothing-to-quantize", message, use.chosen.span, help=misfit.help)
-                    sound = sound and not use.is_own
+        sound = True
         for uses in by_quantizer.values():
+            sound = self._check_work(uses) and sound
             self._check_names(uses)
         return sound
+
+    def _check_work(self, uses: list[tuple[_Use, list[Misfit]]]) -> bool:
+        """Report the components in which one quantizer finds nothing: a mistake where it was chosen for them alone."""
+        idle = [(use, misfit) for use, found in uses for misfit in found if misfit.setting is None]
+        for use, misfit in idle:
+            others = [other for other, _ in idle if other.chosen is use.chosen]
+            roles = " and ".join(f"`{other.role}`" for other in others)
+            report = self.diagnostics.error if use.is_own else self.diagnostics.warning
+            message = f"quantizer `{use.quantizer.name}` finds no layer of {roles} to quantize"
+            report("nothing-to-quantize", message, use.chosen.span, help=misfit.help)
+        return not any(use.is_own for use, _ in idle)
 
     def _check_names(self, uses: list[tuple[_Use, list[Misfit]]]) -> None:
         """Warn of what one quantizer names and none of its components has: it names the layers of all of them."""
@@ -223,19 +229,17 @@ class Resolver:
         settings = model.parts.get(role, {})
         source, subfolder = settings.get("source"), settings.get("subfolder")
         revision = _value(settings, "revision")
-        if source is None or source.value is None:
-            if subfolder is not None and subfolder.value is not None:
-                part = replace(part, subfolder=subfolder.value)
-                if not (base.folder / part.subfolder).is_dir():
-                    self._report(checkpoints.missing_folder(base.folder, part.subfolder), subfolder.span)
-                    return None
-            return _Place(base.source, revision or _value(model.settings, "revision"), base.folder, part, span)
+        at = source if source is not None and source.value is not None else subfolder
         try:
-            return self._other_place(role, part, source, _value(settings, "subfolder"), revision)
+            if source is not None and source.value is not None:
+                return self._other_place(role, part, source, _value(settings, "subfolder"), revision)
+            if subfolder is not None and subfolder.value is not None:
+                part = checkpoints.read_component(base.folder, subfolder.value, part)
+            return _Place(base.source, revision or _value(model.settings, "revision"), base.folder, part, span)
         except CheckpointError as error:
-            self._report(error, source.span)
+            self._report(error, at.span if at is not None else span)
         except (OSError, ValueError) as error:
-            self._report(_unreadable(source.value, error), source.span)
+            self._report(_unreadable(base.source, error), at.span if at is not None else span)
         return None
 
     def _other_place(

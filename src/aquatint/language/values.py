@@ -6,7 +6,7 @@ All are immutable. How they are made is in `expressions` and `evaluate`; how mes
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -74,6 +74,13 @@ class Quantizer:
         return cls(
             name, backend, options, MappingProxyType(dict(settings)), tuple((k, repr(v)) for k, v in full.items())
         )
+
+    def renamed(self, base: Quantizer) -> Quantizer:
+        """Return this quantizer, made of `base`, under a name that tells the two apart: `q8 (sdnq int4)`."""
+        if self == base:
+            return self
+        stem = base.name.partition(" (")[0]
+        return replace(self, name=f"{stem} ({quantizers.label(self.backend, self.options)})")
 
     def members(self) -> dict[str, Any]:
         full = quantizers.canonical(self.backend, self.options)

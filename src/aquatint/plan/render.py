@@ -40,7 +40,7 @@ def summary(plan: Plan, resident: AbstractSet[str] = frozenset()) -> str:
 def quantized(quantization: Quantization) -> str:
     """Return a quantization's name and what it is: `q8 (sdnq int8+conv)`."""
     short = label(quantization.backend, quantization.options)
-    return short if quantization.name == short else f"{quantization.name} ({short})"
+    return quantization.name if short in quantization.name else f"{quantization.name} ({short})"
 
 
 def _steps(plan: Plan, resident: AbstractSet[str]) -> Iterator[str]:
@@ -89,7 +89,7 @@ def _loaded(component: Component) -> str:
     parts = [f"{component.role:<16} {component.class_name}", f"from {component.source}"]
     if component.dtype is not None:
         parts.append(component.dtype)
-        parts.append(_bytes(component.bytes))
+        parts.append(sized(component.bytes))
     if component.quantization is not None:
         parts.append(f"quantized by {quantized(component.quantization)}")
     return ", ".join(parts)
@@ -107,7 +107,8 @@ def _number(count: int, noun: str) -> str:
     return f"{count:,} {noun}" + ("" if count == 1 else "s")
 
 
-def _bytes(count: int) -> str:
+def sized(count: int) -> str:
+    """Return a number of bytes for people, in the units that memory is sold in: `15.2 MiB`."""
     for unit, size in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
         if count >= size:
             return f"{count / size:.1f} {unit}"

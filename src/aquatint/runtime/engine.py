@@ -65,6 +65,8 @@ class Engine(Protocol):
     """What an executor needs of the libraries. All calls come from one thread."""
 
     counters: Counters
+    warnings: list[str]
+    """What the libraries had to say of the last image, for people: emptied when the next one begins."""
 
     def describe(self) -> dict[str, Json]:
         """Return what decides the bits beside the plan: versions of the libraries, device, threads."""

@@ -266,6 +266,8 @@ class _Run:
             # The call may have left the pipeline half changed; its parts are as they were.
             self.residents.disband(self.plan.pipelines[step.pipeline])
             raise
+        for warning in self.engine.warnings:
+            self._emit(Warned(step.id, warning))
         about = about_image(self.plan, step, output, image.size, self.facts) if step.metadata else None
         path = self.outputs.write(output.path, image, about)
         if path is None:

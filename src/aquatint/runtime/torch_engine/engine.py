@@ -11,7 +11,7 @@ from aquatint.plan.steps import Component, Json, Pipeline
 from aquatint.runtime.engine import Counters, EngineError, Generation, Loaded, OnStep
 from aquatint.runtime.torch_engine import generating, loading, memory, weights
 from aquatint.runtime.torch_engine.faults import engine_error
-from aquatint.runtime.torch_engine.libraries import libraries, versions
+from aquatint.runtime.torch_engine.libraries import heard, libraries, versions
 
 
 class TorchEngine:
@@ -23,6 +23,7 @@ class TorchEngine:
 
     def __init__(self, device: str = "cpu", threads: int | None = None) -> None:
         self.counters = Counters()
+        self.warnings: list[str] = []
         self.device = device
         self._libraries = libraries()
         self._check_device()
@@ -61,7 +62,9 @@ class TorchEngine:
 
     def generate(self, pipeline: Any, generation: Generation, on_step: OnStep) -> Image:
         """Return one RGB image; the same call gives the same bits, whatever the engine did before."""
-        image = generating.generate(self._libraries, pipeline, generation, on_step, self.device)
+        self.warnings.clear()
+        with heard(self.warnings):
+            image = generating.generate(self._libraries, pipeline, generation, on_step, self.device)
         self.counters.images += 1
         return image
 

@@ -10,6 +10,8 @@ import importlib.metadata
 import logging
 import os
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -77,6 +79,36 @@ def _silence(diffusers: Any, transformers: Any) -> None:
     for library in (diffusers, transformers):
         library.utils.logging.set_verbosity_error()
         library.utils.logging.disable_progress_bar()
+        # What there is to say goes through `heard`, or is an error.
+        library.utils.logging.disable_default_handler()
+
+
+@contextmanager
+def heard(warnings: list[str]) -> Iterator[None]:
+    """Add to `warnings` what diffusers logs in the body of a prompt that it cuts off; all else stays unheard."""
+    logger = logging.getLogger("diffusers")
+    listener = _Listener(warnings)
+    level = logger.level
+    logger.addHandler(listener)
+    logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+        logger.removeHandler(listener)
+
+
+class _Listener(logging.Handler):
+    """Keeps the one warning that is about the user's own text."""
+
+    def __init__(self, warnings: list[str]) -> None:
+        super().__init__(logging.WARNING)
+        self.warnings = warnings
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = record.getMessage()
+        if "truncated" in text and text not in self.warnings:
+            self.warnings.append(text[:1].lower() + text[1:])
 
 
 def versions() -> dict[str, Json]:
