@@ -20,7 +20,6 @@ from aquatint.language.resolution import Resolved, Resolver, quantizer_summary
 from aquatint.language.scope import Scope
 from aquatint.language.values import UNKNOWN, ImageValue, Model, Result, Setting, Size, Unknown, plain, shown, type_name
 from aquatint.plan.builder import PlanBuilder
-from aquatint.plan.keys import digest
 from aquatint.plan.steps import ImageRef, Output, Place
 from aquatint.source import Span
 from aquatint.syntax import nodes as n
@@ -44,14 +43,11 @@ SIDE_STEP = 8
 class Actions:
     """Carries out verbs for one plan; `made` are the images of the session so far, in order."""
 
-    def __init__(
-        self, diagnostics: Diagnostics, blocks: Blocks, resolver: Resolver, builder: PlanBuilder, plan_seed: int
-    ) -> None:
+    def __init__(self, diagnostics: Diagnostics, blocks: Blocks, resolver: Resolver, builder: PlanBuilder) -> None:
         self.diagnostics = diagnostics
         self.blocks = blocks
         self.resolver = resolver
         self.builder = builder
-        self.plan_seed = plan_seed
         self.made: list[ImageValue] = []
         self._output_spans: dict[str, Span] = {}
         self._images = 0
@@ -85,7 +81,8 @@ class Actions:
         if self._images > IMAGE_LIMIT:
             return self._error("too-large", f"the script comes to more than {IMAGE_LIMIT:,} images", node.verb.span,
                                help="make several scripts of it")  # fmt: skip
-        seed = settings["seed"].value if "seed" in settings else self._drawn_seed(node)
+        expressions = self.blocks.expressions
+        seed = settings["seed"].value if "seed" in settings else expressions.draws.seed(node, expressions.turn)
         arguments = self._arguments(settings)
         summary = quantizer_summary(resolved.quantizers, resolved.info)
         paths = self._paths(settings, target.name, summary, str(arguments.get("prompt", "")), seed, count, node)
@@ -176,9 +173,6 @@ class Actions:
                 if side not in settings or settings[side].layer != "statement" or size.layer == "statement":
                     arguments[side] = getattr(size.value, side)
         return dict(sorted(arguments.items()))
-
-    def _drawn_seed(self, node: n.Action) -> int:
-        return int(digest(["seed", self.plan_seed, node.span.start, self.blocks.expressions.turn], 4), 16)
 
     def _paths(
         self,

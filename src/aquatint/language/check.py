@@ -29,7 +29,7 @@ class _Check:
 
     def __init__(self, diagnostics: Diagnostics) -> None:
         self.diagnostics = diagnostics
-        self.templates = Templates(0)
+        self.templates = Templates()
         self.below: dict[str, Span] = {}
 
     def statements(self, statements: tuple[n.Statement, ...], scope: Scope) -> None:

@@ -14,6 +14,7 @@ from aquatint.language.actions import Actions, place_of
 from aquatint.language.blocks import Blocks
 from aquatint.language.builtins import prelude
 from aquatint.language.check import check
+from aquatint.language.draws import Draws
 from aquatint.language.expressions import BLOCK_STEPS, STEP_LIMIT, Expressions, TooManySteps
 from aquatint.language.names import report_reserved_name
 from aquatint.language.parameters import ParameterError, read_parameter
@@ -24,7 +25,7 @@ from aquatint.language.values import UNKNOWN, Layer, Model, Quantizer, Unknown, 
 from aquatint.language.world import World
 from aquatint.plan.builder import PlanBuilder
 from aquatint.plan.steps import Plan
-from aquatint.source import Source, Span
+from aquatint.source import Span
 from aquatint.syntax import nodes as n
 
 __all__ = ["Evaluation", "Interpreter"]
@@ -77,7 +78,7 @@ class Interpreter:
             # Reported where it stands; what comes of it is not.
             prelude.bind(name.text, UNKNOWN, name.span)
         scope = Scope(prelude if script.lost else self._prelude, dict(session.scope.names))
-        run = _Run(self.world, script.source, scope, diagnostics, session)
+        run = _Run(self.world, script, scope, diagnostics, session)
         try:
             check(script, scope, diagnostics)
             run.statements(script.statements, scope)
@@ -100,15 +101,17 @@ class Interpreter:
 class _Run:
     """The evaluation of one script."""
 
-    def __init__(self, world: World, source: Source, scope: Scope, diagnostics: Diagnostics, session: _Session) -> None:
+    def __init__(
+        self, world: World, script: n.Script, scope: Scope, diagnostics: Diagnostics, session: _Session
+    ) -> None:
         self.world = world
-        self.source = source
+        self.source = script.source
         self.diagnostics = diagnostics
         self.builder = PlanBuilder(made=session.steps)
-        self.expressions = Expressions(diagnostics, Templates(world.plan_seed), self)
+        self.expressions = Expressions(diagnostics, Templates(), Draws(script, world.plan_seed, session.steps), self)
         self.blocks = Blocks(diagnostics, self.expressions)
         self.resolver = Resolver(world, diagnostics)
-        self.actions = Actions(diagnostics, self.blocks, self.resolver, self.builder, world.plan_seed)
+        self.actions = Actions(diagnostics, self.blocks, self.resolver, self.builder)
         self.actions.made = list(session.images)
         self.outermost = scope
         self.since = 0  # images there were when the innermost block began

@@ -14,6 +14,7 @@ from typing import Any, Protocol, assert_never
 from aquatint.diagnostics import Diagnostics, did_you_mean
 from aquatint.language import operators
 from aquatint.language.builtins import inclusive_range
+from aquatint.language.draws import Draws
 from aquatint.language.names import inside, report_reserved_name, report_unknown_name
 from aquatint.language.operators import is_key, is_number, is_whole
 from aquatint.language.scope import Scope
@@ -60,9 +61,10 @@ class Doer(Protocol):
 class Expressions:
     """Evaluates expressions for one plan; `turn` tells apart the times that one place is evaluated."""
 
-    def __init__(self, diagnostics: Diagnostics, templates: Templates, doer: Doer) -> None:
+    def __init__(self, diagnostics: Diagnostics, templates: Templates, draws: Draws, doer: Doer) -> None:
         self.diagnostics = diagnostics
         self.templates = templates
+        self.draws = draws
         self.doer = doer
         self.turn: tuple[int, ...] = ()
         self.steps = 0
@@ -218,7 +220,8 @@ class Expressions:
         if len(names) < len(wanted):
             return UNKNOWN
         try:
-            return self.templates.render(node.text, names, f"{node.span.start}|{self.turn}")
+            seed = self.draws.seed(node, self.turn) if Templates.is_drawn(node.text) else 0
+            return self.templates.render(node.text, names, seed)
         except TemplateProblem as problem:
             return self.error("bad-template", problem.message, inside(node.span, problem.word), help=problem.help)
         finally:

@@ -1,7 +1,7 @@
 """Strings that are Jinja2 templates, rendered in a sandbox.
 
 A template sees the script's names and nothing of Python; operators do in it what they do in a script. Its `random` and
-`shuffle` draw from a generator that is seeded by the plan's seed and the template's place, so that a plan stays the
+`shuffle` draw from a generator that is seeded by whoever renders the template, so that a plan stays the
 same. All that it does is counted: none runs for ever or fills the memory.
 """
 
@@ -199,8 +199,7 @@ def _filtered(node: nodes.Node, name: str, *arguments: nodes.Node) -> nodes.Filt
 class Templates:
     """Renders strings; one for each plan. `spent` says how many steps the last rendering took."""
 
-    def __init__(self, plan_seed: int) -> None:
-        self.plan_seed = plan_seed
+    def __init__(self) -> None:
         self.spent = 0
         self._environment = environment = _Environment(self._spend)
         self._read: dict[str, tuple[nodes.Template, frozenset[str]]] = {}
@@ -233,11 +232,16 @@ class Templates:
         """Return the names that the template needs. Raises `TemplateProblem` if it is none."""
         return self._parsed(text)[1]
 
-    def render(self, text: str, names: Mapping[str, Any], place: str) -> str:
-        """Return `text` with its expressions replaced; `place` tells this drawing of `random` from every other."""
+    @staticmethod
+    def is_drawn(text: str) -> bool:
+        """Return whether rendering may draw by chance, and so needs a seed."""
+        return "random" in text or "shuffle" in text
+
+    def render(self, text: str, names: Mapping[str, Any], seed: int = 0) -> str:
+        """Return `text` with its expressions replaced; `random` and `shuffle` draw from a generator with `seed`."""
         self.spent = 0
         self._turn_steps = 1 + len(text) // 100
-        self._random.seed(f"{self.plan_seed}|{place}")
+        self._random.seed(seed)
         template = self._template(text)
         try:
             for value in names.values():
