@@ -1,8 +1,8 @@
 """Strings that are Jinja2 templates, rendered in a sandbox.
 
 A template sees the script's names and nothing of Python; operators do in it what they do in a script. Its `random` and
-`shuffle` draw from a generator that is seeded by whoever renders the template, so that a plan stays the
-same. All that it does is counted: none runs for ever or fills the memory.
+`shuffle` draw from a generator that is seeded by whoever renders the template, so that a plan stays the same. All that
+it does is counted: none runs for ever or fills the memory.
 """
 
 from __future__ import annotations
