@@ -1,5 +1,6 @@
 """Puts the trained parts together as a folder that `StableDiffusionPipeline.from_pretrained` loads, in float16."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -27,6 +28,11 @@ def assemble(parts: Path, folder: Path) -> None:
     )
     shutil.rmtree(folder, ignore_errors=True)
     pipe.save_pretrained(folder, safe_serialization=True)
+    for file in folder.glob("*/config.json"):
+        # diffusers writes where the part was read from: a folder of one machine.
+        config = json.loads(file.read_text(encoding="utf-8"))
+        config.pop("_name_or_path", None)
+        file.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     shutil.copyfile(CARD, folder / "README.md")
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     if size > LARGEST:
