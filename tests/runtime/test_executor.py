@@ -409,7 +409,6 @@ def test_a_release_that_goes_wrong_is_a_warning(tmp_path: Path) -> None:
     assert run.finished.failed == 0
 
 
-
 def test_what_the_libraries_say_of_an_image_is_told(tmp_path: Path) -> None:
     run = Run(simple_plan(), tmp_path, engine=FakeEngine(warnings=["the prompt was cut off"]))
     assert run.of(Warned) == [Warned("g1", "the prompt was cut off")] * 2
