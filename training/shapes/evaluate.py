@@ -4,15 +4,16 @@
 """
 
 import argparse
+import math
 import os
 import random
-import time
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: spinning threads are slower than one
 
+import numpy as np
 import torch
 from diffusers import StableDiffusionPipeline, UNet2DConditionModel
 from PIL import Image
@@ -24,7 +25,7 @@ from shapes.checker import ATTRIBUTES, check
 from shapes.world import KINDS, sample
 
 FOLDER = Path(__file__).parents[2] / "src" / "aquatint" / "checkpoints" / "shapes"
-GUIDANCE = 2.0
+GUIDANCE = 4.0
 STEPS = 20
 # `-row` takes one scale for a whole row of weights, where sdnq else takes ever smaller groups for fewer bits.
 SDNQ = ("int8", "uint4", "int4", "uint3", "int3", "uint2", "int2", "uint4-row", "uint3-row", "uint2-row")
@@ -102,6 +103,13 @@ def scores(chosen: list[Prompt], pictures: list[Image.Image]) -> dict[tuple[str,
     return {key: sum(values) / len(values) for key, values in met.items()}
 
 
+def likeness(pictures: list[Image.Image], others: list[Image.Image]) -> float:
+    """Return the peak signal-to-noise ratio, in dB, over all pictures; infinite when they are equal."""
+    one, other = (np.stack([np.asarray(picture, np.float32) for picture in some]) for some in (pictures, others))
+    error = float(np.square(one - other).mean())
+    return 10 * math.log10(255**2 / error) if error else math.inf
+
+
 def sheet(pictures: list[Image.Image], columns: int = 12) -> Image.Image:
     """Return the pictures side by side."""
     rows = -(-len(pictures) // columns)
@@ -131,15 +139,15 @@ def main() -> None:
     print(
         f"{options.prompts} held-out prompts, {options.steps} steps, guidance {options.guidance}, seed {options.seed}\n"
     )
-    print("| quantizer | unet MB | prompts | " + " | ".join(columns) + " | s a picture |")
-    print("|---|---|---|" + "---|" * (len(columns) + 1))
+    print("| quantizer | unet MB | dB to the first row | prompts | " + " | ".join(columns) + " |")
+    print("|---|---|---|---|" + "---|" * len(columns))
+    first: list[Image.Image] = []
     for quantizer in quantizers:
         unet = load_unet(options.folder, quantizer)
         pipe = StableDiffusionPipeline.from_pretrained(options.folder, unet=unet, torch_dtype=torch.float32)
         pipe.set_progress_bar_config(disable=True)
-        began = time.perf_counter()
         pictures = draw(pipe, [prompt.text for prompt in chosen], options.steps, options.guidance, options.seed)
-        each = (time.perf_counter() - began) / len(pictures)
+        first = first or pictures
         if options.sheet:
             path = (
                 options.sheet.with_stem(f"{options.sheet.stem}-{quantizer}") if len(quantizers) > 1 else options.sheet
@@ -148,7 +156,8 @@ def main() -> None:
         found = scores(chosen, pictures)
         for kind in ("all", *options.kinds.split(",")) if len(quantizers) == 1 else ("all",):
             cells = [f"{found[name, kind]:.3f}" if (name, kind) in found else "" for name in columns]
-            print(f"| {quantizer} | {megabytes(unet):.2f} | {kind} | {' | '.join(cells)} | {each:.2f} |", flush=True)
+            row = [quantizer, f"{megabytes(unet):.2f}", f"{likeness(pictures, first):.1f}", kind, *cells]
+            print(f"| {' | '.join(row)} |", flush=True)
 
 
 if __name__ == "__main__":
