@@ -20,11 +20,14 @@ def schedule(steps: Sequence[Step], pipelines: Mapping[str, Pipeline], *, keep: 
     scheduled: list[Step] = []
     loaded: set[str] = set()
     for index, step in enumerate(steps):
-        needed = _needed(pipelines[step.pipeline]) if isinstance(step, Generate) else []
+        if not isinstance(step, Generate):
+            scheduled.append(step)
+            continue
+        needed = _needed(pipelines[step.pipeline])
         for key in needed:
             if key not in loaded:
                 loaded.add(key)
-                scheduled.append(Load(id=f"l{len(loaded)}", component=key, place=step.place))  # type: ignore[union-attr]
+                scheduled.append(Load(id=f"l{len(loaded)}", component=key, place=step.place))
         scheduled.append(step)
         if not keep:
             scheduled += [Release(id=f"r-{key[:8]}", component=key) for key in needed if last_use[key] == index]
