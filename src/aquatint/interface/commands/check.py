@@ -1,0 +1,30 @@
+"""`aquatint check`: reports a script's mistakes. Imports no torch."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import Any
+
+from aquatint.interface.exits import DONE, WRONG
+from aquatint.interface.planning_options import add_planning_options, add_script_options, evaluated
+from aquatint.interface.script_file import read_script
+
+
+def add_parser(commands: Any) -> argparse.ArgumentParser:
+    """Declare the command."""
+    command: argparse.ArgumentParser = commands.add_parser("check", help="report a script's mistakes")
+    add_script_options(command)
+    add_planning_options(command)
+    command.add_argument("--json", action="store_true", help="write each mistake as a line of JSON")
+    return command
+
+
+def run(options: argparse.Namespace) -> int:
+    """Report the mistakes of the script `options.file`; return the exit code."""
+    source = read_script(options.file, no_stdin=options.no_stdin, commands=options.commands)
+    if evaluated(source, options) is None:
+        return WRONG
+    if not options.json:
+        sys.stdout.write(f"{source.name}: no mistakes found\n")
+    return DONE

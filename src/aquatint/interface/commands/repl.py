@@ -1,0 +1,29 @@
+"""`aquatint repl`: statements one by one. The conversation itself is in `interface.repl`."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from aquatint.interface.exits import Refusal
+from aquatint.interface.planning_options import add_planning_options
+from aquatint.interface.running_options import add_running_options, session
+
+
+def add_parser(commands: Any) -> argparse.ArgumentParser:
+    """Declare the command."""
+    command: argparse.ArgumentParser = commands.add_parser(
+        "repl", help="type statements one by one; models stay loaded between them"
+    )
+    add_planning_options(command)
+    add_running_options(command)
+    return command
+
+
+def run(options: argparse.Namespace) -> int:
+    """Converse until the input ends; return the exit code."""
+    from aquatint.interface.repl import converse
+
+    if options.no_stdin:
+        raise Refusal("bad-command-line", "`repl` reads standard input, which `--no-stdin` forbids")
+    return converse(session(options, keep=True))

@@ -1,0 +1,80 @@
+"""The options that plans are made with, and the world that they come to. Imports no torch."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from typing import TYPE_CHECKING
+
+from aquatint.interface.exits import Refusal
+
+if TYPE_CHECKING:
+    from aquatint.diagnostics import Diagnostics
+    from aquatint.language.world import World
+    from aquatint.plan.steps import Plan
+    from aquatint.source import Source
+
+
+def add_script_options(command: argparse.ArgumentParser) -> None:
+    """Declare the script and its parameters."""
+    command.add_argument("file", metavar="FILE", help="the script; `-` is standard input")
+    command.add_argument(
+        "--set", metavar="NAME=VALUE", action="append", default=[], help="give a `param` of the script its value"
+    )
+
+
+def add_planning_options(command: argparse.ArgumentParser) -> None:
+    """Declare what a plan depends on beside its script."""
+    command.add_argument(
+        "--device", help="what to plan for: cpu, cuda, cuda:1, xpu or mps; what the machine has, unless it is set"
+    )
+    command.add_argument(
+        "--plan-seed", type=int, default=0, metavar="N",
+        help="seed of the seeds that the plan draws, and of `random` in templates (0)",
+    )  # fmt: skip
+
+
+def world(options: argparse.Namespace) -> World:
+    """Return what plans are made from beside the script. Raises `Refusal`."""
+    from aquatint.language.world import World
+
+    parameters: dict[str, str] = {}
+    for text in getattr(options, "set", []):
+        name, equals, value = text.partition("=")
+        if not equals or not name.strip().isidentifier():
+            raise Refusal("bad-command-line", f"`--set {text}` is not of the form NAME=VALUE")
+        parameters[name.strip()] = value
+    return World(device=_device(options.device), plan_seed=options.plan_seed, parameters=parameters)
+
+
+def _device(given: str | None) -> str:
+    from aquatint.interface.device import default_device
+
+    if given is None:
+        return default_device()
+    if not re.fullmatch(r"cpu|mps|(cuda|xpu)(:\d{1,2})?", given):
+        raise Refusal("bad-command-line", f"there is no device `{given}`", "devices are cpu, cuda, cuda:1, xpu, mps")
+    return given
+
+
+def evaluated(source: Source, options: argparse.Namespace) -> Plan | None:
+    """Return the plan of `source`, or None after reporting its mistakes."""
+    # Not through a session, which imports what runs plans.
+    from aquatint.language.evaluate import Interpreter
+    from aquatint.syntax.parser import parse
+
+    parsed = parse(source)
+    evaluation = Interpreter(world(options)).evaluate(parsed.script, parsed.diagnostics)
+    report(evaluation.diagnostics, options)
+    return evaluation.plan
+
+
+def report(diagnostics: Diagnostics, options: argparse.Namespace) -> None:
+    """Write `diagnostics`: as JSON on standard output if the command's `--json` asks for it, else as text."""
+    from aquatint.interface.report import write_diagnostics, write_json_diagnostics
+
+    if getattr(options, "json", False):
+        write_json_diagnostics(diagnostics, sys.stdout)
+    else:
+        write_diagnostics(diagnostics, sys.stderr)

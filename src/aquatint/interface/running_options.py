@@ -1,0 +1,78 @@
+"""The options that plans are run with, the session that they come to, and the exit code of a run."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from aquatint.interface.exits import DONE, FAILED, INTERRUPTED, Refusal
+from aquatint.interface.planning_options import world
+
+if TYPE_CHECKING:
+    from aquatint.interface.session import Session
+    from aquatint.runtime.engine import Engine
+    from aquatint.runtime.events import RunFinished
+    from aquatint.runtime.executor import Options
+
+
+def add_running_options(command: argparse.ArgumentParser) -> None:
+    """Declare where outputs go, with how many threads, and what is shown meanwhile."""
+    command.add_argument(
+        "--output-dir", type=Path, default=Path(), metavar="DIR",
+        help="the folder that relative outputs are written below (the current one)",
+    )  # fmt: skip
+    command.add_argument(
+        "--existing", choices=("number", "overwrite", "skip", "error"), default="number",
+        help="where an output exists: write beside it as NAME-2 (number, the default), replace it, skip it, or fail",
+    )  # fmt: skip
+    command.add_argument(
+        "--threads", type=int, metavar="N", help="CPU threads; results are the same bits for the same number only"
+    )
+    shown = command.add_mutually_exclusive_group()
+    shown.add_argument("--quiet", action="store_true", help="write nothing but failures")
+    shown.add_argument("--json", action="store_true", help="write progress as JSON, one event a line")
+
+
+def session(options: argparse.Namespace, keep: bool = False) -> Session:
+    """Return the session that `options` ask for; with `keep`, names stay from one text to the next."""
+    from aquatint.interface.progress import Mode, reporter
+    from aquatint.interface.session import Session
+
+    if options.threads is not None and not 1 <= options.threads <= 1024:
+        raise Refusal("bad-command-line", f"`--threads {options.threads}` must be from 1 to 1024")
+    of_plans = world(options)
+    mode = Mode.QUIET if options.quiet else Mode.JSON if options.json else Mode.AUTO
+
+    def make_engine() -> Engine:
+        from aquatint.runtime.engine import EngineError
+        from aquatint.runtime.torch_engine import TorchEngine
+
+        try:
+            return TorchEngine(device=of_plans.device, threads=options.threads)
+        except EngineError as error:
+            raise Refusal("no-engine", str(error), error.help) from None
+        except ModuleNotFoundError as error:
+            help = "install the program with all that it needs: see the README"
+            raise Refusal("no-engine", f"the library `{error.name}` is not installed", help) from None
+
+    return Session(of_plans, reporter(mode, sys.stdout, sys.stderr), make_engine, _run_options(options), keep)
+
+
+def exit_code(finished: RunFinished) -> int:
+    """Return the exit code that says how a run ended."""
+    if finished.interrupted:
+        return INTERRUPTED
+    return FAILED if finished.failed else DONE
+
+
+def _run_options(options: argparse.Namespace) -> Options:
+    from aquatint.runtime.executor import Options
+    from aquatint.runtime.outputs import OutputPolicy
+    from aquatint.runtime.verify import changed
+
+    return Options(
+        output_dir=options.output_dir, existing=OutputPolicy(options.existing),
+        fail_fast=getattr(options, "fail_fast", False), verify=changed,
+    )  # fmt: skip
