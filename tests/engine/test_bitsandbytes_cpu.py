@@ -13,6 +13,7 @@ from diffusers.quantizers.auto import AUTO_QUANTIZER_MAPPING
 
 from aquatint.runtime.engine import Engine, EngineError
 from aquatint.runtime.torch_engine import bitsandbytes_backend, bitsandbytes_cpu
+from aquatint.runtime.torch_engine.libraries import libraries
 from support.scenes import component
 
 Tiny = Callable[[str], Path]
@@ -42,13 +43,13 @@ def test_the_check_comes_back_after_a_load_that_fails(engine: Engine, folder: Ti
 def test_it_is_lifted_only_where_it_stands_in_the_way() -> None:
     before = mapping()
     for library, device in (("transformers", "cpu"), ("diffusers", "cuda:0"), ("diffusers", "mps")):
-        with bitsandbytes_backend.loading(library, device):
+        with bitsandbytes_backend.loading(libraries(), library, device):
             assert mapping() == before
 
 
 def test_it_is_lifted_inside_and_back_outside() -> None:
     before = mapping()
-    with bitsandbytes_backend.loading("diffusers", "cpu"):
+    with bitsandbytes_backend.loading(libraries(), "diffusers", "cpu"):
         inside = mapping()
         assert all(issubclass(new, old) and new is not old for new, old in zip(inside, before, strict=True))
     assert mapping() == before

@@ -174,7 +174,7 @@ def test_without_sdnq_the_install_line_is_given() -> None:
     with pytest.raises(EngineError) as error:
         sdnq_backend.require(replace(libraries(), sdnq=None))
     assert 'pip install "aquatint[sdnq]"' in (error.value.help or "")
-    assert sdnq_backend.layer_classes(replace(libraries(), sdnq=None)) == ()
+    assert not sdnq_backend.is_quantized(replace(libraries(), sdnq=None), object())
 
 
 def test_a_device_that_is_not_there() -> None:

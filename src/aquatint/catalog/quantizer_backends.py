@@ -1,106 +1,101 @@
-"""The quantization backends that there are, as data: settings, package, and which settings need which.
+"""The quantization backends that there are: bitsandbytes, sdnq, and those that other installed packages bring.
 
-Each backend's settings are in a module of their own; the checks that read all this are in `quantizers`.
+A package adds one by an entry point in the group `aquatint.quantizers` that names a `Backend`. What such a record
+says is in `backend`; the checks that read them are in `quantizers`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+import importlib.util
+from collections.abc import Iterator
+from functools import cache
 
-from aquatint.catalog import bnb_settings, sdnq_settings, sdnq_types
-from aquatint.catalog.settings import Schema
+from aquatint.catalog.backend import Backend, Constraint, Problem
+from aquatint.catalog.bnb import BNB
+from aquatint.catalog.sdnq import SDNQ
+from aquatint.diagnostics import did_you_mean
 
+__all__ = [
+    "BNB", "GROUP", "SDNQ", "Backend", "Constraint", "Problem", "backend", "backend_names", "backends",
+    "is_installed", "unknown_backend", "unusable_backends",
+]  # fmt: skip
 
-@dataclass(frozen=True, slots=True)
-class Constraint:
-    """`settings` may differ from their defaults only where a setting in `needs` has one of its values."""
+GROUP = "aquatint.quantizers"
+"""The entry point group; an entry point's name is the backend's."""
 
-    settings: tuple[str, ...]
-    needs: tuple[tuple[str, tuple[Any, ...]], ...]
-    consequence: str = "has no effect"
-    help: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Backend:
-    """A library that quantizes. `extra` is aquatint's own, as in `pip install "aquatint[sdnq]"`."""
-
-    name: str
-    aliases: tuple[str, ...]
-    help: str
-    schema: Schema
-    package: str
-    extra: str | None  # None: it comes with aquatint
-    constraints: tuple[Constraint, ...] = ()
-    empty_is_unset: bool = False  # whether an empty list or map says the same as leaving the setting out
-
-
-BNB = Backend(
-    name="bnb",
-    aliases=("bitsandbytes",),
-    help="bitsandbytes: 8-bit LLM.int8 and 4-bit nf4 or fp4, of Linear layers only. Widely used and quick to load; the "
-    "convolutions of a UNet stay as they are.",
-    schema=bnb_settings.SCHEMA,
-    package="bitsandbytes",
-    extra=None,
-    constraints=(
-        Constraint(
-            ("bits4_compute_dtype", "bits4_quant_type", "bits4_use_double_quant", "bits4_quant_storage"),
-            (("bits", (4,)),),
-        ),
-        Constraint(("llm_int8_threshold",), (("bits", (8,)),)),
-    ),
-)
-
-SDNQ = Backend(
-    name="sdnq",
-    aliases=(),
-    help="SDNQ: any width from 1 to 16 bits, integers and floats, of Linear layers and with `quant_conv` of "
-    "convolutions. The package is under GPL-3.0-only and is installed as an extra.",
-    schema=sdnq_settings.SCHEMA,
-    package="sdnq",
-    extra="sdnq",
-    constraints=(
-        Constraint(("svd_rank", "svd_steps"), (("use_svd", (True,)),)),
-        Constraint(("hadamard_group_size",), (("use_hadamard", (True,)),)),
-        Constraint(("codebook_steps",), (("use_codebook", (True,)),)),
-        Constraint(
-            ("use_codebook",), (("weights_dtype", sdnq_types.UNSIGNED_INTEGERS),), "can't be used",
-            "a codebook needs an unsigned integer type, such as `uint4`",
-        ),
-        Constraint(
-            ("use_codebook_scale",), (("scale_dtype", sdnq_types.UNSIGNED_INTEGERS),), "can't be used",
-            "a codebook for the scales needs an unsigned integer type for them, such as `scale_dtype: uint8`",
-        ),
-        Constraint(("dynamic_loss_threshold",), (("use_dynamic_quantization", (True,)),)),
-        Constraint(
-            ("use_dynamic_quantization",),
-            (("weights_dtype", tuple(n for n in sdnq_types.BITS if n not in sdnq_types.NOT_ORDERED)),),
-            "can't be used", "start from a type such as `uint4` or `int8`",
-        ),
-        Constraint(("use_quantized_matmul_conv",), (("quant_conv", (True,)),)),
-        Constraint(
-            ("quantized_matmul_dtype", "modules_to_not_use_matmul"),
-            (("use_quantized_matmul", (True,)), ("use_quantized_matmul_conv", (True,))),
-        ),
-    ),
-    empty_is_unset=True,
-)  # fmt: skip
-
-_BACKENDS = (BNB, SDNQ)
+_OWN = (BNB, SDNQ)
 
 
 def backends() -> tuple[Backend, ...]:
-    """Return every backend."""
-    return _BACKENDS
+    """Return every backend: this program's own, then those of other packages by name."""
+    return (*_OWN, *_others()[0])
+
+
+def unusable_backends() -> dict[str, str]:
+    """Return the backends of other packages that can't be used, by the entry point's name, and why."""
+    return dict(_others()[1])
 
 
 def backend(name: str) -> Backend | None:
     """Return the backend called `name`, or None."""
-    return next((each for each in _BACKENDS if name == each.name or name in each.aliases), None)
+    own = next((each for each in _OWN if name == each.name or name in each.aliases), None)
+    # Others are looked for only when they are asked for: that reads every installed package's metadata.
+    return own or next((each for each in _others()[0] if name == each.name or name in each.aliases), None)
 
 
 def backend_names() -> tuple[str, ...]:
     """Return every name that `backend` knows, for suggestions."""
-    return tuple(name for each in _BACKENDS for name in (each.name, *each.aliases))
+    return tuple(name for each in backends() for name in (each.name, *each.aliases))
+
+
+def unknown_backend(name: str) -> Problem:
+    """Return what to say of a backend called `name`, which there is none of."""
+    reason = unusable_backends().get(name)
+    if reason is not None:
+        help = "another package brings it: update that package, or take one of " + ", ".join(
+            f"`{known}`" for known in backend_names()
+        )
+        return Problem(None, "unknown-backend", f"the quantization backend `{name}` can't be used: {reason}", help)
+    help = did_you_mean(name, backend_names(), "backends")
+    return Problem(None, "unknown-backend", f"there is no quantization backend `{name}`", help)
+
+
+def is_installed(package: str) -> bool:
+    """Return whether the top-level `package` can be imported, without importing it."""
+    try:
+        return importlib.util.find_spec(package) is not None
+    except (ImportError, ValueError):  # ValueError: imported already, by something that set no spec
+        return False
+
+
+@cache
+def _others() -> tuple[tuple[Backend, ...], tuple[tuple[str, str], ...]]:
+    # Imported here: scripts that use this program's own backends don't pay for it.
+    from importlib.metadata import entry_points
+
+    found: list[Backend] = []
+    unusable: list[tuple[str, str]] = []
+    taken = {name for each in _OWN for name in (each.name, *each.aliases)}
+    for entry in sorted(entry_points(group=GROUP), key=lambda entry: (entry.name, entry.value)):
+        try:
+            made = entry.load()
+        except Exception as error:  # whatever a stranger's module raises while it is imported
+            unusable.append((entry.name, f"`{entry.value}` can't be imported: {error or type(error).__name__}"))
+            continue
+        reason = next(_faults(made, entry.name, taken), None)
+        if reason is None:
+            found.append(made)
+            taken |= {made.name, *made.aliases}
+        else:
+            unusable.append((entry.name, f"`{entry.value}` {reason}"))
+    return tuple(found), tuple(unusable)
+
+
+def _faults(made: object, name: str, taken: set[str]) -> Iterator[str]:
+    if not isinstance(made, Backend):
+        yield f"is a {type(made).__name__} and no `aquatint.catalog.backend.Backend`"
+        return
+    if made.name != name:
+        yield f"calls itself `{made.name}`"
+    if clash := sorted({made.name, *made.aliases} & taken):
+        yield f"takes the name `{clash[0]}`, which another backend has"

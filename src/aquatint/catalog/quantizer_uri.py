@@ -10,9 +10,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from aquatint.catalog.quantizer_backends import Backend, backend, backend_names
+from aquatint.catalog.backend import Backend
+from aquatint.catalog.quantizer_backends import backend, backend_names, unknown_backend
 from aquatint.catalog.settings import Setting
-from aquatint.diagnostics import did_you_mean
 
 
 class UriError(Exception):
@@ -42,8 +42,8 @@ def parse_uri(text: str) -> tuple[str, dict[str, Any]]:
     if found is None:
         if not head:
             raise UriError("a quantizer's URI starts with a backend", offset, max(1, len(text)), _backends())
-        help = did_you_mean(head, backend_names(), "backends")
-        raise UriError(f"there is no quantization backend `{head}`", offset, len(head), help, "unknown-backend")
+        wrong = unknown_backend(head)
+        raise UriError(wrong.message, offset, len(head), wrong.help, wrong.code)
     options: dict[str, Any] = {}
     for number, (offset, part) in enumerate(parts[1:], start=1):
         if not part:

@@ -30,6 +30,7 @@ from aquatint.language.values import (
     plain,
     type_name,
 )
+from aquatint.language.world import World
 from aquatint.source import Span
 from aquatint.syntax import nodes as n
 
@@ -37,7 +38,8 @@ from aquatint.syntax import nodes as n
 class Blocks:
     """Reads blocks for one plan."""
 
-    def __init__(self, diagnostics: Diagnostics, expressions: Expressions) -> None:
+    def __init__(self, world: World, diagnostics: Diagnostics, expressions: Expressions) -> None:
+        self.world = world
         self.diagnostics = diagnostics
         self.expressions = expressions
 
@@ -60,13 +62,8 @@ class Blocks:
                 return UNKNOWN
             found = quantizers.backend(backend_setting.value)
             if found is None:
-                self.diagnostics.error(
-                    "unknown-backend",
-                    f"there is no quantization backend `{backend_setting.value}`",
-                    backend_setting.span,
-                    help=did_you_mean(backend_setting.value, quantizers.backend_names(), "backends"),
-                )
-                return UNKNOWN
+                wrong = quantizers.unknown_backend(backend_setting.value)
+                return self._error(wrong.code, wrong.message, backend_setting.span, help=wrong.help)
             if base is not None and found.name != base.backend:
                 self.diagnostics.error(
                     "contradicting-settings",
@@ -76,6 +73,7 @@ class Blocks:
                 )
                 return UNKNOWN
             backend = found.name
+            self._check_installed(found, backend_setting.span)
         if backend is None and self.diagnostics.any_within(block.span):
             return UNKNOWN
         if backend is None:
@@ -127,7 +125,17 @@ class Blocks:
                 error.code, error.message, _within(span, source, value, error.offset, error.length), help=error.help
             )
         settings = {key: Setting(option, span, span, "quantizer") for key, option in options.items()}
+        found = quantizers.backend(backend)
+        if found is not None:
+            self._check_installed(found, _within(span, source, value, 0, len(value.partition(";")[0])))
         return self._checked(value, backend, settings, span)
+
+    def _check_installed(self, backend: quantizers.Backend, span: Span) -> None:
+        if not self.world.is_installed(backend.package):
+            message = (
+                f"the quantization backend `{backend.name}` needs `{backend.distribution}`, which is not installed"
+            )
+            self.diagnostics.error("backend-not-installed", message, span, help=f"install it: `{backend.install}`")
 
     def model(self, name: str, block: n.Block, base: Model | None, scope: Scope, at: Span, layer: Layer) -> Model:
         """Return the model that `block` describes on top of `base`; what is wrong in it is unknown in the model."""
@@ -216,6 +224,25 @@ class Blocks:
                     help=f"write `{item.name.text}: ...`; submodules are set by `override` or `with`",
                 )
         return made
+
+    def known(self, given: Mapping[str, Setting], schema: Schema) -> dict[str, Setting] | None:
+        """Return `given` by the names of `schema`, without what is `none`; None after reporting what doesn't fit it."""
+        settings: dict[str, Setting] = {}
+        sound = True
+        for name, setting in given.items():
+            known = schema.find(name)
+            if known is None:
+                self.diagnostics.error("unknown-setting", f"`{schema.name}` has no setting `{name}`", setting.name_span,
+                                       help=did_you_mean(name, schema.names(), "settings"))  # fmt: skip
+                sound = False
+            elif isinstance(setting.value, Unknown):
+                sound = False
+            elif known.type != "any" and (wrong := known.problem(plain(setting.value))):
+                self.diagnostics.error("wrong-type", wrong, setting.span)
+                sound = False
+            elif setting.value is not None:
+                settings[known.name] = setting
+        return settings if sound else None
 
     def arguments(self, settings: Mapping[str, Setting], info: PipelineInfo) -> tuple[dict[str, Setting], bool]:
         """Return those of `settings` that `generate` takes on such a pipeline, and whether that is all of them."""

@@ -11,7 +11,6 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from aquatint.catalog import sdnq_types
 from aquatint.catalog.models import DTYPES
 from aquatint.catalog.quantizer_backends import backends
 from aquatint.language.scope import Scope
@@ -21,13 +20,14 @@ from aquatint.language.values import ITEM_LIMIT, Builtin, Size, shown, type_name
 def prelude() -> Scope:
     """Return a scope with the built-in functions and constants."""
     scope = Scope()
-    for backend in backends():
-        for name in (backend.name, *backend.aliases):
-            scope.bind(name, backend.name, None)
-    # The names of data types stand for themselves, so that `weights_dtype: int8` needs no quotes.
-    for name in (*DTYPES, *sdnq_types.NAMES, "nf4", "fp4"):
-        if name.isidentifier():
-            scope.bind(name, name, None)
+    # The names of data types, and whatever else a backend's setting chooses from, stand for themselves, so that
+    # `weights_dtype: int8` needs no quotes.
+    words = {*DTYPES, *(word for each in backends() for setting in each.schema.settings for word in setting.choices)}
+    for word in sorted(word for word in words if isinstance(word, str) and word.isidentifier()):
+        scope.bind(word, word, None)
+    for each in backends():
+        for name in (each.name, *each.aliases):
+            scope.bind(name, each.name, None)
     for function in FUNCTIONS:
         scope.bind(function.name, function, None)
     return scope

@@ -109,7 +109,7 @@ class _Run:
         self.diagnostics = diagnostics
         self.builder = PlanBuilder(made=session.steps)
         self.expressions = Expressions(diagnostics, Templates(), Draws(script, world.plan_seed, session.steps), self)
-        self.blocks = Blocks(diagnostics, self.expressions)
+        self.blocks = Blocks(world, diagnostics, self.expressions)
         self.resolver = Resolver(world, diagnostics)
         self.actions = Actions(diagnostics, self.blocks, self.resolver, self.builder)
         self.actions.made = list(session.images)

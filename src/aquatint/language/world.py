@@ -6,13 +6,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from aquatint.catalog.checkpoints import Checkpoint, read_checkpoint
+from aquatint.catalog.quantizer_backends import is_installed
 
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """`parameters` are the texts of `--set`; `checkpoint` reads a source's index and raises `CheckpointError`."""
+    """`parameters` are the texts of `--set`; `checkpoint` reads a source's index and raises `CheckpointError`.
+
+    `is_installed` says whether a package can be imported, without importing it.
+    """
 
     device: str = "cpu"
     plan_seed: int = 0
     parameters: Mapping[str, str] = field(default_factory=dict)
     checkpoint: Callable[[str, str | None], Checkpoint] = read_checkpoint
+    is_installed: Callable[[str], bool] = is_installed

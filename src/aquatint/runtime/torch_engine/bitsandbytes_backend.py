@@ -8,13 +8,15 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from aquatint.plan.steps import Json
+from aquatint.runtime.engine import EngineError
 from aquatint.runtime.torch_engine import bitsandbytes_cpu
 from aquatint.runtime.torch_engine.libraries import Libraries
 
-METHOD = "bitsandbytes"  # what a stored model's `quant_method` says
+METHOD = "bitsandbytes"
+OWNERS = ("bitsandbytes",)
 
 
-def configuration(libraries: Libraries, library: str, options: Mapping[str, Json]) -> Any:
+def configuration(libraries: Libraries, library: str, options: Mapping[str, Json], device: str) -> Any:
     """Return a new configuration of `library`'s own class: diffusers and transformers each refuse the other's."""
     skipped = options["llm_int8_skip_modules"]
     eight = options["bits"] == 8
@@ -39,14 +41,30 @@ def _skip(library: str, name: str) -> str:
     return name
 
 
-def layer_classes(libraries: Libraries) -> tuple[type, ...]:
-    """Return the classes that bitsandbytes puts in the place of Linear."""
+def is_quantized(libraries: Libraries, layer: Any) -> bool:
+    """Return whether `layer` is one that bitsandbytes put in the place of a Linear."""
     layers = libraries.bitsandbytes.nn
-    return (layers.Linear8bitLt, layers.Linear4bit)
+    return isinstance(layer, layers.Linear8bitLt | layers.Linear4bit)
 
 
-def loading(library: str, device: str) -> AbstractContextManager[None]:
+def loading(libraries: Libraries, library: str, device: str) -> AbstractContextManager[None]:
     """Return the context that a load needs: on a CPU diffusers' check for a GPU must be out of the way."""
     if library == "diffusers" and device == "cpu":
         return bitsandbytes_cpu.without_gpu_check()
     return nullcontext()
+
+
+def finish(libraries: Libraries, module: Any, device: str) -> None:
+    """Keep layers off the kernels that would fail for them."""
+    if device == "cpu":
+        bitsandbytes_cpu.avoid_unfit_packing(libraries, module)
+
+
+def refuse_stored(stored: Mapping[str, Any], library: str, what: str) -> None:
+    """Refuse 4-bit weights that diffusers stored as another type than uint8: it takes their shapes for wrong ones."""
+    kind = str(stored.get("bnb_4bit_quant_storage") or "uint8").removeprefix("torch.")
+    if library == "diffusers" and stored.get("load_in_4bit") and kind != "uint8":
+        raise EngineError(
+            f"{what} is stored by bitsandbytes as {kind}, which diffusers can't read back",
+            "store it again without that option, or take the checkpoint that it was made from with a quantizer",
+        )

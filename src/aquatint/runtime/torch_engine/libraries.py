@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from aquatint.catalog.quantizer_backends import backends
 from aquatint.plan.steps import Json
 
 PACKAGES = ("torch", "diffusers", "transformers", "accelerate", "bitsandbytes", "sdnq", "safetensors", "tokenizers")
@@ -114,7 +115,7 @@ class _Listener(logging.Handler):
 def versions() -> dict[str, Json]:
     """Return the versions of the installed packages, None for one that is not there."""
     found: dict[str, Json] = {}
-    for name in PACKAGES:
+    for name in dict.fromkeys((*PACKAGES, *(each.distribution for each in backends()))):
         try:
             found[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:

@@ -13,20 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from aquatint.catalog import checkpoints, pipelines, quantizers
-from aquatint.catalog.quantizer_backends import BNB
 from aquatint.plan.steps import Component
 from aquatint.runtime.engine import Counters, EngineError, Loaded
-from aquatint.runtime.torch_engine import (
-    bitsandbytes_backend,
-    bitsandbytes_cpu,
-    determinism,
-    memory,
-    sdnq_backend,
-    weights,
-)
+from aquatint.runtime.torch_engine import backend, determinism, memory, weights
+from aquatint.runtime.torch_engine.backend import EngineBackend
 from aquatint.runtime.torch_engine.faults import engine_error
 from aquatint.runtime.torch_engine.libraries import Libraries
-from aquatint.runtime.torch_engine.stored import stored_method
+from aquatint.runtime.torch_engine.stored import stored_by
 
 DTYPES = ("float32", "float16", "bfloat16")
 
@@ -79,15 +72,20 @@ def _load_weights(
         raise EngineError(error.message, error.help) from error
     # By the class, not by where it lies: a safety checker is diffusers' own and a model of transformers.
     library = "transformers" if issubclass(found, libraries.transformers.PreTrainedModel) else "diffusers"
-    configuration, preparation = _quantization(libraries, library, component, folder, what)
-    options = {} if configuration is None else {"quantization_config": configuration}
+    by = stored_by(folder, component, what)
+    options: dict[str, Any] = {}
+    if (wanted := component.quantization) is not None:
+        by = backend.of(wanted.backend)
+        settings = _options(wanted.backend, wanted.options)
+        options["quantization_config"] = by.configuration(libraries, library, settings, component.device)
     if component.device != "cpu":
         # Not run here: there is no GPU.
         options["device_map"] = {"": component.device}
     counters.loads += 1
-    counters.quantizations += configuration is not None
+    counters.quantizations += wanted is not None
     with (
-        engine_error(f"can't load {what}"), _quiet(), preparation, memory.large_blocks_returned(component.bytes),
+        engine_error(f"can't load {what}"), _quiet(), _loading(libraries, by, library, component),
+        memory.large_blocks_returned(component.bytes),
         determinism.seeded(torch, determinism.seed_of(component.key), component.device),
     ):  # fmt: skip
         module, told = found.from_pretrained(
@@ -99,19 +97,23 @@ def _load_weights(
         # bitsandbytes' 8-bit layers compute differently while they are in training mode.
         module.eval().requires_grad_(False)
         weights.copy_afresh(torch, module)
-        if component.device == "cpu":
-            bitsandbytes_cpu.avoid_unfit_packing(libraries, module)
+        if by is not None:
+            by.finish(libraries, module, component.device)
     quantized, layers = count_layers(libraries, module)
     return Loaded(component, module, weights.total_bytes(torch, module), quantized, layers)
 
 
 def count_layers(libraries: Libraries, module: Any) -> tuple[int, int]:
     """Return how many layers below `module` a backend put there, and how many they and those it could have put are."""
-    nn = libraries.torch.nn
-    quantized = (*bitsandbytes_backend.layer_classes(libraries), *sdnq_backend.layer_classes(libraries))
+    nn, halves = libraries.torch.nn, backend.usable()
     plain = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, libraries.transformers.pytorch_utils.Conv1D)
-    of_kind = [isinstance(layer, quantized) for layer in module.modules() if isinstance(layer, quantized + plain)]
-    return sum(of_kind), len(of_kind)
+    by_backend = by_none = 0
+    for layer in module.modules():
+        if any(half.is_quantized(libraries, layer) for half in halves):
+            by_backend += 1
+        elif isinstance(layer, plain):
+            by_none += 1
+    return by_backend, by_backend + by_none
 
 
 def _folder(component: Component) -> Path:
@@ -127,20 +129,10 @@ def _place(component: Component) -> dict[str, Any]:
     return place | ({"trust_remote_code": False} if component.library == "transformers" else {})
 
 
-def _quantization(
-    libraries: Libraries, library: str, component: Component, folder: Path, what: str
-) -> tuple[Any | None, AbstractContextManager[None]]:
-    stored = stored_method(folder, component, what)
-    wanted = component.quantization
-    if stored == sdnq_backend.METHOD:
-        sdnq_backend.require(libraries)
-    lifted = bitsandbytes_backend.loading(library, component.device)
-    if wanted is None:
-        return None, lifted if stored == bitsandbytes_backend.METHOD else nullcontext()
-    options = _options(wanted.backend, wanted.options)
-    if quantizers.backend(wanted.backend) == BNB:
-        return bitsandbytes_backend.configuration(libraries, library, options), lifted
-    return sdnq_backend.configuration(libraries, options, component.device), nullcontext()
+def _loading(
+    libraries: Libraries, by: EngineBackend | None, library: str, component: Component
+) -> AbstractContextManager[None]:
+    return nullcontext() if by is None else by.loading(libraries, library, component.device)
 
 
 def _options(backend: str, options: Mapping[str, Any]) -> Mapping[str, Any]:

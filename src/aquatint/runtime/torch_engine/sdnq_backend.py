@@ -1,21 +1,23 @@
 """The `sdnq` backend: the only module that knows sdnq; `libraries` imports it.
 
 sdnq is under GPL-3.0-only and therefore an optional extra. Everything here is reached by name at run time, so that a
-program without it runs as well, and says how to install it when a quantizer asks for it.
+program without it runs as well.
 """
 
 from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
+from aquatint.catalog.sdnq import SDNQ
 from aquatint.plan.steps import Json
 from aquatint.runtime.engine import EngineError
 from aquatint.runtime.torch_engine.libraries import Libraries
 
-METHOD = "sdnq"  # what a stored model's `quant_method` says
-INSTALL = 'pip install "aquatint[sdnq]"'
+METHOD = "sdnq"
+OWNERS = ("sdnq",)
 
 
 def require(libraries: Libraries) -> Any:
@@ -23,12 +25,12 @@ def require(libraries: Libraries) -> Any:
     if libraries.sdnq is None:
         raise EngineError(
             "sdnq is not installed",
-            f"install it with `{INSTALL}`; it is under GPL-3.0-only, which is why it is an extra",
+            f"install it with `{SDNQ.install}`; it is under GPL-3.0-only, which is why it is an extra",
         )
     return libraries.sdnq
 
 
-def configuration(libraries: Libraries, options: Mapping[str, Json], device: str) -> Any:
+def configuration(libraries: Libraries, library: str, options: Mapping[str, Json], device: str) -> Any:
     """Return a new configuration: loading a model writes its skip list and its choices of type into it."""
     given = {name: value for name, value in options.items() if value is not None}
     if device != "cpu":
@@ -37,6 +39,26 @@ def configuration(libraries: Libraries, options: Mapping[str, Json], device: str
     return require(libraries).SDNQConfig(**given)
 
 
-def layer_classes(libraries: Libraries) -> tuple[type, ...]:
-    """Return the class that all layers of sdnq derive from."""
-    return () if libraries.sdnq is None else (importlib.import_module("sdnq.layers").SDNQLayer,)
+def is_quantized(libraries: Libraries, layer: Any) -> bool:
+    """Return whether `layer` is sdnq's."""
+    return libraries.sdnq is not None and isinstance(layer, importlib.import_module("sdnq.layers").SDNQLayer)
+
+
+def loading(libraries: Libraries, library: str, device: str) -> AbstractContextManager[None]:
+    """Return a context that does nothing, once sdnq is there."""
+    require(libraries)
+    return nullcontext()
+
+
+def finish(libraries: Libraries, module: Any, device: str) -> None:
+    """Do nothing: sdnq's layers are ready as they are loaded."""
+
+
+def refuse_stored(stored: Mapping[str, Any], library: str, what: str) -> None:
+    """Refuse stored scales of a type of their own: sdnq 0.2.8 takes them for plain ones, and says nothing."""
+    for option in ("scale_dtype", "zero_point_dtype"):
+        if stored.get(option) not in (None, "none"):
+            raise EngineError(
+                f"{what} is stored by sdnq with `{option}`, which sdnq can't read back",
+                "store it again without that option, or take the checkpoint that it was made from with a quantizer",
+            )

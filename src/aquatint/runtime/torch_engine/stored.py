@@ -7,17 +7,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from aquatint.catalog.quantizer_backends import backend, is_installed
 from aquatint.plan.steps import Component
 from aquatint.runtime.engine import EngineError
-from aquatint.runtime.torch_engine import bitsandbytes_backend, sdnq_backend
-
-AGAIN = "store it again without that option, or take the checkpoint that it was made from with a quantizer"
+from aquatint.runtime.torch_engine.backend import EngineBackend, by_method, missing
 
 
-def stored_method(folder: Path, component: Component, what: str) -> str | None:
-    """Return the `quant_method` of weights that are stored quantized, None for others; raise `EngineError`.
+def stored_by(folder: Path, component: Component, what: str) -> EngineBackend | None:
+    """Return the backend of weights that are stored quantized, None for others and where no backend of ours did it.
 
-    Refused are stored weights that a quantizer is to quantize again, and those that the libraries read back wrong.
+    Raise `EngineError` for stored weights that a quantizer is to quantize again, for those that the libraries read back
+    wrong, and where the library that stored them is missing.
     """
     stored = _quantization_config(folder / component.subfolder / "config.json")
     if stored is None:
@@ -28,16 +28,13 @@ def stored_method(folder: Path, component: Component, what: str) -> str | None:
             f"{what} is stored quantized by {method}; `{component.quantization.name}` can't quantize it again",
             "leave its quantizer out, or take the checkpoint that it was made from",
         )
-    if method == sdnq_backend.METHOD:
-        # sdnq 0.2.8 drops the option on loading, takes the stored scales for plain ones, and says nothing.
-        for option in ("scale_dtype", "zero_point_dtype"):
-            if stored.get(option) not in (None, "none"):
-                raise EngineError(f"{what} is stored by sdnq with `{option}`, which sdnq can't read back", AGAIN)
-    elif method == bitsandbytes_backend.METHOD and component.library == "diffusers":
-        kind = str(stored.get("bnb_4bit_quant_storage") or "uint8").removeprefix("torch.")
-        if stored.get("load_in_4bit") and kind != "uint8":
-            raise EngineError(f"{what} is stored by bitsandbytes as {kind}, which diffusers can't read back", AGAIN)
-    return method
+    found = by_method(method)
+    if found is not None:
+        found.refuse_stored(stored, component.library, what)
+    elif (known := backend(method)) is not None and not is_installed(known.package):
+        # Without it transformers would load such a component as if its weights were plain, and say nothing.
+        raise missing(known)
+    return found
 
 
 def _quantization_config(file: Path) -> Mapping[str, Any] | None:

@@ -1,7 +1,7 @@
 """Every tensor that a module holds, wherever the libraries put it: to copy, to count, to drop.
 
-Beside parameters and buffers these are what bitsandbytes hangs on its parameters and layers (scales, code tables,
-nested states) and what sdnq's layers carry.
+Beside parameters and buffers these are what backends hang on parameters and layers: the scales, code tables and nested
+states of bitsandbytes, what sdnq's layers carry, and the inner tensors of parameters that are wrappers.
 """
 
 from __future__ import annotations
@@ -10,8 +10,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-# Modules whose objects are looked into; others' attributes, such as a model's config, hold no weights.
-_OWNERS = ("bitsandbytes", "sdnq")
+from aquatint.runtime.torch_engine.backend import owners
 
 
 def held(torch: Any, module: Any) -> Iterator[tuple[Any, str, Any]]:
@@ -24,10 +23,25 @@ def held(torch: Any, module: Any) -> Iterator[tuple[Any, str, Any]]:
         for tensor in (*layer.parameters(recurse=False), *layer.buffers(recurse=False)):
             if id(tensor) not in seen:
                 seen.add(id(tensor))
-                yield tensor, "data", tensor.data
-                yield from _attributes(torch, tensor, seen)
-        if type(layer).__module__.startswith(_OWNERS):
+                yield from _own(torch, tensor, seen)
+        # Others' attributes, such as a model's config, hold no weights.
+        if type(layer).__module__.startswith(owners()):
             yield from _attributes(torch, layer, seen)
+
+
+def _own(torch: Any, tensor: Any, seen: set[int]) -> Iterator[tuple[Any, str, Any]]:
+    """Yield what a parameter or buffer itself holds: its data and what hangs on it, or the tensors in a wrapper."""
+    is_wrapper = torch.utils._python_dispatch.is_traceable_wrapper_subclass
+    if not is_wrapper(tensor):
+        yield tensor, "data", tensor.data
+        yield from _attributes(torch, tensor, seen)
+        return
+    for name in tensor.__tensor_flatten__()[0]:
+        inner = getattr(tensor, name)
+        if is_wrapper(inner):
+            yield from _own(torch, inner, seen)
+        else:
+            yield tensor, name, inner
 
 
 def _attributes(torch: Any, owner: Any, seen: set[int]) -> Iterator[tuple[Any, str, Any]]:
@@ -36,7 +50,7 @@ def _attributes(torch: Any, owner: Any, seen: set[int]) -> Iterator[tuple[Any, s
             continue
         if isinstance(value, torch.Tensor):
             yield owner, name, value
-        elif type(value).__module__.startswith(_OWNERS) and not isinstance(value, type) and id(value) not in seen:
+        elif type(value).__module__.startswith(owners()) and not isinstance(value, type) and id(value) not in seen:
             seen.add(id(value))
             yield from _attributes(torch, value, seen)
 
