@@ -12,13 +12,14 @@ PYTEST := $(BIN)/pytest -n $(WORKERS) --dist loadfile
 export HF_HUB_OFFLINE := 1
 export OMP_NUM_THREADS := 1
 
-.PHONY: help setup demo check lint types imports test test-slow format catalog clean
+.PHONY: help setup demo check lint types imports test test-slow docs docs-update format catalog clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo 'make demo       draw the example pictures into out/'
 	@echo 'make check      lint, types, import rules and the tests'
 	@echo 'make test       the tests that are not marked slow; make test-slow runs those'
+	@echo 'make docs       build the documentation into build/docs/; make docs-update puts there what commands write now'
 	@echo 'make format     format the code'
 	@echo 'make catalog    write what is made from other files again: the catalog of pipelines, the table of the parser'
 	@echo 'make clean      remove what was built or cached; the environment $(VENV) stays'
@@ -29,7 +30,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Aquatint needs Python 3.11 or newer; choose one with: make PYTHON=python3.11")'
 	@test -x $(BIN)/python || { echo 'creating the environment $(VENV)'; $(PYTHON) -m venv $(VENV); }
 	@echo 'installing into $(VENV): torch and the model libraries are large, so the first time takes a minute or more'
-	@$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[sdnq,repl,dev]'
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[sdnq,repl,docs,dev]'
 	@touch $@
 
 demo: $(INSTALLED)
@@ -54,6 +55,13 @@ test: $(INSTALLED)
 test-slow: $(INSTALLED)
 	$(PYTEST) -m slow
 
+docs: $(INSTALLED)
+	$(BIN)/sphinx-build -W --keep-going -q -b html docs build/docs
+	@echo 'the documentation is build/docs/index.html'
+
+docs-update: $(INSTALLED)
+	$(BIN)/python docs/_ext/command_output.py
+
 format: $(INSTALLED)
 	$(BIN)/ruff check --fix-only --quiet
 	$(BIN)/ruff format
@@ -63,5 +71,5 @@ catalog: $(INSTALLED)
 	$(BIN)/python scripts/make_grammar_table.py
 
 clean:
-	rm -rf dist out .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf build/docs dist out .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find src tests training scripts benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
