@@ -30,6 +30,8 @@ class Misfit:
 
 def misfits(backend: str, options: Mapping[str, Any], tensors: Iterable[Tensor]) -> list[Misfit]:
     """Return why a quantizer whose `options` have no problems of their own is of no use for these `tensors`."""
+    if backend not in ("bnb", "sdnq"):
+        return []  # what another package's backend takes is not known here
     values = canonical(backend, options)
     held = list(tensors)
     if not any(_may_quantize(backend, values, tensor) for tensor in held):

@@ -30,6 +30,8 @@ ENVIRONMENT = {
     "HF_HUB_DISABLE_TELEMETRY": "1",
     # A tokenizer's own threads deadlock after a fork and make nothing faster here.
     "TOKENIZERS_PARALLELISM": "false",
+    # It warns while it is imported, before its verbosity can be set.
+    "DIFFUSERS_VERBOSITY": "error",
 }
 """Set before the first import, where the user has not set it."""
 
@@ -50,8 +52,9 @@ def libraries() -> Libraries:
     """Import the libraries, which takes seconds, and return them."""
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
-    # bitsandbytes tells for every layer that inputs are cast; both tell at import which kernels they lack.
-    for name in ("bitsandbytes", "sdnq"):
+    # bitsandbytes tells for every layer that inputs are cast; all tell at import which kernels they lack. torchao comes
+    # in with diffusers where it is installed, and makes torch warn of its own use.
+    for name in ("bitsandbytes", "sdnq", "torchao", "torch.utils._pytree"):
         logging.getLogger(name).setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -1,0 +1,39 @@
+"""torchao as a backend: what a script may say. Read while planning, so nothing here imports torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from aquatint.catalog.backend import Backend
+from aquatint.catalog.settings import Schema, Setting
+
+SCHEMA = Schema("torchao", (
+    Setting(
+        "weights_dtype", "str",
+        "The type that the weights of Linear layers are stored in, with one scale per row.",
+        default="int8", choices=("int8", "float8_e4m3fn"), aliases=("type",),
+    ),
+    Setting(
+        "modules_to_not_convert", "names",
+        "Modules to leave unquantized: any part of a path.",
+        aliases=("skip_modules",),
+    ),
+))  # fmt: skip
+
+
+def _label(options: Mapping[str, Any]) -> str:
+    return str(options["weights_dtype"])
+
+
+TORCHAO = Backend(
+    name="torchao",
+    aliases=(),
+    help="torchao: 8-bit integers or floats, weights only, of Linear layers.",
+    schema=SCHEMA,
+    package="torchao",
+    distribution="torchao",
+    install="pip install torchao",
+    engine="aquatint_torchao.engine",
+    label=_label,
+)
