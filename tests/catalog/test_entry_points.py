@@ -37,7 +37,9 @@ def planned(folder: Path, entry: str, script: str, package: str = "json") -> str
 
 
 def test_one_that_is_sound_is_known_by_its_name_and_its_choices(tmp_path: Path) -> None:
-    script = 'quantizer q { backend: extra, level: more }\nassert [q.label, q.uri] == ["extra more", "extra;level=more"]'
+    script = (
+        'quantizer q { backend: extra, level: more }\nassert [q.label, q.uri] == ["extra more", "extra;level=more"]'
+    )
     assert planned(tmp_path, "extra = extra:good", script) == "s.aqt: no mistakes found\n"
 
 
