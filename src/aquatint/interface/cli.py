@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import aquatint
-from aquatint.interface.commands import check, plan, repl, run
+from aquatint.interface.commands import check, generate, plan, repl, run
 from aquatint.interface.exits import DONE, FAILED, INTERRUPTED, WRONG, Refusal
 
 _COMMANDS = {
@@ -22,6 +22,7 @@ _COMMANDS = {
     "plan": plan,
     "check": check,
     "repl": repl,
+    "generate": generate,
 }
 
 _DESCRIPTION = "Runs scripts that make pictures with quantized diffusion models."

@@ -5,12 +5,14 @@ from __future__ import annotations
 import argparse
 import re
 import sys
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from aquatint.interface.exits import Refusal
 
 if TYPE_CHECKING:
-    from aquatint.diagnostics import Diagnostics
+    from aquatint.diagnostics import Diagnostic
+    from aquatint.language.evaluate import Evaluation
     from aquatint.language.world import World
     from aquatint.plan.steps import Plan
     from aquatint.source import Source
@@ -58,19 +60,24 @@ def _device(given: str | None) -> str:
     return given
 
 
-def evaluated(source: Source, options: argparse.Namespace) -> Plan | None:
-    """Return the plan of `source`, or None after reporting its mistakes."""
+def evaluate(source: Source, options: argparse.Namespace) -> Evaluation:
+    """Return what `source` comes to: its plan, or its mistakes."""
     # Not through a session, which imports what runs plans.
     from aquatint.language.evaluate import Interpreter
     from aquatint.syntax.parser import parse
 
     parsed = parse(source)
-    evaluation = Interpreter(world(options)).evaluate(parsed.script, parsed.diagnostics)
+    return Interpreter(world(options)).evaluate(parsed.script, parsed.diagnostics)
+
+
+def evaluated(source: Source, options: argparse.Namespace) -> Plan | None:
+    """Return the plan of `source`, or None after reporting its mistakes."""
+    evaluation = evaluate(source, options)
     report(evaluation.diagnostics, options)
     return evaluation.plan
 
 
-def report(diagnostics: Diagnostics, options: argparse.Namespace) -> None:
+def report(diagnostics: Iterable[Diagnostic], options: argparse.Namespace) -> None:
     """Write `diagnostics`: as JSON on standard output if the command's `--json` asks for it, else as text."""
     from aquatint.interface.report import write_diagnostics, write_json_diagnostics
 

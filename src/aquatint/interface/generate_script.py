@@ -1,0 +1,181 @@
+"""The script that a `generate` of the command line stands for.
+
+Writes text and evaluates nothing: what the settings may be is checked where the script is.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from pathlib import PurePath
+
+from aquatint.catalog.models import DTYPES
+from aquatint.interface.submodel_uri import Submodule
+from aquatint.source import Source
+
+_MARKS = ("{{", "{%", "{#")
+_ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\t": "\\t", "\r": "\\r"}
+_LOOP_NAMES = ("q", "prompt", "negative_prompt", "guidance_scale", "num_inference_steps", "seed")
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """What to draw, and what to keep away from; `negative` is None where the prompt itself says nothing of it."""
+
+    text: str
+    negative: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What the command line asks for. Lists multiply; an empty one leaves its setting out.
+
+    `settings` are the model's own by their names in a script, except for its quantizers, of which there may be several
+    (None is none). A submodule that is None is left out. `output` is a template.
+    """
+
+    source: str
+    prompts: Sequence[Prompt]
+    settings: Mapping[str, str | Sequence[str]] = field(default_factory=dict)
+    submodules: Mapping[str, Submodule | None] = field(default_factory=dict)
+    quantizers: Sequence[str | None] = ()
+    negative_prompts: Sequence[str] = ()
+    guidance_scales: Sequence[int | float] = ()
+    inference_steps: Sequence[int] = ()
+    seeds: Sequence[int] = ()
+    size: tuple[int, int] | None = None
+    scheduler: str | None = None
+    output: str | None = None
+
+
+def script(request: Request) -> str:
+    """Return the text of the script that does what `request` asks for."""
+    name = model_name(request.source)
+    loops, given = _turns(request)
+    target = name if "q" not in loops else f"({name} with {{ quantizer: q }})"
+    body = [f"{key}: {value}" for key, value in given.items()]
+    if request.size is not None:
+        body.append(f"size: {request.size[0]}x{request.size[1]}")
+    if request.scheduler is not None:
+        body.append(f"scheduler: {quoted(request.scheduler)}")
+    if request.output is not None:
+        body.append(f"output: {_template(request.output)}")
+    lines = [*_block(f"generate {target}", body)]
+    if loops:
+        clauses = [f"{variable} in [{', '.join(values)}]" for variable, values in loops.items()]
+        # Prompts are long: a clause a line, unless they all fit.
+        joined = "for " + ", ".join(clauses) if len(", ".join(clauses)) <= 90 else "for " + ",\n    ".join(clauses)
+        lines = [*f"{joined} {{".split("\n"), *(f"    {line}" for line in lines), "}"]
+    return "\n".join([*_model(name, request), "", *lines]) + "\n"
+
+
+def model_name(source: str) -> str:
+    """Return what a script can call the model of `source`: its last word, as a name that is free."""
+    # Imported here: it takes the parser to know the keywords.
+    from aquatint.language.builtins import prelude
+    from aquatint.syntax.parser import parse
+
+    last = PurePath(source.replace("\\", "/")).name.rpartition(":")[2]
+    name = re.sub(r"\W+", "_", last, flags=re.ASCII).strip("_").lower()
+    if not name or name[0].isdigit():
+        name = f"model_{name}".rstrip("_")
+    taken = prelude().find(name) is not None or name in _LOOP_NAMES
+    return f"my_{name}" if taken or parse(Source("", f"let {name} = 1")).diagnostics.has_errors else name
+
+
+def quoted(text: str) -> str:
+    """Return an expression that stands for exactly `text`: nothing in it is a template."""
+    if not any(mark in text for mark in _MARKS):
+        if "'" not in text and ("\\" in text or '"' in text) and text.isprintable():
+            return f"'{text}'"
+        return '"' + "".join(_escaped(character) for character in text) + '"'
+    if "'" not in text and text.isprintable():
+        return f"'{text}'"
+    # Raw strings have no escapes, the others are templates: what neither can hold is put together.
+    runs = groupby(text, key=lambda character: character != "'" and character.isprintable())
+    return " + ".join(f"'{run}'" if raw else quoted(run) for raw, run in ((raw, "".join(run)) for raw, run in runs))
+
+
+def _template(text: str) -> str:
+    """Return `text` as a string of the language in which `{{ ... }}` is evaluated."""
+    return '"' + "".join(_escaped(character) for character in text) + '"'
+
+
+def _escaped(character: str) -> str:
+    if character in _ESCAPES:
+        return _ESCAPES[character]
+    return character if character.isprintable() else f"\\u{{{ord(character):X}}}"
+
+
+def _model(name: str, request: Request) -> list[str]:
+    lines = [f"source: {quoted(request.source)}"]
+    for key, value in request.settings.items():
+        lines.append(f"{key}: {_setting(key, value)}")
+    if len(request.quantizers) == 1:
+        lines.insert(_behind_loading(lines), f"quantizer: {_or_none(request.quantizers[0])}")
+    for role, submodule in request.submodules.items():
+        if submodule is None:
+            lines.append(f"{role}: none")
+        elif inside := _submodule(submodule):
+            lines.append(f"{role} {{ {', '.join(inside)} }}")
+    return _block(f"model {name}", lines)
+
+
+def _behind_loading(lines: list[str]) -> int:
+    """Return where the quantizer goes: before the map that says what it is for."""
+    return next((number for number, line in enumerate(lines) if line.startswith("quantizer_map:")), len(lines))
+
+
+def _submodule(submodule: Submodule) -> list[str]:
+    source = [] if submodule.source is None else [f"source: {quoted(submodule.source)}"]
+    return [*source, *(f"{key}: {_setting(key, value)}" for key, value in submodule.settings.items())]
+
+
+def _setting(key: str, value: str | Sequence[str] | None) -> str:
+    if value is None:
+        return "none"
+    if not isinstance(value, str):
+        return f"[{', '.join(map(quoted, value))}]"
+    return value if key == "dtype" and value in DTYPES else quoted(value)
+
+
+def _turns(request: Request) -> tuple[dict[str, list[str]], dict[str, str]]:
+    """Return the loops' names with their values, and what `generate` is given, both as they are written.
+
+    A list of one value is no loop, unless the output's name tells of it.
+    """
+    loops: dict[str, list[str]] = {}
+    given: dict[str, str] = {}
+    if len(request.quantizers) > 1:
+        loops["q"] = [_or_none(quantizer) for quantizer in request.quantizers]
+    lists = {
+        "prompt": [quoted(prompt.text) for prompt in request.prompts],
+        "negative_prompt": [quoted(text) for text in request.negative_prompts],
+        "guidance_scale": [repr(number) for number in request.guidance_scales],
+        "num_inference_steps": [repr(number) for number in request.inference_steps],
+        "seed": [repr(number) for number in request.seeds],
+    }
+    if any(prompt.negative is not None for prompt in request.prompts):
+        # Each has its own, so the two go through one loop together.
+        pairs = [f"[{quoted(prompt.text)}, {_or_none(prompt.negative)}]" for prompt in request.prompts]
+        lists = {"prompt, negative_prompt": pairs, **lists, "prompt": [], "negative_prompt": []}
+    for names, values in lists.items():
+        if len(values) > 1 or (values and re.search(rf"\b({names.replace(', ', '|')})\b", request.output or "")):
+            loops[names] = values
+            given |= {name: name for name in names.split(", ")}
+        elif values and names in _LOOP_NAMES:
+            given[names] = values[0]
+        elif values:
+            only = request.prompts[0]
+            given |= {"prompt": quoted(only.text), "negative_prompt": _or_none(only.negative)}
+    return loops, given
+
+
+def _or_none(text: str | None) -> str:
+    return "none" if text is None else quoted(text)
+
+
+def _block(head: str, lines: Iterable[str]) -> list[str]:
+    return [f"{head} {{", *(f"    {line}" for line in lines), "}"]

@@ -1,0 +1,155 @@
+"""The one-line form of a submodule on the command line: `SOURCE;subfolder=unet;quantizer="bnb;bits=8"`.
+
+A source, then `;name=value` for each setting of a submodule's block. A value with a `;` in it stands in quotes, `'...'`
+or `"..."`; inside, `\\` goes before a quote or another `\\`. Whether the values fit is the language's business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from aquatint.catalog.models import PART
+from aquatint.catalog.quantizer_backends import backend
+from aquatint.diagnostics import Diagnostics, did_you_mean
+from aquatint.source import Source, Span
+
+OWN = "+"
+"""The source that stands for the submodule that the model has anyway."""
+ABSENT = ("none", "null")
+"""What stands for nothing: a submodule that is left out, a setting that isn't made."""
+
+NAMES = tuple(name for name in PART.names() if name != "source")
+"""The names that a URI takes behind its source."""
+
+
+@dataclass(frozen=True, slots=True)
+class Submodule:
+    """A submodule as the command line describes it. `source` is None for the model's own."""
+
+    source: str | None
+    settings: Mapping[str, str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """What stands between two `;`: its text as it is written, and where that begins in the URI."""
+
+    text: str
+    start: int
+
+
+def parse_submodule(option: str, uri: str, diagnostics: Diagnostics) -> Submodule | None:
+    """Return what `uri`, given to `option`, describes, or None for `none` and `null`: the submodule is to be left out.
+
+    Reports every mistake, placed in the URI; what is wrong is not in the result.
+    """
+    given = Source(option, uri)
+    first, *rest = _pieces(uri)
+    if not rest and first.text in ABSENT:
+        return None
+    source = _value(first, given, diagnostics)
+    if source == "":
+        help = f"write `{OWN}` for the one that the model has" if rest else "name a folder or a hub id"
+        diagnostics.error("malformed-uri", f"`{option}` has no source", Span(given, 0, len(uri)), help=help)
+    settings: dict[str, str | None] = {}
+    last_quantizer = ""
+    for piece in rest:
+        written, equals, _ = piece.text.partition("=")
+        known = PART.find(written.strip())
+        name_span = Span(given, piece.start, piece.start + max(1, len(written.rstrip())))
+        if not piece.text:
+            if piece is not rest[-1]:
+                diagnostics.error("malformed-uri", "there is nothing between two `;`", name_span, help="take one out")
+        elif not equals or not written.strip():
+            whole = Span(given, piece.start, piece.start + len(piece.text))
+            diagnostics.error("malformed-uri", f"`{piece.text}` is not of the form `name=value`", whole)
+        elif known is None or known.name == "source":
+            help = _instead(written.strip(), piece.text, last_quantizer, source)
+            diagnostics.error("unknown-setting", f"`{option}` has no setting `{written.strip()}`", name_span, help=help)
+        elif known.name in settings:
+            diagnostics.error("duplicate-setting", f"`{known.name}` is given twice", name_span, help="take one out")
+        else:
+            behind = piece.text[len(written) + 1 :]
+            start = piece.start + len(piece.text) - len(behind.lstrip())
+            value = _value(_Piece(behind.strip(), start), given, diagnostics)
+            if value == "":
+                help = f"write `{written.strip()}=...`, or leave it out"
+                diagnostics.error("malformed-uri", f"`{known.name}` has no value", name_span, help=help)
+            if value:
+                settings[known.name] = None if value in ABSENT else value
+            last_quantizer = behind.strip() if known.name == "quantizer" and value else ""
+    return Submodule(source if source and source != OWN else None, settings)
+
+
+def _pieces(uri: str) -> list[_Piece]:
+    """Return what stands between those `;` that are outside quotes, without the blanks around it."""
+    pieces: list[_Piece] = []
+    start = 0
+    for end in [*_separators(uri), len(uri)]:
+        text = uri[start:end]
+        pieces.append(_Piece(text.strip(), start + len(text) - len(text.lstrip())))
+        start = end + 1
+    return pieces
+
+
+def _separators(uri: str) -> Iterator[int]:
+    """Yield where the `;` outside quotes are. A quote opens only where a value begins: names may hold one."""
+    index, may_open = 0, True
+    while index < len(uri):
+        character = uri[index]
+        if character in "\"'" and may_open:
+            index = _closing(uri, index)
+        elif character == ";":
+            yield index
+        may_open = character in ";=" or (may_open and character.isspace())
+        index += 1
+
+
+def _closing(text: str, opening: int) -> int:
+    """Return where the quote that opens at `opening` is closed, or the end of `text`."""
+    index = opening + 1
+    while index < len(text) and text[index] != text[opening]:
+        index += 2 if text[index] == "\\" else 1
+    return min(index, len(text))
+
+
+def _value(piece: _Piece, given: Source, diagnostics: Diagnostics) -> str | None:
+    """Return what the text of a value stands for, or None after reporting its quotes."""
+    text = piece.text
+    if not text or text[0] not in "\"'":
+        return text
+    end = _closing(text, 0)
+    if end >= len(text):
+        opening = Span(given, piece.start, piece.start + 1)
+        diagnostics.error("malformed-uri", "this quote is never closed", opening, help=f"add `{text[0]}`")
+        return None
+    if end < len(text) - 1:
+        behind = Span(given, piece.start + end + 1, piece.start + len(text))
+        help = "a `;` begins the next setting; a quote inside quotes is written with a `\\` before it"
+        diagnostics.error("malformed-uri", "there is text behind the closing quote", behind, help=help)
+        return None
+    return _unescaped(text[1:-1], text[0])
+
+
+def _unescaped(text: str, quote: str) -> str:
+    made, index = "", 0
+    while index < len(text):
+        # Any other `\` is itself: folders of Windows have them.
+        index += text[index] == "\\" and text[index + 1 : index + 2] in ("\\", quote)
+        made += text[index : index + 1]
+        index += 1
+    return made
+
+
+def _instead(name: str, piece: str, last_quantizer: str, source: str | None) -> str:
+    """Return what to do about the unknown setting `name`."""
+    found = backend(last_quantizer.partition(";")[0])
+    if found is not None and found.schema.find(name) is not None:
+        # A shell takes the outer quotes off; then the quantizer's own options look like the submodule's.
+        return f'put the whole quantizer in quotes: `quantizer="{last_quantizer};{piece}"`'
+    if name in ("model", "source"):
+        return f"the source comes first and has no name: `{piece.partition('=')[2]};...`" + (
+            f"; the class `{source}` is read from the checkpoint" if source else ""
+        )
+    return did_you_mean(name, NAMES, "settings")
