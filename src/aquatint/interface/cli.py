@@ -25,6 +25,10 @@ _COMMANDS = {
     "generate": generate,
 }
 
+_QUANTIZER_HELP = "--quantizer-help"
+# Options that need no command.
+_ANSWERS = ("-h", "--help", "--version", _QUANTIZER_HELP)
+
 _DESCRIPTION = "Runs scripts that make pictures with quantized diffusion models."
 _EPILOG = """\
 aquatint FILE            is `aquatint run FILE`
@@ -44,6 +48,15 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         sys.stderr.write(f"error[bad-command-line]: {message}\n  help: see `{self.prog} --help`\n")
         raise SystemExit(WRONG)
+
+
+class _QuantizerHelp(argparse.Action):
+    """Answers wherever it stands, as `--help` does."""
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> NoReturn:
+        from aquatint.interface.quantizer_help import answer
+
+        raise SystemExit(answer(values))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -94,7 +107,7 @@ def _hyphenated(given: Sequence[str]) -> list[str]:
 def _with_command(given: list[str]) -> list[str]:
     """Return `given` with the command that it leaves out."""
     first = next((word for word in given if not word.startswith("-") or word == "-"), None)
-    if first in _COMMANDS or "-h" in given or "--help" in given or "--version" in given:
+    if first in _COMMANDS or any(word.partition("=")[0] in _ANSWERS for word in given):
         return given
     if first is None and not given and sys.stdin.isatty():
         return ["repl"]
@@ -127,6 +140,10 @@ def _parser() -> _Parser:
 def _add_global_options(parser: argparse.ArgumentParser) -> None:
     """Declare what stands before and after a command alike."""
     parser.add_argument("--no-stdin", action="store_true", default=argparse.SUPPRESS, help="never read standard input")
+    parser.add_argument(
+        _QUANTIZER_HELP, nargs="*", metavar="BACKEND", action=_QuantizerHelp, default=argparse.SUPPRESS,
+        help="list the quantization backends, or document those that are named, and do nothing else",
+    )  # fmt: skip
 
 
 if __name__ == "__main__":
