@@ -17,7 +17,7 @@ from PIL import Image as images
 from PIL.Image import Image
 
 from aquatint.plan.steps import Component, Json, Pipeline
-from aquatint.runtime.engine import Counters, EngineError, Generation, Loaded, OnStep
+from aquatint.runtime.engine import Counters, EngineError, Form, Generation, Loaded, OnStep
 
 
 @dataclass(eq=False)
@@ -41,7 +41,8 @@ class FakeEngine:
     """`load_faults` are by component key, `image_faults` by the number (from 0) of the call of `generate`.
 
     `loaded_twice` has the keys of what was loaded while it was there already, which the real engine does on request.
-    `calls` has what was asked for, in order: ("load", key), ("assemble", key), ("generate", seed), ("release", key).
+    `calls` has what was asked for, in order: ("load", key), ("assemble", key), ("generate", seed),
+    ("save", key), ("release", key).
     """
 
     counters: Counters = field(default_factory=Counters)
@@ -49,6 +50,7 @@ class FakeEngine:
     load_faults: Mapping[str, BaseException] = field(default_factory=dict)
     image_faults: Mapping[int, BaseException] = field(default_factory=dict)
     assemble_faults: Mapping[str, BaseException] = field(default_factory=dict)
+    save_faults: Mapping[str, BaseException] = field(default_factory=dict)
     calls: list[tuple[str, Any]] = field(default_factory=list)
     live: list[Weights] = field(default_factory=list)
     loaded_twice: list[str] = field(default_factory=list)
@@ -99,6 +101,20 @@ class FakeEngine:
         what = [pipeline.key, parts, dict(generation.arguments), generation.seed, generation.scheduler]
         width, height = generation.arguments.get("width", 64), generation.arguments.get("height", 64)
         return painted(json.dumps(what, sort_keys=True), (width, height))
+
+    def save(self, pipeline: Pipeline, parts: Mapping[str, Loaded | None], folder: Path, form: Form) -> None:
+        self.calls.append(("save", pipeline.key))
+        for role, part in parts.items():
+            if part is None:
+                continue
+            assert not part.object.released, f"{role} was released"
+            (folder / role).mkdir()
+            (folder / role / "config.json").write_text(json.dumps({"key": part.component.key}), encoding="utf-8")
+        if form.roles is None:
+            index = {"_class_name": pipeline.class_name}
+            (folder / "model_index.json").write_text(json.dumps(index), encoding="utf-8")
+        if pipeline.key in self.save_faults:
+            raise self.save_faults[pipeline.key]
 
     def release(self, loaded: Loaded) -> None:
         self.calls.append(("release", loaded.component.key))

@@ -108,8 +108,29 @@ def write_models(folder: Path) -> None:
     write_pipeline(folder / "half", "StableDiffusionPipeline", SD, variants=("fp16",), **unsafe)
     write_pipeline(folder / "both", "StableDiffusionPipeline", SD, variants=(None, "fp16"), **unsafe)
     write_component(folder / "other-vae", *_VAE)
+    _write_stored(folder, unsafe)
     _write_damaged(folder / "damaged", unsafe)
     write_weights(folder / "single.safetensors")
+
+
+def _write_stored(folder: Path, options: dict[str, Any]) -> None:
+    """Write pipelines with components that say they are stored quantized; the weights are as those of others."""
+
+    def pipeline(name: str, **stored: dict[str, Any]) -> None:
+        made = write_pipeline(folder / name, "StableDiffusionPipeline", SD, **options)
+        for role, configuration in stored.items():
+            file = made / role / "config.json"
+            write_json(file, json.loads(file.read_text(encoding="utf-8")) | {"quantization_config": configuration})
+
+    int8 = {"quant_method": "sdnq", "weights_dtype": "int8", "quant_conv": True, "is_integer": True,
+            "modules_to_not_convert": [".proj_out", "attn2"]}  # fmt: skip
+    nf4 = {"quant_method": "bitsandbytes", "load_in_4bit": True, "load_in_8bit": False, "_load_in_4bit": True,
+           "bnb_4bit_quant_type": "nf4", "bnb_4bit_compute_dtype": "bfloat16", "llm_int8_threshold": 6.0}  # fmt: skip
+    pipeline("stored", unet=int8, text_encoder=nf4)
+    pipeline("stored-unet", unet=int8)
+    pipeline("stored-otherwise", unet={"quant_method": "quanto", "weights_dtype": "int8"})
+    pipeline("stored-newer", unet={"quant_method": "sdnq", "weights_dtype": "int3.5"})
+    pipeline("stored-scales", unet=int8 | {"scale_dtype": "uint8"})
 
 
 def _write_damaged(folder: Path, options: dict[str, Any]) -> None:

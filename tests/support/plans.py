@@ -22,6 +22,7 @@ from aquatint.plan.steps import (
     Print,
     Quantization,
     Release,
+    Save,
     Step,
 )
 
@@ -72,6 +73,14 @@ def grid(id: str, path: str, cells: Sequence[tuple[str, int]], columns: int = 2)
     return Grid(id, shown, columns, [], [], "A sheet", path, place(90))
 
 
+def save(id: str, pipeline: str, path: str, roles: Sequence[str] | None = None) -> Save:
+    """Return a save step of the whole pipeline, or of `roles` alone."""
+    only = None if roles is None else list(roles)
+    return Save(
+        id, pipeline, "shapes", {"unet": "q8"}, only, path, None, None, place(1), f'save shapes {{ to: "{path}" }}'
+    )
+
+
 def plan(components: Sequence[Component], pipelines: Sequence[Pipeline], steps: Sequence[Step]) -> Plan:
     """Return the plan of `steps`."""
     return Plan(
@@ -115,7 +124,7 @@ def plans(draw: st.DrawFn) -> Plan:
         live.add(key)
 
     for number in range(draw(st.integers(0, 8))):
-        match draw(st.sampled_from(["generate"] * 4 + ["load", "release", "grid", "print"])):
+        match draw(st.sampled_from(["generate"] * 4 + ["load", "release", "grid", "print", "save"])):
             case "load":
                 loaded(draw(keys))
             case "release":
@@ -127,11 +136,16 @@ def plans(draw: st.DrawFn) -> Plan:
                 steps.append(grid(f"s{number}", f"sheet{number}.png", cells))
             case "print":
                 steps.append(Print(f"s{number}", "text", place(number + 1)))
-            case "generate":
+            case "generate" | "save" as verb:
                 chosen = draw(st.sampled_from(sorted(by_key)))
                 for key in by_key[chosen].parts.values():
                     if key is not None and (key not in live or draw(st.integers(0, 4)) == 0):
                         loaded(key)
+                if verb == "save":
+                    there = [role for role, key in by_key[chosen].parts.items() if key is not None]
+                    only = draw(st.none() | st.lists(st.sampled_from(there), unique=True)) if there else None
+                    steps.append(save(f"k{number}", chosen, f"saved{number}", only))
+                    continue
                 count = draw(st.integers(1, 2))
                 paths = [f"{number}-{i}.png" for i in range(count)]
                 steps.append(generate(f"g{number}", chosen, paths, width=8, height=8))

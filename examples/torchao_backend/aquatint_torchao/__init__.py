@@ -36,4 +36,5 @@ TORCHAO = Backend(
     install="pip install torchao",
     engine="aquatint_torchao.engine",
     label=_label,
+    method="torchao",
 )

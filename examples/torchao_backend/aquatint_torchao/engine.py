@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
-METHOD = "torchao"
 OWNERS = ("torchao",)
 
 
@@ -39,7 +38,3 @@ def loading(libraries: Any, library: str, device: str) -> AbstractContextManager
 
 def finish(libraries: Any, module: Any, device: str) -> None:
     """Do nothing: the layers are ready as they are loaded."""
-
-
-def refuse_stored(stored: Mapping[str, Any], library: str, what: str) -> None:
-    """Refuse nothing."""

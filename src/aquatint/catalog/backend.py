@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from math import isfinite
 from typing import Any
 
+from aquatint.catalog.layers import Holding, Layer
 from aquatint.catalog.settings import Schema, Setting
 from aquatint.diagnostics import did_you_mean
 
@@ -27,12 +28,16 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Constraint:
-    """`settings` may differ from their defaults only where a setting in `needs` has one of its values."""
+    """`settings` may differ from their defaults only where a setting in `needs` has one of its values.
+
+    It is lifted where a setting in `unless` is given at all: one that may bring the need for some layers.
+    """
 
     settings: tuple[str, ...]
     needs: tuple[tuple[str, tuple[Any, ...]], ...]
     consequence: str = "has no effect"
     help: str | None = None
+    unless: tuple[str, ...] = ()
 
 
 def _no_problems(setting: Setting, name: str, value: Any, where: str) -> Iterator[Problem]:
@@ -41,6 +46,10 @@ def _no_problems(setting: Setting, name: str, value: Any, where: str) -> Iterato
 
 def _as_it_is(setting: Setting, value: Any) -> Any:
     return value
+
+
+def _nothing_lost(options: Mapping[str, Any], library: str) -> tuple[str, ...]:
+    return ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +64,14 @@ class Backend:
     `check` yields what is wrong with a value that its setting allows; it is given the setting, the name that was
     written, the value, and words for where it stands. `settle` returns the one form of a value that `check` let pass:
     equal quantizers must come out equal, since keys are made of it.
+
+    `held` returns what a layer comes to with canonical options: the bytes that it is held in once quantized, or why the
+    library leaves it alone, or fails with it. None: estimates of what this backend quantizes give the most only.
+
+    `method` is the `quant_method` that components have in their configuration when they are stored quantized by this
+    library, and `stored_options` returns such a configuration's options under the settings' names or aliases, among
+    whatever else; without it they are not known. `unreadable` returns the settings among canonical options with which
+    stored weights are not read back as they were, for components of "diffusers" or "transformers".
     """
 
     name: str
@@ -68,14 +85,18 @@ class Backend:
     label: Callable[[Mapping[str, Any]], str]
     constraints: tuple[Constraint, ...] = ()
     empty_is_unset: bool = False  # whether an empty list or map says the same as leaving the setting out
+    held: Callable[[Mapping[str, Any], Layer], Holding] | None = None
     check: Callable[[Setting, str, Any, str], Iterator[Problem]] = _no_problems
     settle: Callable[[Setting, Any], Any] = _as_it_is
+    method: str | None = None
+    stored_options: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None
+    unreadable: Callable[[Mapping[str, Any], str], tuple[str, ...]] = _nothing_lost
 
     def problems_of_value(self, setting: Setting, name: str, value: Any, where: str = "") -> Iterator[Problem]:
         """Yield what is wrong with `value` of `setting`, which was written as `name`; `where` ends each message."""
         message = setting.problem(value)
         if message is not None:
-            unlimited = replace(setting, choices=(), minimum=None, maximum=None)
+            unlimited = replace(setting, choices=(), minimum=None, maximum=None, above=None)
             code = "wrong-value" if value is None or unlimited.problem(value) is None else "wrong-type"
             help = did_you_mean(str(value), map(str, setting.choices), "choices") if setting.choices else None
             yield Problem(name, code, message + where, help)

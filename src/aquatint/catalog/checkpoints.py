@@ -12,12 +12,13 @@ import os
 import re
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from aquatint.catalog import pipelines
+from aquatint.catalog import pipelines, stored
+from aquatint.catalog.stored import Stored
 from aquatint.diagnostics import did_you_mean
 
 BUILTIN_PREFIX = "builtin:"
@@ -48,25 +49,29 @@ class CheckpointError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A component as `model_index.json` names it; `quantized_by` is set where its weights are stored quantized."""
+    """A component as `model_index.json` names it; `stored` is set where its weights are stored quantized."""
 
     role: str
     library: str
     class_name: str
     subfolder: str
     has_weights: bool
-    quantized_by: str | None = None
+    stored: Stored | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A pipeline's folder. `parts` has None for a role that the checkpoint leaves out."""
+    """A pipeline, in `subfolder` of `folder`, which is the one that its parts' subfolders are in.
+
+    `parts` has None for a role that the checkpoint leaves out.
+    """
 
     source: str
     folder: Path
     pipeline: str
     parts: dict[str, Part | None]
     options: dict[str, Any]
+    subfolder: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,9 +163,12 @@ def _cached_snapshot(repository: str, revision: str | None) -> Path | None:
         return None
 
 
-def read_checkpoint(source: str, revision: str | None = None) -> Checkpoint:
-    """Return what the `model_index.json` of `source` says. Raises `CheckpointError`."""
-    folder = locate(source, revision)
+def read_checkpoint(source: str, revision: str | None = None, subfolder: str = "") -> Checkpoint:
+    """Return what the `model_index.json` of `source`, or of its `subfolder`, says. Raises `CheckpointError`."""
+    whole = locate(source, revision)
+    folder = whole / subfolder
+    if not folder.is_dir():
+        raise missing_folder(whole, subfolder)
     index_file = folder / "model_index.json"
     if not index_file.is_file():
         inside = sorted(entry.name for entry in folder.iterdir())
@@ -185,8 +193,9 @@ def read_checkpoint(source: str, revision: str | None = None) -> Checkpoint:
         elif entry[0] is None or entry[1] is None:
             parts[role] = None
         else:
-            parts[role] = _read_part(folder, role, *entry, source=source)
-    return Checkpoint(source, folder, pipeline, parts, options)
+            part = _read_part(folder, role, *entry, source=source)
+            parts[role] = replace(part, subfolder=f"{subfolder}/{role}") if subfolder else part
+    return Checkpoint(source, whole, pipeline, parts, options, subfolder)
 
 
 def _read_part(folder: Path, role: str, library: Any, class_name: Any, *, source: str) -> Part:
@@ -205,10 +214,8 @@ def _read_part(folder: Path, role: str, library: Any, class_name: Any, *, source
         )  # fmt: skip
     config_file = subfolder / "config.json"
     config = _read_json(config_file) if config_file.is_file() else {}
-    quantized = config.get("quantization_config")
-    method = quantized.get("quant_method") if isinstance(quantized, dict) else None
     # Tokenizers, schedulers and processors have a config of another name, and no weights.
-    return Part(role, module, class_name, role, config_file.is_file(), method if isinstance(method, str) else None)
+    return Part(role, module, class_name, role, config_file.is_file(), stored.read(config))
 
 
 def weight_files(folder: Path, subfolder: str, variant: str | None) -> list[Path]:
@@ -280,11 +287,9 @@ def read_component(folder: Path, subfolder: str, like: Part) -> Part:
             "wrong-component", f"`{inside}` holds a `{class_name}`, where `{like.role}` is a `{like.class_name}`",
             f"name a folder with another `{like.class_name}`",
         )  # fmt: skip
-    quantized = config.get("quantization_config")
-    method = quantized.get("quant_method") if isinstance(quantized, dict) else None
     return Part(
         like.role, like.library, class_name if isinstance(class_name, str) else like.class_name, subfolder, True,
-        method if isinstance(method, str) else None,
+        stored.read(config),
     )  # fmt: skip
 
 
@@ -361,13 +366,16 @@ def weight_bytes(folder: Path, subfolder: str, variant: str | None, dtype: str) 
 
 def identity(folder: Path, subfolder: str, variant: str | None, has_weights: bool) -> str:
     """Return a fingerprint of the files that make a component, the same on every machine that has the same files."""
-    files = [file for file in _files_below(folder / subfolder) if file.suffix not in WEIGHT_SUFFIXES]
-    if has_weights:
-        files += weight_files(folder, subfolder, variant)
     total = hashlib.blake2b(digest_size=16)
-    for file in files:
+    for file in component_files(folder, subfolder, variant, has_weights):
         total.update(json.dumps([file.relative_to(folder).as_posix(), fingerprint(file)]).encode())
     return total.hexdigest()
+
+
+def component_files(folder: Path, subfolder: str, variant: str | None, has_weights: bool) -> list[Path]:
+    """Return the files that make a component: its configuration and, if it has any, its weights."""
+    files = [file for file in _files_below(folder / subfolder) if file.suffix not in WEIGHT_SUFFIXES]
+    return files + weight_files(folder, subfolder, variant) if has_weights else files
 
 
 def _files_below(folder: Path) -> Iterator[Path]:

@@ -1,4 +1,4 @@
-"""What the blocks of a script take: `model`, its submodules, `generate` and `grid`.
+"""What the blocks of a script take: `model`, its submodules, `generate`, `grid` and `save`.
 
 Names only this language's; the arguments of a pipeline's call are in `pipelines`, quantizers in `quantizers`.
 """
@@ -10,9 +10,14 @@ from aquatint.catalog.settings import Schema, Setting
 DTYPES = ("float32", "float16", "bfloat16")
 """What weights can be loaded as, by torch's names."""
 
+OFFLOADS = ("model", "group", "sequential")
+"""How a model's weights can be kept off the GPU while others have their turn, by diffusers' names."""
+
 MODEL = Schema("model", (
     Setting("source", "str", "Where the checkpoint is: `builtin:NAME`, a folder in the diffusers layout, or a hub id "
             "that the local cache holds."),
+    Setting("type", "str", "What the checkpoint has to be, such as `sdxl` or `flux`: a mistake unless it is."),
+    Setting("subfolder", "str", "The pipeline's folder inside `source`; `source` itself unless it is set."),
     Setting("dtype", "str", "The data type in which weights that aren't quantized are held and computed with. "
             "`float32` on a CPU and `float16` elsewhere unless it is set.", choices=DTYPES),
     Setting("variant", "str", "Which of a checkpoint's sets of weight files to load, such as `fp16`."),
@@ -21,6 +26,9 @@ MODEL = Schema("model", (
             "or `none`."),
     Setting("quantizer_map", "names", "The submodules that the model's quantizer is for, instead of the denoiser and "
             "every text encoder."),
+    Setting("offload", "str", "Hold the weights in the computer's memory and bring them to the GPU for their turn: "
+            "`model` a submodule at a time, `group` a block of layers, `sequential` a layer. Each needs less of the "
+            "GPU's memory than the one before it, and takes longer.", choices=OFFLOADS),
 ))  # fmt: skip
 """The settings of a `model` block; its parts are the submodules and `defaults`."""
 
@@ -56,10 +64,19 @@ GRID = Schema("grid", (
 ))  # fmt: skip
 """What `grid` takes."""
 
+SAVE = Schema("save", (
+    Setting("to", "str", "The folder to write."),
+    Setting("components", "names", "The submodules to write; without it, the whole pipeline."),
+    Setting("variant", "str", "What the names of the weight files are to say, such as `fp16`."),
+    Setting("max_shard_size", "int", "The bytes after which a weight file ends and the next one begins, as in `2GB`; "
+            "without it, as the libraries do.", minimum=1),
+))  # fmt: skip
+"""What `save` takes."""
+
 RESERVED_PARTS = frozenset({"defaults"})
 """Blocks inside `model` that are no submodules."""
 
-LATER_MODEL = ("type", "device", "offload", "subfolder", "lora", "task")
+LATER_MODEL = ("device", "lora", "compile", "task")
 LATER_GENERATE = ("image", "mask_image", "control_image", "strength", "ip_adapter_image", "video", "images_per_batch")
 """Settings of the language's design that this version does not have."""
 

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from aquatint.catalog import sdnq_settings, sdnq_types
+from aquatint.catalog import sdnq_bytes, sdnq_settings, sdnq_types
 from aquatint.catalog.backend import Backend, Constraint, Problem
+from aquatint.catalog.hardware import DEVICES
 from aquatint.catalog.settings import Setting
 from aquatint.diagnostics import did_you_mean
 
@@ -33,10 +34,19 @@ _MARKS = (
 def _check(setting: Setting, name: str, value: Any, where: str) -> Iterator[Problem]:
     if setting.choices == sdnq_types.NAMES:
         yield from _problems_of_type(name, value, where)
+    elif setting.name in ("quantization_device", "return_device"):
+        yield from _problems_of_device(name, value, where)
     elif setting.name == "modules_dtype_dict":
         yield from _problems_of_types_by_module(name, value, where)
     elif setting.name == "modules_quant_config":
         yield from _problems_of_settings_by_module(name, value)
+
+
+def _problems_of_device(name: str, value: str, where: str) -> Iterator[Problem]:
+    kind, colon, number = value.partition(":")
+    if kind not in DEVICES or (colon and not (number.isascii() and number.isdecimal())):
+        help = did_you_mean(kind, DEVICES, "devices") + "; one of several has its number: `cuda:1`"
+        yield Problem(name, "wrong-value", f"`{name}` can't be `{value}`{where}", help)
 
 
 def _problems_of_type(name: str, value: str, where: str) -> Iterator[Problem]:
@@ -124,6 +134,19 @@ def _is_names(value: Any) -> bool:
     return isinstance(value, list | tuple) and all(isinstance(item, str) for item in value)
 
 
+def _stored_options(configuration: Mapping[str, Any]) -> Mapping[str, Any]:
+    options = dict(configuration)
+    if options.get("use_dynamic_quantization") is True:
+        # The library's choices, which it writes there; what a script wrote can't be told from them.
+        options.pop("modules_dtype_dict", None)
+    return options
+
+
+def _unreadable(options: Mapping[str, Any], library: str) -> tuple[str, ...]:
+    # sdnq 0.2.8 drops them on loading, takes the stored scales for plain ones, and says nothing.
+    return tuple(name for name in ("scale_dtype", "zero_point_dtype") if options[name] is not None)
+
+
 SDNQ = Backend(
     name="sdnq",
     aliases=(),
@@ -135,19 +158,40 @@ SDNQ = Backend(
     install='pip install "aquatint[sdnq]"',
     engine="aquatint.runtime.torch_engine.sdnq_backend",
     label=_label,
+    held=sdnq_bytes.held,
     constraints=(
-        Constraint(("svd_rank", "svd_steps"), (("use_svd", (True,)),)),
-        Constraint(("hadamard_group_size",), (("use_hadamard", (True,)),)),
-        Constraint(("codebook_steps",), (("use_codebook", (True,)),)),
         Constraint(
-            ("use_codebook",), (("weights_dtype", sdnq_types.UNSIGNED_INTEGERS),), "can't be used",
-            "a codebook needs an unsigned integer type, such as `uint4`",
+            ("zero_point_dtype",),
+            (("weights_dtype", sdnq_types.UNSIGNED), ("use_dynamic_quantization", (True,))),
+            help="signed types have no offsets: take an unsigned one, such as `uint4`, or leave `zero_point_dtype` out",
+            unless=("modules_dtype_dict", "modules_quant_config"),
+        ),
+        Constraint(("svd_rank", "svd_steps"), (("use_svd", (True,)),), unless=("modules_quant_config",)),
+        Constraint(("hadamard_group_size",), (("use_hadamard", (True,)),), unless=("modules_quant_config",)),
+        Constraint(
+            ("codebook_steps",), (("use_codebook", (True,)), ("use_codebook_scale", (True,))),
+            unless=("modules_quant_config",),
         ),
         Constraint(
-            ("use_codebook_scale",), (("scale_dtype", sdnq_types.UNSIGNED_INTEGERS),), "can't be used",
+            ("use_codebook",), (("weights_dtype", sdnq_types.CODEBOOK_TYPES),), "can't be used",
+            "a codebook needs an unsigned integer type of up to 8 bits, such as `uint4`",
+        ),
+        Constraint(
+            ("zero_point_dtype", "use_stochastic_rounding"), (("use_codebook", (False,)),),
+            help="leave it out: a codebook has no offsets, and its values are the nearest ones",
+            unless=("modules_quant_config",),
+        ),
+        Constraint(
+            ("use_codebook_scale",), (("scale_dtype", sdnq_types.CODEBOOK_TYPES),), "can't be used",
             "a codebook for the scales needs an unsigned integer type for them, such as `scale_dtype: uint8`",
         ),
-        Constraint(("dynamic_loss_threshold",), (("use_dynamic_quantization", (True,)),)),
+        Constraint(
+            ("use_codebook_scale",), (("zero_point_dtype", (None, *sdnq_types.CODEBOOK_TYPES)),), "can't be used",
+            "leave `zero_point_dtype` out, or give it an unsigned integer type of up to 8 bits, such as `uint8`",
+        ),
+        Constraint(
+            ("dynamic_loss_threshold",), (("use_dynamic_quantization", (True,)),), unless=("modules_quant_config",),
+        ),
         Constraint(
             ("use_dynamic_quantization",),
             (("weights_dtype", tuple(n for n in sdnq_types.BITS if n not in sdnq_types.NOT_ORDERED)),),
@@ -157,9 +201,23 @@ SDNQ = Backend(
         Constraint(
             ("quantized_matmul_dtype", "modules_to_not_use_matmul"),
             (("use_quantized_matmul", (True,)), ("use_quantized_matmul_conv", (True,))),
+            unless=("modules_quant_config",),
+        ),
+        Constraint(
+            ("use_quantized_matmul", "use_quantized_matmul_conv"),
+            (
+                ("weights_dtype", tuple(n for n in sdnq_types.BITS if n != "bfloat16")),
+                ("quantized_matmul_dtype", ("int8", "uint8", "float8_e4m3fn")),
+            ),
+            "can't be used",
+            "float16, in which the product would be computed, has no room for numbers of that range: add "
+            "`quantized_matmul_dtype: int8`, or store the weights as `float16`",
         ),
     ),
     empty_is_unset=True,
     check=_check,
     settle=_settle,
+    method="sdnq",
+    stored_options=_stored_options,
+    unreadable=_unreadable,
 )  # fmt: skip

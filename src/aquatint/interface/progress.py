@@ -25,10 +25,12 @@ from aquatint.runtime.events import (
     ImageWritten,
     LoadFinished,
     LoadStarted,
+    ModelSaved,
     Printed,
     Released,
     RunFinished,
     RunStarted,
+    SaveStarted,
     StatementFailed,
     StatementSkipped,
     Warned,
@@ -189,7 +191,10 @@ class _Live:
                 about = [event.role, event.class_name, event.quantizer or "", sized(event.bytes) if event.bytes else ""]
                 text = "loading " + "  ".join(printable(part) for part in about if part)
                 self.progress.reset(self.current, description=text, total=None, count="", visible=True)
-            case LoadFinished() | StatementFailed():
+            case SaveStarted():
+                text = f"saving {printable(event.model)}  {printable(event.path)}  {sized(event.bytes)}"
+                self.progress.reset(self.current, description=text, total=None, count="", visible=True)
+            case LoadFinished() | ModelSaved() | StatementFailed():
                 self.progress.update(self.current, visible=False)
             case GenerateStarted():
                 prompt = printable(event.prompt)
@@ -256,6 +261,11 @@ class Log:
                 return [_done("wrote", event.path, f"seed {event.seed}", duration(event.seconds))]
             case GridWritten():
                 return [_done("wrote", event.path, f"sheet of {number(event.cells, 'picture')}")]
+            case SaveStarted():
+                self.statements += 1
+                return []
+            case ModelSaved():
+                return [_done("saved", event.path, sized(event.bytes), duration(event.seconds))]
             case Released():
                 return [_done("released", event.role)]
             case Warned():
@@ -281,6 +291,8 @@ class Log:
             facts.append(sized(event.bytes))
         if begun is not None and begun.quantizer is not None:
             facts.append(f"{event.quantized_layers} of {number(event.layers, 'layer')} quantized")
+        if event.from_store:
+            facts.append("from the store")
         return _done("loaded", *facts, duration(event.seconds))
 
     def _summary(self, event: RunFinished) -> list[Line]:
@@ -290,8 +302,12 @@ class Log:
             made = number(event.images, "image")
             if event.images < self.started.images:
                 made = f"{event.images} of {number(self.started.images, 'image')}"
+            if event.saved:
+                models = f"{number(event.saved, 'model')} saved"
+                made = f"{made}, {models}" if self.started.images else models
+            restored = f", {event.restored} from the store" if event.restored else ""
             work = [
-                f"{number(event.loads, 'load')} ({event.quantizations} quantized)",
+                f"{number(event.loads, 'load')} ({event.quantizations} quantized{restored})",
                 number(event.reuses, "reuse"),
                 number(event.releases, "release"),
                 *([failed] if event.failed else []),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from PIL.Image import Image
@@ -16,8 +17,8 @@ from aquatint.interface.progress import Reporter
 from aquatint.language.evaluate import Interpreter
 from aquatint.language.world import World
 from aquatint.plan.render import quantized
-from aquatint.plan.steps import Component, Generate, Json, Load, Pipeline, Plan
-from aquatint.runtime.engine import Counters, Engine, Generation, Loaded, OnStep
+from aquatint.plan.steps import Component, Generate, Json, Load, Pipeline, Plan, Save
+from aquatint.runtime.engine import Counters, Engine, Form, Generation, Loaded, OnStep
 from aquatint.runtime.events import EngineStarting, RunFinished
 from aquatint.runtime.executor import Executor, Options
 from aquatint.source import Source
@@ -81,7 +82,7 @@ class Session:
         with self.reporter as sink:
             if self._executor is not None:
                 return self._executor.run(plan)
-            if not any(isinstance(step, Load | Generate) for step in plan.steps):
+            if not any(isinstance(step, Load | Generate | Save) for step in plan.steps):
                 return Executor(_NoEngine(), sink, self.options).run(plan)
             sink(EngineStarting(self.world.device))
             self._executor = Executor(self.make_engine(), sink, self.options)
@@ -106,6 +107,9 @@ class _NoEngine:
 
     def generate(self, pipeline: Any, generation: Generation, on_step: OnStep) -> Image:
         raise AssertionError("this plan generates nothing")
+
+    def save(self, pipeline: Pipeline, parts: Mapping[str, Loaded | None], folder: Path, form: Form) -> None:
+        raise AssertionError("this plan saves nothing")
 
     def release(self, loaded: Loaded) -> None:
         raise AssertionError("this plan releases nothing")

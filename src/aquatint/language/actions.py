@@ -193,7 +193,7 @@ class Actions:
         named = [str(path)] if count == 1 else [
             str(path.with_name(f"{path.stem}-{seed + number}{path.suffix}")) for number in range(count)
         ]  # fmt: skip
-        return named if all([self._claim(name, setting.span) for name in named]) else None
+        return named if all([self.claim(name, setting.span) for name in named]) else None
 
     def _is_good_path(self, setting: Setting) -> bool:
         text = setting.value
@@ -219,7 +219,7 @@ class Actions:
             return False
         return True
 
-    def _claim(self, path: str, span: Span) -> bool:
+    def claim(self, path: str, span: Span) -> bool:
         """Return whether no other statement of the plan writes to `path`."""
         first = self._output_spans.get(path)
         if first is None:
@@ -245,23 +245,8 @@ class Actions:
 
     def grid(self, node: n.Action, scope: Scope, since: int) -> Unknown | None:
         """Add the step of a `grid`; `since` is how many images there were when the block around it began."""
-        own = self.blocks.given(node.block, scope, "statement")
-        settings: dict[str, Setting] = {}
-        sound = True
-        for name, setting in own.items():
-            known = GRID.find(name)
-            if known is None:
-                self._error("unknown-setting", f"`grid` has no setting `{name}`", setting.name_span,
-                            help=did_you_mean(name, GRID.names(), "settings"))  # fmt: skip
-                sound = False
-            elif isinstance(setting.value, Unknown):
-                sound = False
-            elif known.type != "any" and (wrong := known.problem(plain(setting.value))):
-                self._error("wrong-type", wrong, setting.span)
-                sound = False
-            elif setting.value is not None:
-                settings[known.name] = setting
-        if not sound:
+        settings = self.blocks.known(self.blocks.given(node.block, scope, "statement"), GRID)
+        if settings is None:
             return UNKNOWN
         if "output" not in settings and self.diagnostics.any_within(node.block.span):
             return UNKNOWN
@@ -277,7 +262,7 @@ class Actions:
             return UNKNOWN
         ordered, columns, column_headers, row_headers, told = layout
         labels = self._labels(ordered, settings.get("labels"), told)
-        if labels is None or not self._claim(settings["output"].value, settings["output"].span):
+        if labels is None or not self.claim(settings["output"].value, settings["output"].span):
             return UNKNOWN
         self.builder.grid(
             cells=[(image.ref, label) for image, label in zip(ordered, labels, strict=True)], columns=columns,

@@ -12,7 +12,7 @@ from typing import Any
 from aquatint.catalog import quantizers
 from aquatint.catalog.arguments import FAMILIAR, MANAGED, problem, scriptable
 from aquatint.catalog.models import GENERATE, LATER_GENERATE, LATER_MODEL, MODEL, PART, RESERVED_PARTS
-from aquatint.catalog.pipelines import PipelineInfo
+from aquatint.catalog.pipelines import PipelineInfo, component_roles
 from aquatint.catalog.settings import Schema
 from aquatint.catalog.settings import Setting as Described
 from aquatint.diagnostics import Diagnostics, Label, did_you_mean
@@ -141,13 +141,20 @@ class Blocks:
         """Return the model that `block` describes on top of `base`; what is wrong in it is unknown in the model."""
         settings = {
             **(base.settings if base else {}),
-            **self._checked_settings(block, MODEL, scope, layer, LATER_MODEL),
+            **(own := self._checked_settings(block, MODEL, scope, layer, LATER_MODEL)),
         }
         parts = {role: dict(own) for role, own in (base.parts if base else {}).items()}
         spans = dict(base.part_spans if base else {})
         defaults = dict(base.defaults if base else {})
+        for role in own.keys() - set(MODEL.names()):  # left out, whatever was said of it before
+            parts.pop(role, None)
+            spans.pop(role, None)
         for item in self._parts(block):
             role = item.name.text
+            if role in own:
+                self._duplicate(role, item.name.span, own[role].name_span)
+            elif role not in MODEL.names():
+                settings.pop(role, None)
             if role in RESERVED_PARTS:
                 defaults.update(self.given(item.block, scope, layer))
             elif role in LATER_MODEL:
@@ -176,6 +183,8 @@ class Blocks:
             if known is None:
                 if name in later:
                     self._later(name, setting.name_span)
+                elif role is None and name in component_roles():
+                    made[name] = self._omission(name, setting)
                 else:
                     parts = [*schema.names(), "defaults"] if role is None else schema.names()
                     what = "a model" if role is None else f"submodule `{role}`"
@@ -199,6 +208,15 @@ class Blocks:
                         "unknown-setting", f"submodule `{role}` has no part `{item.name.text}`", item.name.span
                     )
         return made
+
+    def _omission(self, role: str, setting: Setting) -> Setting:
+        """Return the setting that leaves the submodule `role` out, unknown after reporting that it is another one."""
+        if setting.value is None or setting.value is UNKNOWN:
+            return setting
+        help = f"write its settings in a block: `{role} {{ ... }}`"
+        message = f"`{role}` takes `none` or a block, not {type_name(setting.value)}"
+        self.diagnostics.error("wrong-type", message, setting.span, help=help)
+        return Setting(UNKNOWN, setting.span, setting.name_span, setting.layer)
 
     def _fits(self, known: Described, setting: Setting) -> bool:
         value = plain(setting.value)

@@ -15,7 +15,7 @@ from aquatint.language.views import TemplateProblem
 from aquatint.source import Span
 from aquatint.syntax import nodes as n
 
-_LATER_VERBS = {"upscale", "compare", "save"}
+_LATER_VERBS = {"upscale", "compare"}
 _LATER_NOUNS = {"upscaler", "weighter"}
 
 

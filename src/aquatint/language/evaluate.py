@@ -19,6 +19,7 @@ from aquatint.language.expressions import BLOCK_STEPS, STEP_LIMIT, Expressions, 
 from aquatint.language.names import report_reserved_name
 from aquatint.language.parameters import ParameterError, read_parameter
 from aquatint.language.resolution import Resolver
+from aquatint.language.saving import Saving
 from aquatint.language.scope import Scope
 from aquatint.language.templates import Templates
 from aquatint.language.values import UNKNOWN, Layer, Model, Quantizer, Unknown, shown, type_name, weight
@@ -113,6 +114,7 @@ class _Run:
         self.resolver = Resolver(world, diagnostics)
         self.actions = Actions(diagnostics, self.blocks, self.resolver, self.builder)
         self.actions.made = list(session.images)
+        self.saving = Saving(diagnostics, self.blocks, self.resolver, self.builder, self.actions.claim)
         self.outermost = scope
         self.since = 0  # images there were when the innermost block began
         self.values: list[Any] = []
@@ -320,4 +322,6 @@ class _Run:
                 return self.actions.generate(node, target, scope)
             case "grid":
                 return self.actions.grid(node, scope, self.since)
+            case "save":
+                return self.saving.save(node, self.expressions.value(node.targets[0], scope), scope)
         return UNKNOWN  # `check` has said that it isn't there yet

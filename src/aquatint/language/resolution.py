@@ -6,6 +6,7 @@ the later layer. What a checkpoint holds is read through `World`.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from aquatint.catalog.coverage import Misfit, misfits
 from aquatint.catalog.pipelines import PipelineInfo
 from aquatint.catalog.quantizers import canonical
 from aquatint.diagnostics import Diagnostic, Diagnostics, Label, did_you_mean
+from aquatint.language import claims, prequantized, suitability
 from aquatint.language.names import inside
 from aquatint.language.values import UNKNOWN, Model, Quantizer, Setting
 from aquatint.language.world import World
@@ -66,8 +68,10 @@ class Resolver:
         self.world = world
         self.diagnostics = diagnostics
         self._known: dict[int, tuple[Model, Resolved | None]] = {}
-        self._checkpoints: dict[tuple[str, str | None], Checkpoint] = {}
+        self._checkpoints: dict[tuple[str, str | None, str], Checkpoint] = {}
         self._uses: list[_Use] = []
+        self.saved: dict[str, Span] = {}  # the folders that the script has written with `save` so far
+        self._offload: str | None = None  # of the model that is being resolved
 
     def resolve(self, model: Model) -> Resolved | None:
         """Return what `model` comes to, or None after reporting why it comes to nothing."""
@@ -85,7 +89,7 @@ class Resolver:
             return None
         if source.value is UNKNOWN:
             return None
-        checkpoint = self._checkpoint(source.value, _value(model.settings, "revision"), source.span)
+        checkpoint = self._checkpoint(model, source)
         if checkpoint is None:
             return None
         info = pipelines.pipeline(checkpoint.pipeline)
@@ -96,9 +100,14 @@ class Resolver:
             )  # fmt: skip
             return None
         # What is unknown has been reported; the rest is still checked.
-        sound = self._check_parts(model, checkpoint) and all(s.value is not UNKNOWN for s in model.settings.values())
+        sound = claims.check_type(model, checkpoint, self.diagnostics)
+        rest = claims.without_omitted(model, checkpoint, info, self.diagnostics)
+        sound, checkpoint = sound and rest is not None, rest or checkpoint
+        sound = self._check_parts(model, checkpoint) and sound
+        sound = sound and all(s.value is not UNKNOWN for s in model.settings.values())
         quantized = self._quantized_roles(model, checkpoint, info)
         self._uses = []
+        self._offload = suitability.offload(model, self.world.device, self.diagnostics)
         keys: dict[str, str | None] = {}
         components: dict[str, Component] = {}
         names: dict[str, str | None] = {}
@@ -116,37 +125,60 @@ class Resolver:
             keys[role] = component.key
             components[component.key] = component
             if place is not None and place.part.has_weights:
-                names[role] = component.quantization.name if component.quantization else None
+                setting = prequantized.chosen_for(model, role, role in quantized)
+                names[role] = prequantized.quantizer_name(component, setting)
+        by_role = {role: components[key] for role, key in keys.items() if key is not None}
+        chosen = {use.role: use.chosen for use in self._uses}
+        sound = suitability.check(self.world.device, model, by_role, chosen, self.diagnostics) and sound
         if not self._check_uses(model) or not sound:
             return None
-        key = pipeline_key(checkpoint.pipeline, keys, checkpoint.options)
+        key = pipeline_key(checkpoint.pipeline, keys, checkpoint.options, self._offload)
         pipeline = Pipeline(
             key=key, class_name=checkpoint.pipeline, source=checkpoint.source,
-            revision=_value(model.settings, "revision"), parts=keys, options=checkpoint.options,
+            revision=_value(model.settings, "revision"), parts=keys, options=checkpoint.options, offload=self._offload,
         )  # fmt: skip
         try:
-            steps = checkpoints.train_timesteps(checkpoint.folder)
+            steps = checkpoints.train_timesteps(checkpoint.folder / checkpoint.subfolder)
         except CheckpointError as error:
             self._report(error, source.span)
             return None
         scheduler = checkpoint.parts.get("scheduler")
         return Resolved(pipeline, components, names, info, scheduler.class_name if scheduler else None, steps)
 
-    def _checkpoint(self, source: str, revision: str | None, span: Span) -> Checkpoint | None:
-        key = source, revision
+    def _checkpoint(self, model: Model, source: Setting) -> Checkpoint | None:
+        subfolder = model.settings.get("subfolder")
+        inside = subfolder.value if subfolder is not None else None
+        if inside is UNKNOWN:
+            return None
+        key = source.value, _value(model.settings, "revision"), inside or ""
+        span = source.span
         if key not in self._checkpoints:
             try:
-                self._checkpoints[key] = self.world.checkpoint(source, revision)
+                if subfolder is not None and checkpoints.locate(*key[:2]):
+                    span = subfolder.span  # the source is there
+                self._checkpoints[key] = self.world.checkpoint(*key)
             except CheckpointError as error:
-                self._report(error, span)
+                self._report_source(source.value, error, span)
                 return None
             except (OSError, ValueError) as error:
-                self._report(_unreadable(source, error), span)
+                self._report(_unreadable(source.value, error), span)
                 return None
         return self._checkpoints[key]
 
     def _report(self, error: CheckpointError, span: Span) -> None:
         self.diagnostics.error(error.code, error.message, span, help=error.help)
+
+    def _report_source(self, source: str, error: CheckpointError, span: Span) -> None:
+        """Report that `source` can't be used, which may be because it is only there once the plan has run."""
+        saved = self.saved.get(os.path.normpath(source)) if error.code == "missing-model" else None
+        if saved is None:
+            self._report(error, span)
+            return
+        self.diagnostics.error(
+            "not-saved-yet", f"`{source}` is not there while the script is planned: it is saved when the plan runs",
+            span, labels=(Label(saved, "saved here"),),
+            help="use the model that is saved, or read the folder in a script of its own, after this one",
+        )  # fmt: skip
 
     def _check_parts(self, model: Model, checkpoint: Checkpoint) -> bool:
         """Report blocks and `quantizer_map` entries for what the checkpoint lacks; return whether there were none."""
@@ -237,7 +269,7 @@ class Resolver:
                 part = checkpoints.read_component(base.folder, subfolder.value, part)
             return _Place(base.source, revision or _value(model.settings, "revision"), base.folder, part, span)
         except CheckpointError as error:
-            self._report(error, at.span if at is not None else span)
+            self._report_source(_value(settings, "source") or base.source, error, at.span if at is not None else span)
         except (OSError, ValueError) as error:
             self._report(_unreadable(base.source, error), at.span if at is not None else span)
         return None
@@ -256,34 +288,31 @@ class Resolver:
         try:
             if not part.has_weights:
                 return self._made(role, place, None, None, None)
-            variant = _value(own, "variant") or _value(model.settings, "variant")
+            variant = _value(own if "variant" in own else model.settings, "variant")
             if (
                 variant is not None
                 and "variant" not in own
                 and not checkpoints.has_variant(place.folder, part.subfolder, variant)
             ):
                 # As diffusers does: a variant that only some components have is used for those.
-                if not _any_variant(place.folder, variant):
+                beside = (place.folder / part.subfolder).parent
+                if _value(own, "source") is None and not _any_variant(beside, variant):
                     setting = model.settings["variant"]
                     self.diagnostics.error(
                         "missing-variant",
                         f"`{place.source}` has no variant `{variant}`",
                         setting.span,
-                        help=_variants_help(place.folder),
+                        help=_variants_help(beside),
                     )
                     return None
                 variant = None
             dtype = _value(own, "dtype") or _value(model.settings, "dtype") or default_dtype(self.world.device)
-            chosen = own.get("quantizer") or (model.settings.get("quantizer") if is_quantized else None)
+            chosen = prequantized.chosen_for(model, role, is_quantized)
             quantizer = chosen.value if chosen is not None and isinstance(chosen.value, Quantizer) else None
-            if quantizer is not None and chosen is not None and part.quantized_by:
-                self.diagnostics.error(
-                    "already-quantized",
-                    f"`{role}` of `{place.source}` is stored quantized ({part.quantized_by}), and can't be once more",
-                    chosen.span,
-                    help=f"leave it as it is: `{role} {{ quantizer: none }}`",
-                )
+            if not prequantized.check(part, place.source, place.span, chosen, self.diagnostics):
                 return None
+            if part.stored is not None:
+                quantizer = None  # it says what the files hold already
             if quantizer is not None and chosen is not None:
                 held = checkpoints.tensors(place.folder, part.subfolder, variant)
                 self._uses.append(_Use(role, chosen, "quantizer" in own, quantizer, held))
@@ -303,16 +332,18 @@ class Resolver:
             options = canonical(quantizer.backend, quantizer.options)
             quantization = Quantization(backend=quantizer.backend, options=options, name=quantizer.name)
         identity = checkpoints.identity(place.folder, part.subfolder, variant, part.has_weights)
+        offload = self._offload if part.has_weights else None
         key = component_key(
             library=part.library, class_name=part.class_name, source=place.source, revision=place.revision,
             subfolder=part.subfolder, variant=variant, identity=identity, dtype=dtype, device=self.world.device,
-            quantization=quantization,
+            quantization=quantization, offload=offload,
         )  # fmt: skip
         size = checkpoints.weight_bytes(place.folder, part.subfolder, variant, dtype) if dtype else 0
         return Component(
             key=key, role=role, library=part.library, class_name=part.class_name, source=place.source,
             subfolder=part.subfolder, variant=variant, revision=place.revision, dtype=dtype, device=self.world.device,
-            quantization=quantization, identity=identity, bytes=size,
+            quantization=quantization, identity=identity, bytes=size, offload=offload,
+            stored=prequantized.as_planned(part.stored),
         )  # fmt: skip
 
 

@@ -24,6 +24,7 @@ from aquatint.plan.steps import (
     Place,
     Plan,
     Print,
+    Save,
     Step,
 )
 
@@ -91,13 +92,35 @@ class PlanBuilder:
         self.outputs[path] = place
         return step.id
 
+    def save(
+        self,
+        *,
+        pipeline: str,
+        model: str,
+        quantizers: dict[str, str | None],
+        roles: list[str] | None,
+        path: str,
+        variant: str | None,
+        max_shard_size: int | None,
+        place: Place,
+        statement: str,
+    ) -> str:
+        """Add a save step and return its id."""
+        step = Save(
+            id=self._name("k"), pipeline=pipeline, model=model, quantizers=quantizers, roles=roles, path=path,
+            variant=variant, max_shard_size=max_shard_size, place=place, statement=statement,
+        )  # fmt: skip
+        self.steps.append(step)
+        self.outputs[path] = place
+        return step.id
+
     def print(self, text: str, place: Place) -> None:
         """Add a line of the report."""
         self.steps.append(Print(id=self._name("p"), text=text, place=place))
 
     def plan(self, *, script: str, inputs: dict[str, str], plan_seed: int, device: str, keep: bool) -> Plan:
         """Return the plan of all that was asked for; `keep` leaves everything loaded, for the scripts that follow."""
-        used = [step.pipeline for step in self.steps if isinstance(step, Generate)]
+        used = [step.pipeline for step in self.steps if isinstance(step, Generate | Save)]
         pipelines = {key: self.pipelines[key] for key in dict.fromkeys(used)}
         keys = dict.fromkeys(key for pipeline in pipelines.values() for key in pipeline.parts.values() if key)
         components = {key: self.components[key] for key in keys}

@@ -34,20 +34,25 @@ def component_key(
     dtype: str | None,
     device: str,
     quantization: Quantization | None,
+    offload: str | None = None,
 ) -> str:
     """Return the reuse key of a component, whose settings are already defaulted.
 
     The role that it plays and the names that a script gives to quantizers are left out: they decide nothing.
     """
     quantized = None if quantization is None else [quantization.backend, quantization.options]
+    # Offloading hangs hooks on the live module, so it isn't shared with a model that has another one or none.
+    hooked = [] if offload is None else [offload]
     return digest(
         [
             "component", KEY_VERSION, library, class_name, source, revision, subfolder, variant, identity, dtype,
-            device, quantized,
+            device, quantized, *hooked,
         ]
     )  # fmt: skip
 
 
-def pipeline_key(class_name: str, parts: dict[str, str | None], options: dict[str, Json]) -> str:
-    """Return the key of a pipeline: its class, its components by role, and its constructor's plain arguments."""
-    return digest(["pipeline", KEY_VERSION, class_name, parts, options])
+def pipeline_key(
+    class_name: str, parts: dict[str, str | None], options: dict[str, Json], offload: str | None = None
+) -> str:
+    """Return the key of a pipeline: its class, components by role, constructor's plain arguments, and offloading."""
+    return digest(["pipeline", KEY_VERSION, class_name, parts, options, *([] if offload is None else [offload])])

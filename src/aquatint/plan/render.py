@@ -11,7 +11,8 @@ from collections.abc import Set as AbstractSet
 
 from aquatint.catalog.quantizers import label
 from aquatint.plan.counts import counts
-from aquatint.plan.steps import Component, Generate, Grid, Load, Plan, Print, Quantization, Release
+from aquatint.plan.steps import Component, Generate, Grid, Load, Plan, Print, Quantization, Release, Save
+from aquatint.plan.uses import uses
 
 _WIDTH = 10  # of the verb that a line begins with
 
@@ -27,9 +28,11 @@ def summary(plan: Plan, resident: AbstractSet[str] = frozenset()) -> str:
     """Return one line with the plan's totals."""
     total = counts(plan, resident)
     sheets = sum(isinstance(step, Grid) for step in plan.steps)
+    saves = sum(isinstance(step, Save) for step in plan.steps)
     parts = [
         _number(total.images, "image"),
         *([_number(sheets, "sheet")] if sheets else []),
+        *([_number(saves, "saved model")] if saves else []),
         f"{_number(total.loads, 'load')} ({total.quantizations} quantized)",
         _number(total.reuses, "reuse"),
         _number(total.releases, "release"),
@@ -59,6 +62,9 @@ def _steps(plan: Plan, resident: AbstractSet[str]) -> Iterator[str]:
             case Grid():
                 yield _line("grid", f"{_number(len(step.cells), 'image')}, {_number(step.columns, 'column')}")
                 yield _line("  write", step.path)
+            case Save():
+                yield from _saved(plan, step, fresh)
+                fresh.clear()
             case Print():
                 yield _line("print", json.dumps(step.text, ensure_ascii=False))
             case Release() if step.component in live:
@@ -77,12 +83,23 @@ def _generated(plan: Plan, step: Generate, fresh: set[str]) -> Iterator[str]:
     if settings:
         told = (f"{name} {json.dumps(value, ensure_ascii=False)}" for name, value in settings.items())
         yield _line("", ", ".join(told))
-    parts = plan.pipelines[step.pipeline].parts.items()
-    reused = [_called(role, plan.components[key]) for role, key in parts if key is not None and key not in fresh]
-    if reused:
-        yield _line("  reuse", ", ".join(reused))
+    yield from _reused(plan, step, fresh)
     for output in step.outputs:
         yield _line("  write", f"{output.path}, seed {output.seed}")
+
+
+def _saved(plan: Plan, step: Save, fresh: set[str]) -> Iterator[str]:
+    only = "" if step.roles is None else " " + ", ".join(step.roles)
+    yield _line("save", step.model + only)
+    yield from _reused(plan, step, fresh)
+    yield _line("  write", step.path + "/")
+
+
+def _reused(plan: Plan, step: Generate | Save, fresh: set[str]) -> Iterator[str]:
+    used = uses(step, plan.pipelines).items()
+    reused = [_called(role, plan.components[key]) for role, key in used if key not in fresh]
+    if reused:
+        yield _line("  reuse", ", ".join(reused))
 
 
 def _loaded(component: Component) -> str:
@@ -90,13 +107,16 @@ def _loaded(component: Component) -> str:
     if component.dtype is not None:
         parts.append(component.dtype)
         parts.append(sized(component.bytes))
+    if component.stored is not None:
+        parts.append(f"stored quantized: {component.stored.name}")
     if component.quantization is not None:
         parts.append(f"quantized by {quantized(component.quantization)}")
     return ", ".join(parts)
 
 
 def _called(role: str, component: Component) -> str:
-    return role if component.quantization is None else f"{role} ({component.quantization.name})"
+    quantizer = component.quantization or component.stored
+    return role if quantizer is None else f"{role} ({quantizer.name})"
 
 
 def _line(verb: str, text: str) -> str:

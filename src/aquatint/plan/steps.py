@@ -47,6 +47,19 @@ class Quantization(Record, frozen=True):
     name: str
 
 
+class Stored(Record, frozen=True):
+    """How a component's weights are quantized in its files, by the libraries' own configuration beside them.
+
+    `backend` is None for a method that no backend here has, or in a way that its options can't say; `options` are then
+    empty. Otherwise they are as those of a `Quantization`. `name` is for people: `sdnq int8+conv`.
+    """
+
+    method: str  # the configuration's `quant_method`
+    backend: str | None
+    options: dict[str, Json]
+    name: str
+
+
 class Component(Record, frozen=True):
     """One loadable part of a pipeline. `key` is equal exactly when the loaded weights would be."""
 
@@ -63,6 +76,8 @@ class Component(Record, frozen=True):
     quantization: Quantization | None
     identity: str  # fingerprint of its files
     bytes: int  # of weights, estimated, in `dtype` and before quantization; 0 for what has none
+    stored: Stored | None = None  # where its files hold it quantized; decides nothing that `identity` doesn't
+    offload: str | None = None  # as its pipeline's: such a component waits in the computer's memory
 
 
 class Pipeline(Record, frozen=True):
@@ -74,6 +89,7 @@ class Pipeline(Record, frozen=True):
     revision: str | None
     parts: dict[str, str | None]  # role -> component key; None where the checkpoint leaves the part out
     options: dict[str, Json]  # the constructor's plain arguments, e.g. requires_safety_checker
+    offload: str | None = None  # how its weights are kept off the device between their turns; None: not at all
 
 
 class Output(Record, frozen=True):
@@ -133,6 +149,21 @@ class Grid(Record, frozen=True, tag="grid"):
     place: Place
 
 
+class Save(Record, frozen=True, tag="save"):
+    """Write a model as a checkpoint that diffusers reads, its quantized components as they are."""
+
+    id: str
+    pipeline: str
+    model: str  # the script's name of the model
+    quantizers: dict[str, str | None]  # role -> quantizer's name, for the roles that have weights
+    roles: list[str] | None  # what is written; None: all, and the `model_index.json` that makes a pipeline of them
+    path: str  # the folder, relative to that of the run
+    variant: str | None  # what the names of the weight files say
+    max_shard_size: int | None  # bytes of a weight file; None: the libraries' own
+    place: Place
+    statement: str
+
+
 class Print(Record, frozen=True, tag="print"):
     """Write a line of text to the report."""
 
@@ -148,7 +179,7 @@ class Release(Record, frozen=True, tag="release"):
     component: str
 
 
-Step = Load | Generate | Grid | Print | Release
+Step = Load | Generate | Grid | Save | Print | Release
 
 
 class Plan(Record, frozen=True):

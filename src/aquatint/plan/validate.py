@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from aquatint.catalog import pipelines
 from aquatint.catalog.quantizers import problems
-from aquatint.plan.steps import Component, Generate, Grid, Load, Plan, PlanError, Release
+from aquatint.plan.steps import Component, Generate, Grid, Load, Plan, PlanError, Release, Save
+from aquatint.plan.uses import uses
 
 
 def validate(plan: Plan) -> None:
@@ -49,13 +50,16 @@ def _check_steps(plan: Plan) -> None:
                 if step.component not in plan.components:
                     raise PlanError(f"step `{step.id}` loads an unknown component `{step.component}`")
                 loaded.add(step.component)
-            case Generate():
+            case Generate() | Save():
                 if step.pipeline not in plan.pipelines:
                     raise PlanError(f"step `{step.id}` uses an unknown pipeline `{step.pipeline}`")
-                parts = plan.pipelines[step.pipeline].parts
-                if missing := [role for role, key in parts.items() if key is not None and key not in loaded]:
+                used = uses(step, plan.pipelines)
+                if missing := [role for role, key in used.items() if key not in loaded]:
                     raise PlanError(f"step `{step.id}` uses `{missing[0]}`, which is not loaded then")
-                images[step.id] = len(step.outputs)
+                if isinstance(step, Generate):
+                    images[step.id] = len(step.outputs)
+                elif wrong := [role for role in step.roles or () if role not in used]:
+                    raise PlanError(f"step `{step.id}` saves `{wrong[0]}`, which its pipeline lacks")
             case Grid():
                 for cell in step.cells:
                     if not 0 <= cell.image.index < images.get(cell.image.step, 0):

@@ -6,8 +6,9 @@ paints coloured squares and passes the same contract tests.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 from PIL.Image import Image
@@ -28,7 +29,9 @@ class Loaded:
     """A live component and what its loading came to.
 
     `bytes` are those of parameters and buffers as they are held; `quantized_layers` and `layers` count the modules
-    that the backend replaced and those that it could have been meant to (Linear, Conv and Conv1D).
+    that the backend replaced and those that it could have been meant to (Linear, Conv and Conv1D). `streamed` counts
+    the tensors that were read one at a time; 0 tells that the library mapped the whole file. `from_store` says that an
+    earlier run quantized it; `warnings` are for people.
     """
 
     component: Component
@@ -36,6 +39,9 @@ class Loaded:
     bytes: int = 0
     quantized_layers: int = 0
     layers: int = 0
+    streamed: int = 0
+    from_store: bool = False
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +53,26 @@ class Generation:
     scheduler: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Form:
+    """How a model is written: only some of its roles, or all with what makes a pipeline of them; the weights' files."""
+
+    roles: Sequence[str] | None = None
+    variant: str | None = None
+    max_shard_size: int | None = None
+
+
 @dataclass(slots=True)
 class Counters:
-    """Calls of the libraries, counted where they are made."""
+    """Calls of the libraries, counted where they are made; a load may quantize, or restore from the store instead.
+
+    `stored` counts what was put into the store.
+    """
 
     loads: int = 0
     quantizations: int = 0
+    restored: int = 0
+    stored: int = 0
     releases: int = 0
     images: int = 0
 
@@ -82,6 +102,13 @@ class Engine(Protocol):
 
     def generate(self, pipeline: Any, generation: Generation, on_step: OnStep) -> Image:
         """Return one RGB image; the same call gives the same bits, whatever the engine did before."""
+        ...
+
+    def save(self, pipeline: Pipeline, parts: Mapping[str, Loaded | None], folder: Path, form: Form) -> None:
+        """Write `parts`, live ones by role, into the empty `folder` as the libraries store them; change none of them.
+
+        What the libraries read back is what was loaded, whatever was made with it since. Raises `EngineError`.
+        """
         ...
 
     def release(self, loaded: Loaded) -> None:

@@ -46,6 +46,7 @@ class LoadFinished(Event, frozen=True):
     quantized_layers: int
     layers: int
     seconds: float
+    from_store: bool = False
 
 
 class Reused(Event, frozen=True):
@@ -83,6 +84,20 @@ class GridWritten(Event, frozen=True):
     cells: int
 
 
+class SaveStarted(Event, frozen=True):
+    step: str
+    model: str
+    path: str
+    bytes: int
+
+
+class ModelSaved(Event, frozen=True):
+    step: str
+    path: str
+    bytes: int
+    seconds: float
+
+
 class Printed(Event, frozen=True):
     step: str
     text: str
@@ -114,7 +129,10 @@ class StatementSkipped(Event, frozen=True):
 
 
 class RunFinished(Event, frozen=True):
-    """The totals of a run; `loads`, `quantizations` and `reuses` are counted at the calls, not copied from the plan."""
+    """The totals of a run, counted at the calls, not copied from the plan.
+
+    Of the components that the plan quantizes, `quantizations` were quantized and `restored` came from the store.
+    """
 
     images: int
     loads: int
@@ -127,3 +145,5 @@ class RunFinished(Event, frozen=True):
     interrupted: bool
     seconds: float
     engine: dict[str, Json]
+    saved: int = 0
+    restored: int = 0

@@ -19,8 +19,10 @@ from PIL.Image import Image
 
 from aquatint.catalog.quantizers import label
 from aquatint.plan.counts import counts
-from aquatint.plan.steps import Component, Generate, Grid, ImageRef, Load, Output, Plan, Print, Release, Step
-from aquatint.runtime.engine import Engine, EngineError, Generation
+from aquatint.plan.steps import Component, Generate, Grid, ImageRef, Load, Output, Plan, Print, Release, Save, Step
+from aquatint.plan.uses import uses
+from aquatint.runtime import saved_folders
+from aquatint.runtime.engine import Engine, EngineError, Form, Generation
 from aquatint.runtime.events import (
     DenoiseStep,
     Event,
@@ -29,17 +31,20 @@ from aquatint.runtime.events import (
     ImageWritten,
     LoadFinished,
     LoadStarted,
+    ModelSaved,
     Printed,
     Released,
     Reused,
     RunFinished,
     RunStarted,
+    SaveStarted,
     StatementFailed,
     StatementSkipped,
     Warned,
 )
 from aquatint.runtime.failures import explain
 from aquatint.runtime.metadata import about_image, about_sheet
+from aquatint.runtime.model_card import CARD, about_model, card
 from aquatint.runtime.outputs import OutputPolicy, Outputs
 from aquatint.runtime.residents import Residents
 from aquatint.runtime.sheet import draw_sheet
@@ -110,7 +115,7 @@ class _Run:
         self.last_use = _last_uses(self.plan)
         self.pictures: dict[ImageRef, Image | Path] = {}
         self.failed_loads: set[str] = set()
-        self.images = self.reuses = self.failed = self.skipped = 0
+        self.images = self.reuses = self.saved = self.failed = self.skipped = 0
         self.written: list[str] = []
 
     def run(self) -> RunFinished:
@@ -140,6 +145,8 @@ class _Run:
             interrupted=interrupted,
             seconds=self.options.clock() - started,
             engine=self.facts,
+            saved=self.saved,
+            restored=after.restored - before.restored,
         )
         self._emit(finished)
         return finished
@@ -159,6 +166,9 @@ class _Run:
                 self.residents.next_statement()
             case Grid():
                 self._grid(step)
+            case Save():
+                self._save(step)
+                self.residents.next_statement()
             case Print():
                 self._emit(Printed(step.id, step.text))
             case Release():
@@ -202,8 +212,11 @@ class _Run:
                 loaded.quantized_layers,
                 loaded.layers,
                 seconds,
+                loaded.from_store,
             )
         )
+        for warning in loaded.warnings:
+            self._emit(Warned(step.id, warning))
         if component.quantization is not None and not loaded.quantized_layers:
             message = f"{quantizer} found no layer of `{component.role}` that it quantizes: it is held as it was"
             self._emit(Warned(step.id, message))
@@ -220,15 +233,12 @@ class _Run:
                 return
             case None:
                 pass
-        parts = self.plan.pipelines[step.pipeline].parts
-        if lost := [role for role, key in parts.items() if key in self.failed_loads]:
-            self._skip(step, f"it needs {_listed(lost)}, which could not be loaded")
+        if self._lacks_a_part(step):
             return
         written: list[str] = []
         doing = f"assembling the pipeline of `{step.model}`"
         try:
-            if missing := [role for role, key in parts.items() if key is not None and key not in self.residents]:
-                raise RuntimeError(f"the plan does not load {_listed(missing)}")
+            self._check_residents(step)
             pipeline = self._assembled(step)
             for index, output in enumerate(step.outputs):
                 doing = f"making image {index + 1} of {len(step.outputs)} (seed {output.seed})"
@@ -236,12 +246,28 @@ class _Run:
         except Exception as error:
             self._fail(step, error, doing, written)
 
+    def _lacks_a_part(self, step: Generate | Save) -> bool:
+        """Skip a step that needs what could not be loaded, and return whether it was."""
+        lost = [role for role, key in uses(step, self.plan.pipelines).items() if key in self.failed_loads]
+        if lost:
+            self._skip(step, f"it needs {_listed(lost)}, which could not be loaded")
+        return bool(lost)
+
+    def _check_residents(self, step: Generate | Save) -> None:
+        missing = [role for role, key in uses(step, self.plan.pipelines).items() if key not in self.residents]
+        if missing:
+            raise RuntimeError(f"the plan does not load {_listed(missing)}")
+
+    def _count_reuses(self, step: Generate | Save) -> None:
+        used = uses(step, self.plan.pipelines)
+        for role, key in self.residents.reused(self.plan.pipelines[step.pipeline]):
+            if role in used:
+                self.reuses += 1
+                self._emit(Reused(step.id, key, role))
+
     def _assembled(self, step: Generate) -> Any:
-        pipeline = self.plan.pipelines[step.pipeline]
-        for role, key in self.residents.reused(pipeline):
-            self.reuses += 1
-            self._emit(Reused(step.id, key, role))
-        return self.residents.assembled(pipeline)
+        self._count_reuses(step)
+        return self.residents.assembled(self.plan.pipelines[step.pipeline])
 
     def _image(self, step: Generate, pipeline: Any, index: int, output: Output, written: list[str]) -> None:
         reference = ImageRef(step.id, index)
@@ -306,6 +332,45 @@ class _Run:
         self.written.append(str(path))
         self._emit(GridWritten(step.id, str(path), len(step.cells)))
 
+    def _save(self, step: Save) -> None:
+        match self.settled.get(step.id):
+            case str(reason):
+                self._skip(step, reason)
+                return
+            case EngineError() as error:
+                self._fail(step, error, "looking for its folder", [])
+                return
+            case None:
+                pass
+        if self._lacks_a_part(step):
+            return
+        pipeline = self.plan.pipelines[step.pipeline]
+        try:
+            self._check_residents(step)
+            self._count_reuses(step)
+            parts = {role: self.residents[key] for role, key in uses(step, self.plan.pipelines).items()}
+            size = sum({part.component.key: part.bytes for part in parts.values()}.values())
+            self._emit(SaveStarted(step.id, step.model, str(saved_folders.locate(self.outputs, step.path)), size))
+            started = self.options.clock()
+            form = Form(step.roles, step.variant, step.max_shard_size)
+
+            def fill(folder: Path) -> None:
+                self.engine.save(pipeline, parts, folder, form)
+                (folder / CARD).write_text(card(self.plan, step), encoding="utf-8")
+
+            about = about_model(self.plan, step, self.facts)
+            path = saved_folders.write(self.outputs, step.path, fill, about, size=size)
+        except Exception as error:
+            self._fail(step, error, f"saving `{step.model}`", [])
+            return
+        if path is None:
+            self._skip(step, f"`{saved_folders.locate(self.outputs, step.path)}` was made by someone else meanwhile")
+            return
+        self.saved += 1
+        self.written.append(str(path))
+        total = saved_folders.total_bytes(path)
+        self._emit(ModelSaved(step.id, str(path), total, self.options.clock() - started))
+
     def _release(self, step: Release) -> None:
         role = self.plan.components[step.component].role
         try:
@@ -340,14 +405,14 @@ class _Run:
         for reference in [reference for reference in self.pictures if self.last_use[reference] <= number]:
             del self.pictures[reference]
 
-    def _fail(self, step: Load | Generate | Grid, error: Exception, doing: str, written: list[str]) -> None:
+    def _fail(self, step: Load | Generate | Grid | Save, error: Exception, doing: str, written: list[str]) -> None:
         self.failed += 1
         message, help = explain(error, doing)
         self._emit(StatementFailed(step.id, str(step.place), message, help, written))
         if self.options.fail_fast:
             raise _Stop
 
-    def _skip(self, step: Generate | Grid, reason: str) -> None:
+    def _skip(self, step: Generate | Grid | Save, reason: str) -> None:
         self.skipped += 1
         self._emit(StatementSkipped(step.id, str(step.place), reason))
 
@@ -359,20 +424,31 @@ class _Run:
 
 
 def _settled(plan: Plan, outputs: Outputs) -> dict[str, str | EngineError]:
-    """Return the generate steps whose outcome existing files decide: why one is skipped, or how it fails."""
+    """Return the steps whose outcome existing files decide: why one is skipped, or how it fails."""
     settled: dict[str, str | EngineError] = {}
-    if outputs.policy not in (OutputPolicy.SKIP, OutputPolicy.ERROR):
-        return settled
     for step in plan.steps:
-        if not isinstance(step, Generate) or not step.outputs:
-            continue
-        taken = [output.path for output in step.outputs if outputs.exists(output.path)]
-        if outputs.policy is OutputPolicy.ERROR and taken:
-            settled[step.id] = outputs.taken(taken[0])
-        elif len(taken) == len(step.outputs):
-            more = f" and {len(taken) - 1} more of its files exist" if len(taken) > 1 else " exists"
-            settled[step.id] = f"`{outputs.locate(taken[0])}`{more}"
+        match step:
+            case Generate() if step.outputs:
+                outcome = _settled_images(step, outputs)
+            case Save():
+                outcome = saved_folders.settled(outputs, step.path)
+            case _:
+                continue
+        if outcome is not None:
+            settled[step.id] = outcome
     return settled
+
+
+def _settled_images(step: Generate, outputs: Outputs) -> str | EngineError | None:
+    if outputs.policy not in (OutputPolicy.SKIP, OutputPolicy.ERROR):
+        return None
+    taken = [output.path for output in step.outputs if outputs.exists(output.path)]
+    if outputs.policy is OutputPolicy.ERROR and taken:
+        return outputs.taken(taken[0])
+    if len(taken) < len(step.outputs):
+        return None
+    more = f" and {len(taken) - 1} more of its files exist" if len(taken) > 1 else " exists"
+    return f"`{outputs.locate(taken[0])}`{more}"
 
 
 def _without_idle_loads(plan: Plan, settled: Mapping[str, object]) -> Plan:
@@ -380,11 +456,11 @@ def _without_idle_loads(plan: Plan, settled: Mapping[str, object]) -> Plan:
     if not settled:
         return plan
     kept: list[Step] = []
-    used: set[str | None] = set()
+    used: set[str] = set()
     for step in reversed(plan.steps):
         match step:
-            case Generate() if step.id not in settled:
-                used.update(plan.pipelines[step.pipeline].parts.values())
+            case Generate() | Save() if step.id not in settled:
+                used.update(uses(step, plan.pipelines).values())
             case Release():
                 used.discard(step.component)
             case Load() if step.component not in used:

@@ -18,7 +18,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from aquatint.catalog import pipelines
 from aquatint.catalog.quantizers import label
-from aquatint.plan.steps import Component, Generate, Grid, Json, Output, Plan
+from aquatint.plan.steps import Component, Generate, Grid, Json, Output, Plan, Save
 from aquatint.runtime.engine import EngineError
 
 METADATA_VERSION = 1
@@ -60,12 +60,12 @@ def about_image(plan: Plan, step: Generate, output: Output, size: tuple[int, int
     """Return what the image of `output` says about itself; `engine` is what the engine says decides the bits."""
     pipeline = plan.pipelines[step.pipeline]
     components = {
-        role: _described(plan.components[key], step.quantizers.get(role))
+        role: described(plan.components[key], step.quantizers.get(role))
         for role, key in pipeline.parts.items()
         if key is not None
     }
     record: dict[str, Json] = {
-        **_head(plan, "image", step),
+        **head(plan, "image", step),
         "statement": step.statement,
         "seed": output.seed,
         "plan_seed": plan.plan_seed,
@@ -89,7 +89,7 @@ def about_image(plan: Plan, step: Generate, output: Output, size: tuple[int, int
 def about_sheet(plan: Plan, step: Grid) -> About:
     """Return what the sheet of `step` says about itself."""
     cells = [{"step": cell.image.step, "index": cell.image.index, "label": cell.label} for cell in step.cells]
-    return About("", {**_head(plan, "sheet", step), "title": step.title, "columns": step.columns, "cells": cells})
+    return About("", {**head(plan, "sheet", step), "title": step.title, "columns": step.columns, "cells": cells})
 
 
 def embedded(form: Format, about: About) -> dict[str, Any]:
@@ -136,7 +136,8 @@ def read_metadata(path: Path) -> dict[str, Json]:
     return found
 
 
-def _head(plan: Plan, kind: str, step: Generate | Grid) -> dict[str, Json]:
+def head(plan: Plan, kind: str, step: Generate | Grid | Save) -> dict[str, Json]:
+    """Return what every record begins with."""
     return {
         "version": METADATA_VERSION,
         "kind": kind,
@@ -146,7 +147,8 @@ def _head(plan: Plan, kind: str, step: Generate | Grid) -> dict[str, Json]:
     }
 
 
-def _described(component: Component, quantizer: str | None) -> dict[str, Json]:
+def described(component: Component, quantizer: str | None) -> dict[str, Json]:
+    """Return what a record says of a component, with the script's name for its quantizer."""
     described: dict[str, Json] = msgspec.to_builtins(component)
     # Estimates and the role that came first don't belong to what made the picture.
     for name in ("bytes", "role"):
@@ -177,11 +179,17 @@ def _parameters(plan: Plan, step: Generate, output: Output, size: tuple[int, int
     }
     for role, key in plan.pipelines[step.pipeline].parts.items():
         if key is not None and plan.components[key].dtype is not None:
-            quantization = plan.components[key].quantization
-            fields[f"Quantizer {role}"] = label(quantization.backend, quantization.options) if quantization else "none"
+            fields[f"Quantizer {role}"] = quantizer_label(plan.components[key])
     fields["Version"] = f"aquatint {plan.aquatint}"
     lines.append(", ".join(f"{name}: {_quoted(value)}" for name, value in fields.items() if value is not None))
     return "\n".join(lines)
+
+
+def quantizer_label(component: Component) -> str:
+    """Return how a component's weights are quantized, by a run or in its files; `none` if they aren't."""
+    if component.quantization is not None:
+        return label(component.quantization.backend, component.quantization.options)
+    return "none" if component.stored is None else component.stored.name
 
 
 def _argument(plan: Plan, step: Generate, name: str) -> Json:

@@ -69,7 +69,7 @@ class Outputs:
         if "\0" in path:
             raise EngineError(f"can't write `{target}`: its name holds a NUL character")
         body = encoded(image, form, about)
-        _make_folder(target.parent)
+        make_folder(target.parent)
         try:
             return self._place(target, body)
         except OSError as error:
@@ -110,7 +110,8 @@ def _numbered(target: Path) -> Iterator[Path]:
         yield target.with_name(f"{target.stem}-{number}{target.suffix}")
 
 
-def _make_folder(folder: Path) -> None:
+def make_folder(folder: Path) -> None:
+    """Make `folder` and those above it where they are missing. Raises `EngineError`."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError) as error:

@@ -24,6 +24,9 @@ class Residents:
     def __contains__(self, key: object) -> bool:
         return key in self._loaded
 
+    def __getitem__(self, key: str) -> Loaded:
+        return self._loaded[key]
+
     def keys(self) -> frozenset[str]:
         """Return the keys of the live components."""
         return frozenset(self._loaded)

@@ -24,8 +24,6 @@ class EngineBackend(Protocol):
     `library`, where it appears, is "diffusers" or "transformers": whose class it is that loads the component.
     """
 
-    METHOD: str
-    """What a stored model's `quant_method` says."""
     OWNERS: tuple[str, ...]
     """The packages whose objects carry tensors that are neither parameters nor buffers."""
 
@@ -43,10 +41,6 @@ class EngineBackend(Protocol):
 
     def finish(self, libraries: Libraries, module: Any, device: str) -> None:
         """Make a loaded `module`, whose tensors have been copied to memory of their own, ready to run."""
-        ...
-
-    def refuse_stored(self, stored: Mapping[str, Any], library: str, what: str) -> None:
-        """Raise `EngineError` where `what`, whose `quantization_config` is `stored`, would be read back wrong."""
         ...
 
 
@@ -68,11 +62,6 @@ def missing(found: Backend) -> EngineError:
 def usable() -> list[EngineBackend]:
     """Return the halves that run of all backends whose library is installed."""
     return [_imported(each.engine) for each in backends() if is_installed(each.package)]
-
-
-def by_method(method: str) -> EngineBackend | None:
-    """Return the installed backend that stores models with `quant_method` `method`, or None."""
-    return next((each for each in usable() if method == each.METHOD), None)
 
 
 @cache

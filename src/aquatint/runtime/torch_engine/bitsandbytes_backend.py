@@ -7,12 +7,11 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
+from aquatint.catalog.bnb import ANY_PATH
 from aquatint.plan.steps import Json
-from aquatint.runtime.engine import EngineError
 from aquatint.runtime.torch_engine import bitsandbytes_cpu
 from aquatint.runtime.torch_engine.libraries import Libraries
 
-METHOD = "bitsandbytes"
 OWNERS = ("bitsandbytes",)
 
 
@@ -26,6 +25,7 @@ def configuration(libraries: Libraries, library: str, options: Mapping[str, Json
         llm_int8_threshold=options["llm_int8_threshold"],
         # A list of its own: diffusers appends to it.
         llm_int8_skip_modules=None if skipped is None else [_skip(library, name) for name in skipped],
+        llm_int8_enable_fp32_cpu_offload=options["llm_int8_enable_fp32_cpu_offload"],
         bnb_4bit_compute_dtype=options["bits4_compute_dtype"],
         bnb_4bit_quant_type=options["bits4_quant_type"],
         bnb_4bit_use_double_quant=options["bits4_use_double_quant"],
@@ -37,7 +37,7 @@ def _skip(library: str, name: str) -> str:
     # diffusers takes a name for any part of a path, transformers for a regular expression from the path's start or for
     # the path's end. Here it means the same for both; what is a pattern already is passed on.
     if library == "transformers" and re.fullmatch(r"[\w.-]+", name):
-        return rf"(?:.*\.)?{re.escape(name)}"
+        return ANY_PATH + re.escape(name)
     return name
 
 
@@ -58,13 +58,3 @@ def finish(libraries: Libraries, module: Any, device: str) -> None:
     """Keep layers off the kernels that would fail for them."""
     if device == "cpu":
         bitsandbytes_cpu.avoid_unfit_packing(libraries, module)
-
-
-def refuse_stored(stored: Mapping[str, Any], library: str, what: str) -> None:
-    """Refuse 4-bit weights that diffusers stored as another type than uint8: it takes their shapes for wrong ones."""
-    kind = str(stored.get("bnb_4bit_quant_storage") or "uint8").removeprefix("torch.")
-    if library == "diffusers" and stored.get("load_in_4bit") and kind != "uint8":
-        raise EngineError(
-            f"{what} is stored by bitsandbytes as {kind}, which diffusers can't read back",
-            "store it again without that option, or take the checkpoint that it was made from with a quantizer",
-        )

@@ -43,6 +43,12 @@ def avoid_unfit_packing(libraries: Libraries, module: Any) -> None:
                 layer.support_avx512bf16_for_cpu = False
 
 
+def is_packed(libraries: Libraries, module: Any) -> bool:
+    """Return whether a use of `module` has packed a 4-bit layer of it anew, which loses the exact scales."""
+    layers = (layer for layer in module.modules() if isinstance(layer, libraries.bitsandbytes.nn.Linear4bit))
+    return any(getattr(layer.weight.quant_state, "packing_format_for_cpu", False) for layer in layers)
+
+
 @cache
 def _on_cpu(quantizer: type) -> type:
     class OnCpu(quantizer):  # type: ignore[misc]  # a class of an untyped library

@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from PIL.Image import Image
 
 from aquatint.plan.steps import Component, Json, Pipeline
-from aquatint.runtime.engine import Counters, EngineError, Generation, Loaded, OnStep
-from aquatint.runtime.torch_engine import generating, loading, memory, weights
+from aquatint.runtime.engine import Counters, EngineError, Form, Generation, Loaded, OnStep
+from aquatint.runtime.store import Store
+from aquatint.runtime.torch_engine import generating, loading, memory, saving, weights
 from aquatint.runtime.torch_engine.faults import engine_error
 from aquatint.runtime.torch_engine.libraries import heard, libraries, versions
+from aquatint.runtime.torch_engine.stored_components import StoredComponents
 
 
 class TorchEngine:
     """An `Engine`. Making one imports the libraries, which takes seconds.
 
     `threads` is the number of threads that torch computes with, for the whole process: it decides the last bits of
-    results, and so it is recorded.
+    results, and so it is recorded. `store` keeps quantized components between processes.
     """
 
-    def __init__(self, device: str = "cpu", threads: int | None = None) -> None:
+    def __init__(self, device: str = "cpu", threads: int | None = None, store: Store | None = None) -> None:
         self.counters = Counters()
         self.warnings: list[str] = []
         self.device = device
@@ -29,6 +32,7 @@ class TorchEngine:
         self._check_device()
         if threads is not None:
             self._libraries.torch.set_num_threads(threads)
+        self._stored = None if store is None else StoredComponents(store, self._libraries, self.counters)
 
     def describe(self) -> dict[str, Json]:
         """Return device, threads and versions."""
@@ -45,6 +49,8 @@ class TorchEngine:
 
     def load(self, component: Component) -> Loaded:
         """Load `component`, quantized if it asks for that; raise `EngineError` if that can't be done."""
+        if self._stored is not None:
+            return self._stored.load(component, self.describe())
         return loading.load(self._libraries, component, self.counters)
 
     def assemble(self, pipeline: Pipeline, parts: Mapping[str, Loaded | None]) -> Any:
@@ -67,6 +73,10 @@ class TorchEngine:
             image = generating.generate(self._libraries, pipeline, generation, on_step, self.device)
         self.counters.images += 1
         return image
+
+    def save(self, pipeline: Pipeline, parts: Mapping[str, Loaded | None], folder: Path, form: Form) -> None:
+        """Write live `parts`, by role, into the empty `folder` as the libraries store them; change none of them."""
+        saving.save(self._libraries, pipeline, parts, folder, form)
 
     def release(self, loaded: Loaded) -> None:
         """Drop `loaded` and give its memory back; no pipeline that holds it is used afterwards."""

@@ -16,7 +16,6 @@ from aquatint.plan.steps import Json
 from aquatint.runtime.engine import EngineError
 from aquatint.runtime.torch_engine.libraries import Libraries
 
-METHOD = "sdnq"
 OWNERS = ("sdnq",)
 
 
@@ -35,7 +34,7 @@ def configuration(libraries: Libraries, library: str, options: Mapping[str, Json
     given = {name: value for name, value in options.items() if value is not None}
     if device != "cpu":
         # Not run here: quantize on the GPU, one layer at a time, and leave the result there.
-        given |= {"quantization_device": device, "return_device": device}
+        given = {"quantization_device": device, "return_device": device} | given
     return require(libraries).SDNQConfig(**given)
 
 
@@ -52,13 +51,3 @@ def loading(libraries: Libraries, library: str, device: str) -> AbstractContextM
 
 def finish(libraries: Libraries, module: Any, device: str) -> None:
     """Do nothing: sdnq's layers are ready as they are loaded."""
-
-
-def refuse_stored(stored: Mapping[str, Any], library: str, what: str) -> None:
-    """Refuse stored scales of a type of their own: sdnq 0.2.8 takes them for plain ones, and says nothing."""
-    for option in ("scale_dtype", "zero_point_dtype"):
-        if stored.get(option) not in (None, "none"):
-            raise EngineError(
-                f"{what} is stored by sdnq with `{option}`, which sdnq can't read back",
-                "store it again without that option, or take the checkpoint that it was made from with a quantizer",
-            )

@@ -1,0 +1,160 @@
+"""What `save` does at plan time: a model becomes a step that writes it as a checkpoint.
+
+How options of quantizers survive that is the backends' affair; writing the folder is the run's.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import PurePosixPath
+from types import MappingProxyType
+from typing import Any
+
+from aquatint.catalog.models import SAVE
+from aquatint.catalog.stored import unreadable
+from aquatint.diagnostics import Diagnostics, Label, did_you_mean
+from aquatint.language.blocks import Blocks
+from aquatint.language.names import inside
+from aquatint.language.resolution import Resolved, Resolver
+from aquatint.language.scope import Scope
+from aquatint.language.values import UNKNOWN, Model, Quantizer, Setting, Unknown, type_name
+from aquatint.plan.builder import PlanBuilder
+from aquatint.plan.steps import Place
+from aquatint.source import Span
+from aquatint.syntax import nodes as n
+
+Claim = Callable[[str, Span], bool]
+"""Says whether no other statement writes to a path, and reports the one that does."""
+
+
+class Saving:
+    """Carries out `save` for one plan."""
+
+    def __init__(
+        self, diagnostics: Diagnostics, blocks: Blocks, resolver: Resolver, builder: PlanBuilder, claim: Claim
+    ) -> None:
+        self.diagnostics = diagnostics
+        self.blocks = blocks
+        self.resolver = resolver
+        self.builder = builder
+        self.claim = claim
+
+    def save(self, node: n.Action, target: Any, scope: Scope) -> Unknown | None:
+        """Add the step of a `save`."""
+        settings = self.blocks.known(self.blocks.given(node.block, scope, "statement"), SAVE)
+        if isinstance(target, Unknown):
+            return UNKNOWN
+        at = node.targets[0].span
+        if not isinstance(target, Model):
+            return self._error("wrong-type", f"`save` takes a model, not {type_name(target)}", at)
+        # What lies on a disk is not offloaded, and hooks would be in the way.
+        kept = {name: setting for name, setting in target.settings.items() if name != "offload"}
+        whole = len(kept) == len(target.settings)
+        resolved = self.resolver.resolve(target if whole else replace(target, settings=MappingProxyType(kept)))
+        if resolved is None or settings is None:
+            return UNKNOWN
+        if "to" not in settings:
+            if self.diagnostics.any_within(node.block.span):
+                return UNKNOWN  # perhaps it is what could not be read, or is misspelt
+            return self._error("missing-setting", "this `save` has no `to`", node.verb.span,
+                               help='write `to: "folder"`')  # fmt: skip
+        roles = self._roles(settings, resolved, target)
+        # Each check speaks, so that all mistakes of a statement are told at once.
+        checks = (
+            roles is not UNKNOWN,
+            self._is_good_folder(settings["to"]),
+            self._is_good_variant(settings.get("variant")),
+            self._reads_back(target, resolved, None if isinstance(roles, Unknown) else roles, at),
+        )
+        if not all(checks) or isinstance(roles, Unknown):
+            return UNKNOWN
+        path = os.path.normpath(settings["to"].value)
+        if not self.claim(path, settings["to"].span):
+            return UNKNOWN
+        self.resolver.saved.setdefault(path, node.span)
+        self.builder.add_pipeline(resolved.pipeline, resolved.components)
+        self.builder.save(
+            pipeline=resolved.pipeline.key, model=target.name, quantizers=dict(resolved.quantizers), roles=roles,
+            path=path, variant=_value(settings, "variant"), max_shard_size=_value(settings, "max_shard_size"),
+            place=Place(file=node.span.source.name, line=node.span.line, column=node.span.column),
+            statement=node.span.text,
+        )  # fmt: skip
+        return None
+
+    def _roles(self, settings: Mapping[str, Setting], resolved: Resolved, model: Model) -> list[str] | Unknown | None:
+        """Return the roles that `components` names in the pipeline's order, None for all of them."""
+        listed = settings.get("components")
+        if listed is None:
+            return None
+        there = [role for role, key in resolved.pipeline.parts.items() if key is not None]
+        names = [listed.value] if isinstance(listed.value, str) else list(listed.value)
+        if not names:
+            return self._error("wrong-value", "`components` names nothing to save", listed.span,
+                               help="leave it out to save the whole model")  # fmt: skip
+        wrong = [name for name in names if name not in there]
+        for name in wrong:
+            message = f"`{name}` in `components` is no submodule of model `{model.name}`"
+            self._error("unknown-submodule", message, inside(listed.span, name),
+                        help=did_you_mean(name, there, "it has"))  # fmt: skip
+        return UNKNOWN if wrong else [role for role in there if role in names]
+
+    def _is_good_folder(self, setting: Setting) -> bool:
+        text = setting.value
+        if any(not c.isprintable() for c in text):
+            self._error("wrong-value", "`to` has a character that doesn't belong into a name", setting.span,
+                        help="take it out, or name the folder with `slug(...)`")  # fmt: skip
+            return False
+        name = PurePosixPath(os.path.normpath(text)).name if text.strip() else ""
+        if name in ("", "..", "~"):
+            self._error("wrong-value", "`to` names no folder of its own", setting.span,
+                        help="write a name such as `out/flux-int8`")  # fmt: skip
+            return False
+        if any(len(part.encode()) > 250 for part in PurePosixPath(text).parts):
+            self._error("wrong-value", "this name is too long for a folder", setting.span,
+                        help="shorten it with `slug(...)`")  # fmt: skip
+            return False
+        return True
+
+    def _is_good_variant(self, setting: Setting | None) -> bool:
+        if setting is None or re.fullmatch(r"[A-Za-z0-9_-]+", setting.value):
+            return True
+        self._error("wrong-value", f"`variant` can't be `{setting.value}`: it becomes a part of the files' names",
+                    setting.span, help="use letters, digits, `_` and `-`")  # fmt: skip
+        return False
+
+    def _reads_back(self, model: Model, resolved: Resolved, roles: list[str] | None, at: Span) -> bool:
+        """Report options that would be lost on the way: written, and read back as something else."""
+        sound = True
+        for role, key in resolved.pipeline.parts.items():
+            component = None if key is None else resolved.components[key]
+            if component is None or component.quantization is None or (roles is not None and role not in roles):
+                continue
+            wanted = component.quantization
+            for option in unreadable(wanted.backend, wanted.options, component.library):
+                quantizer = _quantizer(model, role)
+                written = None if quantizer is None else quantizer.settings.get(option)
+                labels = () if written is None else (Label(written.span, "set here"),)
+                self.diagnostics.error(
+                    "not-savable", f"`{role}` of `{model.name}` can't be saved: {wanted.backend} can't read back what "
+                    f"it has written with `{option}`", at, labels=labels,
+                    help=f"leave `{option}` out of its quantizer, or `{role}` out of `components`",
+                )  # fmt: skip
+                sound = False
+        return sound
+
+    def _error(self, code: str, message: str, span: Span, *, help: str | None = None) -> Unknown:
+        self.diagnostics.error(code, message, span, help=help)
+        return UNKNOWN
+
+
+def _quantizer(model: Model, role: str) -> Quantizer | None:
+    """Return the quantizer that decided for `role`: that of its own block, or the model's."""
+    setting = model.parts.get(role, {}).get("quantizer") or model.settings.get("quantizer")
+    return setting.value if setting is not None and isinstance(setting.value, Quantizer) else None
+
+
+def _value(settings: Mapping[str, Setting], name: str) -> Any:
+    return settings[name].value if name in settings else None

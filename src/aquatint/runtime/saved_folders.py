@@ -1,0 +1,189 @@
+"""Writes folders to disk: whole or not at all, and by a policy for names that are taken.
+
+What goes into them is the caller's affair; pictures are written by `outputs`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from itertools import count
+from pathlib import Path
+
+from aquatint.plan.steps import Json
+from aquatint.runtime.engine import EngineError
+from aquatint.runtime.failures import cannot
+from aquatint.runtime.outputs import OutputPolicy, Outputs, make_folder
+
+RECORD = "aquatint.json"
+"""The file in each folder that says what wrote it, and lists the others under `files`."""
+
+_PREFIX, _SUFFIX = ".aquatint-", ".tmp.d"
+
+
+def locate(outputs: Outputs, path: str) -> Path:
+    """Return where the plan's folder `path` is on disk; `~` is the user's, as it is in a model's `source`."""
+    return outputs.locate(os.path.expanduser(path))
+
+
+def irreplaceable(folder: Path) -> str | None:
+    """Return why `folder` may not be replaced, or None if it may: if it is gone, or holds nothing but what we wrote."""
+    if not os.path.lexists(folder):
+        return None
+    if folder.is_symlink() or not folder.is_dir():
+        return "it is no folder"
+    try:
+        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        written = set(record["files"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return f"it was not written by `save`: it has no `{RECORD}` that lists its files"
+    others = [name for name in _files(folder) if name not in written and name != RECORD]
+    return f"it holds files that `save` did not write, such as `{others[0]}`" if others else None
+
+
+def refuse(folder: Path, policy: OutputPolicy) -> None:
+    """Raise `EngineError` where `policy` doesn't let anything be written to the name of `folder`."""
+    if policy is OutputPolicy.ERROR and os.path.lexists(folder):
+        raise EngineError(f"`{folder}` exists", "move it away, or choose another policy for existing files")
+    if policy is OutputPolicy.OVERWRITE and (reason := irreplaceable(folder)) is not None:
+        raise EngineError(f"`{folder}` is not replaced: {reason}", "move it away, or save to another folder")
+
+
+def settled(outputs: Outputs, path: str) -> str | EngineError | None:
+    """Return what decides before anything is loaded: why the folder `path` is not written, or how writing it fails."""
+    folder = locate(outputs, path)
+    if outputs.policy is OutputPolicy.SKIP:
+        return f"`{folder}` exists" if os.path.lexists(folder) else None
+    try:
+        refuse(folder, outputs.policy)
+    except EngineError as error:
+        return error
+    return None
+
+
+def write(
+    outputs: Outputs, path: str, fill: Callable[[Path], None], record: dict[str, Json], *, size: int
+) -> Path | None:
+    """Write the folder `path` and return its name; None under `skip` when the name was taken meanwhile.
+
+    `fill` is given an empty folder to write into, about `size` bytes; beside that goes `record`, as JSON, with a list
+    of the files. Nothing is visible under the final name before all of it is on disk. Raises `EngineError`, and
+    whatever `fill` raises.
+    """
+    target = locate(outputs, path)
+    refuse(target, outputs.policy)
+    make_folder(target.parent)
+    try:
+        sweep(target.parent)
+        free = shutil.disk_usage(target.parent).free
+        if free < size:
+            raise EngineError(
+                f"can't write `{target}`: it takes {size:,} bytes, and its disk has {free:,} left",
+                "free some space, or save to another disk",
+            )
+        with _temporary(target.parent) as temporary:
+            fill(temporary)
+            (temporary / RECORD).write_text(
+                json.dumps(record | {"files": _files(temporary)}, indent=2, sort_keys=True) + "\n", encoding="utf-8"
+            )
+            _to_disk(temporary)
+            return _place(temporary, target, outputs.policy)
+    except OSError as error:
+        raise cannot(f"write `{target}`", error) from error
+
+
+def total_bytes(folder: Path) -> int:
+    """Return the bytes of all files below `folder`."""
+    return sum((folder / name).stat().st_size for name in _files(folder))
+
+
+def sweep(folder: Path) -> None:
+    """Remove what runs that were killed left in `folder` of folders they were writing; those of live ones stay."""
+    for left in folder.glob(f"{_PREFIX}*{_SUFFIX}"):
+        with contextlib.suppress(OSError), _locked(left) as is_ours:
+            if is_ours:
+                shutil.rmtree(left, ignore_errors=True)
+
+
+def _place(temporary: Path, target: Path, policy: OutputPolicy) -> Path | None:
+    if policy is OutputPolicy.OVERWRITE and os.path.lexists(target):
+        refuse(target, policy)
+        # Two renames: no system call that Python knows exchanges folders. A kill between them leaves the old folder
+        # under its hidden name, whole; never a mixture.
+        old = target.with_name(f"{_PREFIX}{secrets.token_hex(8)}.old")
+        target.rename(old)
+        temporary.rename(target)
+        shutil.rmtree(old, ignore_errors=True)
+        return target
+    names = _numbered(target) if policy is OutputPolicy.NUMBER else iter([target])
+    for name in names:
+        if not os.path.lexists(name):
+            try:
+                temporary.rename(name)
+            except OSError:
+                if os.path.lexists(name):
+                    continue  # taken meanwhile
+                raise
+            return name
+    refuse(target, policy)
+    return None
+
+
+def _numbered(target: Path) -> Iterator[Path]:
+    yield target
+    for number in count(2):
+        yield target.with_name(f"{target.name}-{number}")
+
+
+@contextlib.contextmanager
+def _temporary(parent: Path) -> Iterator[Path]:
+    """Make a hidden folder in `parent`, locked while the body runs; remove what is left of it afterwards."""
+    path = parent / f"{_PREFIX}{secrets.token_hex(8)}{_SUFFIX}"
+    path.mkdir()
+    try:
+        with _locked(path):
+            yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[bool]:
+    """Hold the lock of `folder`, which the system frees when a process dies; yield False if another one holds it."""
+    if sys.platform == "win32":  # folders can't be locked there: what a kill leaves stays
+        yield False
+        return
+    import fcntl
+
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            yield False
+        else:
+            yield True
+    finally:
+        os.close(handle)
+
+
+def _files(folder: Path) -> list[str]:
+    return sorted(
+        Path(place, name).relative_to(folder).as_posix() for place, _, names in os.walk(folder) for name in names
+    )
+
+
+def _to_disk(folder: Path) -> None:
+    """Wait until everything below `folder` is on the disk, and not only on its way there."""
+    for place, _, names in os.walk(folder):
+        for path in (*(Path(place, name) for name in names), *([Path(place)] if sys.platform != "win32" else [])):
+            handle = os.open(path, os.O_RDONLY)
+            try:
+                os.fsync(handle)
+            finally:
+                os.close(handle)

@@ -1,0 +1,81 @@
+"""Write live components as the checkpoint that the libraries read: each by its own `save_pretrained`, and the index.
+
+The folder's name, and what happens when something goes wrong, are the executor's affair.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from aquatint.plan.steps import Pipeline
+from aquatint.runtime.engine import Counters, Form, Loaded
+from aquatint.runtime.torch_engine import bitsandbytes_cpu, generating, loading, memory, weights
+from aquatint.runtime.torch_engine.faults import engine_error
+from aquatint.runtime.torch_engine.libraries import Libraries
+
+
+def save(
+    libraries: Libraries, pipeline: Pipeline, parts: Mapping[str, Loaded | None], folder: Path, form: Form
+) -> None:
+    """Write `parts` by role into the empty `folder`, and what makes a pipeline of them unless `form` names roles.
+
+    Raise `EngineError`.
+    """
+    for role, part in parts.items():
+        if part is not None:
+            with engine_error(f"can't save `{role}` ({part.component.class_name})"):
+                _write(libraries, part, folder / role, form)
+    if form.roles is None:
+        with engine_error(f"can't save the {pipeline.class_name}"):
+            _write_index(libraries, pipeline, parts, folder)
+
+
+def _write(libraries: Libraries, part: Loaded, folder: Path, form: Form) -> None:
+    if not isinstance(part.object, libraries.torch.nn.Module):
+        # Loaded anew: a tokenizer that has been used keeps how it padded last, and writes that.
+        loading.load(libraries, part.component, Counters()).object.save_pretrained(folder)
+        return
+    options: dict[str, Any] = {} if form.max_shard_size is None else {"max_shard_size": form.max_shard_size}
+    with _as_loaded(libraries, part) as module:
+        module.save_pretrained(folder, variant=form.variant, safe_serialization=True, **options)
+    _forget_origin(folder / "config.json")
+
+
+@contextmanager
+def _as_loaded(libraries: Libraries, part: Loaded) -> Iterator[Any]:
+    """Yield the module with the weights that it was loaded with.
+
+    On processors with AVX512-BF16 bitsandbytes packs 4-bit layers anew at their first use, with scales in bfloat16, and
+    unpacks those for a file: the exact ones are gone. Such a component is loaded once more, and dropped again.
+    """
+    if not bitsandbytes_cpu.is_packed(libraries, part.object):
+        yield part.object
+        return
+    # Not counted: nothing that the plan asks for comes of it.
+    module = loading.load(libraries, part.component, Counters()).object
+    try:
+        yield module
+    finally:
+        weights.drop(libraries.torch, module)
+        memory.give_back(libraries.torch)
+
+
+def _forget_origin(config: Path) -> None:
+    """Take the folder that a model was loaded from out of its configuration: it is of this machine alone."""
+    content = json.loads(config.read_text(encoding="utf-8"))
+    if content.pop("_name_or_path", None) is not None:
+        # As diffusers writes it.
+        config.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def _write_index(libraries: Libraries, pipeline: Pipeline, parts: Mapping[str, Loaded | None], folder: Path) -> None:
+    objects = {role: None if (part := parts.get(role)) is None else part.object for role in pipeline.parts}
+    if objects.get("scheduler") is not None:
+        # Some pipelines correct the settings of the scheduler that they are made with.
+        objects["scheduler"] = generating.fresh_scheduler(libraries, objects["scheduler"], None)
+    found = loading.find_class(libraries, "diffusers", pipeline.class_name)
+    found(**objects, **pipeline.options).save_config(folder)
