@@ -12,10 +12,13 @@ version = release = aquatint.__version__
 html_title = f"Aquatint {release}"
 
 extensions = ["myst_parser", "guide"]
-exclude_patterns = ["_ext"]
+# `quantizers.md` only says where it has gone.
+exclude_patterns = ["_ext", "quantizers.md"]
 # Anchors as a code host makes them, so that one link works there and here.
 myst_heading_anchors = 4
 
 html_theme = "furo"
+html_static_path = ["_static"]
+html_css_files = ["wide.css"]
 html_copy_source = False
 html_show_copyright = False

@@ -1,12 +1,9 @@
-"""The pages of the documentation: their links lead somewhere, and the command line's help in them is the real one.
+"""The pages of the documentation: their links lead somewhere, and every page is reached.
 
-The scripts in them are run by `tests/spec`.
+The scripts in them are run by `tests/spec`, their commands by `test_guide.py`.
 """
 
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -61,17 +58,6 @@ def test_the_list_of_decisions_is_whole() -> None:
     listing = (ROOT / "docs" / "decisions" / "README.md").read_text(encoding="utf-8")
     pages = {page.name for page in (ROOT / "docs" / "decisions").glob("*.md")} - {"README.md"}
     assert set(_LINK.findall(listing)) & pages == pages
-
-
-@pytest.mark.parametrize("command", ["", "run"])
-def test_help_in_the_pages_is_the_real_one(command: str) -> None:
-    arguments = [*([command] if command else []), "--help"]
-    done = subprocess.run(
-        [sys.executable, "-m", "aquatint", *arguments],
-        capture_output=True, text=True, env=os.environ | {"COLUMNS": "80"}, check=True,
-    )  # fmt: skip
-    page = (ROOT / "docs" / "running.md").read_text(encoding="utf-8")
-    assert f"$ aquatint {' '.join(arguments)}\n{done.stdout}```\n" in page
 
 
 def test_every_event_is_described_with_its_fields() -> None:
