@@ -126,11 +126,11 @@ def _write_stored(folder: Path, options: dict[str, Any]) -> None:
             "modules_to_not_convert": [".proj_out", "attn2"]}  # fmt: skip
     nf4 = {"quant_method": "bitsandbytes", "load_in_4bit": True, "load_in_8bit": False, "_load_in_4bit": True,
            "bnb_4bit_quant_type": "nf4", "bnb_4bit_compute_dtype": "bfloat16", "llm_int8_threshold": 6.0}  # fmt: skip
-    pipeline("stored", unet=int8, text_encoder=nf4)
-    pipeline("stored-unet", unet=int8)
-    pipeline("stored-otherwise", unet={"quant_method": "quanto", "weights_dtype": "int8"})
-    pipeline("stored-newer", unet={"quant_method": "sdnq", "weights_dtype": "int3.5"})
-    pipeline("stored-scales", unet=int8 | {"scale_dtype": "uint8"})
+    pipeline("prequantized", unet=int8, text_encoder=nf4)
+    pipeline("prequantized-unet", unet=int8)
+    pipeline("prequantized-otherwise", unet={"quant_method": "quanto", "weights_dtype": "int8"})
+    pipeline("prequantized-newer", unet={"quant_method": "sdnq", "weights_dtype": "int3.5"})
+    pipeline("prequantized-scales", unet=int8 | {"scale_dtype": "uint8"})
 
 
 def _write_damaged(folder: Path, options: dict[str, Any]) -> None:

@@ -127,23 +127,23 @@ class Saving:
 
     def _reads_back(self, model: Model, resolved: Resolved, roles: list[str] | None, at: Span) -> bool:
         """Report options that would be lost on the way: written, and read back as something else."""
-        sound = True
+        lost: dict[tuple[str, str], list[str]] = {}
         for role, key in resolved.pipeline.parts.items():
-            component = None if key is None else resolved.components[key]
-            if component is None or component.quantization is None or (roles is not None and role not in roles):
+            wanted = None if key is None else resolved.components[key].quantization
+            if key is None or wanted is None or (roles is not None and role not in roles):
                 continue
-            wanted = component.quantization
-            for option in unreadable(wanted.backend, wanted.options, component.library):
-                quantizer = _quantizer(model, role)
-                written = None if quantizer is None else quantizer.settings.get(option)
-                labels = () if written is None else (Label(written.span, "set here"),)
-                self.diagnostics.error(
-                    "not-savable", f"`{role}` of `{model.name}` can't be saved: {wanted.backend} can't read back what "
-                    f"it has written with `{option}`", at, labels=labels,
-                    help=f"leave `{option}` out of its quantizer, or `{role}` out of `components`",
-                )  # fmt: skip
-                sound = False
-        return sound
+            for option in unreadable(wanted.backend, wanted.options, resolved.components[key].library):
+                lost.setdefault((wanted.backend, option), []).append(role)
+        for (backend, option), losing in lost.items():
+            quantizer = _quantizer(model, losing[0])
+            written = None if quantizer is None else quantizer.settings.get(option)
+            named = " and ".join(f"`{role}`" for role in losing)
+            self.diagnostics.error(
+                "not-savable", f"{named} of `{model.name}` can't be saved: {backend} can't read back what it has "
+                f"written with `{option}`", at, labels=() if written is None else (Label(written.span, "set here"),),
+                help=f"leave `{option}` out of the quantizer, or name other submodules in `components`",
+            )  # fmt: skip
+        return not lost
 
     def _error(self, code: str, message: str, span: Span, *, help: str | None = None) -> Unknown:
         self.diagnostics.error(code, message, span, help=help)
