@@ -1,0 +1,241 @@
+"""Loads components through the store: from there if they are there, else by quantizing them, to be there next time.
+
+An entry is what the libraries write with `save_pretrained`, and it is loaded by the same path as a checkpoint that is
+stored quantized. Two things make the result the very module that was quantized: tensors that the libraries would round
+on the way are put back exactly, and the fingerprint of what came out is compared with that of what went in. Whatever
+goes wrong with the store is a warning, never a failure: the component is quantized then.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+import aquatint
+from aquatint.catalog import checkpoints, quantizers
+from aquatint.plan.keys import digest
+from aquatint.plan.steps import Component, Json
+from aquatint.runtime.engine import Counters, EngineError, Loaded
+from aquatint.runtime.failures import reason
+from aquatint.runtime.store import About, Damaged, NoRoom, Reading, Store, contents, manifest
+from aquatint.runtime.torch_engine import loading, memory, storable, weights
+from aquatint.runtime.torch_engine.faults import said
+from aquatint.runtime.torch_engine.fingerprint import fingerprint
+from aquatint.runtime.torch_engine.libraries import Libraries
+from aquatint.runtime.torch_engine.tensor_files import DTYPES, TensorFile
+
+_log = logging.getLogger(__name__)
+
+_SWITCHES = ("SDNQ_", "BNB_")
+"""How the environment variables begin that change what the backends compute."""
+
+
+class StoredComponents:
+    """The engine's way to `store`; what goes into it and comes out of it is counted in `counters`."""
+
+    def __init__(self, store: Store, libraries: Libraries, counters: Counters) -> None:
+        self.store = store
+        self._libraries = libraries
+        self._counters = counters
+
+    def load(self, component: Component, facts: Mapping[str, Json]) -> Loaded:
+        """Return `component`, live, from the store or not; raise `EngineError` if it can't be loaded either way.
+
+        `facts` is what the engine says of itself: all that decides the bits beside the plan.
+        """
+        if not storable.is_covered(component):
+            return loading.load(self._libraries, component, self._counters)
+        loan = _Loan(self.store, self._libraries, component, facts)
+        loaded = loan.restored()
+        if loaded is not None:
+            self._counters.loads += 1
+            self._counters.restored += 1
+        else:
+            loaded = loading.load(self._libraries, component, self._counters)
+            self._counters.stored += loan.kept(loaded)
+        return dataclasses.replace(loaded, warnings=(*loan.warnings, *loaded.warnings))
+
+
+class _Loan:
+    """One component's dealings with the store; `warnings` has what went wrong."""
+
+    def __init__(self, store: Store, libraries: Libraries, component: Component, facts: Mapping[str, Json]) -> None:
+        self.store = store
+        self.libraries = libraries
+        self.component = component
+        self.facts = dict(facts)
+        self.warnings: list[str] = []
+        self.is_off = False
+        # All but the files' content, which is read only where that could help.
+        self.prefix = _prefix(component, facts)
+        self.stamps: dict[Path, contents.Stamp] = {}
+        self.root = Path()
+
+    def restored(self) -> Loaded | None:
+        """Return the component from the store, or None if it isn't there or is damaged."""
+        try:
+            self._take_stamps()
+            if not self.store.has_like(self.prefix):
+                return None
+            address = self._address()
+            try:
+                with self.store.reading(address) as reading:
+                    return None if reading is None else self._loaded(address, reading)
+            except Damaged as damage:
+                self._warn(f"the stored copy of `{self.component.role}` is damaged ({damage}); it is quantized again")
+                self.store.discard(address)
+        except checkpoints.CheckpointError:
+            self.is_off = True  # loading says what is wrong with the files
+        except contents.Changed as changed:
+            self._switch_off(f"`{changed}` changed while it was read")
+        except OSError as error:
+            self._switch_off(reason(error))
+        return None
+
+    def kept(self, loaded: Loaded) -> bool:
+        """Put what was just quantized into the store, before anything has run it; return whether that was done."""
+        if self.is_off or loaded.bytes < self.store.minimum or self.store.is_unfit(self.prefix):
+            return False
+        try:
+            if contents.stamps(self.stamps) != self.stamps:
+                raise contents.Changed(self.component.source)
+            about = self._about(loaded)
+            return self.store.keep(self._address(), about, loaded.bytes, lambda folder: _save(loaded.object, folder))
+        except contents.Changed as changed:
+            self._warn_not_kept(f"`{changed}` changed while it was read")
+        except NoRoom as full:
+            self._warn_not_kept(str(full))
+        except OSError as error:
+            self._warn_not_kept(reason(error))
+        except Exception as error:  # whatever a library raises while it writes: the component is there all the same
+            _log.debug("while storing %s", self.component.role, exc_info=error)
+            self._warn_not_kept(said(error))
+        return False
+
+    def _loaded(self, address: str, reading: Reading) -> Loaded | None:
+        """Return the component of an entry; raise `Damaged`."""
+        reading.look_over()
+        loaded = None
+        try:
+            loaded = self._read(reading)
+            if fingerprint(self.libraries.torch, loaded.object) == reading.manifest.about.state:
+                reading.used()
+                return dataclasses.replace(loaded, component=self.component, from_store=True)
+        except EngineError as error:
+            if isinstance(error.__cause__, MemoryError):
+                raise
+            _log.debug("while reading %s", address, exc_info=error)
+        if loaded is not None:
+            weights.drop(self.libraries.torch, loaded.object)
+            memory.give_back(self.libraries.torch)
+        reading.look_over(whole=True)
+        # The files are what was written, and still another module comes of them: storing it again would not help.
+        self._warn(f"`{self.component.role}` does not load as it was stored; it is quantized each time")
+        self.store.mark_unfit(self.prefix)
+        self.store.discard(address, reading.identity)
+        return None
+
+    def _read(self, reading: Reading) -> Loaded:
+        there = msgspec.structs.replace(
+            self.component, source=str(reading.folder), subfolder="", variant=None, revision=None, quantization=None
+        )
+        # Counted by the caller, once it is known to be good.
+        loaded = loading.load(self.libraries, there, Counters())
+        _put_back(self.libraries.torch, loaded.object, reading.folder, self.component.dtype)
+        _rename(loaded.object, self.root)
+        return loaded
+
+    def _take_stamps(self) -> None:
+        part = self.component
+        self.root = checkpoints.locate(part.source, part.revision)
+        self.stamps = contents.stamps(checkpoints.component_files(self.root, part.subfolder, part.variant, True))
+
+    def _address(self) -> str:
+        return f"{self.prefix}-{contents.content(self.stamps, self.root, self.store.contents)}"
+
+    def _about(self, loaded: Loaded) -> About:
+        part, quantization = self.component, self.component.quantization
+        assert quantization is not None and part.dtype is not None
+        return About(
+            role=part.role, library=part.library, class_name=part.class_name, source=part.source,
+            subfolder=part.subfolder, dtype=part.dtype,
+            quantizer=quantizers.format_uri(quantization.backend, quantization.options), bytes=loaded.bytes,
+            engine=self.facts, state=fingerprint(self.libraries.torch, loaded.object),
+        )  # fmt: skip
+
+    def _warn(self, message: str) -> None:
+        self.warnings.append(message)
+
+    def _warn_not_kept(self, why: str) -> None:
+        self._warn(f"`{self.component.role}` is not kept in the store: {why}")
+
+    def _switch_off(self, why: str) -> None:
+        self.is_off = True
+        self._warn(f"the store is not used for `{self.component.role}`: {why}")
+
+
+def _prefix(component: Component, facts: Mapping[str, Json]) -> str:
+    """Return a hash of all that decides a component's bits beside the content of its files.
+
+    The key decides too: the libraries' random numbers are seeded by it. The rest is named again because a plan may be
+    written by hand, with keys of its own.
+    """
+    quantization = component.quantization
+    assert quantization is not None
+    return digest([
+        "store", manifest.FORMAT, aquatint.__version__, component.key, component.library, component.class_name,
+        component.source, component.revision, component.subfolder, component.variant, component.dtype,
+        component.device, quantization.backend, quantization.options, facts,
+        {name: value for name, value in os.environ.items() if name.startswith(_SWITCHES)},
+    ])  # fmt: skip
+
+
+def _save(module: Any, folder: Path) -> None:
+    module.save_pretrained(folder)
+    with suppress(FileNotFoundError):
+        (folder / "README.md").unlink()
+
+
+def _put_back(torch: Any, module: Any, folder: Path, dtype: str | None) -> None:
+    """Give tensors their stored type and bits back where the library went through another type.
+
+    diffusers turns every float tensor of a file into the component's type before the backend gets it: scales in
+    float32 lose their last bits in a float16 component, and sdnq then takes what it gets for float32.
+    """
+    for path in sorted(folder.glob("*.safetensors")):
+        with TensorFile(torch, path) as file:
+            for name, stored in file.tensors.items():
+                live = _find(module, name)
+                kind = getattr(torch, DTYPES[stored.dtype])
+                if live is None or not kind.is_floating_point:
+                    continue
+                if live.dtype != kind or DTYPES[stored.dtype] != dtype:
+                    # In the order in memory that the live one has: some kernels want their weights by columns.
+                    exact = torch.empty_strided(live.shape, live.stride(), dtype=kind)
+                    live.data = exact.copy_(file.read(name).reshape(live.shape))
+
+
+def _find(module: Any, name: str) -> Any | None:
+    """Return the parameter or buffer called `name`, None for names that mean something else to the library."""
+    path, _, attribute = name.rpartition(".")
+    try:
+        layer = module.get_submodule(path)
+    except AttributeError:
+        return None
+    found = layer._parameters.get(attribute)
+    return layer._buffers.get(attribute) if found is None else found
+
+
+def _rename(module: Any, folder: Path) -> None:
+    """Let the module say that it comes from its checkpoint: the store's folder is nobody's business."""
+    if hasattr(module, "register_to_config"):
+        module.register_to_config(_name_or_path=str(folder))
+    else:
+        module.config._name_or_path = module.name_or_path = str(folder)
