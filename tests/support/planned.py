@@ -1,4 +1,4 @@
-"""What a script comes to, up to live components: text, plan, and the engine's loads, with nothing in between left out."""
+"""What a script comes to, from its text over its plan to live components."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The settings of the `bnb` backend, bitsandbytes.
 
-Left out on purpose: `llm_int8_has_fp16_weight` is for training, and `llm_int8_enable_fp32_cpu_offload` only matters
-to a component that is split over devices, which is never done here.
+Left out on purpose: `llm_int8_has_fp16_weight` keeps the weights in full precision for training, which is no
+quantization to whoever only draws.
 """
 
 from __future__ import annotations
@@ -50,5 +50,12 @@ SCHEMA = Schema("bnb", (
         "Modules to leave unquantized, for 8 and for 4 bits: a full name, or any part of a path. With none the library "
         "leaves a language model's output head alone; any list, even an empty one, replaces that choice.",
         aliases=("skip_modules", "modules_to_not_convert"),
+    ),
+    Setting(
+        "llm_int8_enable_fp32_cpu_offload", "bool",
+        "Let what is placed on the CPU stay unquantized, in float32, while the rest is quantized on a GPU. Components "
+        "are whole on one device here: on a GPU it changes nothing, and on a CPU transformers leaves all of a text "
+        "encoder unquantized. It is kept in the configuration of a saved component, for programs that split it.",
+        default=False, aliases=("fp32_cpu_offload",),
     ),
 ))  # fmt: skip

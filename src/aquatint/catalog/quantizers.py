@@ -80,7 +80,8 @@ def _problems_of_options(found: Backend, options: Mapping[str, Any]) -> Iterator
 def _problems_of_constraint(
     found: Backend, constraint: Constraint, values: Mapping[str, Any], written: Mapping[str, str]
 ) -> Iterator[Problem]:
-    if any(values[need] in allowed for need, allowed in constraint.needs):
+    met = (values[need] in allowed for need, allowed in constraint.needs)
+    if any(met) or any(values[name] is not None for name in constraint.unless):
         return
     need, allowed = constraint.needs[0]
     for name in constraint.settings:

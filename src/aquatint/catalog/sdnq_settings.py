@@ -1,8 +1,7 @@
 """The settings of the `sdnq` backend.
 
-Left out on purpose: what only training uses (`is_training`, `use_static_quantization`, `use_grad_ckpt`,
-`use_stochastic_rounding`) and where the work is done (`quantization_device`, `return_device`, `non_blocking`), which
-is the engine's affair.
+Left out on purpose is what only training reads: `is_training`, `use_static_quantization` and `use_grad_ckpt`. A test
+holds the list of settings against the library's.
 """
 
 from __future__ import annotations
@@ -21,12 +20,14 @@ SCHEMA = Schema("sdnq", (
     Setting(
         "scale_dtype", "str",
         "Store the groups' scales in this type as well; with uint8 or int8 that makes 4-bit weights about a fifth "
-        "smaller at no visible loss. None keeps them as they are.",
+        "smaller at no visible loss. Scales are positive, so that signed types waste half of their values. None "
+        "keeps them as they are.",
         choices=sdnq_types.NAMES,
     ),
     Setting(
         "zero_point_dtype", "str",
-        "Store the groups' offsets, which unsigned types have, in this type. None takes `scale_dtype`.",
+        "Store the groups' offsets, which unsigned types have and codebooks don't, in this type. None takes "
+        "`scale_dtype`.",
         choices=sdnq_types.NAMES,
     ),
     Setting(
@@ -83,8 +84,9 @@ SCHEMA = Schema("sdnq", (
     ),
     Setting(
         "use_codebook", "bool",
-        "Fit a table of values to each group (Lloyd-Max) rather than space them evenly. For unsigned integer types; "
-        "many times slower to quantize, and only of use at 4 bits and below.",
+        "Fit a table of values to each group (Lloyd-Max) rather than space them evenly. For unsigned integer types up "
+        "to 8 bits; many times slower to quantize, and each group keeps its table in float32, which from 5 bits on "
+        "costs more than it gains.",
         default=False, aliases=("codebook",),
     ),
     Setting("codebook_steps", "int", "Iterations of the fit of `use_codebook`.", default=24, minimum=1),
@@ -99,14 +101,14 @@ SCHEMA = Schema("sdnq", (
     ),
     Setting(
         "dynamic_loss_threshold", "float",
-        "The relative mean squared error of a layer's weights that `use_dynamic_quantization` accepts. None derives it "
-        "from the width of `weights_dtype`.",
-        minimum=0,
+        "The relative mean squared error of a layer's weights that `use_dynamic_quantization` accepts. A layer that no "
+        "type brings below it stays as it is. None derives it from the width of `weights_dtype`.",
+        above=0,
     ),
     Setting(
         "dequantize_fp32", "bool",
-        "Keep scales in float32 and unpack weights in float32. Without it they have the component's own type, which "
-        "saves little and loses exactness.",
+        "Keep scales in float32 and unpack weights in float32. Without it they have the component's own `dtype`, which "
+        "saves little and loses exactness; of a component in float32 it changes nothing.",
         default=True,
     ),
     Setting(
@@ -141,15 +143,36 @@ SCHEMA = Schema("sdnq", (
         "modules_quant_config", "map",
         "Other settings for some modules: a module's name to a map of the settings above.",
     ),
+    Setting(
+        "use_stochastic_rounding", "bool",
+        "Round each weight up or down at random, the nearer value the likelier, which is meant for training on. To "
+        "draw with, rounding to the nearest is more exact. It is seeded from the component, so that it repeats.",
+        default=False, aliases=("stochastic_rounding",),
+    ),
+    Setting(
+        "quantization_device", "str",
+        "The device that weights are quantized on, such as `cuda:0`: a layer at a time goes there. None takes the "
+        "component's own. `cpu` for a component on a GPU needs no more of the GPU's memory than the result.",
+    ),
+    Setting(
+        "return_device", "str",
+        "The device that quantized layers are left on. None takes the component's own, which is where it will run; "
+        "another one only helps a component that is moved before it runs.",
+    ),
+    Setting(
+        "non_blocking", "bool",
+        "Don't wait for copies between the CPU and a GPU while quantizing. On a CPU alone it changes nothing.",
+        default=False,
+    ),
 ))  # fmt: skip
 
 PER_MODULE = frozenset({
     "weights_dtype", "scale_dtype", "zero_point_dtype", "quantized_matmul_dtype", "hadamard_group_size", "group_size",
     "svd_rank", "svd_steps", "codebook_steps", "dynamic_loss_threshold", "use_svd", "use_hadamard", "use_codebook",
     "use_codebook_scale", "use_quantized_matmul", "use_quantized_matmul_conv", "use_dynamic_quantization",
-    "dequantize_fp32",
+    "use_stochastic_rounding", "dequantize_fp32",
 })  # fmt: skip
-"""What `modules_quant_config` may set for a module, from `sdnq.utils.get_quant_kwargs`."""
+"""What `modules_quant_config` may set for a module: what `sdnq.utils.get_quant_kwargs` reads, devices apart."""
 
 TYPE_SETTINGS = ("weights_dtype", "scale_dtype", "zero_point_dtype", "quantized_matmul_dtype")
 """Settings whose value is the name of a number type."""

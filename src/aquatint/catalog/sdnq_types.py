@@ -100,6 +100,12 @@ REFUSED: dict[str, Refusal] = {
 
 UNSIGNED_INTEGERS: tuple[str, ...] = tuple(name for name in BITS if name.startswith("uint"))
 
+UNSIGNED: tuple[str, ...] = tuple(name for name in BITS if name.startswith("uint") or name.endswith("fnu"))
+"""Types that reach from a group's smallest weight to its largest, and so have an offset beside the scale."""
+
+CODEBOOK_TYPES: tuple[str, ...] = tuple(name for name in UNSIGNED_INTEGERS if BITS[name] <= 8)
+"""Types that a codebook is fitted for. The library takes `uint16` too, with 65536 values for every group."""
+
 NOT_ORDERED = frozenset(
     {"int32", "uint32", "float32", "bfloat16", "float8_e8m0fnu", "float8_e4m3fnuz", "float8_e5m2fnuz"}
 )

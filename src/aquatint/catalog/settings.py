@@ -19,7 +19,7 @@ REQUIRED: Any = object()
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One setting. `choices` limits strings and ints; `minimum` and `maximum` are inclusive.
+    """One setting. `choices` limits strings and ints; `minimum` and `maximum` are inclusive, `above` is not.
 
     A default of None means that leaving the setting out, or writing `none`, leaves the choice to the library.
     """
@@ -31,6 +31,7 @@ class Setting:
     choices: tuple[Any, ...] = ()
     minimum: float | None = None
     maximum: float | None = None
+    above: float | None = None
     aliases: tuple[str, ...] = ()
 
     def problem(self, value: Any) -> str | None:
@@ -45,6 +46,8 @@ class Setting:
             return f"`{self.name}` can't be {_described_value(value)}"
         if self.minimum is not None and value < self.minimum:
             return f"`{self.name}` must be at least {_bound(self.minimum)}, not {value}"
+        if self.above is not None and value <= self.above:
+            return f"`{self.name}` must be more than {_bound(self.above)}, not {value}"
         if self.maximum is not None and value > self.maximum:
             return f"`{self.name}` must be at most {_bound(self.maximum)}, not {value}"
         return None

@@ -167,6 +167,8 @@ def _values(setting: Setting, choices: list[str]) -> str:
 
 def _bounds(setting: Setting) -> str:
     low = "" if setting.minimum is None else f" from {setting.minimum:g}"
+    if setting.above is not None:
+        low = f" above {setting.above:g}"
     return low + ("" if setting.maximum is None else f" up to {setting.maximum:g}")
 
 
