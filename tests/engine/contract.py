@@ -9,13 +9,15 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import msgspec
 import pytest
 from PIL.Image import Image
 
 from aquatint.plan.steps import Component
-from aquatint.runtime.engine import Engine, EngineError, Generation, Loaded
+from aquatint.runtime.engine import Engine, EngineError, Form, Generation, Loaded
 from support.scenes import Scene, load
 
 
@@ -116,6 +118,23 @@ def the_call_arguments_are_left_alone(engine: Engine, scene: Scene) -> None:
     assert arguments == scene.generation.arguments
 
 
+def saving_writes_what_was_asked_for_and_changes_nothing(engine: Engine, scene: Scene) -> None:
+    parts = load(engine, scene)
+    pipeline = engine.assemble(scene.pipeline, parts)
+    first = engine.generate(pipeline, scene.generation, quiet).tobytes()
+    before = replace(engine.counters)
+    role = weighty(scene)[0].role
+    with TemporaryDirectory() as all, TemporaryDirectory() as some:
+        engine.save(scene.pipeline, parts, Path(all), Form())
+        engine.save(scene.pipeline, {role: parts[role]}, Path(some), Form(roles=[role]))
+        there = {role for role, part in parts.items() if part is not None}
+        assert {path.name for path in Path(all).iterdir()} == {*there, "model_index.json"}
+        assert [path.name for path in Path(some).iterdir()] == [role]
+    assert engine.counters == before
+    assert engine.generate(pipeline, scene.generation, quiet).tobytes() == first
+    assert picture(engine, scene, parts).tobytes() == first
+
+
 def release_is_counted_and_a_new_load_gives_the_same(engine: Engine, scene: Scene) -> None:
     parts = load(engine, scene)
     first = picture(engine, scene, parts).tobytes()
@@ -146,6 +165,7 @@ CONTRACT: tuple[Callable[[Engine, Scene], None], ...] = (
     steps_are_reported_in_order,
     an_error_of_the_listener_passes_and_leaves_nothing,
     the_call_arguments_are_left_alone,
+    saving_writes_what_was_asked_for_and_changes_nothing,
     release_is_counted_and_a_new_load_gives_the_same,
     what_cannot_be_loaded_is_an_engine_error,
 )

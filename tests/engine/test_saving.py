@@ -13,9 +13,12 @@ from pathlib import Path
 
 import msgspec
 import pytest
+import torch
 
-from aquatint.catalog import checkpoints
+from aquatint.catalog import checkpoints, quantizers
+from aquatint.catalog.stored import differences
 from aquatint.runtime.engine import Engine, EngineError, Form
+from aquatint.runtime.torch_engine import weights
 from engine import plain_saved
 from support.scenes import component, everywhere, load, paint, scene
 
@@ -137,3 +140,54 @@ def test_a_library_that_fails_is_an_engine_error(engine: Engine, folder: Tiny, t
 def content(folder: Path) -> dict[str, bytes]:
     """Return every file below `folder` by its name there."""
     return {str(file.relative_to(folder)): file.read_bytes() for file in sorted(folder.rglob("*")) if file.is_file()}
+
+
+OPTIONS = [
+    "bnb;bits=8;llm-int8-threshold=4.5;skip-modules=proj_out,wo",
+    "bnb;bits=4;bits4-compute-dtype=bfloat16;skip-modules=proj_out",
+    "sdnq;type=int8;use-quantized-matmul=true;skip-modules=attn2,wo",
+    "sdnq;type=uint4;dynamic=true;dynamic-loss-threshold=0.001",
+    'sdnq;type=int8;modules-dtype-dict={"uint4":["ff","DenseReluDense"]}',
+    'sdnq;type=uint4;modules-quant-config={"attn":{"group_size":32}}',
+    "sdnq;type=uint4;group-size=32;use-hadamard=true;hadamard-group-size=64",
+    "sdnq;type=uint3;use-codebook=true;codebook-steps=2",
+    "sdnq;type=float8_e4m3fn;add-skip-keys=false;dequantize-fp32=false",
+    "sdnq;type=uint4;quant-embedding=true",
+]
+
+
+@pytest.mark.parametrize("uri", OPTIONS)
+@pytest.mark.parametrize("role", ["transformer", "text_encoder_2"])
+def test_every_option_is_read_back(engine: Engine, folder: Tiny, tmp_path: Path, role: str, uri: str) -> None:
+    source = folder("flux")
+    drawn = scene(source)
+    first = engine.load(component(source, role, uri))
+    engine.save(drawn.pipeline, {role: first}, tmp_path, Form(roles=[role]))
+    second = engine.load(component(source, role, source=str(tmp_path)))
+    assert second.quantized_layers == first.quantized_layers > 0
+    held = [[tensor for _, _, tensor in weights.held(torch, each.object)] for each in (first, second)]
+    assert [bits(tensor) for tensor in held[0]] == [bits(tensor) for tensor in held[1]]
+    part = checkpoints.read_component(tmp_path, role, like(source, role))
+    assert part.stored is not None
+    backend, options = quantizers.parse_uri(uri)
+    assert part.stored.name == quantizers.label(backend, options)
+    assert differences(part.stored, backend, options) == []
+    assert differences(part.stored, backend, options | other(backend)) != []
+
+
+def other(backend: str) -> dict[str, object]:
+    """Return an option that none of `OPTIONS` has."""
+    return {"bits4_quant_type": "nf4", "bits": 4} if backend == "bnb" else {"weights_dtype": "int6"}
+
+
+def like(source: Path, role: str) -> checkpoints.Part:
+    """Return the part of that role."""
+    part = checkpoints.read_checkpoint(str(source)).parts[role]
+    assert part is not None
+    return part
+
+
+def bits(tensor: torch.Tensor) -> bytes:
+    """Return what a tensor holds, and in which form."""
+    body = tensor.detach().contiguous().reshape(-1)
+    return f"{tensor.dtype} {tuple(tensor.shape)} ".encode() + body.view(torch.uint8).numpy().tobytes()
