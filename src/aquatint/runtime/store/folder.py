@@ -28,7 +28,7 @@ from aquatint.runtime.store.manifest import About, Damaged, Manifest
 BUDGET = 20 << 30
 MINIMUM = 64 << 20
 RESERVE = 1 << 30
-"""Bytes of the disk that the store leaves free: a run still has to write its pictures."""
+"""Bytes: a run still has to write its pictures."""
 
 # https://bford.info/cachedir/: programs that make backups leave such a folder out.
 _TAG = "Signature: 8a477f597d28d172789f06886806bc55\n# The store of quantized components of aquatint.\n"
@@ -59,7 +59,6 @@ class Reading:
 
     folder: Path
     manifest: Manifest
-    identity: tuple[int, int]
 
     def used(self) -> None:
         """Note that the entry was of use now."""
@@ -81,11 +80,15 @@ class Swept:
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """The store in `folder`: at most `budget` bytes, of components that take at least `minimum` once loaded."""
+    """The store in `folder`: at most `budget` bytes, of components that take at least `minimum` once loaded.
+
+    `reserve` bytes of the disk are left free.
+    """
 
     folder: Path
     budget: int = BUDGET
     minimum: int = MINIMUM
+    reserve: int = RESERVE
 
     @property
     def contents(self) -> Path:
@@ -112,10 +115,10 @@ class Store:
             return
         with file:
             locks.share(file)
-            if _identity(folder) != _file_identity(file):  # it was removed before the lock was there
+            if not _is_at(file, folder):  # it was removed before the lock was there
                 yield None
                 return
-            yield Reading(folder, manifest.read(folder), _file_identity(file))
+            yield Reading(folder, manifest.read(folder))
 
     def keep(self, address: str, about: About, size: int, fill: Callable[[Path], None]) -> bool:
         """Make the entry `address` of what `fill` writes into the empty folder that it is given, about `size` bytes.
@@ -152,14 +155,21 @@ class Store:
         self.sweep()
         if not self._within(self.budget - size):
             raise NoRoom("the rest of the store's budget is in use")
-        if shutil.disk_usage(self.folder).free < size + RESERVE:
+        if shutil.disk_usage(self.folder).free < size + self.reserve:
             raise NoRoom("the disk is nearly full")
 
-    def discard(self, address: str, identity: tuple[int, int] | None = None) -> None:
-        """Remove the entry at `address`, with `identity` only if it is still the one that was read."""
-        with self._alone():
-            folder = self._entries / address
-            if identity is None or _identity(folder) == identity:
+    def discard(self, address: str, read: Manifest | None) -> None:
+        """Remove the entry at `address`, whose manifest was `read`, None where it couldn't be.
+
+        One that somebody else has put there since stays.
+        """
+        folder = self._entries / address
+        with self._alone(), suppress(FileNotFoundError):
+            try:
+                is_another = manifest.read(folder) != read
+            except Damaged:
+                is_another = False
+            if not is_another:
                 self._set_aside(folder)
         self.sweep()
 
@@ -287,17 +297,12 @@ def _entry(folder: Path) -> Entry:
     return Entry(folder.name, folder, found, None, size, (folder / manifest.NAME).stat().st_mtime)
 
 
-def _identity(folder: Path) -> tuple[int, int] | None:
+def _is_at(file: IO[bytes], folder: Path) -> bool:
+    """Return whether the open `file` is the manifest that is in `folder` now."""
     try:
-        status = os.stat(folder / manifest.NAME)
+        return os.path.samestat(os.fstat(file.fileno()), os.stat(folder / manifest.NAME))
     except FileNotFoundError:
-        return None
-    return status.st_dev, status.st_ino
-
-
-def _file_identity(file: IO[bytes]) -> tuple[int, int]:
-    status = os.fstat(file.fileno())
-    return status.st_dev, status.st_ino
+        return False
 
 
 def _ownerless(lock: Path) -> bool:

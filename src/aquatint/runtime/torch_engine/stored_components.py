@@ -84,13 +84,16 @@ class _Loan:
             self._take_stamps()
             if not self.store.has_like(self.prefix):
                 return None
-            address = self._address()
+            address, read = self._address(), None
             try:
                 with self.store.reading(address) as reading:
-                    return None if reading is None else self._loaded(address, reading)
+                    if reading is None:
+                        return None
+                    read = reading.manifest
+                    return self._loaded(address, reading)
             except Damaged as damage:
                 self._warn(f"the stored copy of `{self.component.role}` is damaged ({damage}); it is quantized again")
-                self.store.discard(address)
+                self.store.discard(address, read)
         except checkpoints.CheckpointError:
             self.is_off = True  # loading says what is wrong with the files
         except contents.Changed as changed:
@@ -139,7 +142,7 @@ class _Loan:
         # The files are what was written, and still another module comes of them: storing it again would not help.
         self._warn(f"`{self.component.role}` does not load as it was stored; it is quantized each time")
         self.store.mark_unfit(self.prefix)
-        self.store.discard(address, reading.identity)
+        self.store.discard(address, reading.manifest)
         return None
 
     def _read(self, reading: Reading) -> Loaded:

@@ -1,0 +1,61 @@
+"""kill -9 at any moment of what the store does: nothing wrong is ever there to be read, and nothing is left lying."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from aquatint.runtime.store import Store
+from support.stores import BIG, keep, whole
+
+ROUNDS = 100
+AT_MOST = 3 * (2 * BIG + 4096)
+
+
+def _work(store: Store, number: int) -> None:
+    """Write, evict, read and discard for as long as one lives."""
+    drawn = random.Random(number)
+    while True:
+        address = drawn.choice("abcdefgh")
+        keep(store, address)
+        other = drawn.choice("abcdefgh")
+        with store.reading(other) as reading:
+            if reading is not None:
+                reading.used()
+                if drawn.random() < 0.3:
+                    store.discard(other, reading.manifest)
+
+
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_a_hundred_kills(tmp_path: Path, workers: int) -> None:
+    store = Store(tmp_path, budget=AT_MOST, minimum=0, reserve=0)
+    drawn = random.Random(workers)
+    keep(store, "a")
+    left = found = 0
+    for number in range(ROUNDS):
+        children = []
+        for worker in range(workers):
+            child = os.fork()
+            if child == 0:
+                _work(store, 2 * number + worker)
+            children.append(child)
+        time.sleep(drawn.uniform(0.0, 0.06))
+        for child in children:
+            os.kill(child, signal.SIGKILL)
+            assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+        left += bool(os.listdir(tmp_path / "unfinished"))
+        found += len(whole(store))
+        # The next one to write cleans up.
+        keep(store, "z")
+        assert "z" in whole(store)
+        assert os.listdir(tmp_path / "unfinished") == []
+        assert sum(entry.bytes for entry in store.entries()) <= AT_MOST
+        store.remove(lambda entry: "done" if entry.address == "z" else None)
+    # Else the kills came too early or too late to tell anything.
+    assert left > ROUNDS / 10
+    assert found > ROUNDS / 2
