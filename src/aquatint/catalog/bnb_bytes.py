@@ -1,0 +1,102 @@
+"""What bitsandbytes makes of a layer: which ones it takes in diffusers and in transformers, and the bytes they hold.
+
+Sources: `bitsandbytes.functional.quantize_4bit` and `int8_vectorwise_quant`; `replace_with_bnb_linear` of diffusers
+(`quantizers/bitsandbytes/utils.py`) and of transformers (`integrations/bitsandbytes.py`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from aquatint.catalog.layers import Held, Holding, Layer, Left, Unfit
+
+BLOCK = 64
+"""Weights that share a scale with 4 bits."""
+NESTED_BLOCK = 256
+"""Scales that share a scale with double quantization."""
+
+_CODE = 16 * 4  # the 16 values of the 4-bit type, float32
+_NESTED_CODE = 256 * 4  # those of the 8-bit type that scales are stored in
+_STORAGE_BYTES = {"uint8": 1, "int8": 1, "float16": 2, "bfloat16": 2, "float32": 4}
+
+
+def held(options: Mapping[str, Any], layer: Layer) -> Holding:
+    """Return what `layer` comes to with the canonical `options` of `bnb`."""
+    why = _left(options, layer)
+    if why is not None:
+        return Left(why)
+    if options["bits"] == 8:
+        return _exactly(_eight_bits(layer))
+    packed, storage = _ceiling(layer.numel, 2), options["bits4_quant_storage"]
+    if packed % _STORAGE_BYTES[storage]:
+        return Unfit(
+            f"{packed} bytes of packed weights can't be seen as `{storage}`", "leave `bits4_quant_storage` out"
+        )
+    return _exactly(packed + _scales(options, layer))
+
+
+def _exactly(size: int) -> Held:
+    return Held(size, size)
+
+
+def _eight_bits(layer: Layer) -> int:
+    rows = layer.shape[1] if layer.kind == "Conv1D" else layer.shape[0]
+    return layer.numel + 4 * rows
+
+
+def _scales(options: Mapping[str, Any], layer: Layer) -> int:
+    blocks = _ceiling(layer.numel, BLOCK)
+    if not options["bits4_use_double_quant"]:
+        return 4 * blocks + _CODE
+    offset = 4
+    return blocks + 4 * _ceiling(blocks, NESTED_BLOCK) + offset + _CODE + _NESTED_CODE
+
+
+def _left(options: Mapping[str, Any], layer: Layer) -> str | None:
+    """Return why the library leaves `layer` alone, or None."""
+    skipped = options["llm_int8_skip_modules"]
+    if layer.network.is_diffusers:
+        if layer.base != "Linear":
+            return f"bitsandbytes takes Linear layers only, not {layer.kind}"
+        last = layer.name.rpartition(".")[2]
+        for name in skipped or ():
+            # As diffusers reads them: the last part, a whole path, or any part of it but the last.
+            if name in (last, layer.name) or f"{name}." in layer.name:
+                return f"`llm_int8_skip_modules` names `{name}`"
+        if any(name in (last, layer.name) or f"{name}." in layer.name for name in layer.network.facts.float32):
+            return "the model keeps it in float32"
+        return None
+    if layer.kind not in ("Linear", "Conv1D"):
+        return f"bitsandbytes takes Linear layers only, not {layer.kind}"
+    for name in skipped or ():
+        if _matches(_pattern(name), layer.name):
+            return f"`llm_int8_skip_modules` names `{name}`"
+    if any(_matches(name, layer.name) for name in layer.network.facts.float32):
+        return "the model keeps it in float32"
+    if skipped is None and any(_matches(name, layer.name) for name in _heads(layer)):
+        return "transformers leaves a model's last layer and its output alone"
+    return None
+
+
+def _heads(layer: Layer) -> list[str]:
+    facts = layer.network.facts
+    names = [re.escape(name).replace(r"\#", r"\d+") for name in (facts.last, facts.output) if name]
+    if facts.tied_always or layer.network.config.get("tie_word_embeddings"):
+        names += [name.removesuffix(".weight") for pair in (facts.tied or {}).items() for name in pair]
+    return names
+
+
+def _pattern(name: str) -> str:
+    # As this program's engine hands them on: a plain name means any part of a path, what is a pattern stays one.
+    return rf"(?:.*\.)?{re.escape(name)}" if re.fullmatch(r"[\w.-]+", name) else name
+
+
+def _matches(pattern: str, name: str) -> bool:
+    """Return whether transformers takes `pattern` for `name`: up to the end of a part of it, or as its end."""
+    return bool(re.match(rf"(?:{pattern})(?:(?<=\.)|(?=\.|$))", name)) or name.endswith(pattern)
+
+
+def _ceiling(count: int, of: int) -> int:
+    return -(-count // of)
