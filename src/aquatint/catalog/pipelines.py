@@ -143,6 +143,14 @@ def pipeline_names() -> list[str]:
     return sorted(_catalog().pipelines)
 
 
+@lru_cache(maxsize=1)
+def component_roles() -> frozenset[str]:
+    """Return every role that a submodule has in some pipeline."""
+    return frozenset(
+        role for raw in _catalog().pipelines.values() for role in msgspec.json.decode(raw, type=_Entry).components
+    )
+
+
 @lru_cache(maxsize=512)
 def pipeline(class_name: str) -> PipelineInfo | None:
     """Return what is known about a pipeline class, or None if the catalog doesn't have it."""

@@ -16,6 +16,7 @@ from aquatint.catalog.pipelines import scheduler_names, scheduler_substitutes
 from aquatint.diagnostics import Diagnostics, Label, did_you_mean
 from aquatint.language.blocks import Blocks
 from aquatint.language.builtins import slug
+from aquatint.language.claims import NO_IMAGES
 from aquatint.language.resolution import Resolved, Resolver, quantizer_summary
 from aquatint.language.scope import Scope
 from aquatint.language.values import UNKNOWN, ImageValue, Model, Result, Setting, Size, Unknown, plain, shown, type_name
@@ -64,6 +65,9 @@ class Actions:
         resolved = self.resolver.resolve(target)
         if resolved is None:
             return UNKNOWN
+        if resolved.pipeline.parts.get("controlnet") is not None:
+            message = f"`{target.name}` is a `{resolved.info.name}`: {NO_IMAGES}"
+            return self._error("not-supported-yet", message, node.targets[0].span)
         settings, sound = self.blocks.arguments({**target.defaults, **own}, resolved.info)
         # Each check speaks, so that all mistakes of a statement are told at once.
         checks = (

@@ -187,7 +187,7 @@ class Resolver:
         sound = True
         for role, settings in model.parts.items():
             if role not in roles:
-                help = did_you_mean(role, roles, "it has")
+                help = claims.NO_IMAGES if role == "controlnet" else did_you_mean(role, roles, "it has")
                 self.diagnostics.error("unknown-submodule", f"model `{model.name}` has no submodule `{role}`",
                                        model.part_spans[role], labels=_newer_source(model), help=help)  # fmt: skip
                 sound = False

@@ -1,0 +1,69 @@
+"""What a model says about its checkpoint: which type it is of, and which of its submodules to leave out.
+
+`text_encoder_3: none` is a setting of the model whose name is a role; a block of that name in a later layer undoes it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from aquatint.catalog.checkpoints import Checkpoint
+from aquatint.catalog.model_types import FAMILIES, is_of_type, is_type, type_names, type_of
+from aquatint.catalog.omissions import can_do_without, use_of
+from aquatint.catalog.pipelines import PipelineInfo, component_roles
+from aquatint.diagnostics import Diagnostics, Label, did_you_mean
+from aquatint.language.values import Model
+
+NO_IMAGES = "a controlnet works from an image, which this version can't give to a model"
+"""What to say to someone who gives a model a controlnet."""
+
+
+def check_type(model: Model, checkpoint: Checkpoint, diagnostics: Diagnostics) -> bool:
+    """Return whether `checkpoint` is of the type that `model` says, if it says any, or report that it isn't."""
+    setting = model.settings.get("type")
+    if setting is None or not isinstance(setting.value, str) or is_of_type(checkpoint.pipeline, setting.value):
+        return True
+    if not is_type(setting.value):
+        names = type_names()
+        help = did_you_mean(setting.value, names, "types")
+        if not help.startswith("did you mean"):
+            help = "types: " + ", ".join(f"`{name}`" for name in FAMILIES) + f" and {len(names) - len(FAMILIES)} more"
+        message = f"there is no type of model `{setting.value}`"
+        diagnostics.error("wrong-value", message, setting.span, help=help)
+        return False
+    source = model.settings["source"]
+    diagnostics.error(
+        "contradicting-settings",
+        f"`{source.value}` is a `{checkpoint.pipeline}`, and not of the type `{setting.value}`",
+        setting.span,
+        labels=(Label(source.span, f"of the type `{type_of(checkpoint.pipeline)}`"),),
+        help="leave `type` out, or name another checkpoint",
+    )
+    return False
+
+
+def without_omitted(
+    model: Model, checkpoint: Checkpoint, info: PipelineInfo, diagnostics: Diagnostics
+) -> Checkpoint | None:
+    """Return `checkpoint` without the submodules that `model` leaves out, or None after reporting what it can't."""
+    omitted = {role: model.settings[role] for role in model.settings if role in component_roles()}
+    left_out = {role for role in (*info.components, *checkpoint.parts) if checkpoint.parts.get(role) is None}
+    left_out |= {role for role, setting in omitted.items() if setting.value is None}
+    sound = True
+    for role, setting in omitted.items():
+        if role not in checkpoint.parts and role not in info.components:
+            there = [known for known, part in checkpoint.parts.items() if part is not None]
+            diagnostics.error("unknown-submodule", f"model `{model.name}` has no submodule `{role}`", setting.name_span,
+                              help=did_you_mean(role, there, "it has"))  # fmt: skip
+        elif role in left_out and not can_do_without(info, role, left_out):
+            spared = [known for known in checkpoint.parts if can_do_without(info, known, left_out | {known})]
+            help = f"it can do without {' and '.join(f'`{known}`' for known in spared)}" if spared else None
+            diagnostics.error(
+                "needed-submodule", f"`{info.name}` can't do without `{role}`, {use_of(info, role)}", setting.name_span,
+                help=help,
+            )  # fmt: skip
+        else:
+            continue
+        sound = False
+    gone = dict.fromkeys(role for role in omitted if checkpoint.parts.get(role) is not None)
+    return replace(checkpoint, parts={**checkpoint.parts, **gone}) if sound else None
