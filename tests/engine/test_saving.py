@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
+import resource
 import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -129,12 +132,24 @@ def test_some_parts_under_other_names(engine: Engine, folder: Tiny, tmp_path: Pa
     )
 
 
+def test_what_the_disk_refuses_is_told_as_that(engine: Engine, folder: Tiny, tmp_path: Path) -> None:
+    drawn = scene(folder("sd"))
+    parts = load(engine, drawn)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, hard))
+    try:
+        with pytest.raises(OSError) as error:
+            engine.save(drawn.pipeline, parts, tmp_path, Form())
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert error.value.errno == errno.EFBIG
+
+
 def test_a_library_that_fails_is_an_engine_error(engine: Engine, folder: Tiny, tmp_path: Path) -> None:
-    source = folder("sd")
-    drawn = scene(source)
-    (tmp_path / "unet").write_text("a file")
-    with pytest.raises(EngineError, match="can't save `unet`"):
-        engine.save(drawn.pipeline, load(engine, drawn), tmp_path, Form())
+    drawn = scene(folder("sd"))
+    form: Any = Form(max_shard_size="many")  # type: ignore[arg-type]
+    with pytest.raises(EngineError, match="can't save `text_encoder`"):
+        engine.save(drawn.pipeline, load(engine, drawn), tmp_path, form)
 
 
 def content(folder: Path) -> dict[str, bytes]:

@@ -33,7 +33,7 @@ from aquatint.runtime.events import (
 )
 from aquatint.runtime.executor import Executor, Options
 from support.fake_engine import FakeEngine
-from support.plans import generate, grid, load, place, release, simple_plan
+from support.plans import generate, grid, load, place, release, save, simple_plan
 
 
 class Terminal(io.StringIO):
@@ -51,6 +51,19 @@ def shown(
     with reporter(mode, out, err) as report:
         Executor(engine or FakeEngine(), report, Options(output_dir=folder, clock=lambda: 0.0)).run(plan)
     return tuple(stream.getvalue().replace(str(folder) + "/", "") for stream in (out, err))  # type: ignore[return-value]
+
+
+def test_saved_models_are_told(tmp_path: Path) -> None:
+    plan = simple_plan(load("u"), load("v"), save("k1", "p", "m"), save("k2", "q", "n", ["vae"]))
+    engine = FakeEngine(save_faults={"q": EngineError("the library gave up")})
+    for mode, terminal in ((Mode.PLAIN, False), (Mode.LIVE, True)):
+        folder = tmp_path / mode
+        _, err = shown(plan, mode, folder, engine, terminal=terminal)
+        lines = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", err)
+        size = sized(sum(file.stat().st_size for file in (folder / "m").rglob("*") if file.is_file()))
+        assert f"saved m  {size}  0.0 s" in lines
+        assert "error: the library gave up" in lines
+        assert "1 of 2 models saved in 0.0 s: 2 loads (1 quantized), 1 reuse, 0 releases, 1 failure" in lines
 
 
 def eventful_plan() -> Plan:

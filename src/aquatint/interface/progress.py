@@ -238,6 +238,7 @@ class Log:
         self.loading: LoadStarted | None = None
         self.failures: list[StatementFailed] = []
         self.statements = 0
+        self.saves = 0
 
     def lines(self, event: Event) -> list[Line]:
         """Return the lines that `event` adds."""
@@ -247,7 +248,7 @@ class Log:
             case RunStarted():
                 self.started = event
                 self.failures = []
-                self.statements = 0
+                self.statements = self.saves = 0
                 return []
             case GenerateStarted():
                 self.statements += 1
@@ -263,6 +264,7 @@ class Log:
                 return [_done("wrote", event.path, f"sheet of {number(event.cells, 'picture')}")]
             case SaveStarted():
                 self.statements += 1
+                self.saves += 1
                 return []
             case ModelSaved():
                 return [_done("saved", event.path, sized(event.bytes), duration(event.seconds))]
@@ -302,8 +304,10 @@ class Log:
             made = number(event.images, "image")
             if event.images < self.started.images:
                 made = f"{event.images} of {number(self.started.images, 'image')}"
-            if event.saved:
-                models = f"{number(event.saved, 'model')} saved"
+            if self.saves:
+                models = f"{number(self.saves, 'model')} saved"
+                if event.saved < self.saves:
+                    models = f"{event.saved} of {models}"
                 made = f"{made}, {models}" if self.started.images else models
             restored = f", {event.restored} from the store" if event.restored else ""
             work = [

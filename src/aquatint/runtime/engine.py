@@ -107,7 +107,8 @@ class Engine(Protocol):
     def save(self, pipeline: Pipeline, parts: Mapping[str, Loaded | None], folder: Path, form: Form) -> None:
         """Write `parts`, live ones by role, into the empty `folder` as the libraries store them; change none of them.
 
-        What the libraries read back is what was loaded, whatever was made with it since. Raises `EngineError`.
+        What the libraries read back is what was loaded, whatever was made with it since. Raises `EngineError`,
+        and `OSError` for what the disk refuses.
         """
         ...
 

@@ -6,6 +6,8 @@ The folder's name, and what happens when something goes wrong, are the executor'
 from __future__ import annotations
 
 import json
+import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,15 +25,29 @@ def save(
 ) -> None:
     """Write `parts` by role into the empty `folder`, and what makes a pipeline of them unless `form` names roles.
 
-    Raise `EngineError`.
+    Raise `EngineError`, and `OSError` for what the disk refuses.
     """
     for role, part in parts.items():
         if part is not None:
-            with engine_error(f"can't save `{role}` ({part.component.class_name})"):
+            with _faults(f"can't save `{role}` ({part.component.class_name})"):
                 _write(libraries, part, folder / role, form)
     if form.roles is None:
-        with engine_error(f"can't save the {pipeline.class_name}"):
+        with _faults(f"can't save the {pipeline.class_name}"):
             _write_index(libraries, pipeline, parts, folder)
+
+
+@contextmanager
+def _faults(doing: str) -> Iterator[None]:
+    """Raise whatever a library raises in the body as an `EngineError`, but for what the disk refuses."""
+    try:
+        yield
+    except OSError:
+        raise
+    except Exception as error:
+        if number := re.search(r"\(os error (\d+)\)", str(error)):  # safetensors has an exception of its own
+            raise OSError(int(number[1]), os.strerror(int(number[1]))) from error
+        with engine_error(doing):
+            raise
 
 
 def _write(libraries: Libraries, part: Loaded, folder: Path, form: Form) -> None:
