@@ -17,9 +17,9 @@ from sphinx.environment import BuildEnvironment
 from sphinx.util import logging
 
 CONTENTS = ("index", "quantization/index", "decisions/README")
-"""Pages whose links to other pages, in their order, are the table of contents below them."""
+"""Pages with a table of contents: the pages that items of their lists begin with, in that order."""
 
-_LINK = re.compile(r"\]\(([\w./-]+)\.md(?:#[\w-]+)?\)")
+_ITEM = re.compile(r"^- \[[^]]+\]\(([\w./-]+)\.md\)", re.MULTILINE)
 _LINK_UPWARD = re.compile(r"\[(?P<text>[^]]+)\]\((?P<target>\.\./[\w./-]+)(?:#[\w-]+)?\)")
 _log = logging.getLogger(__name__)
 
@@ -54,9 +54,9 @@ def _run_commands(app: Sphinx, name: str, source: list[str]) -> None:
 
 
 def _add_contents(app: Sphinx, name: str, source: list[str]) -> None:
-    """Give a page of contents the table of contents that Sphinx asks for, made of the page's own links."""
+    """Give a page of contents the table of contents that Sphinx asks for, made of the page's own lists."""
     if name in CONTENTS:
-        linked = dict.fromkeys(_LINK.findall(source[0]))
+        linked = dict.fromkeys(_ITEM.findall(source[0]))
         here = PurePosixPath(name).parent
         pages = [page for page in linked if ".." not in page and (here / page).as_posix() in app.env.found_docs]
         source[0] += "\n\n```{toctree}\n:hidden:\n\n" + "\n".join(pages) + "\n```\n"

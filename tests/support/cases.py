@@ -105,6 +105,11 @@ def read_cases(file: Path) -> list[Case]:
     return cases
 
 
+def fenced(file: Path) -> list[Fenced]:
+    """Return every fenced block of a Markdown file, in order."""
+    return [item for item in _items(file.read_text(encoding="utf-8").splitlines()) if isinstance(item, Fenced)]
+
+
 def _items(lines: list[str]) -> Iterator[str | Fenced]:
     """Yield the headings and the fenced blocks of a Markdown text."""
     index = 0
