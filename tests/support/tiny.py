@@ -1,4 +1,4 @@
-"""Tiny pipelines with random weights, built offline: Stable Diffusion, SDXL, SD3 and Flux.
+"""Tiny pipelines with random weights, built offline: Stable Diffusion, its ControlNet, SDXL, SD3, Flux and Z-Image.
 
 They have every part that a real checkpoint has, tokenizers too, and layers large enough that both quantization
 backends take them: sdnq leaves layers alone that have fewer than 16384 weights or 32 input channels.
@@ -16,7 +16,7 @@ WORDS = ["a", "red", "green", "blue", "small", "large", "cat", "dog", "house", "
 
 
 def build(name: str, folder: Path) -> Path:
-    """Write the pipeline called `name` ("sd", "sdxl", "sd3" or "flux") into `folder` and return that."""
+    """Write the pipeline called `name`, one of `PIPELINES`, into `folder` and return that."""
     import torch
 
     with torch.random.fork_rng(devices=[]):
@@ -45,6 +45,43 @@ def _t5_tokenizer() -> Any:
     pieces += [("\N{LOWER ONE EIGHTH BLOCK}" + word, -float(rank)) for rank, word in enumerate(WORDS)]
     pieces += [(chr(code), -100.0) for code in range(33, 127)] + [("\N{LOWER ONE EIGHTH BLOCK}", -99.0)]
     return T5Tokenizer(vocab=pieces, extra_ids=0, model_max_length=32)
+
+
+def _qwen_tokenizer() -> Any:
+    from transformers import Qwen2Tokenizer
+
+    pieces = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
+    # Its alphabet is of bytes: a space is written \u0120, the end of a line \u010a.
+    letters = [*(chr(code) for code in range(33, 127)), "\u0120", "\u010a"]
+    made = Qwen2Tokenizer(
+        vocab={piece: number for number, piece in enumerate([*pieces, *letters])}, merges=[],
+        eos_token=pieces[2], pad_token=pieces[0], unk_token=pieces[0], model_max_length=512,
+    )  # fmt: skip
+    made.chat_template = (
+        "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
+        "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+    )
+    return made
+
+
+def _qwen(tokenizer: Any) -> Any:
+    from transformers import Qwen3Config, Qwen3Model
+
+    config = Qwen3Config(
+        vocab_size=len(tokenizer), hidden_size=WIDTH, intermediate_size=2 * WIDTH, num_hidden_layers=2, head_dim=32,
+        num_attention_heads=4, num_key_value_heads=4, max_position_embeddings=512,
+        bos_token_id=tokenizer.pad_token_id, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id,
+    )  # fmt: skip
+    return Qwen3Model(config)
+
+
+def _image_encoder() -> Any:
+    from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
+
+    return CLIPVisionModelWithProjection(CLIPVisionConfig(
+        hidden_size=WIDTH, intermediate_size=2 * WIDTH, projection_dim=WIDTH, num_hidden_layers=2,
+        num_attention_heads=4, image_size=SIZE, patch_size=16,
+    ))  # fmt: skip
 
 
 def _clip(tokenizer: Any, projected: bool = False) -> Any:
@@ -99,6 +136,18 @@ def _stable_diffusion() -> Any:
         ),
         safety_checker=None, feature_extractor=None, requires_safety_checker=False,
     )  # fmt: skip
+
+
+def _controlnet() -> Any:
+    from diffusers import ControlNetModel, StableDiffusionControlNetPipeline
+
+    parts = _stable_diffusion().components
+    controlnet = ControlNetModel.from_unet(parts["unet"], conditioning_embedding_out_channels=(16, 32))
+    # Not what it starts with, zeros: then it would do nothing.
+    for layer in controlnet.controlnet_down_blocks:
+        layer.reset_parameters()
+    parts |= {"controlnet": controlnet, "image_encoder": _image_encoder()}
+    return StableDiffusionControlNetPipeline(**parts, requires_safety_checker=False)
 
 
 def _stable_diffusion_xl() -> Any:
@@ -158,6 +207,21 @@ def _flux() -> Any:
     )  # fmt: skip
 
 
+def _z_image() -> Any:
+    from diffusers import FlowMatchEulerDiscreteScheduler, ZImagePipeline, ZImageTransformer2DModel
+
+    tokenizer = _qwen_tokenizer()
+    transformer = ZImageTransformer2DModel(
+        in_channels=4, dim=WIDTH, n_layers=2, n_refiner_layers=1, n_heads=4, n_kv_heads=4, cap_feat_dim=WIDTH,
+        axes_dims=[8, 12, 12],
+    )  # fmt: skip
+    return ZImagePipeline(
+        transformer=transformer, vae=_vae(shift_factor=0.1, scaling_factor=0.36), text_encoder=_qwen(tokenizer),
+        tokenizer=tokenizer, scheduler=FlowMatchEulerDiscreteScheduler(shift=3.0),
+    )  # fmt: skip
+
+
 PIPELINES: dict[str, Callable[[], Any]] = {
-    "sd": _stable_diffusion, "sdxl": _stable_diffusion_xl, "sd3": _stable_diffusion_3, "flux": _flux,
+    "sd": _stable_diffusion, "controlnet": _controlnet, "sdxl": _stable_diffusion_xl, "sd3": _stable_diffusion_3,
+    "flux": _flux, "zimage": _z_image,
 }  # fmt: skip
