@@ -5,7 +5,7 @@ What the settings come to for a checkpoint is in `resolution`; what `generate` a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -16,6 +16,7 @@ from aquatint.catalog.pipelines import PipelineInfo, component_roles
 from aquatint.catalog.settings import Schema
 from aquatint.catalog.settings import Setting as Described
 from aquatint.diagnostics import Diagnostics, Label, did_you_mean
+from aquatint.language import suitability
 from aquatint.language.expressions import Expressions
 from aquatint.language.scope import Scope
 from aquatint.language.values import (
@@ -33,6 +34,9 @@ from aquatint.language.values import (
 from aquatint.language.world import World
 from aquatint.source import Span
 from aquatint.syntax import nodes as n
+
+TABLED = ("lora", "compile")
+"""Settings that this version lacks, and of which it is known which quantizers they go with."""
 
 
 class Blocks:
@@ -152,17 +156,19 @@ class Blocks:
         for item in self._parts(block):
             role = item.name.text
             if role in own:
-                self._duplicate(role, item.name.span, own[role].name_span)
+                settings[role] = self._once(role, Setting(None, item.name.span, item.name.span, layer), own)
             elif role not in MODEL.names():
                 settings.pop(role, None)
             if role in RESERVED_PARTS:
                 defaults.update(self.given(item.block, scope, layer))
             elif role in LATER_MODEL:
-                self._later(role, item.name.span)
+                if role not in TABLED:
+                    self._later(role, item.name.span)
             else:
                 part_layer: Layer = "submodule" if layer == "model" else layer
                 parts.setdefault(role, {}).update(self._checked_settings(item.block, PART, scope, part_layer, (), role))
                 spans[role] = item.name.span
+        self._refuse_or_postpone(block, [settings, *parts.values()])
         frozen_parts = MappingProxyType({role: MappingProxyType(own) for role, own in parts.items()})
         return Model(
             name, at, MappingProxyType(settings), frozen_parts, MappingProxyType(spans), MappingProxyType(defaults)
@@ -182,7 +188,8 @@ class Blocks:
             known = schema.find(name)
             if known is None:
                 if name in later:
-                    self._later(name, setting.name_span)
+                    if name not in TABLED:
+                        self._later(name, setting.name_span)
                 elif role is None and name in component_roles():
                     made[name] = self._omission(name, setting)
                 else:
@@ -217,6 +224,20 @@ class Blocks:
         message = f"`{role}` takes `none` or a block, not {type_name(setting.value)}"
         self.diagnostics.error("wrong-type", message, setting.span, help=help)
         return Setting(UNKNOWN, setting.span, setting.name_span, setting.layer)
+
+    def _refuse_or_postpone(self, block: n.Block, layers: list[Mapping[str, Setting]]) -> None:
+        """Say of what `block` asks for and this version lacks whether the model's quantizers would refuse it, too."""
+        quantizers = [setting.value for layer in layers if (setting := layer.get("quantizer")) is not None]
+        for item in block.items:
+            name = item.name.text
+            if name not in TABLED:
+                continue
+            for feature, place, what in _features(item):
+                if (found := suitability.refused_by_quantizers(feature, quantizers)) is not None:
+                    suitability.refuse(what, *found, place, self.diagnostics)
+                    break
+            else:
+                self._later(name, item.name.span)
 
     def _fits(self, known: Described, setting: Setting) -> bool:
         value = plain(setting.value)
@@ -373,3 +394,15 @@ def _within(span: Span, source: n.Expression | None, text: str, offset: int, len
         start = source.span.start + 1 + offset
         return Span(span.source, start, min(start + length, source.span.end))
     return span
+
+
+def _features(item: n.Attribute | n.Part) -> Iterator[tuple[str, Span, str]]:
+    """Yield what a `lora` block or `compile` asks for by the table of compatibility, where, and what to call it."""
+    if item.name.text == "compile":
+        yield "compile", item.name.span, "`compile`"
+        return
+    yield "lora", item.name.span, "a LoRA"
+    inside = item.block.items if isinstance(item, n.Part) else ()
+    for each in inside:
+        if isinstance(each, n.Attribute) and each.name.text == "fuse" and each.value.span.text == "true":
+            yield "lora-fuse", each.span, "a fused LoRA"

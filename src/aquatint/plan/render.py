@@ -111,6 +111,8 @@ def _loaded(component: Component) -> str:
         parts.append(f"stored quantized: {component.stored.name}")
     if component.quantization is not None:
         parts.append(f"quantized by {quantized(component.quantization)}")
+    if component.offload is not None:
+        parts.append(f"offload {component.offload}")
     return ", ".join(parts)
 
 

@@ -6,8 +6,9 @@ Its shape has been checked on reading; what its files hold is checked when they 
 from __future__ import annotations
 
 from aquatint.catalog import pipelines
+from aquatint.catalog.models import OFFLOADS
 from aquatint.catalog.quantizers import problems
-from aquatint.plan.steps import Component, Generate, Grid, Load, Plan, PlanError, Release, Save
+from aquatint.plan.steps import Component, Generate, Grid, Load, Pipeline, Plan, PlanError, Release, Save
 from aquatint.plan.uses import uses
 
 
@@ -23,7 +24,18 @@ def validate(plan: Plan) -> None:
         for role, part in pipeline.parts.items():
             if part is not None and part not in plan.components:
                 raise PlanError(f"pipeline `{key}` has an unknown component `{part}` as `{role}`")
+        _check_offload(plan, pipeline)
     _check_steps(plan)
+
+
+def _check_offload(plan: Plan, pipeline: Pipeline) -> None:
+    """Hold a pipeline and its components to one way of offloading, that hooks don't reach others' live modules."""
+    if pipeline.offload not in (None, *OFFLOADS):
+        raise PlanError(f"pipeline `{pipeline.key}` is offloaded as `{pipeline.offload}`; ways: {', '.join(OFFLOADS)}")
+    for role, key in pipeline.parts.items():
+        component = None if key is None else plan.components[key]
+        if component is not None and component.dtype is not None and component.offload != pipeline.offload:
+            raise PlanError(f"pipeline `{pipeline.key}` isn't offloaded in the way of its `{role}`")
 
 
 def _check_component(component: Component) -> None:

@@ -11,7 +11,7 @@ from PIL.Image import Image
 from aquatint.plan.steps import Component, Json, Pipeline
 from aquatint.runtime.engine import Counters, EngineError, Form, Generation, Loaded, OnStep
 from aquatint.runtime.store import Store
-from aquatint.runtime.torch_engine import generating, loading, memory, saving, weights
+from aquatint.runtime.torch_engine import generating, loading, memory, offloading, saving, weights
 from aquatint.runtime.torch_engine.faults import engine_error
 from aquatint.runtime.torch_engine.libraries import heard, libraries, versions
 from aquatint.runtime.torch_engine.stored_components import StoredComponents
@@ -50,8 +50,14 @@ class TorchEngine:
     def load(self, component: Component) -> Loaded:
         """Load `component`, quantized if it asks for that; raise `EngineError` if that can't be done."""
         if self._stored is not None:
-            return self._stored.load(component, self.describe())
-        return loading.load(self._libraries, component, self.counters)
+            loaded = self._stored.load(component, self.describe())
+        else:
+            loaded = loading.load(self._libraries, component, self.counters)
+        if component.offload is not None:
+            # Not run here: on a CPU nothing is offloaded.
+            with engine_error(f"can't move `{component.role}` to the computer's memory"):
+                offloading.wait(loaded.object)
+        return loaded
 
     def assemble(self, pipeline: Pipeline, parts: Mapping[str, Loaded | None]) -> Any:
         """Return a diffusers pipeline made of the live `parts`, by role."""
@@ -64,6 +70,8 @@ class TorchEngine:
         with engine_error(f"can't make a {pipeline.class_name} of `{pipeline.source}`"):
             made = found(**objects, **pipeline.options)
             made.set_progress_bar_config(disable=True)
+            if pipeline.offload is not None:
+                offloading.enable(self._libraries, made, pipeline.offload, self.device)
         return made
 
     def generate(self, pipeline: Any, generation: Generation, on_step: OnStep) -> Image:
@@ -83,6 +91,9 @@ class TorchEngine:
         torch = self._libraries.torch
         self.counters.releases += 1
         if isinstance(loaded.object, torch.nn.Module):
+            if loaded.component.offload is not None:
+                # Its weights may be the hooks', and its own tensors without data.
+                offloading.undo(loaded.object)
             # Not left to the garbage collector: modules are in reference cycles, and a plan has a memory budget.
             weights.drop(torch, loaded.object)
             memory.give_back(torch)

@@ -1,0 +1,46 @@
+"""Weights that wait in the computer's memory and come to the device for their turn: diffusers' own ways, by name.
+
+Tried on a second device that the tests make of the CPU, never on a GPU. What goes with which quantizer is in the
+catalog's `compatibility`, and is refused before anything is loaded.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aquatint.runtime.engine import EngineError
+from aquatint.runtime.torch_engine.libraries import Libraries
+
+
+def wait(module: Any) -> None:
+    """Move `module`, just loaded and quantized, to the computer's memory: the next one needs the device."""
+    # Not `weights.held`: bitsandbytes reads the statistics of 8-bit layers where they were made.
+    module.to("cpu")
+
+
+def enable(libraries: Libraries, pipeline: Any, offload: str, device: str) -> None:
+    """Make an assembled `pipeline` bring its weights to `device` by turns; its modules get hooks that do that."""
+    match offload:
+        case "model":
+            pipeline.enable_model_cpu_offload(device=device)
+        case "sequential":
+            pipeline.enable_sequential_cpu_offload(device=device)
+        case "group":
+            # Blocks rather than leaves: bitsandbytes' 8-bit layers fail when they are moved one by one.
+            pipeline.enable_group_offload(
+                onload_device=libraries.torch.device(device), offload_type="block_level", num_blocks_per_group=1
+            )
+        case _:
+            raise EngineError(f"there is no way `{offload}` to offload a pipeline")
+
+
+def undo(module: Any) -> None:
+    """Take the hooks off `module` and off all below it; its tensors are then where it says that they are."""
+    from accelerate.hooks import remove_hook_from_module
+    from diffusers.hooks import HookRegistry
+
+    remove_hook_from_module(module, recurse=True)
+    if hasattr(module, "_diffusers_hook"):
+        registry = HookRegistry.check_if_exists_or_initialize(module)
+        for name in list(registry._hook_order):
+            registry.remove_hook(name, recurse=True)
