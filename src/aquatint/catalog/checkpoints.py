@@ -166,6 +166,7 @@ def _cached_snapshot(repository: str, revision: str | None) -> Path | None:
 def read_checkpoint(source: str, revision: str | None = None, subfolder: str = "") -> Checkpoint:
     """Return what the `model_index.json` of `source`, or of its `subfolder`, says. Raises `CheckpointError`."""
     whole = locate(source, revision)
+    named = f"{source}/{subfolder}" if subfolder else source
     folder = whole / subfolder
     if not folder.is_dir():
         raise missing_folder(whole, subfolder)
@@ -175,7 +176,7 @@ def read_checkpoint(source: str, revision: str | None = None, subfolder: str = "
         some = ", ".join(f"`{name}`" for name in inside[:4]) + (", ..." if len(inside) > 4 else "")
         holds = f"it holds {some}" if inside else "it is empty"
         raise CheckpointError(
-            "not-a-checkpoint", f"`{source}` is not a diffusers pipeline: it has no `model_index.json`",
+            "not-a-checkpoint", f"`{named}` is not a diffusers pipeline: it has no `model_index.json`",
             f"{holds}; `source` must name the folder that has `model_index.json` and a folder per component",
         )  # fmt: skip
     index = _read_json(index_file)
@@ -193,7 +194,7 @@ def read_checkpoint(source: str, revision: str | None = None, subfolder: str = "
         elif entry[0] is None or entry[1] is None:
             parts[role] = None
         else:
-            part = _read_part(folder, role, *entry, source=source)
+            part = _read_part(folder, role, *entry, source=named)
             parts[role] = replace(part, subfolder=f"{subfolder}/{role}") if subfolder else part
     return Checkpoint(source, whole, pipeline, parts, options, subfolder)
 
@@ -216,6 +217,11 @@ def _read_part(folder: Path, role: str, library: Any, class_name: Any, *, source
     config = _read_json(config_file) if config_file.is_file() else {}
     # Tokenizers, schedulers and processors have a config of another name, and no weights.
     return Part(role, module, class_name, role, config_file.is_file(), stored.read(config))
+
+
+def read_config(folder: Path, subfolder: str) -> dict[str, Any]:
+    """Return a component's `config.json`. Raises `CheckpointError`."""
+    return _read_json(folder / subfolder / "config.json")
 
 
 def weight_files(folder: Path, subfolder: str, variant: str | None) -> list[Path]:

@@ -46,16 +46,16 @@ def without_omitted(
     model: Model, checkpoint: Checkpoint, info: PipelineInfo, diagnostics: Diagnostics
 ) -> Checkpoint | None:
     """Return `checkpoint` without the submodules that `model` leaves out, or None after reporting what it can't."""
-    omitted = {role: model.settings[role] for role in model.settings if role in component_roles()}
+    omitted = {role: s for role, s in model.settings.items() if s.value is None and role in component_roles()}
     left_out = {role for role in (*info.components, *checkpoint.parts) if checkpoint.parts.get(role) is None}
-    left_out |= {role for role, setting in omitted.items() if setting.value is None}
+    left_out |= omitted.keys()
     sound = True
     for role, setting in omitted.items():
         if role not in checkpoint.parts and role not in info.components:
             there = [known for known, part in checkpoint.parts.items() if part is not None]
             diagnostics.error("unknown-submodule", f"model `{model.name}` has no submodule `{role}`", setting.name_span,
                               help=did_you_mean(role, there, "it has"))  # fmt: skip
-        elif role in left_out and not can_do_without(info, role, left_out):
+        elif not can_do_without(info, role, left_out):
             spared = [known for known in checkpoint.parts if can_do_without(info, known, left_out | {known})]
             help = f"it can do without {' and '.join(f'`{known}`' for known in spared)}" if spared else None
             diagnostics.error(
