@@ -16,6 +16,7 @@ from functools import cache
 from typing import Any
 
 from aquatint.runtime.torch_engine.libraries import Libraries
+from aquatint.runtime.torch_engine.streaming import StateDict
 
 METHODS = ("bitsandbytes_4bit", "bitsandbytes_8bit")
 PACKED_ROWS = 32  # `block_n` of bitsandbytes.functional._convert_weight_packed_for_cpu
@@ -57,6 +58,21 @@ def _on_cpu(quantizer: type) -> type:
 
         def update_device_map(self, device_map: Any) -> Any:
             return {"": "cpu"}
+
+        def maybe_update_state_dict(self, state_dict: Any) -> Any:
+            """Put a file's tensors with those that wait for their other half, reading none of them."""
+            if not isinstance(state_dict, StateDict):
+                return super().maybe_update_state_dict(state_dict)
+            return StateDict(super().maybe_update_state_dict(state_dict.slices()))
+
+        def create_quantized_param(
+            self, model: Any, param_value: Any, param_name: str, target_device: Any, state_dict: Any, *more: Any,
+            **options: Any,
+        ) -> None:  # fmt: skip
+            """Show stored 4-bit weights their own scales only: diffusers goes through all tensors for each of them."""
+            if self.pre_quantized and self.quantization_config.load_in_4bit and isinstance(state_dict, StateDict):
+                state_dict = state_dict.below(f"{param_name}.")
+            super().create_quantized_param(model, param_value, param_name, target_device, state_dict, *more, **options)
 
     OnCpu.__name__ = OnCpu.__qualname__ = f"{quantizer.__name__}OnCpu"
     return OnCpu

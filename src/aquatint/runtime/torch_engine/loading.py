@@ -7,7 +7,7 @@ checkpoint run.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from typing import Any
 from aquatint.catalog import checkpoints, pipelines, quantizers
 from aquatint.plan.steps import Component
 from aquatint.runtime.engine import Counters, EngineError, Loaded
-from aquatint.runtime.torch_engine import backend, determinism, memory, weights
+from aquatint.runtime.torch_engine import backend, determinism, memory, streaming, weights
 from aquatint.runtime.torch_engine.backend import EngineBackend
 from aquatint.runtime.torch_engine.faults import engine_error
 from aquatint.runtime.torch_engine.libraries import Libraries
@@ -67,7 +67,7 @@ def _load_weights(
         raise EngineError(f"can't load {what} as `{component.dtype}`", f"dtypes: {', '.join(DTYPES)}")
     try:
         # Looked at before a library does: with no safetensors it would look for a pickle.
-        checkpoints.weight_files(folder, component.subfolder, component.variant)
+        files = checkpoints.weight_files(folder, component.subfolder, component.variant)
     except checkpoints.CheckpointError as error:
         raise EngineError(error.message, error.help) from error
     # By the class, not by where it lies: a safety checker is diffusers' own and a model of transformers.
@@ -78,14 +78,15 @@ def _load_weights(
         by = backend.of(wanted.backend)
         settings = _options(wanted.backend, wanted.options)
         options["quantization_config"] = by.configuration(libraries, library, settings, component.device)
-    if component.device != "cpu":
-        # Not run here: there is no GPU.
+    if component.device != "cpu" and (component.offload is None or wanted is not None):
+        # Not run here: there is no GPU. What waits in memory and isn't quantized never needs to be there.
         options["device_map"] = {"": component.device}
     counters.loads += 1
     counters.quantizations += wanted is not None
     with (
         engine_error(f"can't load {what}"), _quiet(), _loading(libraries, by, library, component),
-        memory.large_blocks_returned(component.bytes),
+        memory.holes_given_back(component.bytes) as have_read,
+        _streaming(torch, library, files, component.device, have_read) as streamed,
         determinism.seeded(torch, determinism.seed_of(component.key), component.device),
     ):  # fmt: skip
         module, told = found.from_pretrained(
@@ -96,11 +97,11 @@ def _load_weights(
         _refuse_gaps(told, what)
         # bitsandbytes' 8-bit layers compute differently while they are in training mode.
         module.eval().requires_grad_(False)
-        weights.copy_afresh(torch, module)
+        weights.copy_afresh(torch, module, mapped=streamed.tensors == 0)
         if by is not None:
             by.finish(libraries, module, component.device)
     quantized, layers = count_layers(libraries, module)
-    return Loaded(component, module, weights.total_bytes(torch, module), quantized, layers)
+    return Loaded(component, module, weights.total_bytes(torch, module), quantized, layers, streamed.tensors)
 
 
 def count_layers(libraries: Libraries, module: Any) -> tuple[int, int]:
@@ -133,6 +134,15 @@ def _loading(
     libraries: Libraries, by: EngineBackend | None, library: str, component: Component
 ) -> AbstractContextManager[None]:
     return nullcontext() if by is None else by.loading(libraries, library, component.device)
+
+
+def _streaming(
+    torch: Any, library: str, files: list[Path], device: str, have_read: Callable[[int], None]
+) -> AbstractContextManager[streaming.Streamed]:
+    if device != "cpu":
+        # Not run here: there is no GPU. What is mapped goes there as it is, and the file's pages can be dropped.
+        return nullcontext(streaming.Streamed())
+    return streaming.streaming(torch, library, files, have_read)
 
 
 def _options(backend: str, options: Mapping[str, Any]) -> Mapping[str, Any]:

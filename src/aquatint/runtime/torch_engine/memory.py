@@ -1,15 +1,16 @@
 """Memory that the C library keeps after it was freed, given back.
 
 While a model is quantized on loading, large float buffers are freed between small results that stay. glibc then keeps
-the buffers: 1.7 GB for a model of 0.4 GB were measured. With a low threshold each buffer is a mapping of its own,
-which goes back at once.
+the buffers: 9 GB for a model of 3 GB were measured. Mapping each buffer by itself gives them back at once, and costs as
+much again as the quantizing, for the system zeroes every page anew. Here the heap is kept, so that buffers are used
+again while they are warm, and its holes are given back each time that some more has been read.
 """
 
 from __future__ import annotations
 
 import ctypes
 import platform
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from typing import Any
@@ -18,12 +19,18 @@ from typing import Any
 M_TRIM_THRESHOLD = -1
 M_MMAP_THRESHOLD = -3
 
-WHILE_LOADING = 1 << 20
-# Where glibc's own adjustment of the thresholds ends on 64 bits. Left low, a forward pass took twice as long.
-OTHERWISE = 32 << 20
+MMAP_THRESHOLD = 32 << 20
+"""The largest that glibc takes on 64 bits. Lower, a forward pass took twice as long."""
+
+TRIM_THRESHOLD = 64 << 20
+WHILE_LOADING = 1 << 30
+"""Bytes free at the heap's end up to which they stay: between loads, and in one, where holes are given back anyway."""
+
+BETWEEN = 64 << 20
+"""Bytes read after which the heap's holes are given back; what is kept too long is about as much."""
 
 WORTHWHILE = 256 << 20
-"""Bytes of a component from which on its load is worth the page faults: 1.3 to 2 times the processor time."""
+"""Bytes of a component from which on its load is looked after."""
 
 
 @cache
@@ -38,18 +45,30 @@ def _glibc() -> Any | None:
 
 
 @contextmanager
-def large_blocks_returned(size: int) -> Iterator[None]:
-    """Run the body, which loads `size` bytes, with large buffers mapped one by one. Only glibc is told."""
+def holes_given_back(size: int) -> Iterator[Callable[[int], None]]:
+    """Run the body, which loads `size` bytes and calls what is yielded with the bytes of each tensor that it reads.
+
+    Only glibc is told; elsewhere, and for small components, nothing is done.
+    """
     library = _glibc() if size >= WORTHWHILE else None
     if library is None:
-        yield
+        yield lambda count: None
         return
-    library.mallopt(M_MMAP_THRESHOLD, WHILE_LOADING)
+    since = 0
+
+    def have_read(count: int) -> None:
+        nonlocal since
+        since += count
+        if since >= BETWEEN:
+            since = 0
+            library.malloc_trim(0)
+
+    library.mallopt(M_MMAP_THRESHOLD, MMAP_THRESHOLD)
+    library.mallopt(M_TRIM_THRESHOLD, WHILE_LOADING)
     try:
-        yield
+        yield have_read
     finally:
-        library.mallopt(M_MMAP_THRESHOLD, OTHERWISE)
-        library.mallopt(M_TRIM_THRESHOLD, 2 * OTHERWISE)
+        library.mallopt(M_TRIM_THRESHOLD, TRIM_THRESHOLD)
         library.malloc_trim(0)
 
 

@@ -55,8 +55,12 @@ def _attributes(torch: Any, owner: Any, seen: set[int]) -> Iterator[tuple[Any, s
             yield from _attributes(torch, value, seen)
 
 
-def copy_afresh(torch: Any, module: Any) -> None:
-    """Move every tensor below `module` into memory of its own.
+ALIGNMENT = 64
+"""Bytes that torch begins a tensor of the CPU at a multiple of."""
+
+
+def copy_afresh(torch: Any, module: Any, mapped: bool = True) -> None:
+    """Move every tensor below `module` into memory of its own; with `mapped` false those alone that have none.
 
     A weight that is mapped from its file starts where the file has it. The CPU's matrix products take other paths for
     other alignments and round differently, so the same weights gave other bits. Tensors that shared memory still do.
@@ -66,6 +70,8 @@ def copy_afresh(torch: Any, module: Any) -> None:
     with torch.no_grad():
         # One tensor at a time, so that at no time all of them are there twice.
         for owner, name, tensor in held(torch, module):
+            if not mapped and _stands_alone(tensor):
+                continue
             place = _place(tensor)
             copy = shared[place] if place in shared else tensor.detach().clone(memory_format=torch.preserve_format)
             if shares[place] > 1:
@@ -84,6 +90,11 @@ def drop(torch: Any, module: Any) -> None:
     with torch.no_grad():
         for owner, name, tensor in list(held(torch, module)):
             setattr(owner, name, torch.empty(0, dtype=tensor.dtype))
+
+
+def _stands_alone(tensor: Any) -> bool:
+    """Return whether `tensor` lies as a new one would: at torch's alignment, in memory that ends with it."""
+    return bool(tensor.data_ptr() % ALIGNMENT == 0 and tensor.untyped_storage().nbytes() == tensor.nbytes)
 
 
 def _place(tensor: Any) -> tuple[Any, ...]:

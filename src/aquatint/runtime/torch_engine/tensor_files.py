@@ -1,0 +1,111 @@
+"""Tensors read from safetensors files one at a time, each into memory of its own.
+
+The libraries map a file whole: its pages count as the process's memory until the system takes them, and a tensor starts
+where the file has it, which decides by which path the CPU multiplies and so the last bits of a result. Here a tensor
+costs its own bytes, begins where torch lays new ones, and is gone when nobody holds it. What a name means, and what is
+done with the tensors, is left to `streaming`.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import struct
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from aquatint.catalog import checkpoints
+from aquatint.runtime.engine import EngineError
+
+DTYPES = {
+    "F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16", "I64": "int64", "I32": "int32",
+    "I16": "int16", "I8": "int8", "U64": "uint64", "U32": "uint32", "U16": "uint16", "U8": "uint8", "BOOL": "bool",
+    "F8_E4M3": "float8_e4m3fn", "F8_E4M3FNUZ": "float8_e4m3fnuz", "F8_E5M2": "float8_e5m2",
+    "F8_E5M2FNUZ": "float8_e5m2fnuz", "C64": "complex64",
+}  # fmt: skip
+"""torch's names of the format's types: those that `safetensors.torch` reads."""
+
+Check = Callable[[str, memoryview], None]
+"""Called with a tensor's name and its bytes, read only, before anyone gets the tensor; raises to refuse it."""
+
+
+class TensorFile:
+    """One safetensors file, open. `tensors` has what its header declares, in the order of the file.
+
+    Raises `EngineError` where the file is damaged, when it is opened or when a tensor is read. Several threads may read
+    at once.
+    """
+
+    def __init__(self, torch: Any, file: Path, check: Check | None = None) -> None:
+        self.file = file
+        self._torch = torch
+        self._check = check
+        self._descriptor = os.open(file, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+        try:
+            declared = sorted(checkpoints.read_header(file), key=lambda tensor: tensor.start)
+            self._refuse_nonsense(declared)
+        except checkpoints.CheckpointError as error:
+            self.close()
+            raise EngineError(error.message, error.help) from error
+        except EngineError:
+            self.close()
+            raise
+        self.tensors = {tensor.name: tensor for tensor in declared}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file; tensors that were read stay."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def read(self, name: str) -> Any:
+        """Return the tensor called `name`, on the CPU, in memory that nothing else uses."""
+        declared = self.tensors[name]
+        bytes_ = self._torch.empty(declared.end - declared.start, dtype=self._torch.uint8)
+        view = memoryview(bytes_.numpy())
+        done = 0
+        while done < len(view):
+            # A single call reads 2 GB at most.
+            count = os.preadv(self._descriptor, [view[done:]], declared.start + done)
+            if count == 0:
+                raise self._damaged(f"it ends inside `{name}`")
+            done += count
+        if self._check is not None:
+            self._check(name, view.toreadonly())
+        return bytes_.view(getattr(self._torch, DTYPES[declared.dtype])).reshape(declared.shape)
+
+    def _refuse_nonsense(self, declared: Iterable[checkpoints.Tensor]) -> None:
+        # The header comes from outside. That it is whole, and the last tensor within the file, has been looked at.
+        before, end = "the header", 8 + struct.unpack("<Q", os.pread(self._descriptor, 8, 0))[0]
+        for tensor in declared:
+            if tensor.dtype not in DTYPES:
+                raise self._damaged(f"`{tensor.name}` is of the type `{tensor.dtype}`, which torch doesn't have")
+            size = getattr(self._torch, DTYPES[tensor.dtype]).itemsize
+            if min(tensor.shape, default=0) < 0 or tensor.end - tensor.start != math.prod(tensor.shape) * size:
+                raise self._damaged(f"`{tensor.name}` has another size than its shape says")
+            # As safetensors itself has it: one behind the other, none inside another or in the header.
+            if tensor.start != end:
+                raise self._damaged(f"`{tensor.name}` does not begin where {before} ends")
+            before, end = f"`{tensor.name}`", tensor.end
+
+    def _damaged(self, why: str) -> EngineError:
+        return EngineError(f"`{self.file}` is damaged: {why}", "fetch or write that file again")
+
+
+def tensors(
+    torch: Any, file: Path, order: Iterable[str] | None = None, check: Check | None = None
+) -> Iterator[tuple[str, Any]]:
+    """Yield (name, tensor) of `file`, in `order` or in the file's; each is read when it is asked for."""
+    with TensorFile(torch, file, check) as opened:
+        for name in opened.tensors if order is None else order:
+            yield name, opened.read(name)
