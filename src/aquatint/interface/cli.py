@@ -9,7 +9,7 @@ import argparse
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -46,8 +46,21 @@ class _Parser(argparse.ArgumentParser):
         super().__init__(*arguments, **{"allow_abbrev": False, **named})
 
     def error(self, message: str) -> NoReturn:
-        sys.stderr.write(f"error[bad-command-line]: {message}\n  help: see `{self.prog} --help`\n")
+        help = f"see `{self.prog} --help`"
+        if unknown := re.match(r"unrecognized arguments: (--[\w-]+)", message):
+            help = _near(unknown[1], _option_names(self)) or help
+        sys.stderr.write(f"error[bad-command-line]: {message}\n  help: {help}\n")
         raise SystemExit(WRONG)
+
+
+def _option_names(parser: argparse.ArgumentParser) -> set[str]:
+    """Return the names of the options of `parser` and of its commands."""
+    names: set[str] = set()
+    for action in parser._actions:
+        names.update(action.option_strings)
+        if isinstance(action, argparse._SubParsersAction):
+            names.update(*map(_option_names, action.choices.values()))
+    return names
 
 
 class _QuantizerHelp(argparse.Action):
@@ -113,15 +126,16 @@ def _with_command(given: list[str]) -> list[str]:
         return ["repl"]
     if first is None:
         return ["run", *given, "-"]
-    if given[0] == first and len(given) > 1 and not Path(first).exists() and (near := _near_command(first)) is not None:
-        raise Refusal("bad-command-line", f"there is no command `{first}`", f"did you mean `{near}`?")
+    if given[0] == first and len(given) > 1 and not Path(first).exists() and (near := _near(first, _COMMANDS)):
+        raise Refusal("bad-command-line", f"there is no command `{first}`", near)
     return ["run", *given]
 
 
-def _near_command(word: str) -> str | None:
+def _near(word: str, known: Iterable[str]) -> str | None:
     from aquatint.diagnostics import nearest
 
-    return nearest(word, _COMMANDS)
+    found = nearest(word, known)
+    return None if found is None else f"did you mean `{found}`?"
 
 
 def _parser() -> _Parser:

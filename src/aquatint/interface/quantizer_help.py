@@ -12,6 +12,7 @@ import textwrap
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
+from aquatint.catalog.hardware import NOTES, Note
 from aquatint.catalog.quantizer_backends import (
     Backend,
     Constraint,
@@ -136,6 +137,9 @@ def _option(
     for constraint in of.constraints:
         if setting.name in constraint.settings:
             yield from _wrapped(_needs(of, constraint), width, "      ")
+    for note in NOTES:
+        if (note.backend, note.setting) == (of.name, setting.name):
+            yield from _wrapped(_hardware(note), width, "      ")
     if len(choices) > FEW and before is None:
         listed[setting.choices] = setting.name
         yield from _wrapped(f"Names: {', '.join(choices)}.", width, "      ")
@@ -173,11 +177,16 @@ def _bounds(setting: Setting) -> str:
 
 
 def _needs(of: Backend, constraint: Constraint) -> str:
-    needs = " or ".join(_need(of, name, allowed) for name, allowed in constraint.needs)
-    return f"Needs {needs}; otherwise it {constraint.consequence}."
+    needs = [_need(of, name, allowed) for name, allowed in constraint.needs]
+    if constraint.help is not None and None in needs:
+        names = " or ".join(_spelt(name) for (name, _), need in zip(constraint.needs, needs, strict=True) if not need)
+        return f"With some values of {names} it {constraint.consequence}: {constraint.help}."
+    told = [need or f"a {_spelt(name)} of its kind" for (name, _), need in zip(constraint.needs, needs, strict=True)]
+    return f"Needs {' or '.join(told)}; otherwise it {constraint.consequence}."
 
 
-def _need(of: Backend, name: str, allowed: tuple[Any, ...]) -> str:
+def _need(of: Backend, name: str, allowed: tuple[Any, ...]) -> str | None:
+    """Return what an option needs of another, or None if that takes too many words."""
     setting = of.schema.find(name)
     if setting is not None:
         # What is refused helps nobody.
@@ -185,9 +194,9 @@ def _need(of: Backend, name: str, allowed: tuple[Any, ...]) -> str:
     if len(allowed) == 1:
         return f"{_spelt(name)}={_value(allowed[0])}"
     others = [] if setting is None else _others(of, setting, allowed)
-    if others and len(others) < len(allowed):
+    if others and len(others) < len(allowed) and len(others) <= FEW:
         return f"another {_spelt(name)} than {', '.join(others)}"
-    return f"{_spelt(name)} to be one of {', '.join(map(_value, allowed))}"
+    return f"{_spelt(name)} to be one of {', '.join(map(_value, allowed))}" if len(allowed) <= FEW else None
 
 
 def _others(of: Backend, setting: Setting, allowed: Iterable[Any]) -> list[str]:
@@ -195,6 +204,11 @@ def _others(of: Backend, setting: Setting, allowed: Iterable[Any]) -> list[str]:
     sound = (choice for choice in setting.choices if not any(of.problems_of_value(setting, setting.name, choice)))
     settled = dict.fromkeys(of.settled(setting, choice) for choice in sound)
     return [_value(choice) for choice in settled if choice not in allowed]
+
+
+def _hardware(note: Note) -> str:
+    refused = "can't be used, since " if note.severity == "error" else ""
+    return f"On {' and '.join(note.devices)} with {', '.join(map(_value, note.values))}: {refused}{note.text}."
 
 
 def _spelt(name: str) -> str:
