@@ -153,7 +153,7 @@ class _Loan:
         loaded = loading.load(self.libraries, there, Counters())
         _put_back(self.libraries.torch, loaded.object, reading.folder, self.component.dtype)
         _rename(loaded.object, self.root)
-        return loaded
+        return dataclasses.replace(loaded, bytes=weights.total_bytes(self.libraries.torch, loaded.object))
 
     def _take_stamps(self) -> None:
         part = self.component
