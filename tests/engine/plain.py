@@ -9,14 +9,15 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 KINDS = ("none", "bnb8", "nf4", "sdnq-int8", "sdnq-uint4")
 
 
-def paint(folder: Path, kind: str, seed: int = 7, **call: Any) -> bytes:
-    """Return the pixels of one picture."""
+def paint(folder: Path, kind: str | Mapping[str, str], seed: int = 7, **call: Any) -> bytes:
+    """Return the pixels of one picture; `kind` is one for all parts but the VAE, or says each part's own by its role."""
     import torch
     from diffusers import DiffusionPipeline, pipelines
 
@@ -24,7 +25,8 @@ def paint(folder: Path, kind: str, seed: int = 7, **call: Any) -> bytes:
     parts: dict[str, Any] = {}
     for role, entry in index.items():
         if isinstance(entry, list):
-            parts[role] = part(folder, role, *entry, kind) if entry[0] else None
+            of_part = kind if isinstance(kind, str) else kind.get(role, "none")
+            parts[role] = part(folder, role, *entry, of_part) if entry[0] else None
     plain_arguments = {role: value for role, value in index.items() if not role.startswith("_") and role not in parts}
     pipeline = getattr(__import__("diffusers"), index["_class_name"])(**parts, **plain_arguments)
     assert isinstance(pipeline, pipelines.DiffusionPipeline)

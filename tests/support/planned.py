@@ -1,12 +1,14 @@
-"""What a script comes to, from its text over its plan to live components."""
+"""What a script comes to, from its text over its plan to live components and pictures."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from aquatint.plan.steps import Component, Plan
-from aquatint.runtime.engine import Engine, Loaded
+from aquatint.plan.steps import Component, Generate, Plan
+from aquatint.runtime.engine import Engine, Generation, Loaded
 from support import cases
+
+DRAW = 'generate m { prompt: "a red cat", seed: 7, num_inference_steps: 2, width: 64, height: 64, output: "out.png" }'
 
 
 def plan(text: str) -> Plan:
@@ -16,26 +18,34 @@ def plan(text: str) -> Plan:
     return evaluation.plan
 
 
+def model(folder: Path, settings: str, before: str = "", after: str = DRAW) -> str:
+    """Return a script with a model `m` of the checkpoint in `folder`; `settings` are the model's."""
+    return f'{before}\nmodel m {{\n    source: "{folder}"\n    {settings}\n}}\n{after}\n'
+
+
 def components(text: str) -> dict[str, Component]:
-    """Return the components of a script's plan by role; it must have one model."""
+    """Return the components of a script's plan by role; it must have one pipeline."""
     made = plan(text)
-    assert len(made.pipelines) == 1
     [pipeline] = made.pipelines.values()
     return {role: made.components[key] for role, key in pipeline.parts.items() if key is not None}
 
 
-def model(folder: Path, settings: str, before: str = "") -> str:
-    """Return a script that draws with the checkpoint in `folder`; `settings` are the model's, `before` goes first."""
-    return f"""
-{before}
-model m {{
-    source: "{folder}"
-    {settings}
-}}
-generate m {{ prompt: "a red cat", seed: 7, num_inference_steps: 2, width: 64, height: 64, output: "out.png" }}
-"""
-
-
 def load(engine: Engine, text: str) -> dict[str, Loaded]:
-    """Return the live components of a script's plan by role."""
+    """Return the live components of a script's plan by role; it must have one pipeline."""
     return {role: engine.load(component) for role, component in components(text).items()}
+
+
+def paint(engine: Engine, text: str) -> list[bytes]:
+    """Return the pixels of every picture of a script; each component is loaded once."""
+    made = plan(text)
+    live = {key: engine.load(component) for key, component in made.components.items()}
+    pictures = []
+    for step in made.steps:
+        if isinstance(step, Generate):
+            pipeline = made.pipelines[step.pipeline]
+            parts = {role: None if key is None else live[key] for role, key in pipeline.parts.items()}
+            assembled = engine.assemble(pipeline, parts)
+            for output in step.outputs:
+                generation = Generation(step.arguments, output.seed, step.scheduler)
+                pictures.append(engine.generate(assembled, generation, lambda done, total: None).tobytes())
+    return pictures
