@@ -55,6 +55,8 @@ def test_what_is_not_stored_quantized(config: dict[str, Any]) -> None:
         (SDNQ, "sdnq", {"weights_dtype": "uint4"}, ["use_svd", "svd_rank"]),
         (SDNQ, "sdnq", {"weights_dtype": "uint4", "use_svd": True, "svd_rank": 16, "skip_modules": ["ff"]},
          ["modules_to_not_convert"]),
+        (SDNQ | {"quantization_device": "cuda:1", "add_skip_keys": False, "non_blocking": True}, "sdnq",
+         {"weights_dtype": "uint4", "use_svd": True, "svd_rank": 16, "return_device": "cpu"}, []),
         (SDNQ, "bnb", {"bits": 4}, ["backend"]),
         (BNB4, "bitsandbytes", {"bits": 4, "quant_type": "nf4", "double_quant": True,
                                 "bits4_compute_dtype": "float16"}, []),

@@ -21,7 +21,8 @@ import torch
 from aquatint.catalog import checkpoints, quantizers
 from aquatint.catalog.stored import differences
 from aquatint.runtime.engine import Engine, EngineError, Form
-from aquatint.runtime.torch_engine import weights
+from aquatint.runtime.store import Store
+from aquatint.runtime.torch_engine import TorchEngine, weights
 from engine import plain_saved
 from support.scenes import component, everywhere, load, paint, scene
 
@@ -206,3 +207,37 @@ def bits(tensor: torch.Tensor) -> bytes:
     """Return what a tensor holds, and in which form."""
     body = tensor.detach().contiguous().reshape(-1)
     return f"{tensor.dtype} {tuple(tensor.shape)} ".encode() + body.view(torch.uint8).numpy().tobytes()
+
+
+@pytest.mark.parametrize("kind", ["nf4", "int8"])
+def test_what_comes_from_a_store_is_saved_alike(
+    folder: Tiny, saved: dict[tuple[str, str], Path], tmp_path: Path, kind: str
+) -> None:
+    source = folder("flux")
+    # Each stands for a process of its own.
+    engines = [TorchEngine(threads=1, store=Store(tmp_path / "store", minimum=0)) for _ in range(2)]
+    drawn = scene(source, everywhere(source, URIS[kind] or ""))
+    for number, each in enumerate(engines):
+        target = tmp_path / str(number)
+        target.mkdir()
+        each.save(drawn.pipeline, load(each, drawn), target, Form())
+        # sdnq takes note that it has read a list of modules to which it had added.
+        alike = {
+            name: body.replace(b'"add_skip_keys": false', b'"add_skip_keys": true')
+            for name, body in content(target).items()
+        }
+        assert alike == content(saved["flux", kind])
+    assert engines[1].counters.restored > 0
+    assert paint(engines[1], scene(tmp_path / "1")) == paint(engines[1], drawn)
+
+
+@pytest.mark.parametrize("kind", ["bnb8", "nf4", "uint4"])
+def test_what_was_stored_quantized_is_saved_again(
+    engine: Engine, saved: dict[tuple[str, str], Path], tmp_path: Path, kind: str
+) -> None:
+    stored = scene(saved["flux", kind])
+    engine.save(stored.pipeline, load(engine, stored), tmp_path, Form())
+    weights_of = [{name: body for name, body in content(each).items() if name.endswith(".safetensors")}
+                  for each in (tmp_path, saved["flux", kind])]  # fmt: skip
+    assert weights_of[0] == weights_of[1]
+    assert paint(engine, scene(tmp_path)) == paint(engine, stored)

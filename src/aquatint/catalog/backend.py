@@ -70,7 +70,8 @@ class Backend:
 
     `method` is the `quant_method` that components have in their configuration when they are stored quantized by this
     library, and `stored_options` returns such a configuration's options under the settings' names or aliases, among
-    whatever else; without it they are not known. `unreadable` returns the settings among canonical options with which
+    whatever else; without it they are not known. `untraced` are settings of the quantizing itself, which stored weights
+    don't tell. `unreadable` returns the settings among canonical options with which
     stored weights are not read back as they were, for components of "diffusers" or "transformers".
     """
 
@@ -90,6 +91,7 @@ class Backend:
     settle: Callable[[Setting, Any], Any] = _as_it_is
     method: str | None = None
     stored_options: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None
+    untraced: tuple[str, ...] = ()
     unreadable: Callable[[Mapping[str, Any], str], tuple[str, ...]] = _nothing_lost
 
     def problems_of_value(self, setting: Setting, name: str, value: Any, where: str = "") -> Iterator[Problem]:

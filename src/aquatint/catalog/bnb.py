@@ -67,5 +67,6 @@ BNB = Backend(
     ),
     method="bitsandbytes",
     stored_options=_stored_options,
+    untraced=("llm_int8_enable_fp32_cpu_offload",),
     unreadable=_unreadable,
 )

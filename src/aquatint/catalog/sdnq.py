@@ -219,5 +219,7 @@ SDNQ = Backend(
     settle=_settle,
     method="sdnq",
     stored_options=_stored_options,
+    # What `add_skip_keys` added is in the stored list of modules, and the setting itself is false once that was read.
+    untraced=("add_skip_keys", "quantization_device", "return_device", "non_blocking"),
     unreadable=_unreadable,
 )  # fmt: skip

@@ -50,7 +50,8 @@ def read(config: Mapping[str, Any]) -> Stored | None:
         return Stored(method, None, {})
     if found.stored_options is None:
         return Stored(method, found.name, found.canonical({}), False)
-    options = found.by_setting(found.stored_options(configuration))
+    told = found.by_setting(found.stored_options(configuration))
+    options = {name: value for name, value in told.items() if name not in found.untraced}
     # A setting that another one makes idle is no matter here: the libraries write all of them.
     problems = quantizers.problems(found.name, options)
     wrong = {each.setting for each in problems if each.code != "contradicting-settings"}
@@ -69,7 +70,8 @@ def differences(stored: Stored, backend_name: str, options: Mapping[str, Any]) -
     wanted = found.canonical(options)
     return [
         setting.name for setting in found.schema.settings
-        if not _agree(setting.type, wanted[setting.name], stored.options[setting.name])
+        if setting.name not in found.untraced
+        and not _agree(setting.type, wanted[setting.name], stored.options[setting.name])
     ]  # fmt: skip
 
 

@@ -56,9 +56,9 @@ def _write(libraries: Libraries, part: Loaded, folder: Path, form: Form) -> None
         loading.load(libraries, part.component, Counters()).object.save_pretrained(folder)
         return
     options: dict[str, Any] = {} if form.max_shard_size is None else {"max_shard_size": form.max_shard_size}
-    with _as_loaded(libraries, part) as module:
+    with _as_loaded(libraries, part) as module, _in_the_form_of_files(module):
         module.save_pretrained(folder, variant=form.variant, safe_serialization=True, **options)
-    _forget_origin(folder / "config.json")
+    _tidy(folder / "config.json")
 
 
 @contextmanager
@@ -80,12 +80,43 @@ def _as_loaded(libraries: Libraries, part: Loaded) -> Iterator[Any]:
         memory.give_back(libraries.torch)
 
 
-def _forget_origin(config: Path) -> None:
-    """Take the folder that a model was loaded from out of its configuration: it is of this machine alone."""
+@contextmanager
+def _in_the_form_of_files(module: Any) -> Iterator[None]:
+    """Let `module` be saved by transformers although its weights came from files of bitsandbytes.
+
+    transformers undoes in a file what it did on reading, and has no way back for these weights. None is needed: the
+    layers of bitsandbytes give their weights as files have them.
+    """
+    conversions = getattr(module, "_weight_conversions", None)
+    if not conversions:
+        yield
+        return
+    module._weight_conversions = [each for each in conversions if not _reads_bitsandbytes(each)]
+    try:
+        yield
+    finally:
+        module._weight_conversions = conversions
+
+
+def _reads_bitsandbytes(conversion: Any) -> bool:
+    operations = getattr(conversion, "operations", ())
+    return any(type(each).__module__ == "transformers.integrations.bitsandbytes" for each in operations)
+
+
+def _tidy(config: Path) -> None:
+    """Make a component's configuration the same on every machine and in every process.
+
+    The folder that it was loaded from is taken out, and lists of modules are sorted: they come from sets.
+    """
     content = json.loads(config.read_text(encoding="utf-8"))
-    if content.pop("_name_or_path", None) is not None:
-        # As diffusers writes it.
-        config.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    content.pop("_name_or_path", None)
+    quantized = content.get("quantization_config")
+    if isinstance(quantized, dict):
+        for name, value in quantized.items():
+            if isinstance(value, list) and all(isinstance(each, str) for each in value):
+                quantized[name] = sorted(value)
+    # As both libraries write it.
+    config.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def _write_index(libraries: Libraries, pipeline: Pipeline, parts: Mapping[str, Loaded | None], folder: Path) -> None:
