@@ -6,6 +6,9 @@ quantize twice.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 from aquatint.catalog import quantizers
 from aquatint.catalog.checkpoints import Part
 from aquatint.catalog.stored import Stored, differences, unreadable
@@ -21,37 +24,59 @@ def chosen_for(model: Model, role: str, is_quantized: bool) -> Setting | None:
     return model.parts.get(role, {}).get("quantizer") or (model.settings.get("quantizer") if is_quantized else None)
 
 
-def check(part: Part, source: str, span: Span, chosen: Setting | None, diagnostics: Diagnostics) -> bool:
-    """Report a quantizer that says something else than the files of `part`, and files that mislead.
+@dataclass(frozen=True, slots=True)
+class Contradiction:
+    """A component that is stored quantized, and the setting that wants it otherwise."""
 
-    `span` is where the checkpoint `source` is named. Return whether there was nothing to report.
-    """
-    stored = part.stored
-    if stored is None:
-        return True
-    if lost := unreadable(stored.backend, stored.options, part.library):
-        diagnostics.error(
-            "unreadable-weights", f"`{part.role}` of `{source}` is stored by {stored.backend} with `{lost[0]}`, which "
-            "it can't read back", span, help="store it again without that option, or take the checkpoint that it was "
-            "made from",
-        )  # fmt: skip
-        return False
-    if chosen is None or not isinstance(chosen.value, Quantizer):
-        return True
-    quantizer = chosen.value
-    differing = differences(stored, quantizer.backend, quantizer.options)
-    if differing:
+    part: Part
+    source: str
+    span: Span  # where `source` is named
+    chosen: Setting
+    differing: tuple[str, ...]  # settings
+
+
+def contradiction(part: Part, source: str, span: Span, chosen: Setting | None) -> Contradiction | None:
+    """Return what is wrong with the quantizer that `chosen` is for `part`, None where it says what the files hold."""
+    if part.stored is None or chosen is None or not isinstance(chosen.value, Quantizer):
+        return None
+    differing = differences(part.stored, chosen.value.backend, chosen.value.options)
+    return Contradiction(part, source, span, chosen, tuple(differing)) if differing else None
+
+
+def report(found: Sequence[Contradiction], diagnostics: Diagnostics) -> None:
+    """Report the contradictions of a model: those of one quantizer with components that are stored alike as one."""
+    groups: dict[tuple[int, str, tuple[str, ...], Span], list[Contradiction]] = {}
+    for each in found:
+        assert each.part.stored is not None
+        groups.setdefault((id(each.chosen), each.part.stored.name, each.differing, each.span), []).append(each)
+    for (_, stored, differing, span), group in groups.items():
+        first = group[0]
+        quantizer: Quantizer = first.chosen.value
         label = quantizers.label(quantizer.backend, quantizer.options)
         # Where the labels tell what differs, nothing more need be said.
-        settings = (
-            " (they differ in " + ", ".join(f"`{name}`" for name in differing) + ")" if label == stored.name else ""
-        )
-        diagnostics.error(
-            "already-quantized", f"`{part.role}` of `{source}` is stored quantized as {stored.name}, and can't be "
-            f"quantized again as {label}{settings}", chosen.span, labels=(Label(span, f"stored as {stored.name}"),),
-            help=f"leave it as it is: `{part.role} {{ quantizer: none }}`",
+        settings = " (they differ in " + ", ".join(f"`{name}`" for name in differing) + ")" if label == stored else ""
+        roles, are = " and ".join(f"`{each.part.role}`" for each in group), "is" if len(group) == 1 else "are"
+        help = (
+            f"leave it as it is: `{first.part.role} {{ quantizer: none }}`" if len(group) == 1
+            else "leave them as they are: `quantizer: none` in a block of each, or for the whole model"
         )  # fmt: skip
-    return not differing
+        diagnostics.error(
+            "already-quantized", f"{roles} of `{first.source}` {are} stored quantized as {stored}, and can't be "
+            f"quantized again as {label}{settings}", first.chosen.span, labels=(Label(span, f"stored as {stored}"),),
+            help=help,
+        )  # fmt: skip
+
+
+def reads_back(part: Part, source: str, span: Span, diagnostics: Diagnostics) -> bool:
+    """Report files that the library which wrote them takes for something else; return whether `part` has none."""
+    lost = () if part.stored is None else unreadable(part.stored.backend, part.stored.options, part.library)
+    if part.stored is not None and lost:
+        diagnostics.error(
+            "unreadable-weights", f"`{part.role}` of `{source}` is stored by {part.stored.backend} with `{lost[0]}`, "
+            "which it can't read back", span, help="store it again without that option, or take the checkpoint that it "
+            "was made from",
+        )  # fmt: skip
+    return not lost
 
 
 def quantizer_name(component: Component, chosen: Setting | None) -> str | None:

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from aquatint.catalog import checkpoints, pipelines
-from aquatint.catalog.checkpoints import Checkpoint, CheckpointError, Part, Tensor
-from aquatint.catalog.coverage import Misfit, misfits
+from aquatint.catalog.checkpoints import Checkpoint, CheckpointError, Part
 from aquatint.catalog.pipelines import PipelineInfo
 from aquatint.catalog.quantizers import canonical
-from aquatint.diagnostics import Diagnostic, Diagnostics, Label, did_you_mean
-from aquatint.language import claims, prequantized, suitability
+from aquatint.diagnostics import Diagnostics, Label, did_you_mean
+from aquatint.language import claims, coverage, prequantized, suitability
+from aquatint.language.coverage import Use
 from aquatint.language.names import inside
 from aquatint.language.values import UNKNOWN, Model, Quantizer, Setting
 from aquatint.language.world import World
@@ -50,17 +50,6 @@ class _Place:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class _Use:
-    """A component that a quantizer is for; `is_own` says that the component's own block chose it."""
-
-    role: str
-    chosen: Setting
-    is_own: bool
-    quantizer: Quantizer
-    tensors: list[Tensor]
-
-
 class Resolver:
     """Resolves models, each distinct one once."""
 
@@ -69,7 +58,8 @@ class Resolver:
         self.diagnostics = diagnostics
         self._known: dict[int, tuple[Model, Resolved | None]] = {}
         self._checkpoints: dict[tuple[str, str | None, str], Checkpoint] = {}
-        self._uses: list[_Use] = []
+        self._uses: list[Use] = []
+        self._contradictions: list[prequantized.Contradiction] = []
         self.saved: dict[str, Span] = {}  # the folders that the script has written with `save` so far
         self._offload: str | None = None  # of the model that is being resolved
 
@@ -107,6 +97,7 @@ class Resolver:
         sound = sound and all(s.value is not UNKNOWN for s in model.settings.values())
         quantized = self._quantized_roles(model, checkpoint, info)
         self._uses = []
+        self._contradictions = []
         self._offload = suitability.offload(model, self.world.device, self.diagnostics)
         keys: dict[str, str | None] = {}
         components: dict[str, Component] = {}
@@ -130,7 +121,8 @@ class Resolver:
         by_role = {role: components[key] for role, key in keys.items() if key is not None}
         chosen = {use.role: use.chosen for use in self._uses}
         sound = suitability.check(self.world.device, model, by_role, chosen, self.diagnostics) and sound
-        if not self._check_uses(model) or not sound:
+        prequantized.report(self._contradictions, self.diagnostics)
+        if not coverage.check(self._uses, self.diagnostics) or not sound or self._contradictions:
             return None
         key = pipeline_key(checkpoint.pipeline, keys, checkpoint.options, self._offload)
         pipeline = Pipeline(
@@ -204,6 +196,7 @@ class Resolver:
         for role in _names(listed):
             if role not in weighty and listed is not None:
                 why = "has no weights to quantize" if role in roles else f"is no submodule of model `{model.name}`"
+                why = f"is left out of model `{model.name}`" if role in model.settings else why
                 message = f"`{role}` in `quantizer_map` {why}"
                 self.diagnostics.error("unknown-submodule", message, inside(listed.span, role),
                                        help=did_you_mean(role, weighty, "submodules with weights"))  # fmt: skip
@@ -216,46 +209,6 @@ class Resolver:
         if listed is not None and listed.value is not None:
             return set(_names(listed))
         return {*info.denoisers, *info.text_encoders} & set(checkpoint.parts)
-
-    def _check_uses(self, model: Model) -> bool:
-        """Report quantizers that find nothing to do in a component, and names of layers that no component has."""
-        by_quantizer: dict[int, list[tuple[_Use, list[Misfit]]]] = {}
-        for use in self._uses:
-            found = misfits(use.quantizer.backend, use.quantizer.options, use.tensors)
-            by_quantizer.setdefault(id(use.quantizer), []).append((use, found))
-        sound = True
-        for uses in by_quantizer.values():
-            sound = self._check_work(uses) and sound
-            self._check_names(uses)
-        return sound
-
-    def _check_work(self, uses: list[tuple[_Use, list[Misfit]]]) -> bool:
-        """Report the components in which one quantizer finds nothing: a mistake where it was chosen for them alone."""
-        idle = [(use, misfit) for use, found in uses for misfit in found if misfit.setting is None]
-        for use, misfit in idle:
-            others = [other for other, _ in idle if other.chosen is use.chosen]
-            roles = " and ".join(f"`{other.role}`" for other in others)
-            report = self.diagnostics.error if use.is_own else self.diagnostics.warning
-            message = f"quantizer `{use.quantizer.name}` finds no layer of {roles} to quantize"
-            report("nothing-to-quantize", message, use.chosen.span, help=misfit.help)
-        return not any(use.is_own for use, _ in idle)
-
-    def _check_names(self, uses: list[tuple[_Use, list[Misfit]]]) -> None:
-        """Warn of what one quantizer names and none of its components has: it names the layers of all of them."""
-        use = uses[0][0]
-        where = " and ".join(f"`{other.role}`" for other, _ in uses)
-        for misfit in uses[0][1]:
-            alike = [m for _, found in uses for m in found if (m.setting, m.name) == (misfit.setting, misfit.name)]
-            if misfit.setting is None or len(alike) < len(uses):
-                continue
-            helps = [m.help for m in alike if m.help is not None]
-            # A warning: layers that share another's weights are in no file.
-            self.diagnostics.add(Diagnostic(
-                "unknown-module", f"`{misfit.setting}`: no layer of {where} has `{misfit.name}` in its name",
-                inside(use.quantizer.settings[misfit.setting].span, misfit.name),
-                next((help for help in helps if help.startswith("did you mean")), misfit.help),
-                (Label(use.chosen.span, "used here"),), "warning",
-            ))  # fmt: skip
 
     def _place(self, model: Model, role: str, part: Part, base: Checkpoint, span: Span) -> _Place | None:
         settings = model.parts.get(role, {})
@@ -309,13 +262,14 @@ class Resolver:
             dtype = _value(own, "dtype") or _value(model.settings, "dtype") or default_dtype(self.world.device)
             chosen = prequantized.chosen_for(model, role, is_quantized)
             quantizer = chosen.value if chosen is not None and isinstance(chosen.value, Quantizer) else None
-            if not prequantized.check(part, place.source, place.span, chosen, self.diagnostics):
+            if not prequantized.reads_back(part, place.source, place.span, self.diagnostics):
                 return None
             if part.stored is not None:
                 quantizer = None  # it says what the files hold already
+                wrong = prequantized.contradiction(part, place.source, place.span, chosen)
+                self._contradictions += [] if wrong is None else [wrong]
             if quantizer is not None and chosen is not None:
-                held = checkpoints.tensors(place.folder, part.subfolder, variant)
-                self._uses.append(_Use(role, chosen, "quantizer" in own, quantizer, held))
+                self._uses.append(coverage.use(chosen, "quantizer" in own, place.folder, part, variant, dtype))
             return self._made(role, place, variant, dtype, quantizer)
         except CheckpointError as error:
             self._report(error, own["variant"].span if _blames_variant(error, own) else place.span)
