@@ -56,7 +56,8 @@ def without_omitted(
             diagnostics.error("unknown-submodule", f"model `{model.name}` has no submodule `{role}`", setting.name_span,
                               help=did_you_mean(role, there, "it has"))  # fmt: skip
         elif not can_do_without(info, role, left_out):
-            spared = [known for known in checkpoint.parts if can_do_without(info, known, left_out | {known})]
+            held = [known for known, part in checkpoint.parts.items() if part is not None]
+            spared = [known for known in held if can_do_without(info, known, left_out | {known})]
             help = f"it can do without {' and '.join(f'`{known}`' for known in spared)}" if spared else None
             diagnostics.error(
                 "needed-submodule", f"`{info.name}` can't do without `{role}`, {use_of(info, role)}", setting.name_span,

@@ -113,7 +113,7 @@ def run(options: argparse.Namespace) -> int:
     source = Source(NAME, text)
     if diagnostics.has_errors:
         # What the rest of the command line comes to is checked as well, so that all mistakes are told at once.
-        report([*diagnostics, *evaluate(source, options).diagnostics], options)
+        report([*diagnostics.items, *evaluate(source, options).diagnostics], options)
         return WRONG
     if options.emit_script:
         sys.stdout.write(text)

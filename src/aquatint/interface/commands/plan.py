@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from aquatint.interface.exits import DONE, WRONG
-from aquatint.interface.planning_options import add_planning_options, add_script_options, evaluated
+from aquatint.interface.planning_options import add_planning_options, add_script_options, evaluate, report
 from aquatint.interface.script_file import read_script
 
 if TYPE_CHECKING:
@@ -32,11 +32,15 @@ def run(options: argparse.Namespace) -> int:
 
 def show(source: Source, options: argparse.Namespace) -> int:
     """Write the plan of `source`, or its mistakes; return the exit code."""
+    from aquatint.interface.report import write_diagnostics
     from aquatint.plan.render import render
     from aquatint.plan.steps import plan_to_json
 
-    plan = evaluated(source, options)
-    if plan is None:
+    evaluation = evaluate(source, options)
+    if evaluation.plan is None:
+        report(evaluation.diagnostics, options)
         return WRONG
-    sys.stdout.write(plan_to_json(plan).decode() if options.json else render(plan))
+    # Warnings, which must not stand before a plan in JSON.
+    write_diagnostics(evaluation.diagnostics, sys.stderr)
+    sys.stdout.write(plan_to_json(evaluation.plan).decode() if options.json else render(evaluation.plan))
     return DONE

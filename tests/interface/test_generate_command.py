@@ -1,0 +1,457 @@
+"""`aquatint generate`: the script that a command line comes to, what is said of mistakes in it, and pictures."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from aquatint.diagnostics import Diagnostics, render
+from aquatint.interface.cli import main
+from aquatint.interface.generate_script import model_name, quoted
+from aquatint.interface.submodel_uri import Submodule, parse_submodule
+from aquatint.plan.steps import Plan, Print, plan_from_json, plan_to_json
+from engine import plain
+from support import cases, tiny
+
+SHAPES = ("builtin:shapes", "--prompts", "a red circle", "--seeds", "1", "--inference-steps", "2", "--device", "cpu")
+
+
+def said(*arguments: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
+    """Return the exit code, the output and the errors of a command line."""
+    code = main(["generate", *arguments])
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def emitted(*arguments: str, capsys: pytest.CaptureFixture[str]) -> str:
+    """Return the script of a command line."""
+    code, out, err = said(*arguments, "--emit-script", capsys=capsys)
+    assert (code, err) == (0, "")
+    return out
+
+
+def planned(script: str, name: str = "<command line>") -> Plan:
+    """Return the plan of a script on a CPU."""
+    evaluation = cases.evaluate(script, cases.options_of(f"--name '{name}'"))
+    assert evaluation.plan is not None, cases.errors(evaluation)
+    return evaluation.plan
+
+
+def placeless(plan: Plan) -> dict[str, Any]:
+    """Return `plan` without what only tells where its steps stand in the script, and how they are written."""
+
+    def stripped(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {k: stripped(v) for k, v in value.items() if k not in ("place", "statement", "script", "name")}
+        return [stripped(item) for item in value] if isinstance(value, list) else value
+
+    made: dict[str, Any] = stripped(json.loads(plan_to_json(plan)))
+    return made
+
+
+SDXL = "stabilityai/stable-diffusion-xl-base-1.0"
+SD3 = "stabilityai/stable-diffusion-3.5-medium"
+
+SCRIPTS = {
+    "one picture": (
+        [
+            SDXL,
+            "--model-type",
+            "sdxl",
+            "--dtype",
+            "float16",
+            "--variant",
+            "fp16",
+            "--quantizer",
+            "bnb;bits=8",
+            "--quantizer-map",
+            "unet",
+            "text_encoder",
+            "text_encoder_2",
+            "--inference-steps",
+            "30",
+            "--guidance-scales",
+            "5",
+            "--prompts",
+            "a cute cat",
+        ],
+        """\
+model stable_diffusion_xl_base_1_0 {
+    source: "stabilityai/stable-diffusion-xl-base-1.0"
+    type: "sdxl"
+    dtype: float16
+    variant: "fp16"
+    quantizer: "bnb;bits=8"
+    quantizer_map: ["unet", "text_encoder", "text_encoder_2"]
+}
+
+generate stable_diffusion_xl_base_1_0 {
+    prompt: "a cute cat"
+    guidance_scale: 5
+    num_inference_steps: 30
+}
+""",
+    ),
+    "a submodule": (
+        [
+            SDXL,
+            "--variant",
+            "fp16",
+            "--unet",
+            f'{SDXL};subfolder=unet;quantizer="bnb;bits=8"',
+            "--vae",
+            "madebyollin/sdxl-vae-fp16-fix",
+            "--prompts",
+            "a cute cat",
+        ],
+        """\
+model stable_diffusion_xl_base_1_0 {
+    source: "stabilityai/stable-diffusion-xl-base-1.0"
+    variant: "fp16"
+    unet { source: "stabilityai/stable-diffusion-xl-base-1.0", subfolder: "unet", quantizer: "bnb;bits=8" }
+    vae { source: "madebyollin/sdxl-vae-fp16-fix" }
+}
+
+generate stable_diffusion_xl_base_1_0 {
+    prompt: "a cute cat"
+}
+""",
+    ),
+    "text encoders": (
+        [
+            SD3,
+            "--transformer",
+            "+;dtype=bfloat16;quantizer=none",
+            "--text-encoders",
+            "+",
+            '+ ; quantizer = "sdnq;modules-dtype-dict={\\"int8\\":[\\"block\\"]}"',
+            "null",
+            "--image-encoder",
+            "none",
+            "--quantizer",
+            "sdnq;type=int8",
+            "--prompts",
+            "a cat; a dog",
+        ],
+        """\
+model stable_diffusion_3_5_medium {
+    source: "stabilityai/stable-diffusion-3.5-medium"
+    quantizer: "sdnq;type=int8"
+    transformer { dtype: bfloat16, quantizer: none }
+    text_encoder_2 { quantizer: 'sdnq;modules-dtype-dict={"int8":["block"]}' }
+    text_encoder_3: none
+    image_encoder: none
+}
+
+generate stable_diffusion_3_5_medium {
+    prompt: "a cat"
+    negative_prompt: "a dog"
+}
+""",
+    ),
+    "lists": (
+        [
+            "builtin:shapes",
+            "--quantizer",
+            "none",
+            "sdnq;type=int8",
+            "--prompts",
+            "a red circle",
+            "a blue star",
+            "--negative-prompts",
+            "blurry",
+            "--guidance-scales",
+            "3",
+            "7.5",
+            ".5",
+            "-1",
+            "1e2",
+            "--inference-steps",
+            "4",
+            "8",
+            "--seeds",
+            "1",
+            "2",
+            "--output-size",
+            "64x32",
+            "--scheduler",
+            "DDIMScheduler",
+        ],
+        """\
+model shapes {
+    source: "builtin:shapes"
+}
+
+for q in [none, "sdnq;type=int8"],
+    prompt in ["a red circle", "a blue star"],
+    guidance_scale in [3, 7.5, 0.5, -1, 100.0],
+    num_inference_steps in [4, 8],
+    seed in [1, 2] {
+    generate (shapes with { quantizer: q }) {
+        prompt: prompt
+        negative_prompt: "blurry"
+        guidance_scale: guidance_scale
+        num_inference_steps: num_inference_steps
+        seed: seed
+        size: 64x32
+        scheduler: "DDIMScheduler"
+    }
+}
+""",
+    ),
+    "prompts with their own negatives": (
+        ["builtin:shapes", "--prompts", "a circle; blue", "a star \\; or two", "it's {{ raw }};", "--seeds", "5"],
+        """\
+model shapes {
+    source: "builtin:shapes"
+}
+
+for prompt, negative_prompt in [["a circle", "blue"], ["a star ; or two", none], ['it' + "'" + 's {{ raw }}', ""]] {
+    generate shapes {
+        prompt: prompt
+        negative_prompt: negative_prompt
+        seed: 5
+    }
+}
+""",
+    ),
+    "an output that tells of a seed": (
+        ["builtin:shapes", "--prompts", "a circle", "--seeds", "5", "--output", 'out/{{ seed }}-{{ "x" }}.png'],
+        """\
+model shapes {
+    source: "builtin:shapes"
+}
+
+for seed in [5] {
+    generate shapes {
+        prompt: "a circle"
+        seed: seed
+        output: "out/{{ seed }}-{{ \\"x\\" }}.png"
+    }
+}
+""",
+    ),
+    "nothing, in words": (
+        [
+            "builtin:shapes",
+            "--dtype",
+            "auto",
+            "--variant",
+            "null",
+            "--revision",
+            "none",
+            "--quantizer-map",
+            "null",
+            "--unet",
+            "+",
+            "--prompts",
+            "a circle",
+            "--output-size",
+            "64",
+        ],
+        """\
+model shapes {
+    source: "builtin:shapes"
+}
+
+generate shapes {
+    prompt: "a circle"
+    size: 64x64
+}
+""",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_the_script_of_a_command_line(name: str, models: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments, script = SCRIPTS[name]
+    assert emitted(*arguments, capsys=capsys) == script
+    planned(script)  # it has no mistakes
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_its_plan_is_the_script_s(name: str, models: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments, script = SCRIPTS[name]
+    code, out, err = said(*arguments, "--plan", "--json", "--device", "cpu", capsys=capsys)
+    assert (code, err) == (0, "")
+    assert out.encode() == plan_to_json(planned(script))
+
+
+def test_its_plan_is_that_of_a_script_written_by_hand(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    by_hand = """
+        quantizer q8 { backend: bnb, bits: 8 }
+        quantizer nf { backend: bnb, bits: 4, bits4_quant_type: nf4 }
+        model stable_diffusion_xl_base_1_0 {
+            source: "stabilityai/stable-diffusion-xl-base-1.0", dtype: float16, variant: "fp16"
+            quantizer: q8, quantizer_map: ["unet", "text_encoder"]
+            text_encoder_2 { quantizer: nf }
+            defaults { num_inference_steps: 30, guidance_scale: 5, size: 1024x512 }
+        }
+        for p in ["a cat", "a dog"], s in 1..2 {
+            generate stable_diffusion_xl_base_1_0 { prompt: p, seed: s, output: "{{ p | slug }}-{{ s }}.png" }
+        }
+    """
+    code, out, _ = said(
+        SDXL, "--dtype", "float16", "--variant", "fp16", "--quantizer", "bnb;bits=8", "--quantizer_map", "unet",
+        "text-encoder", "--text_encoders", "+", '+;quantizer="bitsandbytes;bits=4;bits4_quant_type=nf4"',
+        "--inference_steps", "30", "--guidance-scales", "5", "--output-size", "1024x512", "--prompts", "a cat", "a dog",
+        "--seeds", "1", "2", "--output", "{{ prompt | slug }}-{{ seed }}.png", "--plan", "--json", "--device", "cpu",
+        capsys=capsys,
+    )  # fmt: skip
+    assert code == 0
+    hand, line = placeless(planned(by_hand)), placeless(plan_from_json(out.encode()))
+    # What the quantizers are called differs, and nothing else.
+    for plan in (hand, line):
+        for step in plan["steps"]:
+            step.pop("quantizers", None)
+    assert line == hand
+
+
+def test_every_mistake_is_told_at_once(models: Path, capsys: pytest.CaptureFixture[str], update_cases: bool) -> None:
+    code, out, err = said(
+        "models/sd", "--model-type", "sdxl", "--quantizer", "bnb;bits=5", "--unet", "models/sd;quantizer=bnb;bits=8",
+        "--text-encoders", "null", '+;dtpye=float16;quantizer="bnb', "--vae", ";dtype=float16", "--seeds", "1", "two",
+        "--inference-steps", "2.5", "--guidance-scales", "high", "--output-size", "big", "--prompts", "a cat; a dog",
+        "--negative-prompts", "a mouse", "--control-nets", "models/a", "models/b", "--device", "cpu", capsys=capsys,
+    )  # fmt: skip
+    assert (code, out) == (2, "")
+    compare("generate-mistakes.txt", err, update_cases)
+
+
+def compare(name: str, actual: str, update: bool) -> None:
+    """Compare `actual` with the file called `name` beside this one, or write it anew."""
+    file = Path(__file__).with_name(name)
+    if update:
+        file.write_text(actual, encoding="utf-8")
+    assert actual == file.read_text(encoding="utf-8")
+
+
+def test_mistakes_as_json(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = said("models/sd", "--prompts", "x", "--seeds", "a", "--unet", "+;x=1", "--json", capsys=capsys)
+    assert (code, err) == (2, "")
+    told = [json.loads(line) for line in out.splitlines()]
+    assert [(each["code"], each["file"], each["line"], each["column"], each["end_column"]) for each in told] == [
+        ("unknown-setting", "--unet", 1, 3, 4), ("wrong-type", "--seeds", 1, 1, 2),
+    ]  # fmt: skip
+
+
+URIS: dict[str, Submodule | None] = {
+    "null": None,
+    " none ": None,
+    "+": Submodule(None, {}),
+    "a b/c ; subfolder = 'x;y' ; dtype=float16;": Submodule("a b/c", {"subfolder": "x;y", "dtype": "float16"}),
+    'R;quantizer="bnb;bits=8"': Submodule("R", {"quantizer": "bnb;bits=8"}),
+    r'R;quantizer="sdnq;m={\"a\":1}"': Submodule("R", {"quantizer": 'sdnq;m={"a":1}'}),
+    r"C:\models\unet;subfolder='a\\b\c'": Submodule(r"C:\models\unet", {"subfolder": r"a\b\c"}),
+    "it's;variant=null": Submodule("it's", {"variant": None}),
+}
+
+
+@pytest.mark.parametrize("uri", URIS)
+def test_the_uri_of_a_submodule(uri: str) -> None:
+    diagnostics = Diagnostics()
+    assert parse_submodule("--unet", uri, diagnostics) == URIS[uri]
+    assert not diagnostics.items
+
+
+def test_malformed_uris(update_cases: bool) -> None:
+    diagnostics = Diagnostics()
+    uri = ";dtype;;varinat=fp16;dtype=a;dtype=b;revision=;model=x;source=y;subfolder='a'b"
+    assert parse_submodule("--unet", uri, diagnostics) == Submodule(None, {"dtype": "a"})
+    compare("generate-malformed-uri.txt", "\n\n".join(map(render, diagnostics)) + "\n", update_cases)
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"]), max_size=40))
+@example("it's {{ a }}\n{% b %}")
+@example("{" * 3 + "'" + "\\")
+@example('\\" {# #} \u2028\x85\x00')
+@settings(max_examples=300, deadline=None)
+def test_text_is_quoted_so_that_it_stands_for_itself(text: str) -> None:
+    plan = planned(f"print {quoted(text)}")
+    [step] = plan.steps
+    assert isinstance(step, Print)
+    assert step.text == text
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        ("stabilityai/sdxl-turbo", "sdxl_turbo"), ("builtin:shapes", "shapes"), ("/a/b/My Model (v2)/", "my_model_v2"),
+        ("C:\\models\\sd 1.5", "sd_1_5"), ("a/1.5", "model_1_5"), ("a/generate", "my_generate"), ("a/int8", "my_int8"),
+        ("a/len", "my_len"), ("a/prompt", "my_prompt"), ("a/q", "my_q"), ("///", "my_model"), ("a/日本", "my_model"),
+        ("a/sdnq", "my_sdnq"),
+    ],
+)  # fmt: skip
+def test_the_model_s_name_is_free_in_a_script(source: str, name: str) -> None:
+    assert model_name(source) == name
+    planned(f"let {name} = 1")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("x",), "the following arguments are required: --prompts\n  help: see `aquatint generate --help`"),
+        ((*SHAPES, "--guidence-scales", "5"), "unrecognized arguments: --guidence-scales 5\n"
+         "  help: did you mean `--guidance-scales`?"),
+        ((*SHAPES, "--plan", "--emit-script"), "argument --emit-script: not allowed with argument --plan\n"
+         "  help: see `aquatint generate --help`"),
+    ],
+)  # fmt: skip
+def test_a_command_line_that_is_none(
+    arguments: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["generate", *arguments])
+    assert capsys.readouterr().err == f"error[bad-command-line]: {message}\n"
+
+
+def program(*arguments: str, cwd: Path, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
+    """Run the program in a process of its own; without `stdin` it has no standard input that it could read."""
+    return subprocess.run(
+        [sys.executable, "-m", "aquatint", *arguments], cwd=cwd, capture_output=True, text=True, input=stdin,
+        env=os.environ | {"AQUATINT_TRACEBACK": "1"}, check=False,
+    )  # fmt: skip
+
+
+def pixels(folder: Path) -> dict[str, bytes]:
+    """Return the pictures below `folder`, by name."""
+    return {file.name: Image.open(file).tobytes() for file in sorted(folder.rglob("*.png"))}
+
+
+def test_pictures_are_those_of_the_script(tmp_path: Path) -> None:
+    line = (*SHAPES, "--seeds", "1", "2", "--quantizer", "sdnq;type=int8", "--unet", '+;quantizer="bnb;bits=8"')
+    script = program("generate", *line, "--emit-script", cwd=tmp_path)
+    made = program("--no-stdin", "generate", *line, "--output-path", "line", "--json", cwd=tmp_path)
+    assert made.returncode == 0, made.stderr
+    again = program("run", "-", "--output-dir", "script", "--device", "cpu", cwd=tmp_path, stdin=script.stdout)
+    assert again.returncode == 0, again.stderr
+    assert len(pixels(tmp_path / "line")) == 2
+    assert pixels(tmp_path / "line") == pixels(tmp_path / "script")
+    loaded = [event for line in made.stdout.splitlines() if (event := json.loads(line))["event"] == "load_finished"]
+    assert {event["role"]: event["quantized_layers"] for event in loaded if event["quantized_layers"]} == {
+        "text_encoder": 18, "unet": 50,
+    }  # fmt: skip
+
+
+def test_sd3_without_its_third_encoder(tmp_path: Path) -> None:
+    folder = tiny.build("sd3", tmp_path / "sd3")
+    line = ("generate", str(folder), "--prompts", "a red cat", "--seeds", "1", "--inference-steps", "2",
+            "--output-size", "64", "--device", "cpu", "--json")  # fmt: skip
+    made = program(*line, "--text-encoders", "+", "+", "null", "--output", "without.png", cwd=tmp_path)
+    assert made.returncode == 0, made.stderr
+    roles = {event.get("role") for event in map(json.loads, made.stdout.splitlines())}
+    assert "text_encoder_2" in roles
+    assert "text_encoder_3" not in roles
+    index = json.loads((folder / "model_index.json").read_text(encoding="utf-8"))
+    (folder / "model_index.json").write_text(json.dumps(index | {"text_encoder_3": [None, None]}), encoding="utf-8")
+    assert Image.open(tmp_path / "without.png").tobytes() == plain.paint(folder, "none", seed=1)
