@@ -242,8 +242,8 @@ def test_only_what_dead_writers_left_is_swept(store: Store) -> None:
 
 
 def test_removing_says_what_and_why(store: Store) -> None:
-    keep(store, "a", torch="2.6")
-    keep(store, "b", torch="2.13")
+    keep(store, "a", about(torch="2.6"))
+    keep(store, "b", about(torch="2.13"))
     old = store.remove(lambda entry: "old" if entry.manifest and "2.6" in str(entry.manifest.about.engine) else None)
     assert [(entry.address, why) for entry, why in old.entries] == [("a", "old")]
     assert (whole(store), old.leftovers) == (["b"], 0)

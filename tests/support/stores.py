@@ -7,18 +7,19 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
+import aquatint
 from aquatint.runtime.store import About, Store
 
 BIG = 2 << 20  # more than what is hashed whenever an entry is read
 NAMES = ("config.json", "model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors")
 
 
-def about(role: str = "unet", **versions: str) -> About:
-    """Return what an entry of a component in `role` says."""
+def about(role: str = "unet", made_by: str = aquatint.__version__, **versions: str) -> About:
+    """Return what an entry of a component in `role` says, quantized by that aquatint and these versions of packages."""
     return About(
         role=role, library="diffusers", class_name="UNet2DConditionModel", source="models/sd", subfolder=role,
         dtype="float16", quantizer="sdnq;weights-dtype=uint4", bytes=2 * BIG,
-        engine={"engine": "torch", "versions": versions}, state="0" * 32,
+        engine={"aquatint": made_by, "versions": versions}, state="0" * 32,
     )  # fmt: skip
 
 
@@ -42,9 +43,9 @@ def filler(address: str) -> Callable[[Path], None]:
     return fill
 
 
-def keep(store: Store, address: str, role: str = "unet", **versions: str) -> bool:
+def keep(store: Store, address: str, what: About | None = None) -> bool:
     """Put the entry at `address` into `store`."""
-    return store.keep(address, about(role, **versions), 2 * BIG, filler(address))
+    return store.keep(address, what or about(), 2 * BIG, filler(address))
 
 
 def whole(store: Store) -> list[str]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import aquatint
-from aquatint.interface.commands import check, generate, plan, repl, run
+from aquatint.interface.commands import check, generate, plan, repl, run, store
 from aquatint.interface.exits import DONE, FAILED, INTERRUPTED, WRONG, Refusal
 
 _COMMANDS = {
@@ -23,6 +23,7 @@ _COMMANDS = {
     "check": check,
     "repl": repl,
     "generate": generate,
+    "store": store,
 }
 
 _QUANTIZER_HELP = "--quantizer-help"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from aquatint.interface.exits import DONE, FAILED, INTERRUPTED, Refusal
 from aquatint.interface.planning_options import world
+from aquatint.interface.store_options import add_store_options, store_of
 
 if TYPE_CHECKING:
     from aquatint.interface.session import Session
@@ -30,6 +31,9 @@ def add_running_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--threads", type=int, metavar="N", help="CPU threads; results are the same bits for the same number only"
     )
+    kept = command.add_argument_group("the store of quantized components")
+    add_store_options(kept)
+    kept.add_argument("--no-store", action="store_true", help="neither take quantized components from it nor keep any")
     shown = command.add_mutually_exclusive_group()
     shown.add_argument("--quiet", action="store_true", help="write nothing but failures")
     shown.add_argument("--json", action="store_true", help="write progress as JSON, one event a line")
@@ -43,6 +47,7 @@ def session(options: argparse.Namespace, keep: bool = False) -> Session:
     if options.threads is not None and not 1 <= options.threads <= 1024:
         raise Refusal("bad-command-line", f"`--threads {options.threads}` must be from 1 to 1024")
     of_plans = world(options)
+    store = store_of(options)
     mode = Mode.QUIET if options.quiet else Mode.JSON if options.json else Mode.AUTO
 
     def make_engine() -> Engine:
@@ -50,7 +55,7 @@ def session(options: argparse.Namespace, keep: bool = False) -> Session:
         from aquatint.runtime.torch_engine import TorchEngine
 
         try:
-            return TorchEngine(device=of_plans.device, threads=options.threads)
+            return TorchEngine(device=of_plans.device, threads=options.threads, store=store)
         except EngineError as error:
             raise Refusal("no-engine", str(error), error.help) from None
         except ModuleNotFoundError as error:

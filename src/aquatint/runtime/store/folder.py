@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from aquatint.runtime.store import locks, manifest
+from aquatint.runtime.store import contents, locks, manifest
 from aquatint.runtime.store.manifest import About, Damaged, Manifest
 
 BUDGET = 20 << 30
@@ -135,7 +135,7 @@ class Store:
                     return False
                 os.rename(folder, self._entries / address)
                 manifest.sync(self._entries)
-        self._within(self.budget, spare=address)
+        self._shrink(self.budget, spare=address)
         return True
 
     def is_unfit(self, prefix: str) -> bool:
@@ -153,7 +153,8 @@ class Store:
             raise NoRoom(f"it takes more than the store's budget of {self.budget / (1 << 30):.1f} GiB")
         self._prepare()
         self.sweep()
-        if not self._within(self.budget - size):
+        self._shrink(self.budget - size)
+        if sum(entry.bytes for entry in self.entries()) > self.budget - size:
             raise NoRoom("the rest of the store's budget is in use")
         if shutil.disk_usage(self.folder).free < size + self.reserve:
             raise NoRoom("the disk is nearly full")
@@ -172,6 +173,17 @@ class Store:
             if not is_another:
                 self._set_aside(folder)
         self.sweep()
+
+    def collect(self, reason: Callable[[Entry], str | None]) -> Swept:
+        """Remove what `reason` says, what is over the budget, what was left unfinished, and notes of no more use."""
+        if not self.folder.is_dir():
+            return Swept()
+        swept = self.remove(reason)
+        over = [(entry, "over the budget") for entry in self._shrink(self.budget)]
+        contents.forget(self.contents)
+        # Another version of a library may read back what this one's predecessor didn't.
+        shutil.rmtree(self._unfit, ignore_errors=True)
+        return Swept((*swept.entries, *over), swept.leftovers)
 
     def entries(self) -> list[Entry]:
         """Return the entries, the last used first."""
@@ -255,8 +267,9 @@ class Store:
             lock.unlink(missing_ok=True)
             held.close()
 
-    def _within(self, limit: int, spare: str | None = None) -> bool:
-        """Remove what was used longest ago until the entries take at most `limit` bytes; return whether they do."""
+    def _shrink(self, limit: int, spare: str | None = None) -> list[Entry]:
+        """Remove what was used longest ago until the entries take at most `limit` bytes; return what was removed."""
+        removed: list[Entry] = []
         with self._alone():
             there = self.entries()
             total = sum(entry.bytes for entry in there)
@@ -265,8 +278,9 @@ class Store:
                     break
                 if entry.address != spare and self._unused(entry.folder):
                     total -= entry.bytes
+                    removed.append(entry)
         self.sweep()
-        return total <= limit
+        return removed
 
     def _unused(self, folder: Path) -> bool:
         """Set `folder` aside unless someone reads it; return whether it is gone. Called alone."""

@@ -11,19 +11,21 @@ from aquatint.runtime.store.locks import AVAILABLE
 
 FOLDER_VARIABLE = "AQUATINT_STORE"
 BUDGET_VARIABLE = "AQUATINT_STORE_BUDGET"
+OFF = "off"
+"""In the place of a folder: no store."""
 
 _UNITS = {"": 0, "K": 10, "M": 20, "G": 30, "T": 40}
 
 
 def chosen_store(folder: Path | None = None, budget: int | None = None) -> Store | None:
-    """Return the store, None where files can't be locked; raise `ValueError` for a budget that isn't one.
+    """Return the store, None where it is off or files can't be locked; raise `ValueError` for a budget that isn't one.
 
     A folder that someone named, here or in the environment, keeps components of any size: the least size spares the
     user's cache folder what is quantized again in no time.
     """
-    if not AVAILABLE:
-        return None
     named = os.environ.get(FOLDER_VARIABLE)
+    if not AVAILABLE or (folder is None and named == OFF):
+        return None
     if folder is None and named:
         folder = Path(named)
     if budget is None and (text := os.environ.get(BUDGET_VARIABLE)):

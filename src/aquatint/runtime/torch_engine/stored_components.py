@@ -170,7 +170,8 @@ class _Loan:
             role=part.role, library=part.library, class_name=part.class_name, source=part.source,
             subfolder=part.subfolder, dtype=part.dtype,
             quantizer=quantizers.format_uri(quantization.backend, quantization.options), bytes=loaded.bytes,
-            engine=self.facts, state=fingerprint(self.libraries.torch, loaded.object),
+            engine=self.facts | {"aquatint": aquatint.__version__},
+            state=fingerprint(self.libraries.torch, loaded.object),
         )  # fmt: skip
 
     def _warn(self, message: str) -> None:
