@@ -216,7 +216,9 @@ def _spelt(name: str) -> str:
 
 
 def _value(value: Any) -> str:
-    return "none" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+    if value is None or isinstance(value, bool):
+        return str(value).lower()
+    return str(value) or '""'
 
 
 def _wrapped(text: str, width: int, indent: str, later: str | None = None) -> list[str]:
