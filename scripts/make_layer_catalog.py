@@ -157,6 +157,7 @@ def described(found: Any, model: Any | None) -> dict[str, Any]:
             "float32_always": sorted(strict),
             "tied": dict(sorted(tied.items())) if isinstance(tied, dict) else {},
             "tied_always": ties_always(found),
+            "tied_by_default": bool(found._tied_weights_keys and getattr(found.config_class(), _TIES, False)),
             "ignored": sorted(getattr(found, "_keys_to_ignore_on_load_unexpected", None) or ()),
         }
         if model is not None:
@@ -221,12 +222,15 @@ def bases_of(model: Any) -> dict[str, str]:
     return found
 
 
+_TIES = "tie_word_embeddings"
+
+
 def ties_always(found: Any) -> bool:
     """Return whether the class shares its weights even where a configuration says otherwise."""
     if not found._tied_weights_keys:
         return False
     try:
-        return bool(found.config_class(tie_word_embeddings=False).tie_word_embeddings)
+        return bool(getattr(found.config_class(**{_TIES: False}), _TIES))
     except (AttributeError, TypeError):
         return False
 

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from aquatint.catalog.layers import Held, Holding, Layer, Left, Unfit
+from aquatint.catalog.layers import Held, Holding, Layer, Left, Unfit, is_tame
 
 BLOCK = 64
 """Weights that share a scale with 4 bits."""
@@ -24,9 +24,8 @@ _STORAGE_BYTES = {"uint8": 1, "int8": 1, "float16": 2, "bfloat16": 2, "float32":
 
 def held(options: Mapping[str, Any], layer: Layer) -> Holding:
     """Return what `layer` comes to with the canonical `options` of `bnb`."""
-    why = _left(options, layer)
-    if why is not None:
-        return Left(why)
+    if (left := _left(options, layer)) is not None:
+        return left
     if options["bits"] == 8:
         return _exactly(_eight_bits(layer))
     packed, storage = _ceiling(layer.numel, 2), options["bits4_quant_storage"]
@@ -54,43 +53,43 @@ def _scales(options: Mapping[str, Any], layer: Layer) -> int:
     return blocks + 4 * _ceiling(blocks, NESTED_BLOCK) + offset + _CODE + _NESTED_CODE
 
 
-def _left(options: Mapping[str, Any], layer: Layer) -> str | None:
+def _left(options: Mapping[str, Any], layer: Layer) -> Left | None:
     """Return why the library leaves `layer` alone, or None."""
     skipped = options["llm_int8_skip_modules"]
-    if layer.network.is_diffusers:
-        if layer.base != "Linear":
-            return f"bitsandbytes takes Linear layers only, not {layer.kind}"
-        last = layer.name.rpartition(".")[2]
-        for name in skipped or ():
-            # As diffusers reads them: the last part, a whole path, or any part of it but the last.
-            if name in (last, layer.name) or f"{name}." in layer.name:
-                return f"`llm_int8_skip_modules` names `{name}`"
-        if any(name in (last, layer.name) or f"{name}." in layer.name for name in layer.network.facts.float32):
-            return "the model keeps it in float32"
-        return None
-    if layer.kind not in ("Linear", "Conv1D"):
-        return f"bitsandbytes takes Linear layers only, not {layer.kind}"
+    is_taken, is_named = (
+        (layer.base == "Linear", _is_part) if layer.network.is_diffusers
+        else (layer.kind in ("Linear", "Conv1D"), _is_named)
+    )  # fmt: skip
+    if not is_taken:
+        return Left(f"it takes no `{layer.kind}`, only Linear layers", is_gap=layer.base == "Linear")
     for name in skipped or ():
-        if _matches(_pattern(name), layer.name):
-            return f"`llm_int8_skip_modules` names `{name}`"
-    if any(_matches(name, layer.name) for name in layer.network.facts.float32):
-        return "the model keeps it in float32"
-    if skipped is None and any(_matches(name, layer.name) for name in _heads(layer)):
-        return "transformers leaves a model's last layer and its output alone"
+        if is_named(name, layer.name):
+            return Left(f"`llm_int8_skip_modules` names `{name}`")
+    if any(is_named(name, layer.name) for name in layer.network.facts.float32):
+        return Left("the model keeps them in float32")
+    if not layer.network.is_diffusers and skipped is None and any(_matches(name, layer.name) for name in _heads(layer)):
+        return Left("transformers leaves the last layer of a model and its output alone")
     return None
+
+
+def _is_part(name: str, path: str) -> bool:
+    """Return whether diffusers takes `name` for a layer: its last part, its whole path, or any part but the last."""
+    return name in (path.rpartition(".")[2], path) or f"{name}." in path
 
 
 def _heads(layer: Layer) -> list[str]:
     facts = layer.network.facts
     names = [re.escape(name).replace(r"\#", r"\d+") for name in (facts.last, facts.output) if name]
-    if facts.tied_always or layer.network.config.get("tie_word_embeddings"):
+    if facts.tied_always or layer.network.config.get("tie_word_embeddings", facts.tied_by_default):
         names += [name.removesuffix(".weight") for pair in (facts.tied or {}).items() for name in pair]
     return names
 
 
-def _pattern(name: str) -> str:
+def _is_named(skipped: str, name: str) -> bool:
     # As this program's engine hands them on: a plain name means any part of a path, what is a pattern stays one.
-    return rf"(?:.*\.)?{re.escape(name)}" if re.fullmatch(r"[\w.-]+", name) else name
+    if re.fullmatch(r"[\w.-]+", skipped):
+        return _matches(rf"(?:.*\.)?{re.escape(skipped)}", name)
+    return is_tame(skipped) and not skipped.startswith("*") and "**" not in skipped and _matches(skipped, name)
 
 
 def _matches(pattern: str, name: str) -> bool:

@@ -1,80 +1,95 @@
-"""Whether a quantizer finds anything to do in a component, told from the names and shapes of its tensors.
+"""Whether a quantizer does what was meant in a component, told from the estimate of what it makes of its layers.
 
-Only what is certain is said: a backend skips more layers than can be known here, by lists of its own.
+Estimates are made in `estimates`; where in a script these findings belong is the language's business.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from aquatint.catalog.backend import Backend
 from aquatint.catalog.checkpoints import Tensor
-from aquatint.catalog.quantizers import canonical
+from aquatint.catalog.estimates import Estimate
 from aquatint.diagnostics import did_you_mean
 
 _WORD = re.compile(r"[A-Za-z_]\w*")
-# What sdnq never takes for a Linear's weight, though it has two dimensions.
-_EMBEDDING = re.compile(r"embed|shared|wte|wpe|position", re.IGNORECASE)
+_SHOWN = 3  # names of layers in a message
 
 
 @dataclass(frozen=True, slots=True)
 class Misfit:
-    """A name of a layer in `setting` that no layer has; or, where both are None, that there is nothing to quantize."""
+    """A name of a layer in `setting` that no layer has."""
 
-    setting: str | None
-    name: str | None
+    setting: str
+    name: str
     help: str | None
 
 
-def misfits(backend: str, options: Mapping[str, Any], tensors: Iterable[Tensor]) -> list[Misfit]:
-    """Return why a quantizer whose `options` have no problems of their own is of no use for these `tensors`."""
-    if backend not in ("bnb", "sdnq"):
-        return []  # what another package's backend takes is not known here
-    values = canonical(backend, options)
-    held = list(tensors)
-    if not any(_may_quantize(backend, values, tensor) for tensor in held):
-        help = "set `quant_conv: true`: it has convolutions" if _has_convolutions(backend, values, held) else None
-        return [Misfit(None, None, help)]
-    parts = {part for tensor in held for part in tensor.name.split(".")}
+@dataclass(frozen=True, slots=True)
+class Failing:
+    """Layers with which a backend fails, all for one reason."""
+
+    why: str
+    layers: str
+    help: str | None
+
+
+def is_idle(backend: Backend, estimate: Estimate) -> bool:
+    """Return whether the backend finds nothing to quantize; False where it doesn't say what it takes."""
+    return backend.held is not None and estimate.quantized == 0 and not estimate.unfit
+
+
+def help_if_idle(options: Mapping[str, Any], estimated: Callable[[Mapping[str, Any]], Estimate]) -> str | None:
+    """Return which switch would give the backend something to do; `estimated` is of the component with options."""
+    for name, what in (("quant_conv", "convolutions"), ("quant_embedding", "embeddings")):
+        if options.get(name) is False and estimated({**options, name: True}).quantized:
+            return f"set `{name}: true`: it has {what}"
+    return None
+
+
+def gaps(backend: Backend, estimate: Estimate) -> list[str]:
+    """Return what to say of layers that the backend leaves without a word because it can't convert them."""
+    return [
+        f"leaves {len(left.layers)} of {estimate.layers} layers as they are, since {left.why}: {_names(left.layers)}"
+        for left in estimate.left if left.is_gap
+    ]  # fmt: skip
+
+
+def failing(estimate: Estimate) -> list[Failing]:
+    """Return the layers with which the backend fails, by reason."""
+    reasons: dict[tuple[str, str | None], list[Any]] = {}
+    for layer, unfit in estimate.unfit:
+        reasons.setdefault((unfit.why, unfit.help), []).append(layer)
+    return [Failing(why, _names(layers), help) for (why, help), layers in reasons.items()]
+
+
+def misfits(backend: Backend, options: Mapping[str, Any], tensors: Iterable[Tensor]) -> list[Misfit]:
+    """Return the names of layers in canonical `options` that none of `tensors` has."""
+    parts = {part for tensor in tensors for part in tensor.name.split(".")}
     words = {part for part in parts if not part.isdecimal()}
     # Patterns and dotted paths are the backend's affair; a lone word is a part of some layer's name, or of none.
     return [
         Misfit(setting, name, did_you_mean(name, words, "parts of names"))
-        for setting, name in _named_modules(backend, values)
+        for setting, name in _named_modules(backend, options)
         if _WORD.fullmatch(name) and name not in parts
     ]
 
 
-def _may_quantize(backend: str, values: Mapping[str, Any], tensor: Tensor) -> bool:
-    if not tensor.name.endswith("weight"):
-        return False
-    if backend != "sdnq":
-        return len(tensor.shape) == 2
-    is_linear = len(tensor.shape) == 2 and (values["quant_embedding"] or not _EMBEDDING.search(tensor.name))
-    is_convolution = len(tensor.shape) in (3, 4, 5) and values["quant_conv"]
-    return bool(is_linear or is_convolution) and _is_large_enough(values, tensor)
+def _named_modules(backend: Backend, options: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield (setting, name) for each module that the options name: in lists, and in maps to lists or from modules."""
+    for setting in backend.schema.settings:
+        value = options[setting.name]
+        if setting.type == "names":
+            yield from ((setting.name, name) for name in value or ())
+        elif setting.type == "map":
+            for key, under in (value or {}).items():
+                names = [key] if isinstance(under, Mapping) else [under] if isinstance(under, str) else under
+                yield from ((setting.name, name) for name in names)
 
 
-def _is_large_enough(values: Mapping[str, Any], tensor: Tensor) -> bool:
-    large = tensor.numel >= values["minimum_allowed_numel"]
-    return bool(large and max(tensor.shape[:2]) >= values["minimum_allowed_channel_size"])
-
-
-def _has_convolutions(backend: str, values: Mapping[str, Any], tensors: list[Tensor]) -> bool:
-    return backend == "sdnq" and any(len(t.shape) in (3, 4, 5) and _is_large_enough(values, t) for t in tensors)
-
-
-def _named_modules(backend: str, values: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return (setting, name) for each module that the options name."""
-    if backend != "sdnq":
-        return [("llm_int8_skip_modules", name) for name in values["llm_int8_skip_modules"] or ()]
-    named = [
-        (setting, name)
-        for setting in ("modules_to_not_convert", "modules_to_not_use_matmul")
-        for name in values[setting] or ()
-    ]
-    for names in (values["modules_dtype_dict"] or {}).values():
-        named += [("modules_dtype_dict", name) for name in ([names] if isinstance(names, str) else names)]
-    return named + [("modules_quant_config", name) for name in values["modules_quant_config"] or {}]
+def _names(layers: Iterable[Any]) -> str:
+    names = [f"`{layer.name}`" for layer in layers]
+    return ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")

@@ -7,13 +7,14 @@ stored quantized holds what its files do.
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from aquatint.catalog import checkpoints
 from aquatint.catalog.backend import Backend
-from aquatint.catalog.checkpoints import DTYPE_BYTES, FLOATS, Tensor
+from aquatint.catalog.checkpoints import DTYPE_BYTES, FLOATS, Part, Tensor
 from aquatint.catalog.layers import BY_DIMENSIONS, WIDTHS, Held, Layer, Left, Network, Unfit, kind
 
 # What the libraries store beside a quantized weight. They stay in the type that they are stored in.
@@ -25,6 +26,15 @@ _COMPANIONS = frozenset({
 _COUNTED = frozenset({"Linear", "Conv1d", "Conv2d", "Conv3d", "Conv1D"})
 # Descriptions that the libraries read and drop.
 _DESCRIPTIONS = re.compile(r"\.(quant_state\.bitsandbytes__\w+|weight_format)$")
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Layers that a backend leaves as they are, all for one reason; `is_gap` as in `Left`."""
+
+    why: str
+    is_gap: bool
+    layers: tuple[Layer, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +50,23 @@ class Estimate:
     parameters: int
     layers: int = 0  # those that a backend could take
     quantized: int = 0
-    left: tuple[tuple[str, tuple[Layer, ...]], ...] = ()  # why -> the layers that stay, most frequent reason first
+    left: tuple[Kept, ...] = ()  # the most layers first
     unfit: tuple[tuple[Layer, Unfit], ...] = ()
 
     @property
     def is_exact(self) -> bool:
         """Whether nothing but the names and shapes decides."""
         return self.least == self.most
+
+
+def read(folder: Path, part: Part, variant: str | None, dtype: str) -> tuple[Network, list[Tensor]]:
+    """Return a component of a checkpoint, to be loaded as the torch dtype `dtype`, and the tensors of its files.
+
+    Raises `CheckpointError`.
+    """
+    config = checkpoints.read_config(folder, part.subfolder)
+    tensors = checkpoints.tensors(folder, part.subfolder, variant)
+    return Network(part.library, part.class_name, dtype, config), tensors
 
 
 def plain(network: Network, tensors: Iterable[Tensor]) -> Estimate:
@@ -80,7 +100,7 @@ def quantized(network: Network, tensors: Iterable[Tensor], backend: Backend, opt
         return Estimate(0, before.most, before.parameters, before.layers)
     least = most = before.most
     count = others = 0
-    left: dict[str, list[Layer]] = {}
+    left: dict[Left, list[Layer]] = {}
     unfit = []
     for layer in layers(network, held):
         match backend.held(options, layer):
@@ -89,12 +109,12 @@ def quantized(network: Network, tensors: Iterable[Tensor], backend: Backend, opt
                 most += size.most - layer.bytes
                 count += 1
                 others += layer.base not in _COUNTED
-            case Left(why=why):
-                left.setdefault(why, []).append(layer)
-            case Unfit() as reason:
-                unfit.append((layer, reason))
-    reasons = Counter({why: len(those) for why, those in left.items()}).most_common()
-    kept = tuple((why, tuple(left[why])) for why, _ in reasons)
+            case Left() as reason:
+                left.setdefault(reason, []).append(layer)
+            case Unfit() as fault:
+                unfit.append((layer, fault))
+    kept = tuple(Kept(each.why, each.is_gap, tuple(those)) for each, those in left.items())
+    kept = tuple(sorted(kept, key=lambda each: -len(each.layers)))
     return Estimate(least, most, before.parameters, before.layers + others, count, kept, tuple(unfit))
 
 
@@ -117,7 +137,7 @@ def loaded(network: Network, tensors: Iterable[Tensor]) -> Iterator[Tensor]:
     facts = network.facts
     held = list(tensors)
     names = {tensor.name for tensor in held}
-    ties = facts.tied_always or bool(network.config.get("tie_word_embeddings"))
+    ties = facts.tied_always or bool(network.config.get("tie_word_embeddings", facts.tied_by_default))
     for tensor in held:
         if any(re.search(pattern, tensor.name) for pattern in facts.ignored):
             continue

@@ -44,6 +44,7 @@ class Facts:
     float32_always: tuple[str, ...] = ()
     tied: Mapping[str, str] | None = None
     tied_always: bool = False
+    tied_by_default: bool = False
     ignored: tuple[str, ...] = ()
     positions: tuple[str, ...] = ()
     last: str | None = None
@@ -144,6 +145,14 @@ def kind(network: Network, name: str, dimensions: int) -> str:
     return BY_DIMENSIONS[dimensions]
 
 
+def is_tame(pattern: str) -> bool:
+    """Return whether a pattern is surely matched in a short time: a script may bring any, and a plan must end."""
+    return re.fullmatch(r"[\w.*-]*", pattern) is not None and pattern.count("*") <= MOST_STARS
+
+
+MOST_STARS = 4
+
+
 def skipped_by_sdnq(class_name: str) -> tuple[str, ...]:
     """Return sdnq's own list of what to leave alone in a class."""
     listed = _catalog()["skipped_by_sdnq"]
@@ -172,7 +181,8 @@ def _facts(class_name: str) -> Facts:
     }
     return Facts(
         kinds={end: kind for kind, ends in told.get("kinds", {}).items() for end in ends},
-        tied=told.get("tied"), tied_always=told.get("tied_always", False), last=told.get("last"),
+        tied=told.get("tied"), tied_always=told.get("tied_always", False),
+        tied_by_default=told.get("tied_by_default", False), last=told.get("last"),
         output=told.get("output"), is_known=told.get("is_built", True), **lists,
     )  # fmt: skip
 

@@ -56,6 +56,10 @@ def _quantized(settled: Mapping[str, Any], layer: Layer) -> Held | Unfit:
     groups = _groups(_group_size(settled, layer, product, rank), channels(layer))
     if (unfit := _unfit(layer, product, groups)) is not None:
         return unfit
+    if dtype == "bfloat16" and product.is_quantized and product.is_float and product.bits == 16:
+        # The scales are the least numbers that there are, so the weights are the greatest.
+        return Unfit("float16, in which it would be multiplied, has no room for its weights as sdnq stores `bfloat16`",
+                     "set `quantized_matmul_dtype: int8`, or store the weights as `float16`")  # fmt: skip
     weights = _packed(dtype, layer.numel)
     if weights is None:
         return Unfit(f"{layer.numel} weights can't be packed as `{dtype}`", _PACKING_HELP)

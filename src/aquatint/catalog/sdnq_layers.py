@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from aquatint.catalog.layers import Layer, Left, skipped_by_sdnq
+from aquatint.catalog.layers import Layer, Left, is_tame, skipped_by_sdnq
 from aquatint.catalog.sdnq_types import BITS, minimum_width
 
 # By the name of the class: what derives from one of these has another name, and stays.
@@ -25,17 +25,17 @@ def left(options: Mapping[str, Any], layer: Layer) -> Left | None:
     if (named := match(name, options["modules_to_not_convert"] or ())) is not None:
         return Left(f"`modules_to_not_convert` names `{named}`")
     if options["add_skip_keys"] and match(name, _own_list(layer)) is not None:
-        return Left("it is on sdnq's list for the model (`add_skip_keys`)")
+        return Left("they are on sdnq's list for the model (`add_skip_keys`)")
     if layer.base == "Embedding" and not options["quant_embedding"]:
-        return Left("it is an embedding, and `quant_embedding` is off")
+        return Left("they are embeddings, and `quant_embedding` is off")
     if layer.base in CONVOLUTIONS | TRANSPOSED and not options["quant_conv"]:
-        return Left("it is a convolution, and `quant_conv` is off")
+        return Left("they are convolutions, and `quant_conv` is off")
     if layer.kind not in {"Linear"} | EMBEDDINGS | CONVOLUTIONS | TRANSPOSED:
         return Left(f"it does not know the class `{layer.kind}`", is_gap=True)
     if channels(layer) < (least := options["minimum_allowed_channel_size"]):
-        return Left(f"it has fewer than {least} input channels (`minimum_allowed_channel_size`)")
+        return Left(f"they have fewer than {least} input channels (`minimum_allowed_channel_size`)")
     if layer.numel < (least := options["minimum_allowed_numel"]):
-        return Left(f"it has fewer than {least} weights (`minimum_allowed_numel`)")
+        return Left(f"they have fewer than {least} weights (`minimum_allowed_numel`)")
     return None
 
 
@@ -79,10 +79,8 @@ def match(name: str, listed: Iterable[str]) -> str | None:
 
 
 def _is_like(pattern: str, name: str) -> bool:
-    try:
-        return re.match(pattern.replace(".*", "\\.*").replace("*", ".*"), name) is not None
-    except re.error:
-        return False
+    regex = pattern.replace(".*", "\\.*").replace("*", ".*")
+    return is_tame(pattern) and re.match(regex, name) is not None
 
 
 def _own_list(layer: Layer) -> list[str]:
