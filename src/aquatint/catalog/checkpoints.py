@@ -361,13 +361,9 @@ def tensors(folder: Path, subfolder: str, variant: str | None) -> list[Tensor]:
     return [tensor for file in weight_files(folder, subfolder, variant) for tensor in read_header(file)]
 
 
-def weight_bytes(folder: Path, subfolder: str, variant: str | None, dtype: str) -> int:
-    """Return the bytes of a component's tensors once they are loaded as `dtype` (a torch dtype's name)."""
-    width = {"float32": 4, "float16": 2, "bfloat16": 2}[dtype]
-    return sum(
-        tensor.numel * (width if tensor.dtype in FLOATS else DTYPE_BYTES.get(tensor.dtype, 1))
-        for tensor in tensors(folder, subfolder, variant)
-    )
+def file_bytes(folder: Path, subfolder: str, variant: str | None) -> int:
+    """Return the bytes of the tensors in a component's files. Raises `CheckpointError`."""
+    return sum(tensor.end - tensor.start for tensor in tensors(folder, subfolder, variant))
 
 
 def identity(folder: Path, subfolder: str, variant: str | None, has_weights: bool) -> str:

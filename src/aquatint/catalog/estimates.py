@@ -69,6 +69,11 @@ def read(folder: Path, part: Part, variant: str | None, dtype: str) -> tuple[Net
     return Network(part.library, part.class_name, dtype, config), tensors
 
 
+def as_filed(folder: Path, part: Part, variant: str | None, dtype: str) -> Estimate:
+    """Return what a component holds that is loaded as it is in its files. Raises `CheckpointError`."""
+    return (plain if part.stored is None else stored)(*read(folder, part, variant, dtype))
+
+
 def plain(network: Network, tensors: Iterable[Tensor]) -> Estimate:
     """Return what a component holds that nothing quantizes."""
     held = list(loaded(network, tensors))

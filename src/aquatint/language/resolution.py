@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from aquatint.catalog import checkpoints, pipelines
+from aquatint.catalog import checkpoints, estimates, pipelines
 from aquatint.catalog.checkpoints import Checkpoint, CheckpointError, Part
 from aquatint.catalog.pipelines import PipelineInfo
 from aquatint.catalog.quantizers import canonical
@@ -23,7 +23,7 @@ from aquatint.language.names import inside
 from aquatint.language.values import UNKNOWN, Model, Quantizer, Setting
 from aquatint.language.world import World
 from aquatint.plan.keys import component_key, pipeline_key
-from aquatint.plan.steps import Component, Pipeline, Quantization
+from aquatint.plan.steps import ByteRange, Component, Pipeline, Quantization
 from aquatint.source import Span
 
 
@@ -292,11 +292,16 @@ class Resolver:
             subfolder=part.subfolder, variant=variant, identity=identity, dtype=dtype, device=self.world.device,
             quantization=quantization, offload=offload,
         )  # fmt: skip
-        size = checkpoints.weight_bytes(place.folder, part.subfolder, variant, dtype) if dtype else 0
+        size, held, reads = 0, None, 0
+        if dtype is not None:
+            before = estimates.as_filed(place.folder, part, variant, dtype)
+            after = next((use.estimate for use in self._uses if use.role == role), before)
+            size, held = before.most, ByteRange(after.least, after.most)
+            reads = checkpoints.file_bytes(place.folder, part.subfolder, variant)
         return Component(
             key=key, role=role, library=part.library, class_name=part.class_name, source=place.source,
             subfolder=part.subfolder, variant=variant, revision=place.revision, dtype=dtype, device=self.world.device,
-            quantization=quantization, identity=identity, bytes=size, offload=offload,
+            quantization=quantization, identity=identity, bytes=size, held=held, reads=reads, offload=offload,
             stored=prequantized.as_planned(part.stored),
         )  # fmt: skip
 

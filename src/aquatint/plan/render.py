@@ -11,7 +11,8 @@ from collections.abc import Set as AbstractSet
 
 from aquatint.catalog.quantizers import label
 from aquatint.plan.counts import counts
-from aquatint.plan.steps import Component, Generate, Grid, Load, Plan, Print, Quantization, Release, Save
+from aquatint.plan.memory import held, moments, peak
+from aquatint.plan.steps import ByteRange, Component, Generate, Grid, Load, Plan, Print, Quantization, Release, Save
 from aquatint.plan.uses import uses
 
 _WIDTH = 10  # of the verb that a line begins with
@@ -37,6 +38,8 @@ def summary(plan: Plan, resident: AbstractSet[str] = frozenset()) -> str:
         _number(total.reuses, "reuse"),
         _number(total.releases, "release"),
     ]
+    if (most := peak(plan, resident)) is not None:
+        parts.append(f"peak {_ranged(most.held)} of weights ({most.place.file}:{most.place.line})")
     return ", ".join(parts)
 
 
@@ -49,7 +52,8 @@ def quantized(quantization: Quantization) -> str:
 def _steps(plan: Plan, resident: AbstractSet[str]) -> Iterator[str]:
     fresh: set[str] = set()
     live = set(resident)
-    for step in plan.steps:
+    sizes = moments(plan, resident)
+    for number, step in enumerate(plan.steps):
         match step:
             case Load():
                 if step.component not in live:
@@ -71,6 +75,20 @@ def _steps(plan: Plan, resident: AbstractSet[str]) -> Iterator[str]:
                 live.remove(step.component)
                 component = plan.components[step.component]
                 yield _line("release", _called(component.role, component))
+        yield from _in_memory(plan, sizes, number)
+
+
+def _in_memory(plan: Plan, sizes: list[ByteRange], number: int) -> Iterator[str]:
+    """Say what is held after the loads, or the releases, that step `number` is the last of, if they changed that."""
+    kind = type(plan.steps[number])
+    if kind not in (Load, Release) or (number + 1 < len(plan.steps) and type(plan.steps[number + 1]) is kind):
+        return
+    first = number
+    while first > 0 and type(plan.steps[first - 1]) is kind:
+        first -= 1
+    before = sizes[first - 1] if first else None
+    if sizes[number].most and sizes[number] != before:
+        yield _line("memory", f"{_ranged(sizes[number])} of weights")
 
 
 def _generated(plan: Plan, step: Generate, fresh: set[str]) -> Iterator[str]:
@@ -107,10 +125,14 @@ def _loaded(component: Component) -> str:
     if component.dtype is not None:
         parts.append(component.dtype)
         parts.append(sized(component.bytes))
+        if component.reads not in (0, component.bytes):
+            parts.append(f"reads {sized(component.reads)}")
     if component.stored is not None:
         parts.append(f"stored quantized: {component.stored.name}")
     if component.quantization is not None:
         parts.append(f"quantized by {quantized(component.quantization)}")
+    if held(component) != ByteRange(component.bytes, component.bytes):
+        parts.append(f"held in {_ranged(held(component))}")
     if component.offload is not None:
         parts.append(f"offload {component.offload}")
     return ", ".join(parts)
@@ -119,6 +141,12 @@ def _loaded(component: Component) -> str:
 def _called(role: str, component: Component) -> str:
     quantizer = component.quantization or component.stored
     return role if quantizer is None else f"{role} ({quantizer.name})"
+
+
+def _ranged(size: ByteRange) -> str:
+    if size.least == size.most:
+        return sized(size.most)
+    return f"{sized(size.least)} to {sized(size.most)}" if size.least else f"at most {sized(size.most)}"
 
 
 def _line(verb: str, text: str) -> str:

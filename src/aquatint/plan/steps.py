@@ -60,6 +60,13 @@ class Stored(Record, frozen=True):
     name: str
 
 
+class ByteRange(Record, frozen=True):
+    """A number of bytes that is known, or, where only the weights themselves decide it, from least to most."""
+
+    least: int
+    most: int
+
+
 class Component(Record, frozen=True):
     """One loadable part of a pipeline. `key` is equal exactly when the loaded weights would be."""
 
@@ -76,6 +83,8 @@ class Component(Record, frozen=True):
     quantization: Quantization | None
     identity: str  # fingerprint of its files
     bytes: int  # of weights, estimated, in `dtype` and before quantization; 0 for what has none
+    held: ByteRange | None = None  # bytes of weights once loaded, after quantization; None: `bytes`
+    reads: int = 0  # bytes of the files that its weights are read from
     stored: Stored | None = None  # where its files hold it quantized; decides nothing that `identity` doesn't
     offload: str | None = None  # as its pipeline's: such a component waits in the computer's memory
 

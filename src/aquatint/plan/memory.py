@@ -1,0 +1,51 @@
+"""How much memory a plan's weights take, at each of its moments and at most.
+
+Of a component it is what `Component.held` says, which was estimated from the headers of its files. What a pipeline
+needs beside weights while it runs is not counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+
+from aquatint.plan.steps import ByteRange, Component, Load, Place, Plan, Release
+
+
+@dataclass(frozen=True, slots=True)
+class Peak:
+    """The most that is held at one time, and the statement for which it is."""
+
+    held: ByteRange
+    place: Place
+
+
+def held(component: Component) -> ByteRange:
+    """Return the bytes of weights of a component once it is loaded."""
+    return component.held or ByteRange(component.bytes, component.bytes)
+
+
+def moments(plan: Plan, resident: AbstractSet[str] = frozenset()) -> list[ByteRange]:
+    """Return what is held after each step of `plan`; of components in `resident` those count that the plan uses."""
+    live = set(resident) & set(plan.components)
+    found = []
+    for step in plan.steps:
+        match step:
+            case Load(component=key):
+                live.add(key)
+            case Release(component=key):
+                live.discard(key)
+            case _:
+                pass
+        sizes = [held(plan.components[key]) for key in live]
+        found.append(ByteRange(sum(size.least for size in sizes), sum(size.most for size in sizes)))
+    return found
+
+
+def peak(plan: Plan, resident: AbstractSet[str] = frozenset()) -> Peak | None:
+    """Return when most is held, by what it may be at most; None for a plan that loads nothing with weights."""
+    best: Peak | None = None
+    for step, size in zip(plan.steps, moments(plan, resident), strict=True):
+        if isinstance(step, Load) and size.most > (best.held.most if best is not None else 0):
+            best = Peak(size, step.place)
+    return best
