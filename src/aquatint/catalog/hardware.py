@@ -52,10 +52,10 @@ class Note:
 
 NOTES = (
     Note(
-        "sdnq", ("cpu",), "use_quantized_matmul", (True,), "warning",
-        "the quantized product takes longer than the ordinary one on a CPU",
-        "leave it out; with the package openvino, sdnq has products for CPUs that this program has not tried",
-        "test_a_quantized_product_takes_longer_on_a_cpu",
+        "sdnq", ("cpu",), "quantized_matmul_dtype", ("float8_e4m3fn", "float16"), "warning",
+        "a CPU takes many times as long for it as for the ordinary product",
+        "take `int8`, or leave `use_quantized_matmul` out", "test_products_in_floats_take_long_on_a_cpu",
+        also=(("use_quantized_matmul", (True,)),),
     ),
     Note(
         "sdnq", ("mps",), "use_quantized_matmul", (True,), "warning",
@@ -63,7 +63,7 @@ NOTES = (
         "leave it out", _SDNQ_PAGE,
     ),
     Note(
-        "sdnq", ("cpu", "xpu", "mps"), "quantized_matmul_dtype", ("float8_e4m3fn",), "warning",
+        "sdnq", ("xpu", "mps"), "quantized_matmul_dtype", ("float8_e4m3fn",), "warning",
         "no such device multiplies in float8: sdnq does it in a wider type",
         "take `int8`, or leave it out", _SDNQ_KERNELS,
         also=(("use_quantized_matmul", (True,)),),
@@ -82,6 +82,17 @@ NOTES = (
             "https://github.com/pytorch/pytorch/issues/148420",
         )
         for setting in ("weights_dtype", "scale_dtype", "zero_point_dtype")
+    ),
+    Note(
+        "sdnq", ("cuda", "xpu", "mps"), "weights_dtype", ("bfloat16",), "warning",
+        "its scales are denormal numbers, and where they are taken for zero pictures come out as noise",
+        "take `float16`, which is of the same size and more exact",
+        "test_bfloat16_is_wrong_where_denormal_numbers_are_taken_for_zero",
+    ),
+    Note(
+        "bnb", ("cpu",), "llm_int8_enable_fp32_cpu_offload", (True,), "warning",
+        "on a CPU transformers leaves all of a text encoder unquantized",
+        "leave it out", "test_a_setting_arrives_and_does_what_is_said",
     ),
 )  # fmt: skip
 

@@ -1,0 +1,139 @@
+"""A second device for torch, made of the CPU, and what offloading does on it: `python second_device.py FOLDER BUILD`.
+
+There is no GPU here, and from the CPU to the CPU nothing moves. `second_device.cpp` gives torch a device of its own
+under a name that it keeps for an accelerator, `hpu`: tensors there are in memory of their own, and mixing them with the
+CPU's is the error that it is on a GPU. The libraries move weights to and fro as they would for a GPU; their kernels
+for GPUs are not tried by this. In a process of its own, since a device can't be taken back.
+
+Prints JSON: for every kind of quantizer and feature the error, whether the picture was the one of a model that is on
+the device as a whole, and the share of the model's bytes that are on the device once the picture is made.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import sys
+import types
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from aquatint.runtime.torch_engine import TorchEngine, offloading
+from aquatint.runtime.torch_engine.libraries import libraries
+from support.quantizer_kinds import KINDS
+from support.scenes import Scene, everywhere, load, scene
+
+NAME = "hpu"
+FEATURES = ("offload-model", "offload-group", "offload-sequential", "group-leaves", "to-device")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of one feature: either an error or a picture."""
+
+    error: str | None
+    same: bool
+    share_left: float  # of the model's bytes, that are on the device after the picture
+
+
+def main(folder: Path, build: Path) -> dict[str, dict[str, Any]]:
+    """Try every kind and feature on the tiny pipeline in `folder`; the extension is built in `build`."""
+    engine = TorchEngine(threads=1)
+    held = _device(build)
+    return {
+        kind: {feature: asdict(_try(engine, _scene(folder, uri), feature, held)) for feature in FEATURES}
+        for kind, uri in KINDS.items()
+    }
+
+
+def _device(build: Path) -> Callable[[], int]:
+    """Make the device; return the function that tells the bytes on it."""
+    import torch
+    from torch.utils.cpp_extension import load as compiled
+
+    source = Path(__file__).with_name("second_device.cpp")
+    made = compiled("second_device", [str(source)], build_directory=str(build), extra_cflags=["-O0"])
+    # What torch asks of a device's module; `is_available` would make the libraries look for the maker's own packages.
+    module = types.ModuleType(f"torch.{NAME}")
+    answers = {
+        "is_available": False,
+        "is_initialized": True,
+        "device_count": 1,
+        "current_device": 0,
+        "_lazy_init": None,
+    }
+    for name, answer in answers.items():
+        setattr(module, name, lambda answer=answer: answer)
+    torch._register_device_module(NAME, module)
+    return made.held
+
+
+def _scene(folder: Path, uri: str | None) -> Scene:
+    return scene(folder, everywhere(folder, uri) if uri is not None else None)
+
+
+def _try(engine: TorchEngine, made: Scene, feature: str, held: Callable[[], int]) -> Outcome:
+    gc.collect()
+    before = held()
+    placed = _placed(engine, made)
+    size = held() - before
+    expected = _picture(engine, made, placed)
+    try:
+        pipeline = _moved(engine, made) if feature == "to-device" else placed
+        del placed
+        _enable(pipeline, feature)
+        same = _picture(engine, made, pipeline) == expected
+        gc.collect()
+        return Outcome(None, same, (held() - before) / size)
+    except Exception as error:
+        return Outcome(f"{type(error).__name__}: {error}", False, 0.0)
+
+
+def _moved(engine: TorchEngine, made: Scene) -> Any:
+    """Return a pipeline on the device that was loaded, and quantized, on the CPU."""
+    pipeline = engine.assemble(made.pipeline, load(engine, made))
+    _unpack(pipeline)
+    return pipeline.to(NAME)
+
+
+def _placed(engine: TorchEngine, made: Scene) -> Any:
+    """Return a pipeline whose weights are on the device as if they had been quantized there."""
+    pipeline = engine.assemble(made.pipeline, load(engine, made))
+    for layer in _unpack(pipeline):
+        layer.weight = layer.weight.to(NAME)
+    for module in _modules(pipeline):
+        module.to(NAME)
+    return pipeline
+
+
+def _unpack(pipeline: Any) -> list[Any]:
+    """Keep bitsandbytes from packing weights for a processor; return its layers."""
+    kinds = libraries().bitsandbytes.nn
+    layers = [layer for module in _modules(pipeline) for layer in module.modules()]
+    found = [layer for layer in layers if isinstance(layer, (kinds.Linear8bitLt, kinds.Linear4bit))]
+    for layer in found:
+        layer.support_avx512bf16_for_cpu = False
+    return found
+
+
+def _modules(pipeline: Any) -> list[Any]:
+    return [each for each in pipeline.components.values() if isinstance(each, libraries().torch.nn.Module)]
+
+
+def _enable(pipeline: Any, feature: str) -> None:
+    if feature == "group-leaves":
+        pipeline.enable_group_offload(onload_device=libraries().torch.device(NAME), offload_type="leaf_level")
+    elif feature.startswith("offload-"):
+        offloading.enable(libraries(), pipeline, feature.removeprefix("offload-"), NAME)
+
+
+def _picture(engine: TorchEngine, made: Scene, pipeline: Any) -> bytes:
+    return engine.generate(pipeline, made.generation, lambda done, total: None).tobytes()
+
+
+if __name__ == "__main__":
+    print(json.dumps(main(Path(sys.argv[1]), Path(sys.argv[2])), indent=1))
