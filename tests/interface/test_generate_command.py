@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import subprocess
@@ -14,13 +15,15 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from aquatint.catalog.model_types import FAMILIES
 from aquatint.diagnostics import Diagnostics, render
-from aquatint.interface.cli import main
+from aquatint.interface.cli import _option_names, main
+from aquatint.interface.commands import generate, run
 from aquatint.interface.generate_script import model_name, quoted
 from aquatint.interface.submodel_uri import Submodule, parse_submodule
 from aquatint.plan.steps import Plan, Print, plan_from_json, plan_to_json
 from engine import plain
-from support import cases, tiny
+from support import cases, folders, tiny
 
 SHAPES = ("builtin:shapes", "--prompts", "a red circle", "--seeds", "1", "--inference-steps", "2", "--device", "cpu")
 
@@ -287,6 +290,13 @@ def test_its_plan_is_the_script_s(name: str, models: Path, capsys: pytest.Captur
     assert out.encode() == plan_to_json(planned(script))
 
 
+def test_options_of_running_are_told_in_a_comment(capsys: pytest.CaptureFixture[str]) -> None:
+    options = ("--device", "cuda:1", "--plan-seed", "7", "--output-dir", "my\npictures", "--existing", "skip")
+    first, _, rest = emitted(*SHAPES[:-2], *options, capsys=capsys).partition("\n\n")
+    assert first == "# aquatint run FILE --device cuda:1 --plan-seed 7 --output-dir 'my?pictures' --existing skip"
+    assert rest == emitted(*SHAPES[:-2], capsys=capsys)
+
+
 def test_its_plan_is_that_of_a_script_written_by_hand(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
     by_hand = """
         quantizer q8 { backend: bnb, bits: 8 }
@@ -334,6 +344,35 @@ def compare(name: str, actual: str, update: bool) -> None:
     if update:
         file.write_text(actual, encoding="utf-8")
     assert actual == file.read_text(encoding="utf-8")
+
+
+def test_a_controlnet_of_a_model_that_has_one(models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    parts = folders.SD | {"controlnet": ("diffusers", "ControlNetModel")}
+    source = folders.write_pipeline(tmp_path / "steered", "StableDiffusionControlNetPipeline", parts)
+    line = (str(source), "--prompts", "x", "--seeds", "1", "--control-nets")
+    assert "    controlnet { dtype: float16 }\n" in emitted(*line, "+;dtype=float16", capsys=capsys)
+    code, _, err = said(*line, "+;dtype=float17", "--device", "cpu", capsys=capsys)
+    assert (code, err.partition("\n")[0]) == (2, 'error[wrong-value]: `dtype` can\'t be `"float17"`')
+    code, _, err = said(*line, "+;dtype=float16", "--plan", "--device", "cpu", capsys=capsys)
+    assert code == 2
+    assert err.partition("\n")[0] == (
+        "error[not-supported-yet]: `steered` is a `StableDiffusionControlNetPipeline`: "
+        "a controlnet works from an image, which this version can't give to a model"
+    )
+
+
+def test_the_guide_names_every_family() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "quantization" / "command-line.md").read_text(encoding="utf-8")
+    rows = [line for line in page.splitlines() if line.startswith("| `")]
+    for name, beginnings in FAMILIES.items():
+        assert any(f"`{name}`" in row and all(f"`{each}...`" in row for each in beginnings) for row in rows), name
+
+
+def test_the_guide_has_every_option() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "quantization" / "command-line.md").read_text(encoding="utf-8")
+    commands = argparse.ArgumentParser().add_subparsers()
+    own = _option_names(generate.add_parser(commands)) - _option_names(run.add_parser(commands))
+    assert {name for name in own if f"`{name}" not in page} == set()
 
 
 def test_mistakes_as_json(models: Path, capsys: pytest.CaptureFixture[str]) -> None:

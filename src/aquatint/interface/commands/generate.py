@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import shlex
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -42,7 +43,11 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
         "generate", help="make pictures without a script; `--emit-script` shows the script that it comes to",
         epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
-    command.add_argument("model", metavar="MODEL", help="a folder in the diffusers layout, a hub id, `builtin:NAME`")
+    command.add_argument(
+        "model", metavar="MODEL",
+        help="a folder in the diffusers layout, a hub id, `builtin:NAME`; write it first, since lists take every word "
+        "up to the next option",
+    )  # fmt: skip
     _add_model_options(command.add_argument_group("the model"))
     _add_picture_options(command.add_argument_group("the pictures; lists of several values multiply"))
     add_planning_options(command)
@@ -116,9 +121,25 @@ def run(options: argparse.Namespace) -> int:
         report([*diagnostics.items, *evaluate(source, options).diagnostics], options)
         return WRONG
     if options.emit_script:
-        sys.stdout.write(text)
+        sys.stdout.write(_heading(options) + text)
         return DONE
     return show(source, options) if options.plan else concluded(session(options).feed(source), options)
+
+
+def _heading(options: argparse.Namespace) -> str:
+    """Return a comment with the options that aren't a script's business, or nothing if there are none."""
+    told = (
+        ("--device", options.device, None), ("--plan-seed", options.plan_seed, 0),
+        ("--output-dir", options.output_dir, Path()), ("--existing", options.existing, "number"),
+        ("--threads", options.threads, None),
+    )  # fmt: skip
+    words = [word for name, value, default in told if value != default for word in (name, str(value))]
+    return f"# aquatint run FILE {' '.join(map(_shown, words))}\n\n" if words else ""
+
+
+def _shown(word: str) -> str:
+    # A line break would end the comment.
+    return shlex.quote("".join(character if character.isprintable() else "?" for character in word))
 
 
 def _request(options: argparse.Namespace, diagnostics: Diagnostics) -> Request:
