@@ -331,8 +331,8 @@ def test_every_mistake_is_told_at_once(models: Path, capsys: pytest.CaptureFixtu
     code, out, err = said(
         "models/sd", "--model-type", "sdxl", "--quantizer", "bnb;bits=5", "--unet", "models/sd;quantizer=bnb;bits=8",
         "--text-encoders", "null", '+;dtpye=float16;quantizer="bnb', "--vae", ";dtype=float16", "--seeds", "1", "two",
-        "--inference-steps", "2.5", "--guidance-scales", "high", "--output-size", "big", "--prompts", "a cat; a dog",
-        "--negative-prompts", "a mouse", "--control-nets", "models/a", "models/b", "--device", "cpu", capsys=capsys,
+        "--inference-steps", "2.5", "--guidance-scales", "high", "1e999", "--output-size", "big", "--prompts",
+        "a cat; a dog", "--negative-prompts", "a mouse", "--control-nets", "models/a", "models/b", "--device", "cpu", capsys=capsys,
     )  # fmt: skip
     assert (code, out) == (2, "")
     compare("generate-mistakes.txt", err, update_cases)
@@ -465,6 +465,22 @@ def program(*arguments: str, cwd: Path, stdin: str | None = None) -> subprocess.
 def pixels(folder: Path) -> dict[str, bytes]:
     """Return the pictures below `folder`, by name."""
     return {file.name: Image.open(file).tobytes() for file in sorted(folder.rglob("*.png"))}
+
+
+def test_what_is_no_text(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "aquatint", "generate", "builtin:shapes", "--prompts", b"\xff"], capture_output=True,
+        cwd=tmp_path,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (2, b"error[not-utf-8]: an argument is not text in UTF-8\n")
+
+
+@pytest.mark.parametrize("words", [["run", "-"], ["plan", "-"], ["check", "-"], ["repl"], []])
+def test_standard_input_is_not_read_where_that_is_forbidden(words: list[str], tmp_path: Path) -> None:
+    for line in (["--no-stdin", *words], [*words, "--no_stdin"]):
+        done = program(*line, cwd=tmp_path, stdin='print "read"')
+        assert (done.returncode, done.stdout) == (2, "")
+        assert "`--no-stdin` forbids" in done.stderr
 
 
 def test_pictures_are_those_of_the_script(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import aquatint
-from aquatint.interface.commands import check, generate, plan, repl, run, store
+from aquatint.interface.commands import check, generate, models, plan, repl, run, store
 from aquatint.interface.exits import DONE, FAILED, INTERRUPTED, WRONG, Refusal
 
 _COMMANDS = {
@@ -23,6 +23,7 @@ _COMMANDS = {
     "check": check,
     "repl": repl,
     "generate": generate,
+    "models": models,
     "store": store,
 }
 
@@ -145,20 +146,24 @@ def _parser() -> _Parser:
     )
     parser.add_argument("--version", action="version", version=f"aquatint {aquatint.__version__}")
     parser.set_defaults(commands=tuple(_COMMANDS), no_stdin=False)
-    _add_global_options(parser)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=_Parser)
     for command in _COMMANDS.values():
-        _add_global_options(command.add_parser(commands))
+        command.add_parser(commands)
+    _add_global_options(parser)
     return parser
 
 
 def _add_global_options(parser: argparse.ArgumentParser) -> None:
-    """Declare what stands before and after a command alike."""
+    """Declare what stands before and after a command alike, for `parser` and for the commands that it has."""
     parser.add_argument("--no-stdin", action="store_true", default=argparse.SUPPRESS, help="never read standard input")
     parser.add_argument(
         _QUANTIZER_HELP, nargs="*", metavar="BACKEND", action=_QuantizerHelp, default=argparse.SUPPRESS,
         help="list the quantization backends, or document those that are named, and do nothing else",
     )  # fmt: skip
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for inner in action.choices.values():
+                _add_global_options(inner)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,8 @@ import argparse
 import re
 import shlex
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -111,7 +112,7 @@ def run(options: argparse.Namespace) -> int:
     from aquatint.interface.generate_script import script
     from aquatint.source import Source
 
-    if any("\ud800" <= character <= "\udfff" for word in sys.argv for character in word):
+    if any("\ud800" <= character <= "\udfff" for word in _words(options) for character in word):
         raise Refusal("not-utf-8", "an argument is not text in UTF-8")
     diagnostics = Diagnostics()
     text = script(_request(options, diagnostics))
@@ -124,6 +125,12 @@ def run(options: argparse.Namespace) -> int:
         sys.stdout.write(_heading(options) + text)
         return DONE
     return show(source, options) if options.plan else concluded(session(options).feed(source), options)
+
+
+def _words(options: argparse.Namespace) -> Iterator[str]:
+    """Yield the arguments that texts are made of."""
+    for value in vars(options).values():
+        yield from [value] if isinstance(value, str) else value if isinstance(value, list) else []
 
 
 def _heading(options: argparse.Namespace) -> str:
@@ -240,7 +247,7 @@ def _matching(
     """Return those of `texts` that have the form of a number, and report the others."""
     sound = []
     for text in texts or ():
-        if pattern.fullmatch(text.strip()) and len(text) <= _DIGITS:
+        if pattern.fullmatch(text.strip()) and len(text) <= _DIGITS and isfinite(float(text)):
             sound.append(text.strip())
         else:
             diagnostics.error("wrong-type", f"`{option}` takes {wanted}, not `{text}`", _whole(option, text))
