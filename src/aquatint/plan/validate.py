@@ -5,6 +5,10 @@ Its shape has been checked on reading; what its files hold is checked when they 
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
+from pathlib import PurePosixPath
+
 from aquatint.catalog import pipelines
 from aquatint.catalog.models import OFFLOADS
 from aquatint.catalog.quantizers import problems
@@ -70,8 +74,8 @@ def _check_steps(plan: Plan) -> None:
                     raise PlanError(f"step `{step.id}` uses `{missing[0]}`, which is not loaded then")
                 if isinstance(step, Generate):
                     images[step.id] = len(step.outputs)
-                elif wrong := [role for role in step.roles or () if role not in used]:
-                    raise PlanError(f"step `{step.id}` saves `{wrong[0]}`, which its pipeline lacks")
+                else:
+                    _check_save(step, used)
             case Grid():
                 for cell in step.cells:
                     if not 0 <= cell.image.index < images.get(cell.image.step, 0):
@@ -86,3 +90,17 @@ def _check_steps(plan: Plan) -> None:
                 loaded.discard(step.component)
             case _:
                 pass
+
+
+def _check_save(step: Save, used: Mapping[str, str]) -> None:
+    """Hold the names that a save step makes folders and files of to what can be one."""
+    if wrong := [role for role in step.roles or () if role not in used]:
+        raise PlanError(f"step `{step.id}` saves `{wrong[0]}`, which its pipeline lacks")
+    if wrong := [role for role in used if not role.isidentifier()]:
+        raise PlanError(f"step `{step.id}` saves `{wrong[0]}`, which is no name of a submodule")
+    if PurePosixPath(step.path).name in ("", ".."):
+        raise PlanError(f"step `{step.id}` saves to `{step.path}`, which is no folder of its own")
+    if step.variant is not None and not re.fullmatch(r"[A-Za-z0-9_-]+", step.variant):
+        raise PlanError(f"step `{step.id}` has a variant `{step.variant}`, which is no part of a file's name")
+    if step.max_shard_size is not None and step.max_shard_size < 1:
+        raise PlanError(f"step `{step.id}` has files of {step.max_shard_size} bytes")

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from aquatint.plan.steps import Pipeline
-from aquatint.runtime.engine import Counters, Form, Loaded
+from aquatint.runtime.engine import Counters, EngineError, Form, Loaded
 from aquatint.runtime.torch_engine import bitsandbytes_cpu, generating, loading, memory, weights
 from aquatint.runtime.torch_engine.faults import engine_error
 from aquatint.runtime.torch_engine.libraries import Libraries
@@ -28,6 +28,8 @@ def save(
     Raise `EngineError`, and `OSError` for what the disk refuses.
     """
     for role, part in parts.items():
+        if not role.isidentifier():  # a checkpoint's index may name anything, such as a folder above
+            raise EngineError(f"`{role}` is no name of a submodule: it is not saved")
         if part is not None:
             with _faults(f"can't save `{role}` ({part.component.class_name})"):
                 _write(libraries, part, folder / role, form)
