@@ -39,7 +39,7 @@ def summary(plan: Plan, resident: AbstractSet[str] = frozenset()) -> str:
         _number(total.releases, "release"),
     ]
     if (most := peak(plan, resident)) is not None:
-        parts.append(f"peak {_ranged(most.held)} of weights ({most.place.file}:{most.place.line})")
+        parts.append(f"peak {ranged(most.held)} of weights ({most.place.file}:{most.place.line})")
     return ", ".join(parts)
 
 
@@ -88,7 +88,7 @@ def _in_memory(plan: Plan, sizes: list[ByteRange], number: int) -> Iterator[str]
         first -= 1
     before = sizes[first - 1] if first else None
     if sizes[number].most and sizes[number] != before:
-        yield _line("memory", f"{_ranged(sizes[number])} of weights")
+        yield _line("memory", f"{ranged(sizes[number])} of weights")
 
 
 def _generated(plan: Plan, step: Generate, fresh: set[str]) -> Iterator[str]:
@@ -132,7 +132,7 @@ def _loaded(component: Component) -> str:
     if component.quantization is not None:
         parts.append(f"quantized by {quantized(component.quantization)}")
     if held(component) != ByteRange(component.bytes, component.bytes):
-        parts.append(f"held in {_ranged(held(component))}")
+        parts.append(f"held in {ranged(held(component))}")
     if component.offload is not None:
         parts.append(f"offload {component.offload}")
     return ", ".join(parts)
@@ -141,12 +141,6 @@ def _loaded(component: Component) -> str:
 def _called(role: str, component: Component) -> str:
     quantizer = component.quantization or component.stored
     return role if quantizer is None else f"{role} ({quantizer.name})"
-
-
-def _ranged(size: ByteRange) -> str:
-    if size.least == size.most:
-        return sized(size.most)
-    return f"{sized(size.least)} to {sized(size.most)}" if size.least else f"at most {sized(size.most)}"
 
 
 def _line(verb: str, text: str) -> str:
@@ -163,3 +157,10 @@ def sized(count: int) -> str:
         if count >= size:
             return f"{count / size:.1f} {unit}"
     return f"{count} B"
+
+
+def ranged(size: ByteRange) -> str:
+    """Return a number of bytes for people that may not be known but for its bounds: `3.1 MiB to 15.2 MiB`."""
+    if size.least == size.most:
+        return sized(size.most)
+    return f"{sized(size.least)} to {sized(size.most)}" if size.least else f"at most {sized(size.most)}"

@@ -1,0 +1,197 @@
+"""`aquatint models inspect`: shows what a checkpoint is made of, and what quantizers make of it. Imports no torch.
+
+The numbers are those of `catalog.inspection`; nothing but configurations and headers is read.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+from aquatint.interface.exits import DONE, Refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from aquatint.catalog.estimates import Estimate
+    from aquatint.catalog.inspection import Inspected, Inspection
+
+DEFAULT = ("sdnq;type=int8", "sdnq;type=uint4", "bnb;bits=8", "bnb;bits=4;bits4-quant-type=nf4")
+"""The quantizers that are shown where none is named."""
+
+
+def add_parser(commands: Any) -> argparse.ArgumentParser:
+    """Declare the command and what it can do."""
+    command: argparse.ArgumentParser = commands.add_parser(
+        "models", help="show what a checkpoint is made of, and what quantizers would make of it"
+    )
+    actions = command.add_subparsers(dest="action", metavar="ACTION", required=True)
+    inspect = actions.add_parser("inspect", help="list the components with their parameters and bytes")
+    inspect.add_argument("source", metavar="SOURCE", help="`builtin:NAME`, a folder, or a hub id in the local cache")
+    inspect.add_argument(
+        "--quantizer", action="append", metavar="URI", default=[],
+        help=f"estimate what this quantizer makes of the components; may be repeated ({', '.join(DEFAULT)})",
+    )  # fmt: skip
+    inspect.add_argument(
+        "--dtype", choices=("float32", "float16", "bfloat16"),
+        help="the data type that weights are loaded as; by default that of most of the files' numbers",
+    )  # fmt: skip
+    inspect.add_argument("--variant", help="one of the checkpoint's sets of weight files, such as fp16")
+    inspect.add_argument("--revision", help="a branch, tag or commit of a hub model")
+    inspect.add_argument("--json", action="store_true", help="write it as one line of JSON")
+    return command
+
+
+def run(options: argparse.Namespace) -> int:
+    """Show the checkpoint `options.source`; return the exit code. Raises `Refusal`."""
+    from aquatint.catalog.checkpoints import CheckpointError
+    from aquatint.catalog.inspection import inspect
+
+    quantizers = [_quantizer(uri) for uri in options.quantizer or DEFAULT]
+    try:
+        found = inspect(options.source, options.revision, options.variant, options.dtype, quantizers)
+    except CheckpointError as error:
+        raise Refusal(error.code, error.message, error.help) from None
+    except (OSError, ValueError) as error:
+        reason = (error.strerror if isinstance(error, OSError) else None) or "not a name of a file"
+        raise Refusal("unreadable", f"`{options.source}` can't be read: {reason.lower()}") from None
+    if options.json:
+        sys.stdout.write(json.dumps(_as_json(found)) + "\n")
+    else:
+        sys.stdout.write("\n".join(line.rstrip() for line in _as_text(found)) + "\n")
+    return DONE
+
+
+def _quantizer(uri: str) -> tuple[str, str, dict[str, Any]]:
+    """Return a quantizer as (URI, backend, options); raise `Refusal` at its first mistake."""
+    from aquatint.catalog.quantizers import UriError, canonical, parse_uri, problems
+
+    try:
+        backend, options = parse_uri(uri)
+    except UriError as error:
+        raise Refusal(error.code, f"`--quantizer {uri}`: {error.message}", error.help) from None
+    for problem in problems(backend, options):
+        raise Refusal(problem.code, f"`--quantizer {uri}`: {problem.message}", problem.help)
+    return uri, backend, canonical(backend, options)
+
+
+def _as_json(found: Inspection) -> dict[str, Any]:
+    return {
+        "source": found.source,
+        "pipeline": found.pipeline,
+        "components": [
+            {
+                "role": each.role, "class": each.class_name, "library": each.library,
+                **({} if each.now is None else _weights_as_json(each)),
+            }
+            for each in found.components
+        ],
+        "totals": {"bytes": found.totals(None)[1], **{
+            uri: {"least": least, "most": most}
+            for uri in found.quantizers for least, most in [found.totals(uri)]
+        }},
+    }  # fmt: skip
+
+
+def _weights_as_json(each: Inspected) -> dict[str, Any]:
+    assert each.now is not None
+    return {
+        "dtype": each.dtype, "parameters": each.now.parameters, "layers": each.now.layers, "bytes": each.now.most,
+        "reads": each.reads, "stored": each.stored, "by_default": each.by_default,
+        "quantized": {uri: _estimate_as_json(estimate) for uri, estimate in each.under.items()},
+    }  # fmt: skip
+
+
+def _estimate_as_json(estimate: Estimate) -> dict[str, Any]:
+    return {
+        "least": estimate.least, "most": estimate.most, "layers": estimate.quantized,
+        "left": [{"why": kept.why, "layers": [layer.name for layer in kept.layers]} for kept in estimate.left],
+        "unfit": [{"why": unfit.why, "layer": layer.name} for layer, unfit in estimate.unfit],
+    }  # fmt: skip
+
+
+def _as_text(found: Inspection) -> Iterator[str]:
+    yield f"{found.source}: {found.pipeline}"
+    yield ""
+    yield from _table(["component", "class", "dtype", "parameters", "bytes"], [
+        [
+            each.role + (" *" if each.by_default else ""), f"{each.library}.{each.class_name}",
+            *(["", "", ""] if each.now is None else _size(each)),
+        ]
+        for each in found.components
+    ])  # fmt: skip
+    yield ""
+    if any(each.by_default for each in found.components):
+        yield "* what a model's quantizer is for, unless `quantizer_map` says otherwise"
+    for each in found.components:
+        if each.stored is not None:
+            yield f"{each.role} is stored quantized ({each.stored}) and is loaded as it is"
+    weighty = [each for each in found.components if each.under]
+    if not weighty:
+        return
+    yield ""
+    yield from _table(["once loaded", *(each.role for each in weighty), "all together"], [
+        ["unquantized", *(_shown(each.now) for each in weighty), _sized(*found.totals(None))],
+        *(
+            [uri, *(_shown(each.under[uri]) for each in weighty), _sized(*found.totals(uri))]
+            for uri in found.quantizers
+        ),
+    ])  # fmt: skip
+    yield "all together: with that quantizer for the components with *, and the others as they are"
+    for uri in found.quantizers:
+        told = [line for each in weighty for line in _left(each, uri)]
+        if told:
+            yield ""
+            yield f"{uri} leaves"
+            yield from told
+
+
+def _size(each: Inspected) -> list[str]:
+    from aquatint.plan.render import sized
+
+    assert each.now is not None
+    size, reads = sized(each.now.most), sized(each.reads)
+    return [each.dtype or "", f"{each.now.parameters:,}", size if reads == size else f"{size} (reads {reads})"]
+
+
+def _shown(estimate: Estimate | None) -> str:
+    if estimate is None:
+        return ""
+    if estimate.unfit:
+        return "fails"
+    return _sized(estimate.least, estimate.most)
+
+
+def _sized(least: int, most: int) -> str:
+    from aquatint.plan.render import ranged
+    from aquatint.plan.steps import ByteRange
+
+    return ranged(ByteRange(least, most))
+
+
+def _left(each: Inspected, uri: str) -> Iterator[str]:
+    estimate = each.under[uri]
+    for kept in estimate.left:
+        count = len(kept.layers)
+        yield f"  {_number(count, 'layer')} of {each.role}: {kept.why}"
+    for layer, unfit in estimate.unfit[:1]:
+        more = f" and {len(estimate.unfit) - 1} more" if len(estimate.unfit) > 1 else ""
+        yield f"  and fails with `{layer.name}`{more} of {each.role}: {unfit.why}"
+
+
+def _number(count: int, noun: str) -> str:
+    return f"{count} {noun}" + ("" if count == 1 else "s")
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Yield the lines of a table; columns of numbers, which are those after the first two, stand to the right."""
+    widths = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head))]
+    numeric = [all(not row[column] or row[column][0].isdigit() for row in rows) for column in range(len(head))]
+    for row in (head, *rows):
+        cells = (
+            cell.rjust(width) if right else cell.ljust(width)
+            for cell, width, right in zip(row, widths, numeric, strict=True)
+        )
+        yield "  ".join(cells)
