@@ -17,7 +17,7 @@ KINDS = ("none", "bnb8", "nf4", "sdnq-int8", "sdnq-uint4")
 
 
 def paint(folder: Path, kind: str | Mapping[str, str], seed: int = 7, **call: Any) -> bytes:
-    """Return the pixels of one picture; `kind` is one for all parts but the VAE, or says each part's own by its role."""
+    """Return the pixels of one picture; `kind` is for all parts but the VAE, or each part's own by its role."""
     import torch
     from diffusers import DiffusionPipeline, pipelines
 

@@ -12,7 +12,7 @@ import torch
 from sdnq.layers import SDNQLayer
 
 from aquatint.plan.steps import Component
-from aquatint.runtime.engine import Engine
+from aquatint.runtime.engine import Engine, Loaded
 from support.scenes import component, load, quantization, scene
 
 KINDS = {"unet": ("sd", "unet"), "transformer": ("flux", "transformer"), "clip": ("sd", "text_encoder"),
@@ -157,22 +157,38 @@ def test_parts_without_weights_are_loaded_too(engine: Engine, folder: Tiny) -> N
         assert (loaded.bytes, loaded.layers, loaded.quantized_layers) == (0, 0, 0)
 
 
-@pytest.mark.parametrize(("uri", "replaced"), [("bnb", 8), ("sdnq", 0)])
+@pytest.mark.parametrize(("uri", "replaced"), [("bnb", 8), ("bnb;bits=4;quant-type=nf4", 8), ("sdnq", 0)])
 def test_conv1d_of_transformers_is_a_layer_that_only_bnb_takes(
     engine: Engine, tmp_path: Path, uri: str, replaced: int
 ) -> None:
     # sdnq leaves it out without a word, so the count must show it.
     from transformers import GPT2Config, GPT2LMHeadModel
+    from transformers.pytorch_utils import Conv1D
 
     config = GPT2Config(vocab_size=64, n_positions=32, n_embd=128, n_layer=2, n_head=4, bos_token_id=0, eos_token_id=0)
     GPT2LMHeadModel(config).save_pretrained(tmp_path / "gpt2")
-    asked = Component(
-        key="gpt2", role="gpt2", library="transformers", class_name="GPT2LMHeadModel", source=str(tmp_path),
-        subfolder="gpt2", variant=None, revision=None, dtype="float32", device="cpu", quantization=quantization(uri),
-        identity="", bytes=0,
-    )  # fmt: skip
-    loaded = engine.load(asked)
+
+    def load_with(uri: str | None) -> Loaded:
+        return engine.load(Component(
+            key=f"gpt2 {uri}", role="text_encoder", library="transformers", class_name="GPT2LMHeadModel",
+            source=str(tmp_path), subfolder="gpt2", variant=None, revision=None, dtype="float32", device="cpu",
+            quantization=quantization(uri), identity="", bytes=0,
+        ))  # fmt: skip
+
+    plain, loaded = load_with(None), load_with(uri)
+    assert (plain.quantized_layers, plain.layers) == (0, 9)
     assert (loaded.quantized_layers, loaded.layers) == (replaced, 9)
+    assert len(layers(loaded.object, Conv1D)) == 8 - replaced
+    words = torch.tensor([[1, 2, 3, 4]])
+    with torch.no_grad():
+        exact, found = (each.object(words).logits for each in (plain, loaded))
+    if replaced:
+        assert loaded.bytes < 0.5 * plain.bytes
+        assert not torch.equal(found, exact)
+        assert float(((found - exact) ** 2).mean() / (exact**2).mean()) < 0.1
+    else:
+        assert loaded.bytes == plain.bytes
+        assert torch.equal(found, exact)
 
 
 def test_a_vae_can_be_quantized(engine: Engine, folder: Tiny) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -36,18 +36,34 @@ def test_aliases_and_widths_are_those_of_the_library() -> None:
     assert set(sdnq_types.BITS) - set(sdnq.common.weights_dtype_order) == sdnq_types.NOT_ORDERED
 
 
-def test_defaults_are_those_of_the_library() -> None:
+# What only training reads, and what is no option.
+NOT_OFFERED = {"is_training", "use_grad_ckpt", "use_static_quantization", "sdnq_version", "kwargs"}
+
+
+def test_options_and_defaults_are_those_of_the_library() -> None:
     of_library = {name: p.default for name, p in inspect.signature(sdnq.SDNQConfig).parameters.items()}
+    assert set(sdnq_settings.SCHEMA.names()) == of_library.keys() - NOT_OFFERED
     for setting in sdnq_settings.SCHEMA.settings:
         assert setting.default == of_library[setting.name], setting.name
 
 
+@pytest.mark.parametrize("idle", [{"use_static_quantization": False}, {"use_grad_ckpt": False}])
+def test_options_of_training_that_are_not_offered_change_nothing_here(folder: Tiny, idle: dict[str, bool]) -> None:
+    without, with_it = (by_hand(folder("sd"), weights_dtype="int8", **options) for options in ({}, idle))
+    assert torch.equal(output(without), output(with_it))
+    assert without.get_memory_footprint() == with_it.get_memory_footprint()
+
+
 @pytest.mark.parametrize("library", ["diffusers", "transformers"])
-def test_defaults_of_bnb_are_those_of_the_libraries(library: str) -> None:
+def test_options_and_defaults_of_bnb_are_those_of_the_libraries(library: str) -> None:
     config = __import__(library).BitsAndBytesConfig(load_in_8bit=True)
     options = canonical("bnb", {})
-    assert options["llm_int8_threshold"] == config.llm_int8_threshold
-    assert options["llm_int8_skip_modules"] == config.llm_int8_skip_modules
+    # `bits` is two options there; the last one is for training.
+    apart = {"load_in_8bit", "load_in_4bit", "kwargs", "llm_int8_has_fp16_weight"}
+    offered = {name.replace("bits4_", "bnb_4bit_") for name in options.keys() - {"bits"}}
+    assert offered == inspect.signature(type(config)).parameters.keys() - apart
+    for name in ("threshold", "skip_modules", "enable_fp32_cpu_offload"):
+        assert options[f"llm_int8_{name}"] == getattr(config, f"llm_int8_{name}")
     for name in ("quant_type", "use_double_quant"):
         assert options[f"bits4_{name}"] == getattr(config, f"bnb_4bit_{name}")
     for name in ("compute_dtype", "quant_storage"):
@@ -90,14 +106,37 @@ def test_every_type_that_is_accepted_works(engine: Engine, folder: Tiny, name: s
     assert error(loaded.object, exact) < MOST.get(sdnq_types.BITS[name], 0.01)
 
 
-# float32 goes wrong on some processors only: the scales are too small for normal numbers.
-@pytest.mark.slow
-@pytest.mark.parametrize("name", [n for n in sdnq_types.REFUSED if n != "float32"])
-def test_every_type_that_is_refused_is_still_wrong(folder: Tiny, name: str) -> None:
+@pytest.fixture(params=sdnq_types.REFUSED)
+def hardware(request: pytest.FixtureRequest) -> Iterator[str]:
+    """A refused type's name, on a processor that goes wrong with it."""
+    flushes = request.param == "float32"
+    assert torch.set_flush_denormal(flushes) or not flushes
+    yield request.param
+    torch.set_flush_denormal(False)
+
+
+def by_hand(folder: Path, **options: Any) -> Any:
+    """Return the UNet in `folder` as diffusers and sdnq load it, without this program."""
     from diffusers import UNet2DConditionModel
 
-    def load(**options: Any) -> Any:
-        return UNet2DConditionModel.from_pretrained(folder("sd") / "unet", torch_dtype=torch.float32, **options)
+    settings = {"quantization_config": sdnq.SDNQConfig(**options)} if options else {}
+    return UNet2DConditionModel.from_pretrained(folder / "unet", torch_dtype=torch.float32, **settings).eval()
 
-    wrong = load(quantization_config=sdnq.SDNQConfig(weights_dtype=name, quant_conv=True))
-    assert error(wrong, output(load())) > 0.2
+
+@pytest.mark.slow
+def test_every_type_that_is_refused_is_as_wrong_as_is_said(folder: Tiny, hardware: str) -> None:
+    refusal = sdnq_types.REFUSED[hardware]
+    exact = output(by_hand(folder("sd")))
+    for name, said in ((hardware, refusal.error), (refusal.instead, refusal.instead_error)):
+        wrong = by_hand(folder("sd"), weights_dtype=name, quant_conv=True)
+        assert error(wrong, exact) == pytest.approx(said, rel=0.1), name
+
+
+def test_bfloat16_is_wrong_where_denormal_numbers_are_taken_for_zero(folder: Tiny) -> None:
+    exact = output(by_hand(folder("sd")))
+    assert error(by_hand(folder("sd"), weights_dtype="bfloat16", quant_conv=True), exact) < 1e-4
+    assert torch.set_flush_denormal(True)
+    try:
+        assert error(by_hand(folder("sd"), weights_dtype="bfloat16", quant_conv=True), exact) > 0.5
+    finally:
+        torch.set_flush_denormal(False)

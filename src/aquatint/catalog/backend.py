@@ -100,8 +100,7 @@ class Backend:
         if message is not None:
             unlimited = replace(setting, choices=(), minimum=None, maximum=None, above=None)
             code = "wrong-value" if value is None or unlimited.problem(value) is None else "wrong-type"
-            help = did_you_mean(str(value), map(str, setting.choices), "choices") if setting.choices else None
-            yield Problem(name, code, message + where, help)
+            yield Problem(name, code, message + where, _choices(setting, value))
         elif setting.type == "float" and value is not None and not _is_finite(value):
             yield Problem(name, "wrong-value", f"`{name}` can't be `{value}`{where}")
         elif value is not None:
@@ -126,6 +125,15 @@ class Backend:
         given = self.by_setting(options)
         settled = {s.name: self.settled(s, given.get(s.name, s.default)) for s in self.schema.settings}
         return dict(sorted(settled.items()))
+
+
+def _choices(setting: Setting, value: Any) -> str | None:
+    if not setting.choices:
+        return None
+    if setting.type == "int":
+        # The number that is spelt most like it is not the nearest.
+        return "choices: " + ", ".join(f"`{choice}`" for choice in sorted(setting.choices))
+    return did_you_mean(str(value), map(str, setting.choices), "choices")
 
 
 def _is_finite(value: float) -> bool:

@@ -45,7 +45,7 @@ def _check(setting: Setting, name: str, value: Any, where: str) -> Iterator[Prob
 def _problems_of_device(name: str, value: str, where: str) -> Iterator[Problem]:
     kind, colon, number = value.partition(":")
     if kind not in DEVICES or (colon and not (number.isascii() and number.isdecimal())):
-        help = did_you_mean(kind, DEVICES, "devices") + "; one of several has its number: `cuda:1`"
+        help = "devices: " + ", ".join(f"`{each}`" for each in DEVICES) + "; one of several has its number: `cuda:1`"
         yield Problem(name, "wrong-value", f"`{name}` can't be `{value}`{where}", help)
 
 

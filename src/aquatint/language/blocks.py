@@ -98,7 +98,7 @@ class Blocks:
         for name, setting in given.items():
             known = schema.schema.find(name)
             key = known.name if known else name
-            named[key] = self._once(name, setting, named)
+            named[key] = self._once(key, setting, named)
         return named
 
     def _checked(self, name: str, backend: str, settings: Mapping[str, Setting], at: Span) -> Quantizer | Unknown:
