@@ -332,7 +332,8 @@ def test_every_mistake_is_told_at_once(models: Path, capsys: pytest.CaptureFixtu
         "models/sd", "--model-type", "sdxl", "--quantizer", "bnb;bits=5", "--unet", "models/sd;quantizer=bnb;bits=8",
         "--text-encoders", "null", '+;dtpye=float16;quantizer="bnb', "--vae", ";dtype=float16", "--seeds", "1", "two",
         "--inference-steps", "2.5", "--guidance-scales", "high", "1e999", "--output-size", "big", "--prompts",
-        "a cat; a dog", "--negative-prompts", "a mouse", "--control-nets", "models/a", "models/b", "--device", "cpu", capsys=capsys,
+        "a cat; a dog", "--negative-prompts", "a mouse", "--control-nets", "models/a", "models/b", "--device", "cpu",
+        capsys=capsys,
     )  # fmt: skip
     assert (code, out) == (2, "")
     compare("generate-mistakes.txt", err, update_cases)

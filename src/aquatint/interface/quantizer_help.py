@@ -208,7 +208,7 @@ def _others(of: Backend, setting: Setting, allowed: Iterable[Any]) -> list[str]:
 
 def _hardware(note: Note) -> str:
     refused = "can't be used, since " if note.severity == "error" else ""
-    return f"On {' and '.join(note.devices)} with {', '.join(map(_value, note.values))}: {refused}{note.text}."
+    return f"On {', '.join(note.devices)} with {', '.join(map(_value, note.values))}: {refused}{note.text}."
 
 
 def _spelt(name: str) -> str:

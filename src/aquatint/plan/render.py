@@ -110,7 +110,10 @@ def _saved(plan: Plan, step: Save, fresh: set[str]) -> Iterator[str]:
     only = "" if step.roles is None else " " + ", ".join(step.roles)
     yield _line("save", step.model + only)
     yield from _reused(plan, step, fresh)
-    yield _line("  write", step.path + "/")
+    # One component in two roles is written twice.
+    sizes = [held(plan.components[key]) for key in uses(step, plan.pipelines).values()]
+    total = ByteRange(sum(size.least for size in sizes), sum(size.most for size in sizes))
+    yield _line("  write", f"{step.path}/, {ranged(total)} of weights")
 
 
 def _reused(plan: Plan, step: Generate | Save, fresh: set[str]) -> Iterator[str]:
@@ -121,7 +124,9 @@ def _reused(plan: Plan, step: Generate | Save, fresh: set[str]) -> Iterator[str]
 
 
 def _loaded(component: Component) -> str:
-    parts = [f"{component.role:<16} {component.class_name}", f"from {component.source}"]
+    # A component is in the folder of its role, or in a source that is nothing but the component, unless this is told.
+    inside = f" ({component.subfolder})" if component.subfolder not in ("", component.role) else ""
+    parts = [f"{component.role:<16} {component.class_name}", f"from {component.source}{inside}"]
     if component.dtype is not None:
         parts.append(component.dtype)
         parts.append(sized(component.bytes))
