@@ -349,7 +349,7 @@ class _Run:
             self._check_residents(step)
             self._count_reuses(step)
             parts = {role: self.residents[key] for role, key in uses(step, self.plan.pipelines).items()}
-            size = sum({part.component.key: part.bytes for part in parts.values()}.values())
+            size = sum(part.bytes for part in parts.values())  # one component in two roles is written twice
             self._emit(SaveStarted(step.id, step.model, str(saved_folders.locate(self.outputs, step.path)), size))
             started = self.options.clock()
             form = Form(step.roles, step.variant, step.max_shard_size)
