@@ -37,10 +37,10 @@ def enable(libraries: Libraries, pipeline: Any, offload: str, device: str) -> No
 def undo(module: Any) -> None:
     """Take the hooks off `module` and off all below it; its tensors are then where it says that they are."""
     from accelerate.hooks import remove_hook_from_module
-    from diffusers.hooks import HookRegistry
 
     remove_hook_from_module(module, recurse=True)
-    if hasattr(module, "_diffusers_hook"):
-        registry = HookRegistry.check_if_exists_or_initialize(module)
-        for name in list(registry._hook_order):
-            registry.remove_hook(name, recurse=True)
+    for each in module.modules():
+        # diffusers' hooks are where the groups begin, which needn't be at the top.
+        registry = getattr(each, "_diffusers_hook", None)
+        for name in list(registry.hooks) if registry is not None else ():
+            registry.remove_hook(name, recurse=False)
