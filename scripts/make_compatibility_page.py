@@ -53,8 +53,8 @@ run it here, where there is no GPU.
 
 Offloading is tried on a second device for torch that is made of the CPU (`tests/engine/second_device.py`): its tensors
 are in memory of their own and can't be mixed with the CPU's, so that what the libraries forget to move is an error, as
-it is on a GPU. Kernels for GPUs are not tried by that, nor what accelerate does for bitsandbytes on `cuda` and `xpu` alone.
-What is stored quantized is of the same kind as what is quantized while it is loaded.
+it is on a GPU. Kernels for GPUs are not tried by that, nor what accelerate does for bitsandbytes on `cuda` and `xpu`
+alone. What is stored quantized is of the same kind as what is quantized while it is loaded.
 """
 
 _HARDWARE = """\

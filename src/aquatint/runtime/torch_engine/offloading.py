@@ -41,6 +41,7 @@ def undo(module: Any) -> None:
     remove_hook_from_module(module, recurse=True)
     for each in module.modules():
         # diffusers' hooks are where the groups begin, which needn't be at the top.
-        registry = getattr(each, "_diffusers_hook", None)
-        for name in list(registry.hooks) if registry is not None else ():
-            registry.remove_hook(name, recurse=False)
+        registry: Any = getattr(each, "_diffusers_hook", None)
+        if registry is not None:
+            for name in list(registry.hooks):
+                registry.remove_hook(name, recurse=False)
