@@ -39,15 +39,19 @@ from aquatint.syntax.parser import parse
 
 parsed = parse(Source("s", open(sys.argv[1]).read()))
 plan = Interpreter(World(device="cpu")).evaluate(parsed.script, parsed.diagnostics).plan
-asked = next(c for c in plan.components.values() if c.role == "unet" and c.quantization is not None)
-ours = TorchEngine("cpu").load(asked)
+asked = [c for c in plan.components.values() if c.quantization is not None]
+loaded = [TorchEngine("cpu").load(each) for each in asked]
+ours = next(each for each in loaded if each.component.role == "unet")
 plain = UNet2DConditionModel.from_pretrained(
     builtins_folder() / "shapes", subfolder="unet", torch_dtype=torch.float32,
     quantization_config=TorchAoConfig(Int8WeightOnlyConfig()),
 ).eval()
 arguments = torch.randn(1, plain.config.in_channels, 8, 8), 5, torch.randn(1, 9, plain.config.cross_attention_dim)
 with torch.no_grad():
-    print(float((ours.object(*arguments)[0] - plain(*arguments)[0]).abs().max()), ours.quantized_layers, ours.bytes)
+    difference = (ours.object(*arguments)[0] - plain(*arguments)[0]).abs().max()
+print(float(difference), ours.quantized_layers)
+for told in ([each.bytes for each in loaded], [c.held.least for c in asked], [c.held.most for c in asked]):
+    print(told)
 """
 
 
@@ -88,10 +92,12 @@ def test_what_it_loads_is_what_the_library_alone_makes(environment: dict[str, st
     command = [sys.executable, "plain.py", "s.aqt"]
     done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
-    difference, layers, _ = done.stdout.split()
+    first, held, *planned = done.stdout.splitlines()[-4:]
+    difference, layers = first.split()
     # The memory of the library's own copy is aligned otherwise, which changes the last bits.
     assert float(difference) < 1e-5
     assert int(layers) == 50
+    assert planned == [held, held]
 
 
 def test_its_mistakes_are_found_like_any_other(environment: dict[str, str], tmp_path: Path) -> None:

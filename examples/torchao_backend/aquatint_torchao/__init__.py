@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from aquatint.catalog.backend import Backend
+from aquatint.catalog.layers import WIDTHS, Held, Holding, Layer, Left
 from aquatint.catalog.settings import Schema, Setting
 
 SCHEMA = Schema("torchao", (
@@ -26,6 +27,17 @@ def _label(options: Mapping[str, Any]) -> str:
     return str(options["weights_dtype"])
 
 
+def _held(options: Mapping[str, Any], layer: Layer) -> Holding:
+    """Return what a layer comes to: a byte for each weight, and each row's scale, with integers its zero point too."""
+    if layer.base != "Linear":
+        return Left(f"it takes no `{layer.kind}`, only Linear layers")
+    for name in (*(options["modules_to_not_convert"] or ()), *layer.network.facts.float32):
+        if f".{name}." in f".{layer.name}.":
+            return Left(f"`{name}` is to stay as it is")
+    size = layer.numel + layer.shape[0] * (WIDTHS[layer.dtype] + (options["weights_dtype"] == "int8"))
+    return Held(size, size)
+
+
 TORCHAO = Backend(
     name="torchao",
     aliases=(),
@@ -36,5 +48,6 @@ TORCHAO = Backend(
     install="pip install torchao",
     engine="aquatint_torchao.engine",
     label=_label,
+    held=_held,
     method="torchao",
 )
