@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -12,7 +14,8 @@ import pytest
 from aquatint.interface.cli import main
 from support.cases import fenced
 
-GUIDE = Path(__file__).parents[2] / "docs" / "quantization"
+DOCS = Path(__file__).parents[2] / "docs"
+GUIDE = DOCS / "quantization"
 BLOCKS = [
     pytest.param(block.text, id=f"{page.name}-{number}")
     for page in sorted(GUIDE.glob("*.md"))
@@ -58,6 +61,12 @@ def test_shells_agree(text: str, shell: str, said: Path) -> None:
     if shutil.which(shell) is None:
         pytest.skip(f"{shell} is not installed")
     assert arguments(shell, said, text) == arguments("bash", said, text)
+
+
+@pytest.mark.parametrize("page", sorted(DOCS.rglob("*.md")), ids=lambda page: page.relative_to(DOCS).as_posix())
+def test_a_shown_command_can_be_copied_into_a_shell(page: Path, said: Path) -> None:
+    commands = re.findall(r"@COMMAND_OUTPUT\[(aquatint .+)\]", page.read_text(encoding="utf-8"))
+    assert arguments("bash", said, "\n".join(commands)) == [shlex.split(command)[1:] for command in commands]
 
 
 @pytest.mark.parametrize("shell", ["bash", "dash", "zsh", "fish"])
