@@ -18,7 +18,8 @@ import torch
 from aquatint.catalog.quantizer_backends import BNB, SDNQ
 from aquatint.catalog.quantizers import format_uri
 from aquatint.plan.steps import Component
-from aquatint.runtime.engine import Engine, Loaded
+from aquatint.runtime.engine import Engine, EngineError, Loaded
+from aquatint.runtime.torch_engine.devices import has_device
 from support import planned
 
 Tiny = Callable[[str], Path]
@@ -124,6 +125,18 @@ def test_a_setting_arrives_and_does_what_is_said(
     changed |= {"output"} & {"output" if not torch.equal(output, without_output) else ""}
     assert changed == case.changes, (size, without_size)
     assert bool(case.why) == (not case.changes)
+
+
+@pytest.mark.parametrize("device", ["cuda", "cuda:1", "mps", "xpu", "cpu:1"])
+@pytest.mark.parametrize("name", ["quantization_device", "return_device"])
+def test_a_device_that_is_not_there_is_named(engine: Engine, folder: Tiny, name: str, device: str) -> None:
+    if has_device(torch, device):
+        pytest.skip("it is there")
+    for role in ("unet", "text_encoder"):
+        with pytest.raises(EngineError) as error:
+            engine.load(component(folder("sd"), role, "sdnq", {name: device}, "float32"))
+        assert str(error.value) == f"`{name}`: there is no device `{device}` on this machine"
+        assert error.value.help == f"leave `{name}` out"
 
 
 def component(folder: Path, role: str, backend: str, options: Mapping[str, Any], dtype: str) -> Component:

@@ -91,7 +91,7 @@ NOTES = (
     ),
     Note(
         "bnb", ("cpu",), "llm_int8_enable_fp32_cpu_offload", (True,), "warning",
-        "on a CPU transformers leaves all of a text encoder unquantized",
+        "transformers leaves text encoders on a CPU unquantized",
         "leave it out", "test_a_setting_arrives_and_does_what_is_said",
     ),
 )  # fmt: skip

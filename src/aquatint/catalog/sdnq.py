@@ -163,7 +163,7 @@ SDNQ = Backend(
         Constraint(
             ("zero_point_dtype",),
             (("weights_dtype", sdnq_types.UNSIGNED), ("use_dynamic_quantization", (True,))),
-            help="signed types have no offsets: take an unsigned one, such as `uint4`, or leave `zero_point_dtype` out",
+            help="take an unsigned type, such as `uint4`, or leave `zero_point_dtype` out: signed ones have no offsets",
             unless=("modules_dtype_dict", "modules_quant_config"),
         ),
         Constraint(("svd_rank", "svd_steps"), (("use_svd", (True,)),), unless=("modules_quant_config",)),

@@ -44,8 +44,8 @@ SCHEMA = Schema("sdnq", (
     Setting("quant_embedding", "bool", "Quantize embedding tables too.", default=False, aliases=("embedding",)),
     Setting(
         "use_quantized_matmul", "bool",
-        "Quantize the inputs of Linear layers as well and multiply in `quantized_matmul_dtype`. Faster on a GPU that "
-        "has such units; several times slower on a CPU.",
+        "Quantize the inputs of Linear layers as well and multiply in `quantized_matmul_dtype`, on weights as they are "
+        "stored where the types allow it. Meant for hardware that has units for such products.",
         default=False, aliases=("quantized_matmul",),
     ),
     Setting(
@@ -112,6 +112,12 @@ SCHEMA = Schema("sdnq", (
         default=True,
     ),
     Setting(
+        "use_stochastic_rounding", "bool",
+        "Round each weight up or down at random, the nearer value the likelier, which is meant for training on. To "
+        "draw with, rounding to the nearest is more exact. It is seeded from the component, so that it repeats.",
+        default=False, aliases=("stochastic_rounding",),
+    ),
+    Setting(
         "add_skip_keys", "bool",
         "Leave those layers alone that the library's list for the model names: embeddings, modulation, outputs.",
         default=True,
@@ -144,15 +150,9 @@ SCHEMA = Schema("sdnq", (
         "Other settings for some modules: a module's name to a map of the settings above.",
     ),
     Setting(
-        "use_stochastic_rounding", "bool",
-        "Round each weight up or down at random, the nearer value the likelier, which is meant for training on. To "
-        "draw with, rounding to the nearest is more exact. It is seeded from the component, so that it repeats.",
-        default=False, aliases=("stochastic_rounding",),
-    ),
-    Setting(
         "quantization_device", "str",
         "The device that weights are quantized on, such as `cuda:0`: a layer at a time goes there. None takes the "
-        "component's own. `cpu` for a component on a GPU needs no more of the GPU's memory than the result.",
+        "component's own. `cpu` spares a GPU the layers in full precision.",
     ),
     Setting(
         "return_device", "str",

@@ -12,6 +12,7 @@ from aquatint.plan.steps import Component, Json, Pipeline
 from aquatint.runtime.engine import Counters, EngineError, Form, Generation, Loaded, OnStep
 from aquatint.runtime.store import Store
 from aquatint.runtime.torch_engine import generating, loading, memory, offloading, saving, weights
+from aquatint.runtime.torch_engine.devices import has_device
 from aquatint.runtime.torch_engine.faults import engine_error
 from aquatint.runtime.torch_engine.libraries import heard, libraries, versions
 from aquatint.runtime.torch_engine.stored_components import StoredComponents
@@ -99,13 +100,5 @@ class TorchEngine:
             memory.give_back(torch)
 
     def _check_device(self) -> None:
-        torch, kind = self._libraries.torch, self.device.partition(":")[0]
-        # Not run here: there is no GPU. ROCm's devices are called cuda, too.
-        there = {
-            "cpu": lambda: True,
-            "cuda": torch.cuda.is_available,
-            "mps": torch.backends.mps.is_available,
-            "xpu": lambda: hasattr(torch, "xpu") and torch.xpu.is_available(),
-        }.get(kind)
-        if there is None or not there():
+        if not has_device(self._libraries.torch, self.device):
             raise EngineError(f"there is no device `{self.device}` on this machine", "run with `--device cpu`")

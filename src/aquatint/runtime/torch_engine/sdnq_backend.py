@@ -14,6 +14,7 @@ from typing import Any
 from aquatint.catalog.sdnq import SDNQ
 from aquatint.plan.steps import Json
 from aquatint.runtime.engine import EngineError
+from aquatint.runtime.torch_engine.devices import has_device
 from aquatint.runtime.torch_engine.libraries import Libraries
 
 OWNERS = ("sdnq",)
@@ -31,7 +32,10 @@ def require(libraries: Libraries) -> Any:
 
 def configuration(libraries: Libraries, library: str, options: Mapping[str, Json], device: str) -> Any:
     """Return a new configuration: loading a model writes its skip list and its choices of type into it."""
-    given = {name: value for name, value in options.items() if value is not None}
+    given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
+    for name in ("quantization_device", "return_device"):
+        if name in given and not has_device(libraries.torch, given[name]):
+            raise EngineError(f"`{name}`: there is no device `{given[name]}` on this machine", f"leave `{name}` out")
     if device != "cpu":
         # Not run here: quantize on the GPU, one layer at a time, and leave the result there.
         given = {"quantization_device": device, "return_device": device} | given
