@@ -158,7 +158,7 @@ def described(found: Any, model: Any | None) -> dict[str, Any]:
             "tied": dict(sorted(tied.items())) if isinstance(tied, dict) else {},
             "tied_always": ties_always(found),
             "tied_by_default": bool(found._tied_weights_keys and getattr(found.config_class(), _TIES, False)),
-            "ignored": sorted(getattr(found, "_keys_to_ignore_on_load_unexpected", None) or ()),
+            "ignored": ignored(found, model),
         }
         if model is not None:
             told["last"] = last(model)
@@ -181,6 +181,18 @@ def exceptions(model: Any) -> dict[str, list[str]]:
         if kind != BY_DIMENSIONS[dimensions]:
             found.setdefault(kind, set()).add(shortest_end(name, dimensions, kind, kinds))
     return {kind: sorted(names) for kind, names in sorted(found.items())}
+
+
+def ignored(found: Any, model: Any | None) -> list[str]:
+    """Return patterns of names in files that the class doesn't read: it passes over them where it has none of them."""
+    own = [] if model is None else [name for name, _ in model.named_parameters()]
+    patterns = []
+    for pattern in getattr(found, "_keys_to_ignore_on_load_unexpected", None) or ():
+        if any(re.search(pattern, name) for name in own):
+            # `attn.bias` is meant for a mask, and is in `c_attn.bias` too.
+            pattern = rf"(?:^|\.){re.escape(pattern)}$"
+        patterns.append(pattern)
+    return sorted(patterns)
 
 
 def positions(model: Any) -> list[str]:

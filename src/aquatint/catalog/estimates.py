@@ -91,11 +91,22 @@ def stored(network: Network, tensors: Iterable[Tensor]) -> Estimate:
     quantized = {_owner(tensor.name) for tensor in held if tensor.name.rpartition(".")[2] in _COMPANIONS}
     size = 0
     for tensor in held:
-        is_own = _owner(tensor.name) in quantized and not tensor.name.endswith(".bias")
-        size += tensor.end - tensor.start if is_own else tensor_bytes(network, tensor)
+        if _is_widened(network, tensor.name):
+            size += 4 * tensor.numel
+        elif _owner(tensor.name) in quantized and not tensor.name.endswith(".bias"):
+            size += tensor.end - tensor.start
+        else:
+            size += tensor_bytes(network, tensor)
     # The offset of nested scales is in their description.
     size += 4 * sum(tensor.name.endswith("nested_absmax") for tensor in held) + _unfiled_bytes(network, held)
     return Estimate(size, size, sum(tensor.numel for tensor in held), len(quantized), len(quantized))
+
+
+def _is_widened(network: Network, name: str) -> bool:
+    """Return whether a stored tensor is float32 once read: sdnq's low-rank factors through diffusers, as its scales."""
+    told = network.config.get("quantization_config")
+    is_wide = not isinstance(told, Mapping) or told.get("dequantize_fp32", True)
+    return network.is_diffusers and bool(is_wide) and name.endswith((".svd_up", ".svd_down"))
 
 
 def quantized(network: Network, tensors: Iterable[Tensor], backend: Backend, options: Mapping[str, Any]) -> Estimate:
