@@ -97,6 +97,16 @@ def write_pipeline(folder: Path, class_name: str, parts: Parts, **options: Any) 
     return folder
 
 
+def _write_unfit(folder: Path, unsafe: dict[str, Any]) -> None:
+    """Write a model with a width that is odd, and one with a text encoder of GPT-2's kind."""
+    write_pipeline(folder / "odd", "StableDiffusionPipeline", SD, **unsafe)
+    write_weights(folder / "odd" / "unet" / "diffusion_pytorch_model.safetensors", side=129)
+    gpt2 = SD | {"text_encoder": ("transformers", "GPT2LMHeadModel")}
+    write_pipeline(folder / "gpt2", "StableDiffusionPipeline", gpt2, **unsafe)
+    matrices = {f"transformer.h.{n}.attn.c_attn.weight": np.zeros((128, 384), "float32") for n in range(5)}
+    save_file(matrices, folder / "gpt2" / "text_encoder" / "model.safetensors")
+
+
 def write_models(folder: Path) -> None:
     """Write every folder that the cases name, below `folder`."""
     unsafe: dict[str, Any] = {"safety_checker": [None, None], "feature_extractor": [None, None],
@@ -109,6 +119,7 @@ def write_models(folder: Path) -> None:
     write_pipeline(folder / "both", "StableDiffusionPipeline", SD, variants=(None, "fp16"), **unsafe)
     write_component(folder / "other-vae", *_VAE)
     _write_stored(folder, unsafe)
+    _write_unfit(folder, unsafe)
     _write_damaged(folder / "damaged", unsafe)
     write_weights(folder / "single.safetensors")
 

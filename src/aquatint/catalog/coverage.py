@@ -13,6 +13,8 @@ from typing import Any
 from aquatint.catalog.backend import Backend
 from aquatint.catalog.checkpoints import Tensor
 from aquatint.catalog.estimates import Estimate
+from aquatint.catalog.layers import Held, Layer
+from aquatint.catalog.quantizer_backends import backends
 from aquatint.diagnostics import did_you_mean
 
 _WORD = re.compile(r"[A-Za-z_]\w*")
@@ -50,12 +52,24 @@ def help_if_idle(options: Mapping[str, Any], estimated: Callable[[Mapping[str, A
     return None
 
 
-def gaps(backend: Backend, estimate: Estimate) -> list[str]:
-    """Return what to say of layers that the backend leaves without a word because it can't convert them."""
+def gaps(backend: Backend, estimate: Estimate) -> list[tuple[str, str | None]]:
+    """Return (what to say, help) of layers that the backend leaves without a word because it can't convert them."""
     return [
-        f"leaves {len(left.layers)} of {estimate.layers} layers as they are, since {left.why}: {_names(left.layers)}"
-        for left in estimate.left if left.is_gap
+        (
+            f"leaves {len(kept.layers)} of {estimate.layers} layers as they are, since {kept.why}: "
+            + _names(kept.layers),
+            _help_for(kept.layers),
+        )
+        for kept in estimate.left if kept.is_gap
     ]  # fmt: skip
+
+
+def _help_for(layers: Iterable[Layer]) -> str | None:
+    others = [
+        f"`{other.name}`" for other in backends()
+        if other.held is not None and all(isinstance(other.held(other.canonical({}), layer), Held) for layer in layers)
+    ]  # fmt: skip
+    return f"{' and '.join(others)} can take them" if others else None
 
 
 def failing(estimate: Estimate) -> list[Failing]:

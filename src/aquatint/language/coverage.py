@@ -92,9 +92,8 @@ def _check_layers(use: Use, diagnostics: Diagnostics) -> bool:
             "unfit-layer", f"quantizer `{use.quantizer.name}` fails with `{use.role}`: {found.why} ({found.layers})",
             use.chosen.span, help=found.help,
         )  # fmt: skip
-    if use.estimate.quantized:
-        for gap in coverage.gaps(use.backend, use.estimate):
-            diagnostics.warning("layers-left", f"in `{use.role}` {use.backend.name} {gap}", use.chosen.span)
+    for gap, help in coverage.gaps(use.backend, use.estimate):
+        diagnostics.warning("layers-left", f"in `{use.role}` {use.backend.name} {gap}", use.chosen.span, help=help)
     return not use.estimate.unfit
 
 
