@@ -393,7 +393,7 @@ URIS: dict[str, Submodule | None] = {
     'R;quantizer="bnb;bits=8"': Submodule("R", {"quantizer": "bnb;bits=8"}),
     r'R;quantizer="sdnq;m={\"a\":1}"': Submodule("R", {"quantizer": 'sdnq;m={"a":1}'}),
     r"C:\models\unet;subfolder='a\\b\c'": Submodule(r"C:\models\unet", {"subfolder": r"a\b\c"}),
-    "it's;variant=null": Submodule("it's", {"variant": None}),
+    "it's;variant=null;dtype=auto": Submodule("it's", {"variant": None, "dtype": None}),
 }
 
 

@@ -32,15 +32,17 @@ class Prompt:
 class Request:
     """What the command line asks for. Lists multiply; an empty one leaves its setting out.
 
-    `settings` are the model's own by their names in a script, except for its quantizers, of which there may be several
-    (None is none). A submodule that is None is left out. `output` is a template.
+    `settings` are the model's own that are texts, by their names in a script. Of `quantizers`, None is none; of
+    `submodules`, None is one that is left out. `negative_prompts` go with every prompt, so that with any of them no
+    prompt has its own. `output` is a template.
     """
 
     source: str
     prompts: Sequence[Prompt]
-    settings: Mapping[str, str | Sequence[str]] = field(default_factory=dict)
+    settings: Mapping[str, str] = field(default_factory=dict)
     submodules: Mapping[str, Submodule | None] = field(default_factory=dict)
     quantizers: Sequence[str | None] = ()
+    quantizer_map: Sequence[str] = ()
     negative_prompts: Sequence[str] = ()
     guidance_scales: Sequence[int | float] = ()
     inference_steps: Sequence[int] = ()
@@ -87,12 +89,12 @@ def model_name(source: str) -> str:
 
 def quoted(text: str) -> str:
     """Return an expression that stands for exactly `text`: nothing in it is a template."""
-    if not any(mark in text for mark in _MARKS):
-        if "'" not in text and ("\\" in text or '"' in text) and text.isprintable():
-            return f"'{text}'"
-        return '"' + "".join(_escaped(character) for character in text) + '"'
-    if "'" not in text and text.isprintable():
+    is_raw = "'" not in text and text.isprintable()
+    looks_like_template = any(mark in text for mark in _MARKS)
+    if is_raw and (looks_like_template or "\\" in text or '"' in text):
         return f"'{text}'"
+    if not looks_like_template:
+        return _template(text)
     # Raw strings have no escapes, the others are templates: what neither can hold is put together.
     runs = groupby(text, key=lambda character: character != "'" and character.isprintable())
     return " + ".join(f"'{run}'" if raw else quoted(run) for raw, run in ((raw, "".join(run)) for raw, run in runs))
@@ -111,10 +113,11 @@ def _escaped(character: str) -> str:
 
 def _model(name: str, request: Request) -> list[str]:
     lines = [f"source: {quoted(request.source)}"]
-    for key, value in request.settings.items():
-        lines.append(f"{key}: {_setting(key, value)}")
+    lines += [f"{key}: {_setting(key, value)}" for key, value in request.settings.items()]
     if len(request.quantizers) == 1:
-        lines.insert(_behind_loading(lines), f"quantizer: {_or_none(request.quantizers[0])}")
+        lines.append(f"quantizer: {_or_none(request.quantizers[0])}")
+    if request.quantizer_map:
+        lines.append(f"quantizer_map: [{', '.join(map(quoted, request.quantizer_map))}]")
     for role, submodule in request.submodules.items():
         if submodule is None:
             lines.append(f"{role}: none")
@@ -123,22 +126,14 @@ def _model(name: str, request: Request) -> list[str]:
     return _block(f"model {name}", lines)
 
 
-def _behind_loading(lines: list[str]) -> int:
-    """Return where the quantizer goes: before the map that says what it is for."""
-    return next((number for number, line in enumerate(lines) if line.startswith("quantizer_map:")), len(lines))
-
-
 def _submodule(submodule: Submodule) -> list[str]:
     source = [] if submodule.source is None else [f"source: {quoted(submodule.source)}"]
     return [*source, *(f"{key}: {_setting(key, value)}" for key, value in submodule.settings.items())]
 
 
-def _setting(key: str, value: str | Sequence[str] | None) -> str:
-    if value is None:
-        return "none"
-    if not isinstance(value, str):
-        return f"[{', '.join(map(quoted, value))}]"
-    return value if key == "dtype" and value in DTYPES else quoted(value)
+def _setting(key: str, value: str | None) -> str:
+    # The names of data types are constants of the language.
+    return value if key == "dtype" and value in DTYPES else _or_none(value)
 
 
 def _turns(request: Request) -> tuple[dict[str, list[str]], dict[str, str]]:

@@ -19,6 +19,9 @@ OWN = "+"
 ABSENT = ("none", "null")
 """What stands for nothing: a submodule that is left out, a setting that isn't made."""
 
+AUTO = ("dtype", "auto")
+"""The data type of a submodule that is the model's."""
+
 NAMES = tuple(name for name in PART.names() if name != "source")
 """The names that a URI takes behind its source."""
 
@@ -77,7 +80,7 @@ def parse_submodule(option: str, uri: str, diagnostics: Diagnostics) -> Submodul
                 help = f"write `{written.strip()}=...`, or leave it out"
                 diagnostics.error("malformed-uri", f"`{known.name}` has no value", name_span, help=help)
             if value:
-                settings[known.name] = None if value in ABSENT else value
+                settings[known.name] = None if value in ABSENT or (known.name, value) == AUTO else value
             last_quantizer = behind.strip() if known.name == "quantizer" and value else ""
     return Submodule(source if source and source != OWN else None, settings)
 
