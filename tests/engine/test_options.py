@@ -119,6 +119,8 @@ def test_a_setting_arrives_and_does_what_is_said(
     if key not in baselines:
         baselines[key] = found(engine.load(component(folder("sd"), role, backend.name, case.other, case.dtype)))
     size, output = found(loaded)
+    assert asked.held is not None
+    assert 0.98 * asked.held.least <= size <= 1.02 * asked.held.most
     without_size, without_output = baselines[key]
     assert torch.isfinite(output).all()
     changed = {"bytes"} & {"bytes" if size != without_size else ""}

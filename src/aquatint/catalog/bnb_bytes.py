@@ -27,17 +27,19 @@ def held(options: Mapping[str, Any], layer: Layer) -> Holding:
     if (left := _left(options, layer)) is not None:
         return left
     if options["bits"] == 8:
-        return _exactly(_eight_bits(layer))
+        return _held(options, layer, _eight_bits(layer))
     packed, storage = _ceiling(layer.numel, 2), options["bits4_quant_storage"]
     if packed % _STORAGE_BYTES[storage]:
         return Unfit(
             f"{packed} bytes of packed weights can't be seen as `{storage}`", "leave `bits4_quant_storage` out"
         )
-    return _exactly(packed + _scales(options, layer))
+    return _held(options, layer, packed + _scales(options, layer))
 
 
-def _exactly(size: int) -> Held:
-    return Held(size, size)
+def _held(options: Mapping[str, Any], layer: Layer, size: int) -> Held:
+    # transformers then takes what is placed on a CPU to be left alone; where that is isn't known here.
+    may_stay = options["llm_int8_enable_fp32_cpu_offload"] and not layer.network.is_diffusers
+    return Held(size, layer.bytes if may_stay else size)
 
 
 def _eight_bits(layer: Layer) -> int:
