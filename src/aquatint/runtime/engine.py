@@ -97,7 +97,10 @@ class Engine(Protocol):
         ...
 
     def assemble(self, pipeline: Pipeline, parts: Mapping[str, Loaded | None]) -> Any:
-        """Return a pipeline made of the live `parts`, by role; it shares them and must not change them."""
+        """Return a pipeline made of the live `parts`, by role; it shares them and must not change them.
+
+        One that is offloaded may hang hooks on its parts, which are then of such pipelines alone.
+        """
         ...
 
     def generate(self, pipeline: Any, generation: Generation, on_step: OnStep) -> Image:
