@@ -6,9 +6,10 @@ program without it runs as well.
 
 from __future__ import annotations
 
+import copy
 import importlib
-from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from aquatint.catalog.sdnq import SDNQ
@@ -48,10 +49,39 @@ def is_quantized(libraries: Libraries, layer: Any) -> bool:
 
 
 def loading(libraries: Libraries, library: str, device: str) -> AbstractContextManager[None]:
-    """Return a context that does nothing, once sdnq is there."""
+    """Return the context that a load needs: without it most of the time of reading stored weights goes into shapes."""
     require(libraries)
-    return nullcontext()
+    return _shapes_once()
 
 
 def finish(libraries: Libraries, module: Any, device: str) -> None:
     """Do nothing: sdnq's layers are ready as they are loaded."""
+
+
+@contextmanager
+def _shapes_once() -> Iterator[None]:
+    """Run the body, in which stored weights are loaded, with sdnq asked once for layers that are alike.
+
+    To learn the shapes that a stored layer has, sdnq quantizes a weight without content: some milliseconds for each of
+    hundreds of layers, most of which are copies of each other.
+    """
+    quantizer: Any = importlib.import_module("sdnq.quantizer")
+    original = quantizer.sdnq_quantize_layer_weight
+    known: dict[str, Any] = {}
+
+    def quantize(weight: Any, **options: Any) -> Any:
+        decisive = {name: value for name, value in options.items() if name != "param_name"}
+        if weight.device.type != "meta" or any(hasattr(value, "shape") for value in decisive.values()):
+            return original(weight, **options)
+        key = repr((weight.shape, weight.stride(), weight.dtype, weight.requires_grad, sorted(decisive.items())))
+        if key not in known:
+            known[key] = original(weight, **options)
+        dequantizer, tensors = known[key]
+        # sdnq makes parameters of the tensors, each layer its own.
+        return copy.copy(dequantizer), dict(tensors)
+
+    quantizer.sdnq_quantize_layer_weight = quantize
+    try:
+        yield
+    finally:
+        quantizer.sdnq_quantize_layer_weight = original
