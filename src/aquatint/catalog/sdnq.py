@@ -27,7 +27,7 @@ _MARKS = (
     ("quant_conv", "conv"), ("quant_embedding", "embedding"), ("use_quantized_matmul", "matmul"),
     ("use_quantized_matmul_conv", "matmulconv"), ("use_hadamard", "hadamard"), ("use_codebook", "codebook"),
     ("use_dynamic_quantization", "dynamic"), ("scale_dtype", "scales"), ("modules_dtype_dict", "mixed"),
-    ("modules_quant_config", "mixed"),
+    ("modules_quant_config", "mixed"), ("use_stochastic_rounding", "stochastic"),
 )  # fmt: skip
 
 

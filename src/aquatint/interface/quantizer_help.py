@@ -182,6 +182,7 @@ def _needs(of: Backend, constraint: Constraint) -> str:
         names = " or ".join(_spelt(name) for (name, _), need in zip(constraint.needs, needs, strict=True) if not need)
         return f"With some values of {names} it {constraint.consequence}: {constraint.help}."
     told = [need or f"a {_spelt(name)} of its kind" for (name, _), need in zip(constraint.needs, needs, strict=True)]
+    told += [f"a {_spelt(name)} that brings it" for name in constraint.unless]
     return f"Needs {' or '.join(told)}; otherwise it {constraint.consequence}."
 
 
