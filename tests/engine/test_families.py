@@ -139,7 +139,7 @@ def test_one_quantizer_in_two_models(engine: Engine, folder: Tiny, uri: str) -> 
     assert planned.paint(engine, both) == [*planned.paint(engine, one), *planned.paint(engine, other)]
 
 
-def test_bytes_of_a_part_don_t_depend_on_what_else_was_loaded(engine: Engine, folder: Tiny) -> None:
+def test_bytes_of_a_part_do_not_depend_on_what_else_was_loaded(engine: Engine, folder: Tiny) -> None:
     text = planned.model(folder("flux"), 'quantizer: "sdnq;type=uint4;group-size=32"')
     first = planned.load(engine, text)["transformer"]
     planned.load(engine, planned.model(folder("sd3"), 'quantizer: "sdnq;type=uint4;group-size=32"'))
