@@ -26,8 +26,9 @@ TRIM_THRESHOLD = 64 << 20
 WHILE_LOADING = 1 << 30
 """Bytes free at the heap's end up to which they stay: between loads, and in one, where holes are given back anyway."""
 
-BETWEEN = 64 << 20
-"""Bytes read after which the heap's holes are given back; what is kept too long is about as much."""
+BETWEEN = 32
+"""After which part of a component's bytes the heap's holes are given back: what is kept too long is about as much, and
+each time costs the buffers that were warm."""
 
 WORTHWHILE = 256 << 20
 """Bytes of a component from which on its load is looked after."""
@@ -59,7 +60,7 @@ def holes_given_back(size: int) -> Iterator[Callable[[int], None]]:
     def have_read(count: int) -> None:
         nonlocal since
         since += count
-        if since >= BETWEEN:
+        if since >= size // BETWEEN:
             since = 0
             library.malloc_trim(0)
 
