@@ -14,7 +14,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from aquatint.plan.steps import Generate, Plan
+from aquatint.plan.steps import Generate, Plan, Stored
 from aquatint.runtime.engine import EngineError
 from aquatint.runtime.executor import Executor, Options
 from aquatint.runtime.metadata import about_image, embedded, read_metadata
@@ -65,6 +65,19 @@ def test_the_parameters_text() -> None:
         "Steps: 20, CFG scale: 7.5, Seed: 1, Size: 16x16, Model: shapes, Quantizer unet: sdnq int8, "
         "Quantizer vae: none, Version: aquatint 0.1.0"
     )
+
+
+def test_what_is_stored_quantized_is_called_by_what_its_files_hold() -> None:
+    plan = plan_with()
+    stored = Stored("bitsandbytes", "bnb", {"bits": 4}, "bnb nf4")
+    held = msgspec.structs.replace(plan.components["v"], stored=stored)
+    plan = msgspec.structs.replace(plan, components=plan.components | {"v": held})
+    assert "Quantizer unet: sdnq int8, Quantizer vae: bnb nf4" in parameters(plan)
+    step = statement(plan)
+    record = about_image(plan, step, step.outputs[0], (16, 16), {}).record
+    assert record["components"]["vae"]["stored"] == {
+        "method": "bitsandbytes", "backend": "bnb", "options": {"bits": 4}, "name": "bnb nf4",
+    }  # fmt: skip
 
 
 def test_the_sampler_is_the_statements_or_the_pipelines() -> None:

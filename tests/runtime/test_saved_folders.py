@@ -16,7 +16,7 @@ import msgspec
 import pytest
 
 from aquatint.plan.counts import counts
-from aquatint.plan.steps import Plan
+from aquatint.plan.steps import Plan, Stored
 from aquatint.runtime.engine import EngineError
 from aquatint.runtime.events import (
     Event,
@@ -111,6 +111,14 @@ def test_only_some_parts(tmp_path: Path) -> None:
     assert files(tmp_path / "out/m") == ["README.md", RECORD, "unet/config.json"]
     card = (tmp_path / "out/m/README.md").read_text()
     assert 'unet = UNet2DConditionModel.from_pretrained("FOLDER", subfolder="unet", torch_dtype=torch.float32)' in card
+
+
+def test_what_is_stored_quantized_is_told_as_that(tmp_path: Path) -> None:
+    plan = saving()
+    held = msgspec.structs.replace(plan.components["v"], stored=Stored("sdnq", "sdnq", {}, "sdnq uint4"))
+    run = Run(msgspec.structs.replace(plan, components=plan.components | {"v": held}), tmp_path)
+    assert [event.quantizer for event in run.of(LoadStarted)] == ["sdnq int8", "sdnq uint4"]
+    assert "| vae | UNet2DConditionModel | float32 | sdnq uint4 |" in (tmp_path / "out/m/README.md").read_text()
 
 
 def test_a_save_counts_as_a_use(tmp_path: Path) -> None:

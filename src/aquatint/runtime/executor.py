@@ -181,7 +181,9 @@ class _Run:
         if component.key in self.residents or component.key in self.failed_loads:
             return
         quantized = component.quantization
-        quantizer = None if quantized is None else label(quantized.backend, quantized.options)
+        quantizer = component.stored.name if component.stored is not None else None
+        if quantized is not None:
+            quantizer = label(quantized.backend, quantized.options)
         self._emit(
             LoadStarted(
                 step.id,
