@@ -130,7 +130,7 @@ SHAPES = {
     "Embedding": lambda out, channels, side: torch.nn.Embedding(out, channels),
 }
 INPUTS = {
-    "Linear": lambda channels: torch.ones(2, 3, channels),
+    "Linear": lambda channels: torch.ones(2, 32, channels),
     "Conv1d": lambda channels: torch.ones(1, channels, 40),
     "Conv2d": lambda channels: torch.ones(1, channels, 9, 9),
     "ConvTranspose2d": lambda channels: torch.ones(1, channels, 9, 9),
@@ -141,7 +141,8 @@ INPUTS = {
 def drawn(count: int) -> Iterator[tuple[str, tuple[int, int, int], dict[str, Any], str]]:
     """Yield (kind, sizes, options, dtype) of layers, the same ones each time."""
     chance = random.Random(20)
-    types = [name for name in BITS if name not in REFUSED]
+    # Whether a float16 product of bfloat16 weights overflows is up to the inputs.
+    types = [name for name in BITS if name not in REFUSED and name != "bfloat16"]
     for _ in range(count):
         kind = chance.choice(["Linear", "Linear", "Linear", *SHAPES])
         sizes = (
@@ -175,16 +176,16 @@ def test_sdnq_layer_by_layer(count: int) -> None:
         module = SHAPES[kind](out, channels, side)
         layer = Layer("x.y", kind, tuple(module.weight.shape), dtype, Network("diffusers", "Unknown", dtype, {}))
         told = sdnq_bytes.held(canonical("sdnq", options), layer)
-        found = by_sdnq(module, kind, channels, canonical("sdnq", options), dtype)
+        found, is_sound = by_sdnq(module, kind, channels, canonical("sdnq", options), dtype)
         kinds_of_end.add(type(told))
-        if (isinstance(told, Held) and told != Held(found, found)) or (isinstance(told, Unfit) and found != -1):
+        if (isinstance(told, Held) and told != Held(found, found)) or (isinstance(told, Unfit) and is_sound):
             unlike.append((kind, layer.shape, options, dtype, told, found))
     assert unlike == []
     assert kinds_of_end == {Held, Unfit}
 
 
-def by_sdnq(module: Any, kind: str, channels: int, options: dict[str, Any], dtype: str) -> int:
-    """Return the bytes that sdnq makes of a layer, -1 where it fails to quantize or to use it."""
+def by_sdnq(module: Any, kind: str, channels: int, options: dict[str, Any], dtype: str) -> tuple[int, bool]:
+    """Return the bytes that sdnq makes of a layer, and whether numbers come of it; -1 where that raises."""
     given = {name: value for name, value in options.items() if value is not None}
     torch_dtype = getattr(torch, dtype)
     try:
@@ -192,10 +193,11 @@ def by_sdnq(module: Any, kind: str, channels: int, options: dict[str, Any], dtyp
         if kind != "Embedding":
             made.bias.data = made.bias.data.to(torch_dtype)
         inputs = INPUTS[kind](channels)
-        made(inputs if kind == "Embedding" else inputs.to(torch_dtype))
+        outputs = made(inputs if kind == "Embedding" else inputs.to(torch_dtype))
     except Exception:
-        return -1
-    return sum(each.numel() * each.element_size() for name, each in made.named_parameters() if name != "bias")
+        return -1, False
+    size = sum(each.numel() * each.element_size() for name, each in made.named_parameters() if name != "bias")
+    return size, bool(outputs.isfinite().all())
 
 
 def test_gpt2s_layers_are_left_by_sdnq_and_taken_by_bnb(engine: Engine, tmp_path: Path) -> None:

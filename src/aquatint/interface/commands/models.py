@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from aquatint.catalog.estimates import Estimate
     from aquatint.catalog.inspection import Inspected, Inspection
 
+_FAILS = "fails"
 DEFAULT = ("sdnq;type=int8", "sdnq;type=uint4", "bnb;bits=8", "bnb;bits=4;bits4-quant-type=nf4")
 """The quantizers that are shown where none is named."""
 
@@ -121,7 +122,7 @@ def _as_text(found: Inspection) -> Iterator[str]:
             *(["", "", ""] if each.now is None else _size(each)),
         ]
         for each in found.components
-    ])  # fmt: skip
+    ], 3)  # fmt: skip
     yield ""
     if any(each.by_default for each in found.components):
         yield "* what a model's quantizer is for, unless `quantizer_map` says otherwise"
@@ -135,10 +136,10 @@ def _as_text(found: Inspection) -> Iterator[str]:
     yield from _table(["once loaded", *(each.role for each in weighty), "all together"], [
         ["unquantized", *(_shown(each.now) for each in weighty), _sized(*found.totals(None))],
         *(
-            [uri, *(_shown(each.under[uri]) for each in weighty), _sized(*found.totals(uri))]
+            [uri, *(_shown(each.under[uri]) for each in weighty), _total(found, uri)]
             for uri in found.quantizers
         ),
-    ])  # fmt: skip
+    ], 1)  # fmt: skip
     yield "all together: with that quantizer for the components with *, and the others as they are"
     for uri in found.quantizers:
         told = [line for each in weighty for line in _left(each, uri)]
@@ -160,8 +161,13 @@ def _shown(estimate: Estimate | None) -> str:
     if estimate is None:
         return ""
     if estimate.unfit:
-        return "fails"
+        return _FAILS
     return _sized(estimate.least, estimate.most)
+
+
+def _total(found: Inspection, uri: str) -> str:
+    fails = any(each.by_default and each.under[uri].unfit for each in found.components if each.under)
+    return _FAILS if fails else _sized(*found.totals(uri))
 
 
 def _sized(least: int, most: int) -> str:
@@ -185,13 +191,9 @@ def _number(count: int, noun: str) -> str:
     return f"{count} {noun}" + ("" if count == 1 else "s")
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    """Yield the lines of a table; columns of numbers, which are those after the first two, stand to the right."""
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]], words: int) -> Iterator[str]:
+    """Yield the lines of a table; the first `words` columns stand to the left, the others, of numbers, to the right."""
     widths = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head))]
-    numeric = [all(not row[column] or row[column][0].isdigit() for row in rows) for column in range(len(head))]
     for row in (head, *rows):
-        cells = (
-            cell.rjust(width) if right else cell.ljust(width)
-            for cell, width, right in zip(row, widths, numeric, strict=True)
-        )
-        yield "  ".join(cells)
+        sides = (str.ljust if column < words else str.rjust for column in range(len(head)))
+        yield "  ".join(side(cell, width) for side, cell, width in zip(sides, row, widths, strict=True))
