@@ -1,6 +1,7 @@
 """What the pages show of commands is what these write, and a page where it isn't fails the build."""
 
 import importlib.util
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -46,6 +47,15 @@ def test_a_page_shows_what_its_commands_write(page: Path) -> None:
     done = command_output.filled(page.read_text(encoding="utf-8"))
     assert done.failures == ()
     assert done.stale == (), "make docs-update"
+
+
+def test_the_codes_that_the_guide_explains_are_those_of_the_program() -> None:
+    page = (DOCS / "quantization" / "wrong-input.md").read_text(encoding="utf-8")
+    rows = [line.split("|")[1] for line in page.partition("## The codes")[2].splitlines() if line.startswith("| `")]
+    explained = {code for row in rows for code in re.findall(r"`([a-z-]+)`", row)}
+    program = "".join(file.read_text(encoding="utf-8") for file in (ROOT / "src").rglob("*.py"))
+    assert len(explained) > 10
+    assert {code for code in explained if f'"{code}"' not in program} == set()
 
 
 def test_a_page_that_is_right_stays_as_it_is() -> None:
