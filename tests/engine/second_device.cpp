@@ -1,9 +1,9 @@
 // A device for torch beside the CPU that computes on the CPU; `second_device.py` says what for.
 //
 // It takes the name of an accelerator that torch knows and that is not here (HPU): for names of its own, torch doesn't
-// exchange the data of a parameter when its module is moved, as it does for GPUs. Memory is the computer's, so that the
-// CPU's kernels run on it through aliases. As on a GPU, an operation that mixes its tensors with the CPU's fails, unless
-// those have no dimensions.
+// exchange the data of a parameter when its module is moved, as it does for GPUs. Memory is the computer's, so that
+// the CPU's kernels run on it through aliases. As on a GPU, an operation that mixes its tensors with the CPU's fails,
+// unless those have no dimensions.
 
 #include <ATen/EmptyTensor.h>
 #include <ATen/ops/_reshape_alias_native.h>
