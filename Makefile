@@ -57,8 +57,9 @@ test: $(INSTALLED)
 test-slow: $(INSTALLED)
 	$(PYTEST) -m slow
 
+# -E: what a page was warned of is not forgotten by the next build.
 docs: $(INSTALLED)
-	$(BIN)/sphinx-build -W --keep-going -q -b html docs build/docs
+	$(BIN)/sphinx-build -E -W --keep-going -q -b html docs build/docs
 	@echo 'the documentation is build/docs/index.html'
 
 docs-update: $(INSTALLED)
