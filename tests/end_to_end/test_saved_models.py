@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 from PIL import Image
@@ -75,3 +76,31 @@ def test_a_kill_while_a_model_is_saved_leaves_none_or_all_of_it(aquatint: Aquati
     answer = aquatint("run", "save.aqt", "--existing", "overwrite")
     assert answer.code == 0, answer.err
     assert sorted(path.name for path in tmp_path.iterdir()) == ["first.png", "save.aqt", "saved"]
+
+
+def test_the_lines_on_the_card_load_the_model(aquatint: Aquatint, tmp_path: Path) -> None:
+    (tmp_path / "save.aqt").write_text("""\
+model shapes { source: "builtin:shapes", vae { dtype: bfloat16 }, unet { quantizer: "sdnq;type=int8" } }
+save shapes { to: "saved", variant: "small" }
+save shapes { to: "parts", variant: "small", components: ["unet", "text_encoder", "tokenizer"] }
+""")
+    answer = aquatint("run", "save.aqt")
+    assert answer.code == 0, answer.err
+    tell = {
+        "saved": "print(*(f'{n} {p.dtype}' for n, p in sorted(pipeline.components.items()) if hasattr(p, 'dtype')))",
+        "parts": "print(text_encoder.dtype, unet.dtype, type(unet.mid_block.resnets[0].time_emb_proj).__name__)",
+    }
+    said = {}
+    for folder, line in tell.items():
+        card = (tmp_path / folder / "README.md").read_text()
+        program = card.split("```python\n")[1].split("```")[0].replace("FOLDER", folder)
+        done = subprocess.run(
+            [sys.executable, "-c", f"{program}\n{line}"], cwd=tmp_path, capture_output=True, text=True,
+            env={**os.environ, "OMP_NUM_THREADS": "1", "SDNQ_USE_TORCH_COMPILE": "0"},
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        said[folder] = done.stdout.splitlines()[-1]
+    assert said == {
+        "saved": "text_encoder torch.float32 unet torch.float32 vae torch.bfloat16",
+        "parts": "torch.float32 torch.float32 SDNQLinear",
+    }
