@@ -92,7 +92,7 @@ FLUX = network("FluxTransformer2DModel", "diffusers")
         ("sdnq", {"add_skip_keys": False}, layer("encoder.block.0.layer.1.DenseReluDense.wo", (512, 1024), T5),
          Held(512 * 1024 + 4 * 512, 512 * 1024 + 4 * 512)),
         ("bnb", {}, layer("encoder.block.0.layer.1.DenseReluDense.wo", (512, 1024), T5),
-         Left("the model keeps them in float32")),
+         Left("their class keeps them from it (`_keep_in_fp32_modules`)")),
         ("bnb", {}, layer("encoder.block.0.layer.0.SelfAttention.o", (512, 512), T5),
          Held(512 * 512 + 4 * 512, 512 * 512 + 4 * 512)),
         ("bnb", {}, layer("text_projection", (768, 768), network("CLIPTextModelWithProjection")),

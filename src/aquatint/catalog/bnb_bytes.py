@@ -68,7 +68,7 @@ def _left(options: Mapping[str, Any], layer: Layer) -> Left | None:
         if is_named(name, layer.name):
             return Left(f"`llm_int8_skip_modules` names `{name}`")
     if any(is_named(name, layer.name) for name in layer.network.facts.float32):
-        return Left("the model keeps them in float32")
+        return Left("their class keeps them from it (`_keep_in_fp32_modules`)")
     if not layer.network.is_diffusers and skipped is None and any(_matches(name, layer.name) for name in _heads(layer)):
         return Left("transformers leaves the last layer of a model and its output alone")
     return None
