@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from aquatint.catalog import bnb_bytes, sdnq_bytes
+from aquatint.catalog import bnb_bytes, estimates, sdnq_bytes
+from aquatint.catalog.checkpoints import Tensor
 from aquatint.catalog.layers import Held, Layer, Left, Network, Unfit, kind
 from aquatint.catalog.quantizers import canonical
 
@@ -128,6 +129,27 @@ def test_no_pattern_keeps_a_plan_from_ending(backend: str, pattern: str) -> None
     option = {"bnb": "llm_int8_skip_modules", "sdnq": "modules_to_not_convert"}[backend]
     held = {"bnb": bnb_bytes.held, "sdnq": sdnq_bytes.held}[backend]
     assert isinstance(held(canonical(backend, {option: [pattern]}), layer("a" * 200 + "!", (512, 512), T5)), Held)
+
+
+@pytest.mark.parametrize(
+    ("class_name", "config", "names", "kept"),
+    [
+        ("T5EncoderModel", {"tie_word_embeddings": False}, ["shared.weight", "encoder.embed_tokens.weight"], 1),
+        ("T5EncoderModel", {}, ["shared.weight", "decoder.block.0.layer.0.SelfAttention.q.weight"], 1),
+        ("Qwen3ForCausalLM", {"tie_word_embeddings": True}, ["model.embed_tokens.weight", "lm_head.weight"], 1),
+        ("Qwen3ForCausalLM", {"tie_word_embeddings": False}, ["model.embed_tokens.weight", "lm_head.weight"], 2),
+        # A name from before the language model was moved one down.
+        ("Qwen2_5_VLForConditionalGeneration", {"tie_word_embeddings": True},
+         ["model.embed_tokens.weight", "lm_head.weight"], 1),
+        ("GPT2LMHeadModel", {}, ["transformer.h.0.attn.bias", "transformer.h.0.attn.c_attn.bias"], 1),
+    ],
+)  # fmt: skip
+def test_what_is_shared_or_not_read_counts_once_or_not_at_all(
+    class_name: str, config: dict[str, Any], names: list[str], kept: int
+) -> None:
+    tensors = [Tensor(name, "F32", (8, 8), 0, 256) for name in names]
+    found = estimates.plain(network(class_name, **config), tensors)
+    assert (found.parameters, found.least, found.most) == (64 * kept, 256 * kept, 256 * kept)
 
 
 @pytest.mark.parametrize("library", ["diffusers", "transformers", "sdnq"])

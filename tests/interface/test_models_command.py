@@ -78,6 +78,14 @@ def test_a_stored_component_is_what_its_files_hold(models: Path, capsys: pytest.
     assert "\nunet    " in out, "a model's quantizer is not for it"
 
 
+def test_a_model_in_the_hubs_cache(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = json.loads(shown(capsys, "black-forest-labs/FLUX.1-dev", "--json"))
+    assert found["pipeline"] == "FluxPipeline"
+    assert [part["role"] for part in found["components"] if part.get("by_default")] == [
+        "text_encoder", "text_encoder_2", "transformer",
+    ]  # fmt: skip
+
+
 def test_bounds(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = shown(capsys, "models/sd", "--quantizer", "sdnq;type=uint4;dynamic=true")
     assert "sdnq;type=uint4;dynamic=true  20.0 KiB to 128.0 KiB  80.0 KiB to 512.0 KiB  20.0 KiB to 128.0 KiB" in out

@@ -157,9 +157,15 @@ def loaded(network: Network, tensors: Iterable[Tensor]) -> Iterator[Tensor]:
     for tensor in held:
         if any(re.search(pattern, tensor.name) for pattern in facts.ignored):
             continue
-        if ties and facts.tied and facts.tied.get(tensor.name) in names:
+        if ties and facts.tied and _has(names, facts.tied.get(tensor.name)):
             continue
         yield tensor
+
+
+def _has(names: Iterable[str], name: str | None) -> bool:
+    """Return whether one of `names` is `name`: files of older versions have other first parts."""
+    end = ".".join((name or "").split(".")[-2:])
+    return name is not None and any(each == end or each.endswith(f".{end}") for each in names)
 
 
 def dtype_of(network: Network, tensor: Tensor) -> str:
