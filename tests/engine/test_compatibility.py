@@ -189,6 +189,8 @@ def loras(engine: TorchEngine, folder: Callable[[str], Path], tmp_path_factory: 
     return [root / "one", root / "two"]
 
 
+# peft tells of what is tried here on purpose: two at once, and fusing into rounded weights.
+@pytest.mark.filterwarnings("ignore::UserWarning:peft")
 @tried("test_lora")
 def test_lora(studio: Callable[..., Studio], loras: list[Path], cell: Cell) -> None:
     made = studio(cell.kind)
