@@ -36,22 +36,25 @@ URIS = {
     "uint4": "sdnq;type=uint4;quant-conv=true",
     "svd": "sdnq;type=uint4;use-svd=true;svd-rank=8",
 }
-FAMILIES = ("sd", "sdxl", "flux")
+CASES = [
+    *((name, kind) for name in ("sd", "sdxl", "flux") for kind in URIS),
+    *(("sd3", kind) for kind in ("nf4", "int8")),
+    *(("zimage", kind) for kind in ("bnb8", "nf4", "uint4")),
+]
 
 
 @pytest.fixture(scope="module")
 def saved(engine: Engine, folder: Tiny, tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], Path]:
-    """Every family with every quantizer on its denoiser and text encoders, saved."""
+    """Every case, saved; its quantizer is on the denoiser and the text encoders."""
     root = tmp_path_factory.mktemp("saved")
     made = {}
-    for name in FAMILIES:
-        for kind, uri in URIS.items():
-            source = folder(name)
-            drawn = scene(source, everywhere(source, uri) if uri else None)
-            target = root / f"{name}-{kind}"
-            target.mkdir()
-            engine.save(drawn.pipeline, load(engine, drawn), target, Form())
-            made[name, kind] = target
+    for name, kind in CASES:
+        source, uri = folder(name), URIS[kind]
+        drawn = scene(source, everywhere(source, uri) if uri else None)
+        target = root / f"{name}-{kind}"
+        target.mkdir()
+        engine.save(drawn.pipeline, load(engine, drawn), target, Form())
+        made[name, kind] = target
     return made
 
 
@@ -66,8 +69,7 @@ def elsewhere(saved: dict[tuple[str, str], Path]) -> dict[tuple[str, str], str]:
     return dict(zip(saved, done.stdout.split(), strict=True))
 
 
-@pytest.mark.parametrize("kind", URIS)
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize(("name", "kind"), CASES)
 def test_the_same_pixels_elsewhere_and_here(
     engine: Engine,
     folder: Tiny,
