@@ -54,8 +54,8 @@ made, also made_up
 
     package made-package, installed
 
-Options of a URI, as in `made;bits=8`. A block of a script has `_` for `-` in
-their names and `: ` for `=`.
+Options of a URI, as in `made;bits=8`. A block of a script has `: ` for `=`; `_`
+and `-` are the same in both.
 
   bits=8 | 4
       default 8; also n-bits
@@ -212,6 +212,6 @@ def test_backends_of_other_packages(tmp_path: Path) -> None:
     assert any(line.startswith(worse) for line in lines)
     assert said("extra") == (
         "extra\n    Adds.\n\n    package Extra, not installed: pip install Extra\n\n"
-        "Options of a URI, as in `extra;level=some`. A block of a script has `_` for `-` in their names and\n"
-        "`: ` for `=`.\n\n  level=some | more\n      default some\n      How much.\n"
+        "Options of a URI, as in `extra;level=some`. A block of a script has `: ` for `=`; `_` and `-` are\n"
+        "the same in both.\n\n  level=some | more\n      default some\n      How much.\n"
     )

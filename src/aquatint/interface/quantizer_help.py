@@ -83,8 +83,8 @@ def documentation(of: Backend, width: int, strong: Emphasis = str) -> str:
         f"    package {of.distribution}, {there}",
         "",
         *_wrapped(
-            f"Options of a URI, as in `{_example(of)}`. A block of a script has `_` for `-` in their names "
-            "and `: ` for `=`.",
+            f"Options of a URI, as in `{_example(of)}`. A block of a script has `: ` for `=`; `_` and `-` are the same "
+            "in both.",
             width,
             "",
         ),

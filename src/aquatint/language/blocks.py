@@ -348,12 +348,13 @@ class Blocks:
         return False
 
     def _settings(self, block: n.Block, scope: Scope, layer: Layer) -> dict[str, Setting]:
-        """Return the attributes of `block`, evaluated, by their names as they are written."""
+        """Return the attributes of `block`, evaluated, by their names as they are written, with `_` for `-`."""
         made: dict[str, Setting] = {}
         for item in block.items:
             if isinstance(item, n.Attribute):
+                name = item.name.text.replace("-", "_")
                 setting = Setting(self.expressions.value(item.value, scope), item.value.span, item.name.span, layer)
-                made[item.name.text] = self._once(item.name.text, setting, made)
+                made[name] = self._once(name, setting, made)
         return made
 
     def _once(self, name: str, setting: Setting, made: Mapping[str, Setting]) -> Setting:

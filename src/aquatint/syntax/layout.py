@@ -6,6 +6,7 @@ so that the parser doesn't report it again.
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_left
 from dataclasses import dataclass, field
 
@@ -33,6 +34,9 @@ _BEFORE_MAP = frozenset({
     "IN", "IF", "AND", "OR", "NOT", "WITH", "PLUS", "MINUS", "STAR", "SLASH", "FLOOR", "PERCENT", "POWER", "EQUAL",
     "UNEQUAL", "LESS", "LESS_EQUAL", "MORE", "MORE_EQUAL", "COMMA", "COLON", "ASSIGN", "DOTS", "FOR",
 })  # fmt: skip
+
+
+_HYPHENED = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:-[A-Za-z0-9_]+)+(?=[ \t]*:)")
 
 
 @dataclass(slots=True)
@@ -66,7 +70,7 @@ class _Open:
 def lay_out(source: Source, diagnostics: Diagnostics) -> Layout:
     """Return the layout of `source`; report what can't be read and what isn't paired."""
     layout = Layout()
-    raw = _lex(source, layout, diagnostics)
+    raw = _hyphened(source, _lex(source, layout, diagnostics))
     out = layout.tokens
     stack = [_Open(None, True)]
     for index, token in enumerate(raw):
@@ -176,6 +180,28 @@ def _lex(source: Source, layout: Layout, diagnostics: Diagnostics) -> list[Tok]:
                 token = Tok("INT", "0", token.span)
             tokens.append(token)
     return tokens
+
+
+def _hyphened(source: Source, tokens: list[Tok]) -> list[Tok]:
+    """Return `tokens` with the keys of blocks that are spelt as in URIs, `bits4-quant-type:`, as one name each."""
+    out: list[Tok] = []
+    is_block: list[bool] = []
+    end = 0
+    for token in tokens:
+        if token.span.start < end:
+            continue
+        kind, before = token.type, out[-1].type if out else ""
+        if kind in _CLOSER:
+            is_block.append(kind == "LBRACE" and before not in _BEFORE_MAP - {"WITH"} | {"LPAR", "LSQB"})
+        elif kind in _TEXT:
+            is_block[-1:] = []
+        elif is_block and is_block[-1] and before in ("LBRACE", "COMMA", "NEWLINE", "SEMICOLON"):
+            found = _HYPHENED.match(source.text, token.span.start)
+            if found is not None:
+                end = found.end()
+                token = Tok("NAME", found[0], Span(source, token.span.start, end))
+        out.append(token)
+    return out
 
 
 def _report_stray(token: Tok, diagnostics: Diagnostics) -> None:
