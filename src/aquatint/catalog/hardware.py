@@ -19,7 +19,7 @@ SHARED_MEMORY = ("cpu", "mps")
 _TORCH_FLOAT8 = ("float8_e4m3fn", "float8_e5m2", "float8_e4m3fnuz", "float8_e5m2fnuz")
 """The number types that sdnq stores as a type of torch's; its other floats are bits in whole bytes."""
 
-_SDNQ_PAGE = "https://pypi.org/project/sdnq/0.2.8/"
+_SDNQ_PAGE = "https://github.com/Disty0/sdnq/blob/main/README.md"
 _SDNQ_KERNELS = "https://github.com/Disty0/sdnq/blob/main/src/sdnq/kernel_wrappers.py"
 
 
