@@ -22,7 +22,7 @@ from aquatint.catalog import quantizers, sdnq_types
 from aquatint.catalog.quantizer_backends import BNB, SDNQ
 from aquatint.plan.steps import Component
 from aquatint.runtime.engine import Engine, Loaded
-from aquatint.runtime.store import Store
+from aquatint.runtime.store import Store, contents
 from aquatint.runtime.store.manifest import NAME, read, written
 from aquatint.runtime.torch_engine import TorchEngine, storable
 from aquatint.runtime.torch_engine.fingerprint import fingerprint, state
@@ -260,6 +260,15 @@ def test_a_change_of_the_last_byte_of_a_checkpoint_is_seen(store: Store, folder:
     assert not second.from_store
     assert fingerprint(torch, first.object) != fingerprint(torch, second.object)
     assert len(store.entries()) == 2
+
+
+def test_a_checkpoint_is_hashed_once(store: Store, folder: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(contents, "SETTLED", 0.0)  # the checkpoint of a test is younger than that
+    process(store).load(component(folder("sd"), "unet", "sdnq"))
+    remembered = os.listdir(store.contents)
+    assert len(remembered) == 1
+    assert process(store).load(component(folder("sd"), "unet", "sdnq")).from_store
+    assert os.listdir(store.contents) == remembered
 
 
 @pytest.mark.parametrize(

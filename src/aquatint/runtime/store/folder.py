@@ -151,7 +151,7 @@ class Store:
         """Remove what was used longest ago until `size` bytes more are within the budget; raise `NoRoom`."""
         if size > self.budget:
             raise NoRoom(f"it takes more than the store's budget of {self.budget / (1 << 30):.1f} GiB")
-        self._prepare()
+        self.prepare()
         self.sweep()
         self._shrink(self.budget - size)
         if sum(entry.bytes for entry in self.entries()) > self.budget - size:
@@ -236,7 +236,8 @@ class Store:
     def _unfinished_folder(self) -> Path:
         return self.folder / "unfinished"
 
-    def _prepare(self) -> None:
+    def prepare(self) -> None:
+        """Make the store's folders."""
         # For the user alone: whoever can write here decides what is loaded.
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         for folder in (self._entries, self._unfinished_folder, self.contents):

@@ -109,6 +109,8 @@ class _Loan:
         try:
             if contents.stamps(self.stamps) != self.stamps:
                 raise contents.Changed(self.component.source)
+            # Before the address, which has something to be remembered there.
+            self.store.prepare()
             about = self._about(loaded)
             return self.store.keep(self._address(), about, loaded.bytes, lambda folder: _save(loaded.object, folder))
         except contents.Changed as changed:

@@ -1,0 +1,155 @@
+"""What the store costs and saves: a large component quantized, quantized and kept, and taken from the store.
+
+    .venv/bin/python benchmarks/store.py --shape sdxl-unet --quantizer "sdnq;weights-dtype=int8" --folder DIR
+
+Makes the checkpoint below `--folder` if it is not there (`benchmarks/shapes.py`) and does each line in a fresh process,
+with everything imported before the clock starts: `plain` has no store; `kept` finds it empty and fills it, which hashes
+the checkpoint, writes the copy and waits until the disk has it; `from store` is the next process; `reading` reads the
+copy's tensors into memory of their own and does nothing with them. Files are in the page cache but in the lines that
+say `disk`, for which the system is told to forget the copy: so a machine finds it that did something else meanwhile.
+`peak` is the most anonymous memory above what the process had when it began. Limit: `from store` at most 1.5 x
+`reading`, compared by seconds of the processor with one thread, and by the clock from the disk.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import shapes
+
+LIMIT = 1.5
+WAYS = ("plain", "kept", "from store", "reading", "from store, disk", "reading, disk")
+MB = 10**6
+
+
+def main() -> None:
+    """Print the table, or, for a process that the table is made of, do its part."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--shape", choices=shapes.SHAPES, default="small-unet")
+    parser.add_argument("--quantizer", default="sdnq;weights-dtype=int8", help="a quantizer's URI")
+    parser.add_argument(
+        "--folder", type=Path, required=True, help="where the checkpoint is, or is made; the store, too"
+    )
+    parser.add_argument("--runs", type=int, default=3, help="processes for each line but `kept`; the fastest counts")
+    parser.add_argument("--way", help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.way:
+        _part(given)
+        return
+    shapes.make(given.shape, given.folder)
+    store = given.folder / "store"
+    shutil.rmtree(store, ignore_errors=True)
+    print(f"{given.shape}, {given.quantizer}")
+    print(f"{'':<18}{'MB':>8}{'peak MB':>9}{'cpu s':>8}{'wall s':>8}")
+    seconds: dict[str, float] = {}
+    for way in WAYS:
+        found = [_measured(given, way) for _ in range(1 if way == "kept" else given.runs)]
+        unit = "wall" if way.endswith("disk") else "cpu"
+        best = min(found, key=lambda one: one[unit])
+        seconds[way] = best[unit]
+        peak = max(one["peak"] for one in found)
+        print(
+            f"{way:<18}{best['bytes'] / MB:>8.0f}{peak / MB:>9.0f}{best['cpu']:>8.2f}{best['wall']:>8.2f}", flush=True
+        )
+    print(f"from store / reading {seconds['from store'] / seconds['reading']:.2f} (limit {LIMIT})")
+    print(f"from store / reading, disk {seconds['from store, disk'] / seconds['reading, disk']:.2f} (limit {LIMIT})")
+    print(f"kept / plain {seconds['kept'] / seconds['plain']:.2f}")
+    shutil.rmtree(store)
+
+
+def _measured(given: argparse.Namespace, way: str) -> dict[str, Any]:
+    command = [sys.executable, __file__, "--way", way, "--shape", given.shape, "--quantizer", given.quantizer]
+    done = subprocess.run(
+        [*command, "--folder", str(given.folder)], env=os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"},
+        stdout=subprocess.PIPE, text=True, check=True,
+    )  # fmt: skip
+    measured: dict[str, Any] = json.loads(done.stdout)
+    return measured
+
+
+def _part(given: argparse.Namespace) -> None:
+    from aquatint.runtime.store import Store
+    from aquatint.runtime.torch_engine import TorchEngine, tensor_files, weights
+    from aquatint.runtime.torch_engine.libraries import libraries
+
+    torch = libraries().torch
+    # diffusers imports a class when it is asked for, and much else with it.
+    getattr(libraries().diffusers, shapes.SHAPES[given.shape].class_name)
+    store = Store(given.folder / "store", minimum=0)
+    engine = TorchEngine(threads=1, store=None if given.way == "plain" else store)
+    component = _component(given.folder / given.shape, shapes.SHAPES[given.shape], given.quantizer)
+    way, _, where = given.way.partition(", ")
+    if where == "disk":
+        _forget(store.entries()[0].folder)
+    with _Peak() as peak:
+        cpu, wall = time.process_time(), time.perf_counter()
+        if way == "reading":
+            [entry] = store.entries()
+            held: Any = [
+                tensor for file in sorted(entry.folder.glob("*.safetensors"))
+                for _, tensor in tensor_files.tensors(torch, file)
+            ]  # fmt: skip
+            size = sum(tensor.nbytes for tensor in held)
+        else:
+            held = engine.load(component)
+            size = weights.total_bytes(torch, held.object)
+        took = {"cpu": time.process_time() - cpu, "wall": time.perf_counter() - wall}
+    assert way == "reading" or held.from_store == (way == "from store"), held.warnings
+    json.dump({"bytes": size, "peak": peak.most - peak.before, **took}, sys.stdout)
+
+
+def _component(source: Path, shape: shapes.Shape, uri: str) -> Any:
+    from aquatint.catalog import quantizers
+    from aquatint.plan.steps import Component, Quantization
+
+    backend, options = quantizers.parse_uri(uri)
+    return Component(
+        key="0" * 64, role=shape.role, library="diffusers", class_name=shape.class_name, source=str(source),
+        subfolder=shape.role, variant=None, revision=None, dtype=shape.dtype, device="cpu",
+        quantization=Quantization(backend, quantizers.canonical(backend, options), uri), identity="",
+        bytes=sum(file.stat().st_size for file in (source / shape.role).glob("*.safetensors")),
+    )  # fmt: skip
+
+
+def _forget(folder: Path) -> None:
+    """Drop the pages of the files in `folder`, which are on the disk, from the system's cache."""
+    for file in folder.iterdir():
+        with open(file, "rb") as stream:
+            os.posix_fadvise(stream.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+class _Peak:
+    """Watches this process's anonymous memory, every 5 ms."""
+
+    def __enter__(self) -> _Peak:
+        self.before = self.most = _anonymous()
+        self._over = threading.Event()
+        self._watcher = threading.Thread(target=self._watch)
+        self._watcher.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._over.set()
+        self._watcher.join()
+
+    def _watch(self) -> None:
+        while not self._over.wait(0.005):
+            self.most = max(self.most, _anonymous())
+
+
+def _anonymous() -> int:
+    with open("/proc/self/status") as status:
+        return next(int(line.split()[1]) * 1024 for line in status if line.startswith("RssAnon"))
+
+
+if __name__ == "__main__":
+    main()
