@@ -100,6 +100,29 @@ def test_what_it_loads_is_what_the_library_alone_makes(environment: dict[str, st
     assert planned == [held, held]
 
 
+def test_what_it_quantized_is_saved_and_read_back(environment: dict[str, str], tmp_path: Path) -> None:
+    settings = 'defaults { num_inference_steps: 2, prompt: "a red circle", seed: 1 }'
+    (tmp_path / "save.aqt").write_text(f"""
+model m {{ source: "builtin:shapes", quantizer: "torchao;type=float8_e4m3fn", {settings} }}
+generate m {{ output: "first.png", metadata: false }}
+save m {{ to: "saved" }}
+""")
+    (tmp_path / "use.aqt").write_text(f"""
+model m {{ source: "saved", {settings} }}
+generate m {{ output: "second.png", metadata: false }}
+""")
+    for script in ("save.aqt", "use.aqt"):
+        done = aquatint(environment, "run", "--json", "--device", "cpu", script, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+    events = [json.loads(line) for line in done.stdout.splitlines()]
+    # How it is quantized only its own configuration says, which the record does not read.
+    assert [event["quantizer"] for event in events if event.get("role") == "unet" and "quantizer" in event] == [
+        "torchao"
+    ]
+    assert events[-1]["quantizations"] == 0
+    assert (tmp_path / "first.png").read_bytes() == (tmp_path / "second.png").read_bytes()
+
+
 def test_its_mistakes_are_found_like_any_other(environment: dict[str, str], tmp_path: Path) -> None:
     (tmp_path / "s.aqt").write_text('quantizer q { backend: torchao, weights_dtype: int9, skip: "x" }\n')
     done = aquatint(environment, "check", "s.aqt", cwd=tmp_path)
