@@ -62,6 +62,18 @@ def parse_uri(text: str) -> tuple[str, dict[str, Any]]:
     return found.name, options
 
 
+def places(text: str) -> dict[str, tuple[int, int]]:
+    """Return where each option of a sound URI stands in `text`: its name as `parse_uri` gives it -> offset, length."""
+    (_, head), *parts = _parts(text)
+    found = backend(head)
+    where: dict[str, tuple[int, int]] = {}
+    for offset, part in parts:
+        written = part.partition("=")[0].strip()
+        setting = None if found is None else found.schema.find(written)
+        where[written.replace("-", "_") if setting is None else setting.name] = offset, len(part)
+    return where
+
+
 def format_uri(backend_name: str, options: Mapping[str, Any]) -> str:
     """Return the shortest URI for `options`, which must have no problems: those that differ from their defaults."""
     found = backend(backend_name)

@@ -11,12 +11,12 @@ from typing import Any
 
 from aquatint.catalog.backend import Backend, Constraint, Problem
 from aquatint.catalog.quantizer_backends import backend, backend_names, backends, unknown_backend
-from aquatint.catalog.quantizer_uri import UriError, format_uri, parse_uri
+from aquatint.catalog.quantizer_uri import UriError, format_uri, parse_uri, places
 from aquatint.diagnostics import did_you_mean
 
 __all__ = [
     "Backend", "Constraint", "Problem", "UriError", "backend", "backend_names", "backends", "canonical", "format_uri",
-    "label", "parse_uri", "problems", "unknown_backend",
+    "label", "parse_uri", "places", "problems", "unknown_backend",
 ]  # fmt: skip
 
 

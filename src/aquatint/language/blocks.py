@@ -128,7 +128,11 @@ class Blocks:
             return self._error(
                 error.code, error.message, _within(span, source, value, error.offset, error.length), help=error.help
             )
-        settings = {key: Setting(option, span, span, "quantizer") for key, option in options.items()}
+        where = quantizers.places(value)
+        settings: dict[str, Setting] = {}
+        for key, option in options.items():
+            at = _within(span, source, value, *where[key])
+            settings[key] = Setting(option, at, at, "quantizer")
         found = quantizers.backend(backend)
         if found is not None:
             self._check_installed(found, _within(span, source, value, 0, len(value.partition(";")[0])))
