@@ -229,18 +229,24 @@ def _cpu() -> float:
 
 
 def _component(source: Path, shape: shapes.Shape, uri: str | None) -> Any:
-    from aquatint.catalog import quantizers
-    from aquatint.plan.steps import Component, Quantization
+    from aquatint.catalog import checkpoints, estimates, quantizer_backends, quantizers
+    from aquatint.plan.steps import ByteRange, Component, Quantization
 
-    quantization = None
+    part = checkpoints.read_checkpoint(str(source)).parts[shape.role]
+    assert part is not None
+    estimate = estimates.as_filed(source, part, None, shape.dtype)
+    size, quantization = estimate.most, None
     if uri is not None:
-        backend, options = quantizers.parse_uri(uri)
-        quantization = Quantization(backend, quantizers.canonical(backend, options), uri)
-    size = sum(file.stat().st_size for file in (source / shape.role).glob("*.safetensors"))
+        name, given = quantizers.parse_uri(uri)
+        options = quantizers.canonical(name, given)
+        quantization = Quantization(name, options, uri)
+        half = quantizer_backends.backend(name)
+        assert half is not None
+        estimate = estimates.quantized(*estimates.read(source, part, None, shape.dtype), half, options)
     return Component(
         key="0" * 64, role=shape.role, library="diffusers", class_name=shape.class_name, source=str(source),
         subfolder=shape.role, variant=None, revision=None, dtype=shape.dtype, device="cpu", quantization=quantization,
-        identity="", bytes=size,
+        identity="", bytes=size, held=ByteRange(estimate.least, estimate.most),
     )  # fmt: skip
 
 

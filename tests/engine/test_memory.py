@@ -22,14 +22,28 @@ def test_buffers_freed_between_results_that_stay_go_back() -> None:
     kept = []
     before = resident()
     size = 4 * memory.WORTHWHILE
-    with memory.holes_given_back(size) as have_read:
+    with memory.holes_given_back(size) as before_each:
         for _ in range(40):
+            before_each()
             buffer = torch.ones(4 << 20)  # 16 MiB
             kept.append(torch.ones(16 << 10))
             del buffer
-            have_read(16 << 20)
-            assert resident() - before < size // memory.BETWEEN + (40 << 20)
+            assert resident() - before < size // memory.STEP + (40 << 20)
     assert resident() - before < 40 << 20
+
+
+@glibc
+def test_holes_stay_while_there_is_room_for_them() -> None:
+    with memory.holes_given_back(memory.WORTHWHILE, 4 << 30) as before_each:
+        buffers = [torch.ones(4 << 20) for _ in range(4)]  # 64 MiB
+        kept = torch.ones(16 << 10)
+        full = resident()
+        del buffers
+        before_each()
+        # Given back, they would have to be zeroed anew for the next buffer.
+        assert full - resident() < 16 << 20
+    assert full - resident() > 48 << 20
+    assert kept.numel()
 
 
 @glibc

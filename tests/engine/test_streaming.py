@@ -6,6 +6,9 @@ import json
 import re
 import shutil
 import struct
+import subprocess
+import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -25,6 +28,7 @@ from aquatint.runtime.torch_engine.stored import stored_by
 from support.scenes import component, everywhere
 
 Tiny = Callable[[str], Path]
+BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "loading.py"
 FAMILIES = ["sd", "sdxl", "sd3", "flux"]
 QUANTIZERS = [
     "bnb;bits=8",
@@ -265,3 +269,23 @@ def test_a_damaged_checkpoint_is_an_error_of_the_engine(
     file.write_bytes(header.replace(b'"F32"', b'"F16"', 1))
     with pytest.raises(EngineError, match=r"is damaged: `.*` has another size than its shape says"):
         engine.load(component(folder("sd"), role, source=str(tmp_path)))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/status").is_file(), reason="memory is measured in /proc")
+def test_a_load_needs_little_more_memory_than_what_it_leaves() -> None:
+    # Bytes only: seconds are the machine's.
+    with tempfile.TemporaryDirectory() as folder:
+        for uri in QUANTIZERS[0], QUANTIZERS[2], "sdnq;type=int8", "sdnq;type=uint4":
+            command = [
+                sys.executable, str(BENCHMARK), "--shape", "small-unet", "--quantizer", uri, "--folder", folder,
+                "--only", "aquatint",
+            ]  # fmt: skip
+            told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+            line = next(line.split() for line in told.splitlines() if line.startswith("aquatint"))
+            held, peak, part_of_limit, mapped = (float(number) for number in line[1:5])
+            assert held < 400, told
+            assert part_of_limit * 1.15 <= 1.25, told
+            assert peak >= held, told
+            # Pages of the checkpoint, of 585 MB.
+            assert mapped < 50, told

@@ -85,8 +85,8 @@ def _load_weights(
     counters.quantizations += wanted is not None
     with (
         engine_error(f"can't load {what}"), _quiet(), _loading(libraries, by, library, component),
-        memory.holes_given_back(component.bytes) as have_read,
-        _streaming(torch, library, files, component.device, have_read) as streamed,
+        memory.holes_given_back(component.bytes, component.held.least if component.held else 0) as before_each,
+        _streaming(torch, library, files, component.device, before_each) as streamed,
         determinism.seeded(torch, determinism.seed_of(component.key), component.device),
     ):  # fmt: skip
         module, told = found.from_pretrained(
@@ -137,12 +137,12 @@ def _loading(
 
 
 def _streaming(
-    torch: Any, library: str, files: list[Path], device: str, have_read: Callable[[int], None]
+    torch: Any, library: str, files: list[Path], device: str, before_each: Callable[[], None]
 ) -> AbstractContextManager[streaming.Streamed]:
     if device != "cpu":
         # Not run here: there is no GPU. What is mapped goes there as it is, and the file's pages can be dropped.
         return nullcontext(streaming.Streamed())
-    return streaming.streaming(torch, library, files, have_read)
+    return streaming.streaming(torch, library, files, before_each)
 
 
 def _options(backend: str, options: Mapping[str, Any]) -> Mapping[str, Any]:

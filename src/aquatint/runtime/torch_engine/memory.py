@@ -3,16 +3,18 @@
 While a model is quantized on loading, large float buffers are freed between small results that stay. glibc then keeps
 the buffers: 9 GB for a model of 3 GB were measured. Mapping each buffer by itself gives them back at once, and costs as
 much again as the quantizing, for the system zeroes every page anew. Here the heap is kept, so that buffers are used
-again while they are warm, and its holes are given back each time that some more has been read.
+again while they are warm, and its holes are given back when more is resident than the component will need.
 """
 
 from __future__ import annotations
 
 import ctypes
+import mmap
 import platform
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 # From glibc's malloc.h.
@@ -26,9 +28,12 @@ TRIM_THRESHOLD = 64 << 20
 WHILE_LOADING = 1 << 30
 """Bytes free at the heap's end up to which they stay: between loads, and in one, where holes are given back anyway."""
 
-BETWEEN = 32
-"""After which part of a component's bytes the heap's holes are given back: what is kept too long is about as much, and
-each time costs the buffers that were warm."""
+ROOM = 1.08
+"""How much of what a component comes to may be resident before holes are given back: early in a load they do no harm,
+and each time costs the buffers that were warm."""
+
+STEP = 32
+"""After which part of a component's bytes, as they are unquantized, more holes are given back once there is no room."""
 
 WORTHWHILE = 256 << 20
 """Bytes of a component from which on its load is looked after."""
@@ -42,35 +47,43 @@ def _glibc() -> Any | None:
         library = ctypes.CDLL("libc.so.6")
     except OSError:
         return None
-    return library if hasattr(library, "mallopt") and hasattr(library, "malloc_trim") else None
+    there = hasattr(library, "mallopt") and hasattr(library, "malloc_trim") and Path("/proc/self/statm").is_file()
+    return library if there else None
 
 
 @contextmanager
-def holes_given_back(size: int) -> Iterator[Callable[[int], None]]:
-    """Run the body, which loads `size` bytes and calls what is yielded with the bytes of each tensor that it reads.
+def holes_given_back(size: int, becomes: int = 0) -> Iterator[Callable[[], None]]:
+    """Run the body, which loads `size` bytes that become `becomes`, and calls what is yielded before each tensor.
 
-    Only glibc is told; elsewhere, and for small components, nothing is done.
+    With `becomes` 0, where that is not known, holes are given back from the beginning. Only glibc is told; elsewhere,
+    and for small components, nothing is done.
     """
     library = _glibc() if size >= WORTHWHILE else None
     if library is None:
-        yield lambda count: None
+        yield lambda: None
         return
-    since = 0
+    begun = _resident()
+    allowed = max(int(ROOM * becomes), size // STEP)
 
-    def have_read(count: int) -> None:
-        nonlocal since
-        since += count
-        if since >= size // BETWEEN:
-            since = 0
+    def before_a_tensor() -> None:
+        nonlocal allowed
+        if _resident() - begun > allowed:
             library.malloc_trim(0)
+            allowed = max(allowed, _resident() - begun + size // STEP)
 
     library.mallopt(M_MMAP_THRESHOLD, MMAP_THRESHOLD)
     library.mallopt(M_TRIM_THRESHOLD, WHILE_LOADING)
     try:
-        yield have_read
+        yield before_a_tensor
     finally:
         library.mallopt(M_TRIM_THRESHOLD, TRIM_THRESHOLD)
         library.malloc_trim(0)
+
+
+def _resident() -> int:
+    """Return the bytes of this process's own pages, those of files apart."""
+    _, resident, shared, *_ = Path("/proc/self/statm").read_text().split()
+    return (int(resident) - int(shared)) * mmap.PAGESIZE
 
 
 def give_back(torch: Any) -> None:

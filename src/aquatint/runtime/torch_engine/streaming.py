@@ -30,9 +30,7 @@ class Streamed:
 
     tensors: int = 0
     bytes: int = 0
-    have_read: Callable[[int], None] = field(default=lambda size: None, repr=False)
-    """Called before each tensor, with the bytes of the one before it, which may be free by then."""
-    _last: int = 0
+    before_each: Callable[[], None] = field(default=lambda: None, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def count(self, size: int) -> None:
@@ -40,8 +38,7 @@ class Streamed:
         with self._lock:
             self.tensors += 1
             self.bytes += size
-            self.have_read(self._last)
-            self._last = size
+            self.before_each()
 
 
 class Slice:
@@ -140,17 +137,17 @@ def streaming(
     torch: Any,
     library: str,
     files: Iterable[Path],
-    have_read: Callable[[int], None] = lambda size: None,
+    before_each: Callable[[], None] = lambda: None,
     check: Check | None = None,
 ) -> Iterator[Streamed]:
     """Run the body, in which `library` loads `files` onto the CPU, with their tensors read one at a time.
 
     `library` is "diffusers" or "transformers". Yields the count of what was read so far; one that is still zero at the
-    end tells that the library took another way. Other files than `files` are opened as ever. `have_read` is told the
-    bytes as they are read; `check` sees those of each tensor before anyone else. Raises `EngineError` for a damaged
+    end tells that the library took another way. Other files than `files` are opened as ever. `before_each` is called
+    before a tensor is read; `check` sees those of each tensor before anyone else. Raises `EngineError` for a damaged
     file, and whatever `check` does.
     """
-    streamed = Streamed(have_read=have_read)
+    streamed = Streamed(before_each=before_each)
     ours = {file.resolve() for file in files}
     with _ONE_AT_A_TIME, ExitStack() as stack:
 
