@@ -151,7 +151,6 @@ class _Loan:
         there = msgspec.structs.replace(
             self.component, source=str(reading.folder), subfolder="", variant=None, revision=None, quantization=None
         )
-        _read_ahead(reading.folder)
         # Counted by the caller, once it is known to be good.
         loaded = loading.load(self.libraries, there, Counters())
         _put_back(self.libraries.torch, loaded.object, reading.folder, self.component.dtype)
@@ -208,15 +207,6 @@ def _save(module: Any, folder: Path) -> None:
     module.save_pretrained(folder)
     with suppress(FileNotFoundError):
         (folder / "README.md").unlink()
-
-
-def _read_ahead(folder: Path) -> None:
-    """Let the system read the weights from the disk while the module that takes them is being built."""
-    if not hasattr(os, "posix_fadvise"):
-        return
-    for path in folder.glob("*.safetensors"):
-        with open(path, "rb") as file:
-            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_WILLNEED)
 
 
 def _put_back(torch: Any, module: Any, folder: Path, dtype: str | None) -> None:
