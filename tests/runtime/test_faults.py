@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -31,8 +32,9 @@ def run(plan: Plan, folder: Path, engine: FakeEngine, sink: Callable[[Event], No
     return executor.run(plan), executor.residents
 
 
-def contents(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
+def contents(folder: Path) -> dict[str, Any]:
+    """Return what is in `folder`: bytes by a file's name, and by the name of a saved model's folder what is in it."""
+    return {path.name: contents(path) if path.is_dir() else path.read_bytes() for path in folder.iterdir()}
 
 
 faults = st.sampled_from([EngineError("no"), MemoryError(), OSError("odd"), ValueError("odd")])
