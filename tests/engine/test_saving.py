@@ -19,7 +19,7 @@ import pytest
 import torch
 
 from aquatint.catalog import checkpoints, quantizers
-from aquatint.catalog.stored import differences
+from aquatint.catalog.stored import differences, rounded
 from aquatint.runtime.engine import Engine, EngineError, Form
 from aquatint.runtime.store import Store
 from aquatint.runtime.torch_engine import TorchEngine, weights
@@ -191,6 +191,32 @@ def test_every_option_is_read_back(engine: Engine, folder: Tiny, tmp_path: Path,
     assert part.stored.name == quantizers.label(backend, options)
     assert differences(part.stored, backend, options) == []
     assert differences(part.stored, backend, options | other(backend)) != []
+
+
+HALF = [
+    "bnb;bits=4;bits4-use-double-quant=true", "bnb", "sdnq;type=int8", "sdnq;type=uint4;group-size=32",
+    "sdnq;type=int8;dequantize-fp32=false", "sdnq;type=uint4;dequantize-fp32=false",
+    "sdnq;type=uint4;use-hadamard=true;dequantize-fp32=false",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("uri", HALF)
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@pytest.mark.parametrize("role", ["transformer", "text_encoder_2"])
+def test_what_is_read_back_rounded_is_known(
+    engine: Engine, folder: Tiny, tmp_path: Path, role: str, dtype: str, uri: str
+) -> None:
+    source = folder("flux")
+    asked = component(source, role, uri, dtype)
+    first = engine.load(asked)
+    engine.save(scene(source).pipeline, {role: first}, tmp_path, Form(roles=[role]))
+    second = engine.load(component(source, role, dtype=dtype, source=str(tmp_path)))
+    held = [[bits(tensor) for _, _, tensor in weights.held(torch, each.object)] for each in (first, second)]
+    quantization = asked.quantization
+    assert quantization is not None
+    is_rounded = rounded(quantization.backend, quantization.options, asked.library, dtype)
+    assert (held[0] != held[1]) == bool(is_rounded)
+    assert is_rounded in ({}, {"dequantize_fp32": False})
 
 
 def other(backend: str) -> dict[str, object]:

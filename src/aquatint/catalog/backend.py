@@ -52,6 +52,10 @@ def _nothing_lost(options: Mapping[str, Any], library: str) -> tuple[str, ...]:
     return ()
 
 
+def _nothing_rounded(options: Mapping[str, Any], library: str, dtype: str) -> Mapping[str, Any]:
+    return {}
+
+
 @dataclass(frozen=True, slots=True)
 class Backend:
     """A library that quantizes.
@@ -71,8 +75,9 @@ class Backend:
     `method` is the `quant_method` that components have in their configuration when they are stored quantized by this
     library, and `stored_options` returns such a configuration's options under the settings' names or aliases, among
     whatever else; without it they are not known. `untraced` are settings of the quantizing itself, which stored weights
-    don't tell. `unreadable` returns the settings among canonical options with which
-    stored weights are not read back as they were, for components of "diffusers" or "transformers".
+    don't tell. `unreadable` returns the settings among canonical options with which stored weights can't be read back,
+    for components of "diffusers" or "transformers". `rounded` returns those that would have to change for the library
+    to read weights back to the last bit as the torch dtype that comes third, and to what.
     """
 
     name: str
@@ -93,6 +98,7 @@ class Backend:
     stored_options: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None
     untraced: tuple[str, ...] = ()
     unreadable: Callable[[Mapping[str, Any], str], tuple[str, ...]] = _nothing_lost
+    rounded: Callable[[Mapping[str, Any], str, str], Mapping[str, Any]] = _nothing_rounded
 
     def problems_of_value(self, setting: Setting, name: str, value: Any, where: str = "") -> Iterator[Problem]:
         """Yield what is wrong with `value` of `setting`, which was written as `name`; `where` ends each message."""

@@ -147,6 +147,12 @@ def _unreadable(options: Mapping[str, Any], library: str) -> tuple[str, ...]:
     return tuple(name for name in ("scale_dtype", "zero_point_dtype") if options[name] is not None)
 
 
+def _rounded(options: Mapping[str, Any], library: str, dtype: str) -> Mapping[str, Any]:
+    # diffusers reads every float tensor of a file as the component's type, scales in float32 too.
+    is_rounded = library != "transformers" and dtype != "float32" and options["dequantize_fp32"]
+    return {"dequantize_fp32": False} if is_rounded else {}
+
+
 SDNQ = Backend(
     name="sdnq",
     aliases=(),
@@ -222,4 +228,5 @@ SDNQ = Backend(
     # What `add_skip_keys` added is in the stored list of modules, and the setting itself is false once that was read.
     untraced=("add_skip_keys", "quantization_device", "return_device", "non_blocking"),
     unreadable=_unreadable,
+    rounded=_rounded,
 )  # fmt: skip

@@ -88,3 +88,12 @@ def unreadable(backend_name: str | None, options: Mapping[str, Any], library: st
     """
     found = backend(backend_name) if backend_name is not None and options else None
     return () if found is None else found.unreadable(options, library)
+
+
+def rounded(backend_name: str, options: Mapping[str, Any], library: str, dtype: str) -> Mapping[str, Any]:
+    """Return the settings that would have to be others for stored weights to be read back to the last bit, and which.
+
+    `library` is that of the component, `dtype` the torch dtype that it is loaded as; `options` are canonical.
+    """
+    found = backend(backend_name)
+    return {} if found is None else found.rounded(options, library, dtype)

@@ -7,22 +7,22 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import PurePosixPath
 from types import MappingProxyType
 from typing import Any
 
 from aquatint.catalog.models import SAVE
-from aquatint.catalog.stored import unreadable
+from aquatint.catalog.stored import rounded, unreadable
 from aquatint.diagnostics import Diagnostics, Label, did_you_mean
 from aquatint.language.blocks import Blocks
 from aquatint.language.names import inside
 from aquatint.language.resolution import Resolved, Resolver
 from aquatint.language.scope import Scope
-from aquatint.language.values import UNKNOWN, Model, Quantizer, Setting, Unknown, type_name
+from aquatint.language.values import UNKNOWN, Model, Quantizer, Setting, Unknown, shown, type_name
 from aquatint.plan.builder import PlanBuilder
-from aquatint.plan.steps import Place
+from aquatint.plan.steps import Component, Place
 from aquatint.source import Span
 from aquatint.syntax import nodes as n
 
@@ -71,6 +71,7 @@ class Saving:
         )
         if not all(checks) or isinstance(roles, Unknown):
             return UNKNOWN
+        self._warn_of_rounding(target, resolved, roles, at)
         path = os.path.normpath(settings["to"].value)
         if not self.claim(path, settings["to"].span):
             return UNKNOWN
@@ -125,14 +126,36 @@ class Saving:
                     setting.span, help="use letters, digits, `_` and `-`")  # fmt: skip
         return False
 
+    def _warn_of_rounding(self, model: Model, resolved: Resolved, roles: list[str] | None, at: Span) -> None:
+        """Warn of weights that the library will read back nearly as they are, and so draw other pictures with."""
+        differing: dict[tuple[str, str], list[str]] = {}
+        for role, component in self._quantized(resolved, roles):
+            wanted = component.quantization
+            assert wanted is not None and component.dtype is not None
+            for option, value in rounded(wanted.backend, wanted.options, component.library, component.dtype).items():
+                differing.setdefault((component.dtype, f"`{option}: {shown(value)}`"), []).append(role)
+        for (dtype, option), those in differing.items():
+            named = " and ".join(f"`{role}`" for role in those)
+            self.diagnostics.warning(
+                "rounded-when-read", f"what is saved of {named} is read back with its scales rounded to {dtype}: its "
+                "pictures will differ from those of this model", at,
+                help=f"set {option} in the quantizer for the same pictures",
+            )  # fmt: skip
+
+    @staticmethod
+    def _quantized(resolved: Resolved, roles: list[str] | None) -> Iterator[tuple[str, Component]]:
+        """Yield the components to be saved that are quantized here, by role."""
+        for role, key in resolved.pipeline.parts.items():
+            if key is not None and resolved.components[key].quantization and (roles is None or role in roles):
+                yield role, resolved.components[key]
+
     def _reads_back(self, model: Model, resolved: Resolved, roles: list[str] | None, at: Span) -> bool:
         """Report options that would be lost on the way: written, and read back as something else."""
         lost: dict[tuple[str, str], list[str]] = {}
-        for role, key in resolved.pipeline.parts.items():
-            wanted = None if key is None else resolved.components[key].quantization
-            if key is None or wanted is None or (roles is not None and role not in roles):
-                continue
-            for option in unreadable(wanted.backend, wanted.options, resolved.components[key].library):
+        for role, component in self._quantized(resolved, roles):
+            wanted = component.quantization
+            assert wanted is not None
+            for option in unreadable(wanted.backend, wanted.options, component.library):
                 lost.setdefault((wanted.backend, option), []).append(role)
         for (backend, option), losing in lost.items():
             quantizer = _quantizer(model, losing[0])
