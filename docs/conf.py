@@ -12,8 +12,7 @@ version = release = aquatint.__version__
 html_title = f"Aquatint {release}"
 
 extensions = ["myst_parser", "guide"]
-# `quantizers.md` only says where it has gone.
-exclude_patterns = ["_ext", "quantizers.md"]
+exclude_patterns = ["_ext"]
 # Anchors as a code host makes them, so that one link works there and here.
 myst_heading_anchors = 4
 
