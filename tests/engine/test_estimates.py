@@ -41,7 +41,7 @@ MORE_URIS = (
     "bnb;bits=4",
     "bnb;bits=4;bits4-quant-storage=bfloat16;skip-modules=attn1,q_proj",
     "sdnq;type=uint4;quant-conv=true",
-    "sdnq;type=uint4;add-skip-keys=false;dequantize-fp32=false",
+    'sdnq;type=uint4;add-skip-keys=false;dequantize-fp32=false;modules-dtype-dict={"int8":["wo"]}',
     "sdnq;type=uint2;use-codebook=true;codebook-steps=1",
     "sdnq;type=int8;quant-embedding=true;quant-conv=true;use-quantized-matmul=true;minimum-allowed-numel=0",
     'sdnq;type=int6;modules-quant-config={"attn2":{"use_svd":true,"svd_rank":4},"k_proj":{"group_size":16}}',

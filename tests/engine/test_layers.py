@@ -11,6 +11,7 @@ import pytest
 import torch
 from sdnq.layers import SDNQLayer
 
+from aquatint.catalog import checkpoints, estimates, quantizers
 from aquatint.plan.steps import Component
 from aquatint.runtime.engine import Engine, Loaded
 from support.scenes import component, load, quantization, scene
@@ -199,3 +200,29 @@ def test_a_vae_can_be_quantized(engine: Engine, folder: Tiny) -> None:
     assert vae.quantized_layers > 10
     pipeline = engine.assemble(made.pipeline, parts)
     assert engine.generate(pipeline, made.generation, lambda done, total: None).size == (64, 64)
+
+
+@pytest.mark.parametrize("kind", ["int8", "uint8", "uint4", "int4", "float8_e4m3fn", "int16"])
+def test_t5_computes_with_its_last_layers_in_int8_alone(engine: Engine, folder: Tiny, kind: str) -> None:
+    source, uri = folder("flux"), f"sdnq;type={kind};add-skip-keys=false"
+    network, tensors = estimates.read(source, like(source, "text_encoder_2"), None, "float32")
+    backend, options = quantizers.parse_uri(uri)
+    found = quantizers.backend(backend)
+    assert found is not None
+    told = estimates.quantized(network, tensors, found, quantizers.canonical(backend, options))
+    assert {layer.name.rpartition(".")[2] for layer, _ in told.unfit} == (set() if kind == "int8" else {"wo"})
+    module = engine.load(component(source, "text_encoder_2", uri)).object
+    try:
+        with torch.no_grad():
+            module(torch.tensor([[1, 2, 3]]))
+    except RuntimeError as error:
+        assert kind != "int8" and "same dtype" in str(error)
+    else:
+        assert kind == "int8"
+
+
+def like(source: Path, role: str) -> checkpoints.Part:
+    """Return the part of that role."""
+    part = checkpoints.read_checkpoint(str(source)).parts[role]
+    assert part is not None
+    return part

@@ -34,6 +34,11 @@ def held(options: Mapping[str, Any], layer: Layer) -> Holding:
         return untouched
     settled = recipe(options, layer)
     first = _quantized(settled, layer)
+    if _is_cast_to_its_weights(layer) and (settled["weights_dtype"] != "int8" or settled["use_dynamic_quantization"]):
+        return Unfit(
+            "its class turns inputs into the type that the weights are stored in, unless that is `int8`",
+            f'leave `add_skip_keys` on, or write `modules_dtype_dict: {{ "int8": ["{_CAST}"] }}`',
+        )
     if isinstance(first, Unfit) or not settled["use_dynamic_quantization"]:
         return first
     order = sdnq_order()
@@ -44,6 +49,21 @@ def held(options: Mapping[str, Any], layer: Layer) -> Holding:
     sizes = [first.least, *(choice.least for choice in choices if isinstance(choice, Held))]
     # Where no type is exact enough the layer stays as it is.
     return Held(min(sizes), max(*sizes, layer.bytes))
+
+
+_CAST = "wo"
+
+
+def _is_cast_to_its_weights(layer: Layer) -> bool:
+    """Return whether the layer's class turns its inputs into the type of the weight, as T5 and its kin do with `wo`.
+
+    `T5DenseGatedActDense.forward` of transformers 5.23; it knows bitsandbytes' `int8` for a type that means another.
+    """
+    return (
+        not layer.network.is_diffusers
+        and layer.name.rpartition(".")[2] == _CAST
+        and _CAST in layer.network.facts.float32
+    )
 
 
 def _quantized(settled: Mapping[str, Any], layer: Layer) -> Held | Unfit:
