@@ -164,6 +164,7 @@ def _part(part: str, name: str, uri: str | None, folder: Path, step: bool) -> No
     """Do one line of the table in this process: import all, say so, wait, load, tell."""
     from aquatint.catalog import quantizers
     from aquatint.runtime.torch_engine import TorchEngine, backend, tensor_files
+    from aquatint.runtime.torch_engine.bitsandbytes_cpu import without_gpu_check
     from aquatint.runtime.torch_engine.libraries import libraries
 
     shape = shapes.SHAPES[name]
@@ -184,7 +185,8 @@ def _part(part: str, name: str, uri: str | None, folder: Path, step: bool) -> No
     module: Any = None
     if part == "library":
         wanted = {} if configuration is None else {"quantization_config": configuration}
-        with half.loading(found, "diffusers", "cpu") if half else _nothing():
+        # diffusers refuses bitsandbytes on a CPU; nothing else of what our loads do is done for the library.
+        with without_gpu_check():
             module = cls.from_pretrained(
                 source,
                 subfolder=shape.role,
@@ -215,12 +217,6 @@ def _part(part: str, name: str, uri: str | None, folder: Path, step: bool) -> No
         with found.torch.inference_mode():
             told_shape, finite = _step(found.torch, module, shape)
         print(json.dumps({"step": f"{_cpu() - begun:.1f} cpu s, {told_shape}, finite: {finite}"}), flush=True)
-
-
-def _nothing() -> Any:
-    from contextlib import nullcontext
-
-    return nullcontext()
 
 
 def _cpu() -> float:

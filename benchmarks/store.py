@@ -5,10 +5,10 @@
 Makes the checkpoint below `--folder` if it is not there (`benchmarks/shapes.py`) and does each line in a fresh process,
 with everything imported before the clock starts: `plain` has no store; `kept` finds it empty and fills it, which hashes
 the checkpoint, writes the copy and waits until the disk has it; `from store` is the next process; `reading` reads the
-copy's tensors into memory of their own and does nothing with them. Files are in the page cache but in the lines that
-say `disk`, for which the system is told to forget the copy: so a machine finds it that did something else meanwhile.
-`peak` is the most anonymous memory above what the process had when it began. Limit: `from store` at most 1.5 x
-`reading`, compared by seconds of the processor with one thread, and by the clock from the disk.
+copy's tensors with numpy, into memory of their own, and does nothing with them. Files are in the page cache but in the
+lines that say `disk`, for which the system is told to forget the copy: so a machine finds it that did something else
+meanwhile. `peak` is the most anonymous memory above what the process had when it began. Limit: `from store` at most 1.5
+x `reading`, compared by seconds of the processor with one thread, and by the clock from the disk.
 """
 
 from __future__ import annotations
@@ -77,8 +77,11 @@ def _measured(given: argparse.Namespace, way: str) -> dict[str, Any]:
 
 
 def _part(given: argparse.Namespace) -> None:
+    import numpy
+
+    from aquatint.catalog.checkpoints import read_header
     from aquatint.runtime.store import Store
-    from aquatint.runtime.torch_engine import TorchEngine, tensor_files, weights
+    from aquatint.runtime.torch_engine import TorchEngine, weights
     from aquatint.runtime.torch_engine.libraries import libraries
 
     torch = libraries().torch
@@ -95,8 +98,8 @@ def _part(given: argparse.Namespace) -> None:
         if way == "reading":
             [entry] = store.entries()
             held: Any = [
-                tensor for file in sorted(entry.folder.glob("*.safetensors"))
-                for _, tensor in tensor_files.tensors(torch, file)
+                numpy.fromfile(file, numpy.uint8, tensor.end - tensor.start, offset=tensor.start)
+                for file in sorted(entry.folder.glob("*.safetensors")) for tensor in read_header(file)
             ]  # fmt: skip
             size = sum(tensor.nbytes for tensor in held)
         else:

@@ -24,7 +24,7 @@ def test_buffers_freed_between_results_that_stay_go_back() -> None:
     size = 4 * memory.WORTHWHILE
     with memory.holes_given_back(size) as before_each:
         for _ in range(40):
-            before_each()
+            before_each(16 << 20)
             buffer = torch.ones(4 << 20)  # 16 MiB
             kept.append(torch.ones(16 << 10))
             del buffer
@@ -39,7 +39,7 @@ def test_holes_stay_while_there_is_room_for_them() -> None:
         kept = torch.ones(16 << 10)
         full = resident()
         del buffers
-        before_each()
+        before_each(16 << 20)
         # Given back, they would have to be zeroed anew for the next buffer.
         assert full - resident() < 16 << 20
     assert full - resident() > 48 << 20

@@ -22,6 +22,7 @@ from aquatint.catalog.quantizers import canonical
 from aquatint.plan.steps import Component
 from aquatint.runtime.engine import Engine, EngineError
 from aquatint.runtime.torch_engine import backend, determinism, streaming, tensor_files, weights
+from aquatint.runtime.torch_engine.bitsandbytes_cpu import without_gpu_check
 from aquatint.runtime.torch_engine.libraries import libraries
 from aquatint.runtime.torch_engine.loading import find_class
 from aquatint.runtime.torch_engine.stored import stored_by
@@ -68,7 +69,8 @@ def by_hand(wanted: Component) -> Any:
                 wanted.source, subfolder=wanted.subfolder, torch_dtype=getattr(torch, wanted.dtype)
             )
         else:
-            with half.loading(found, wanted.library, "cpu"):
+            # Not the whole context of our loads, which has quicker ways for the same bits.
+            with without_gpu_check():
                 module = cls.from_pretrained(
                     wanted.source, subfolder=wanted.subfolder, torch_dtype=getattr(torch, wanted.dtype), **options
                 )

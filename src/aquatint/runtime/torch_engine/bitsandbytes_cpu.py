@@ -1,4 +1,5 @@
-"""bitsandbytes on a CPU: diffusers' check for a GPU lifted while a model is loaded, and unfit kernels avoided.
+"""bitsandbytes on a CPU: diffusers' check for a GPU lifted while a model is loaded, quantizing that stays in the
+processor's cache, and unfit kernels avoided.
 
 bitsandbytes itself has CPU kernels, and transformers uses them. diffusers raises "No GPU found" before it looks. Its
 two quantizers are exchanged for subclasses that leave out that check and place the model on the CPU, for the time of a
@@ -13,12 +14,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
+from types import SimpleNamespace
 from typing import Any
 
 from aquatint.runtime.torch_engine.libraries import Libraries
 from aquatint.runtime.torch_engine.streaming import StateDict
 
 METHODS = ("bitsandbytes_4bit", "bitsandbytes_8bit")
+AT_ONCE = 1 << 18
+"""Weights that are quantized at a time: a multiple of every block size, whose intermediate floats fit a cache. A weight
+of SDXL's takes a fifth of the time in 8 bits, and two thirds of it in 4."""
+
 PACKED_ROWS = 32  # `block_n` of bitsandbytes.functional._convert_weight_packed_for_cpu
 
 
@@ -33,6 +39,40 @@ def without_gpu_check() -> Iterator[None]:
         yield
     finally:
         auto.AUTO_QUANTIZER_MAPPING.update(originals)
+
+
+@contextmanager
+def in_parts(torch: Any) -> Iterator[None]:
+    """Run the body, which quantizes on a CPU, with each weight quantized in parts of some rows or blocks.
+
+    bitsandbytes' kernels for the CPU are written in torch's operations, each of which goes through the whole weight in
+    float32. Rows and blocks don't know of each other, so the bits are the same.
+    """
+    operations = torch.ops.bitsandbytes
+    rowwise, blockwise = operations.int8_vectorwise_quant, operations.quantize_4bit
+
+    def int8_vectorwise_quant(weight: Any, threshold: float = 0.0) -> Any:
+        if threshold or weight.dim() != 2 or weight.device.type != "cpu" or not weight.numel():
+            return rowwise.default(weight, threshold)
+        parts = [rowwise.default(part) for part in weight.split(max(1, AT_ONCE // weight.shape[1]))]
+        return torch.cat([part[0] for part in parts]), torch.cat([part[1] for part in parts]), None
+
+    def quantize_4bit(weight: Any, blocksize: int, quant_type: str, quant_storage: Any) -> Any:
+        if weight.device.type != "cpu" or not weight.numel():
+            return blockwise.default(weight, blocksize, quant_type, quant_storage)
+        parts = [
+            blockwise.default(part, blocksize, quant_type, quant_storage)
+            for part in weight.reshape(-1).split(AT_ONCE)
+        ]  # fmt: skip
+        return tuple(torch.cat(each) for each in zip(*parts, strict=True))
+
+    # Stands for an operation: the library calls its one overload.
+    operations.int8_vectorwise_quant = SimpleNamespace(default=int8_vectorwise_quant)
+    operations.quantize_4bit = SimpleNamespace(default=quantize_4bit)
+    try:
+        yield
+    finally:
+        operations.int8_vectorwise_quant, operations.quantize_4bit = rowwise, blockwise
 
 
 def avoid_unfit_packing(libraries: Libraries, module: Any) -> None:

@@ -18,6 +18,7 @@ from typing import Any
 
 from aquatint.catalog.quantizer_backends import backends
 from aquatint.plan.steps import Json
+from aquatint.runtime.torch_engine import memory
 
 PACKAGES = ("torch", "diffusers", "transformers", "accelerate", "bitsandbytes", "sdnq", "safetensors", "tokenizers")
 """What results depend on; their versions are recorded with every run."""
@@ -56,7 +57,7 @@ def libraries() -> Libraries:
     # in with diffusers where it is installed, and makes torch warn of its own use.
     for name in ("bitsandbytes", "sdnq", "torchao", "torch.utils._pytree"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), memory.collector_paused(stays=True):
         warnings.simplefilter("ignore")
         torch = importlib.import_module("torch")
         diffusers = importlib.import_module("diffusers")

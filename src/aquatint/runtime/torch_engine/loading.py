@@ -9,6 +9,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,7 @@ def load(libraries: Libraries, component: Component, counters: Counters) -> Load
     return _load_weights(libraries, component, found, folder, what, counters)
 
 
+@cache
 def find_class(libraries: Libraries, library: str, class_name: str) -> Any:
     """Return the class of that name; raise `EngineError` unless diffusers or transformers itself has it."""
     if pipelines.library(library) != library:
@@ -49,7 +51,8 @@ def find_class(libraries: Libraries, library: str, class_name: str) -> Any:
     home = getattr(libraries, package)
     for name in inside:
         home = getattr(home, name, None)
-    found = None if class_name.startswith("_") else getattr(home, class_name, None)
+    with memory.collector_paused(stays=True):  # a class is imported when it is asked for, and much with it
+        found = None if class_name.startswith("_") else getattr(home, class_name, None)
     if not isinstance(found, type):
         version = getattr(getattr(libraries, package), "__version__", "?")
         raise EngineError(
@@ -84,7 +87,8 @@ def _load_weights(
     counters.loads += 1
     counters.quantizations += wanted is not None
     with (
-        engine_error(f"can't load {what}"), _quiet(), _loading(libraries, by, library, component),
+        engine_error(f"can't load {what}"), _quiet(), memory.collector_paused(),
+        _loading(libraries, by, library, component),
         memory.holes_given_back(component.bytes, component.held.least if component.held else 0) as before_each,
         _streaming(torch, library, files, component.device, before_each) as streamed,
         determinism.seeded(torch, determinism.seed_of(component.key), component.device),
@@ -137,7 +141,7 @@ def _loading(
 
 
 def _streaming(
-    torch: Any, library: str, files: list[Path], device: str, before_each: Callable[[], None]
+    torch: Any, library: str, files: list[Path], device: str, before_each: Callable[[int], None]
 ) -> AbstractContextManager[streaming.Streamed]:
     if device != "cpu":
         # Not run here: there is no GPU. What is mapped goes there as it is, and the file's pages can be dropped.

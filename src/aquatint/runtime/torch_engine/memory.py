@@ -9,6 +9,7 @@ again while they are warm, and its holes are given back when more is resident th
 from __future__ import annotations
 
 import ctypes
+import gc
 import mmap
 import platform
 from collections.abc import Callable, Iterator
@@ -20,6 +21,11 @@ from typing import Any
 # From glibc's malloc.h.
 M_TRIM_THRESHOLD = -1
 M_MMAP_THRESHOLD = -3
+M_MMAP_MAX = -4
+
+MMAP_MAX = 65536
+"""glibc's own. While a component is loaded it is 0: buffers above what the threshold can be set to come from the heap
+too. Mapped, those of SDXL's linear layers made a load take a third longer."""
 
 MMAP_THRESHOLD = 32 << 20
 """The largest that glibc takes on 64 bits. Lower, a forward pass took twice as long."""
@@ -34,6 +40,15 @@ and each time costs the buffers that were warm."""
 
 STEP = 32
 """After which part of a component's bytes, as they are unquantized, more holes are given back once there is no room."""
+
+LOOK = 16 << 20
+"""After how many bytes of tensors it is looked how much is resident."""
+
+# From Linux's mman.h, since 5.14.
+MADV_POPULATE_WRITE = 23
+
+FEW = 256 << 10
+"""Bytes up to which pages that come one at a time cost no more than asking for them."""
 
 WORTHWHILE = 256 << 20
 """Bytes of a component from which on its load is looked after."""
@@ -52,32 +67,73 @@ def _glibc() -> Any | None:
 
 
 @contextmanager
-def holes_given_back(size: int, becomes: int = 0) -> Iterator[Callable[[], None]]:
-    """Run the body, which loads `size` bytes that become `becomes`, and calls what is yielded before each tensor.
+def holes_given_back(size: int, becomes: int = 0) -> Iterator[Callable[[int], None]]:
+    """Run the body, which loads `size` bytes that become `becomes`, and calls what is yielded with each tensor's bytes
+    before it is read.
 
     With `becomes` 0, where that is not known, holes are given back from the beginning. Only glibc is told; elsewhere,
     and for small components, nothing is done.
     """
     library = _glibc() if size >= WORTHWHILE else None
     if library is None:
-        yield lambda: None
+        yield lambda _: None
         return
     begun = _resident()
     allowed = max(int(ROOM * becomes), size // STEP)
+    unseen = 0
 
-    def before_a_tensor() -> None:
-        nonlocal allowed
+    def before_a_tensor(bytes_: int) -> None:
+        nonlocal allowed, unseen
+        # To look costs as much as to read a small tensor, and most are small.
+        unseen += bytes_
+        if unseen < LOOK:
+            return
+        unseen = 0
         if _resident() - begun > allowed:
             library.malloc_trim(0)
             allowed = max(allowed, _resident() - begun + size // STEP)
 
     library.mallopt(M_MMAP_THRESHOLD, MMAP_THRESHOLD)
+    library.mallopt(M_MMAP_MAX, 0)
     library.mallopt(M_TRIM_THRESHOLD, WHILE_LOADING)
     try:
         yield before_a_tensor
     finally:
+        library.mallopt(M_MMAP_MAX, MMAP_MAX)
         library.mallopt(M_TRIM_THRESHOLD, TRIM_THRESHOLD)
         library.malloc_trim(0)
+
+
+@contextmanager
+def collector_paused(stays: bool = False) -> Iterator[None]:
+    """Run the body without Python's collector of cycles, which goes through every object there is, again and again.
+
+    Imports and the building of a module make many thousand objects, nearly all of which stay. With `stays` what is
+    there at the end is not looked through later either: after an import, when that is mostly modules and their classes.
+    """
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+        if stays:
+            gc.freeze()
+    finally:
+        if was_on:
+            gc.enable()
+
+
+def populate(address: int, size: int) -> None:
+    """Have the system provide the pages of `size` bytes at `address`, all at once: before a file is read into them.
+
+    Read into pages that come one at a time as they are written, a file takes a third longer. Nothing is done where that
+    can't be asked for.
+    """
+    library = _glibc() if size >= FEW else None
+    if library is not None:
+        begin = -(-address // mmap.PAGESIZE) * mmap.PAGESIZE
+        end = (address + size) // mmap.PAGESIZE * mmap.PAGESIZE
+        # An older kernel says no, and so does one without room: the reading that follows is what finds that out.
+        library.madvise(ctypes.c_void_p(begin), ctypes.c_size_t(end - begin), MADV_POPULATE_WRITE)
 
 
 def _resident() -> int:

@@ -153,9 +153,9 @@ class _Loan:
         )
         # Counted by the caller, once it is known to be good.
         loaded = loading.load(self.libraries, there, Counters())
-        _put_back(self.libraries.torch, loaded.object, reading.folder, self.component.dtype)
+        more = _put_back(self.libraries.torch, loaded.object, reading.folder, self.component.dtype)
         _rename(loaded.object, self.root)
-        return dataclasses.replace(loaded, bytes=weights.total_bytes(self.libraries.torch, loaded.object))
+        return dataclasses.replace(loaded, bytes=loaded.bytes + more)
 
     def _take_stamps(self) -> None:
         part = self.component
@@ -209,23 +209,27 @@ def _save(module: Any, folder: Path) -> None:
         (folder / "README.md").unlink()
 
 
-def _put_back(torch: Any, module: Any, folder: Path, dtype: str | None) -> None:
+def _put_back(torch: Any, module: Any, folder: Path, dtype: str | None) -> int:
     """Give tensors their stored type and bits back where the library went through another type.
 
     diffusers turns every float tensor of a file into the component's type before the backend gets it: scales in
-    float32 lose their last bits in a float16 component, and sdnq then takes what it gets for float32.
+    float32 lose their last bits in a float16 component, and sdnq then takes what it gets for float32. Returns by how
+    many bytes that made the module larger.
     """
+    more = 0
     for path in sorted(folder.glob("*.safetensors")):
         with TensorFile(torch, path) as file:
             for name, stored in file.tensors.items():
-                live = _find(module, name)
                 kind = getattr(torch, DTYPES[stored.dtype])
-                if live is None or not kind.is_floating_point:
+                live = _find(module, name) if kind.is_floating_point else None
+                if live is None:
                     continue
                 if live.dtype != kind or DTYPES[stored.dtype] != dtype:
                     # In the order in memory that the live one has: some kernels want their weights by columns.
                     exact = torch.empty_strided(live.shape, live.stride(), dtype=kind)
+                    more += exact.nbytes - live.nbytes
                     live.data = exact.copy_(file.read(name).reshape(live.shape))
+    return more
 
 
 def _find(module: Any, name: str) -> Any | None:

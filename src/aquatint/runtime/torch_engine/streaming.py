@@ -30,7 +30,7 @@ class Streamed:
 
     tensors: int = 0
     bytes: int = 0
-    before_each: Callable[[], None] = field(default=lambda: None, repr=False)
+    before_each: Callable[[int], None] = field(default=lambda _: None, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def count(self, size: int) -> None:
@@ -38,7 +38,7 @@ class Streamed:
         with self._lock:
             self.tensors += 1
             self.bytes += size
-            self.before_each()
+            self.before_each(size)
 
 
 class Slice:
@@ -137,15 +137,15 @@ def streaming(
     torch: Any,
     library: str,
     files: Iterable[Path],
-    before_each: Callable[[], None] = lambda: None,
+    before_each: Callable[[int], None] = lambda _: None,
     check: Check | None = None,
 ) -> Iterator[Streamed]:
     """Run the body, in which `library` loads `files` onto the CPU, with their tensors read one at a time.
 
     `library` is "diffusers" or "transformers". Yields the count of what was read so far; one that is still zero at the
     end tells that the library took another way. Other files than `files` are opened as ever. `before_each` is called
-    before a tensor is read; `check` sees those of each tensor before anyone else. Raises `EngineError` for a damaged
-    file, and whatever `check` does.
+    with a tensor's size before it is read; `check` sees each tensor's bytes before anyone else. Raises `EngineError`
+    for a damaged file, and whatever `check` does.
     """
     streamed = Streamed(before_each=before_each)
     ours = {file.resolve() for file in files}

@@ -18,6 +18,7 @@ from typing import Any, Self
 
 from aquatint.catalog import checkpoints
 from aquatint.runtime.engine import EngineError
+from aquatint.runtime.torch_engine import memory
 
 DTYPES = {
     "F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16", "I64": "int64", "I32": "int32",
@@ -72,6 +73,7 @@ class TensorFile:
         """Return the tensor called `name`, on the CPU, in memory that nothing else uses."""
         declared = self.tensors[name]
         bytes_ = self._torch.empty(declared.end - declared.start, dtype=self._torch.uint8)
+        memory.populate(bytes_.data_ptr(), bytes_.nbytes)
         view = memoryview(bytes_.numpy())
         done = 0
         while done < len(view):

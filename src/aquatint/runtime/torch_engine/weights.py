@@ -65,7 +65,10 @@ def copy_afresh(torch: Any, module: Any, mapped: bool = True) -> None:
     A weight that is mapped from its file starts where the file has it. The CPU's matrix products take other paths for
     other alignments and round differently, so the same weights gave other bits. Tensors that shared memory still do.
     """
-    shares = Counter(_place(tensor) for _, _, tensor in held(torch, module))
+    wanting = [_place(tensor) for _, _, tensor in held(torch, module) if mapped or not _stands_alone(tensor)]
+    if not wanting:
+        return
+    shares = Counter(wanting)
     shared: dict[tuple[Any, ...], Any] = {}
     with torch.no_grad():
         # One tensor at a time, so that at no time all of them are there twice.
