@@ -7,11 +7,12 @@ Which mistakes exist is known by the phases that find them; colours are the inte
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from typing import Literal
 
-from aquatint.source import Span
+from aquatint.source import Source, Span
 
 Severity = Literal["error", "warning"]
 
@@ -43,9 +44,21 @@ class Diagnostics:
 
     items: list[Diagnostic] = field(default_factory=list)
     _seen: set[tuple[str, str, int, int]] = field(default_factory=set, repr=False)
+    _ways: list[Label] = field(default_factory=list, repr=False)
+
+    @contextmanager
+    def through(self, way: Label) -> Iterator[None]:
+        """Run the body, in which what is reported has been reached by way of a call or an include: `way` is shown."""
+        self._ways.append(way)
+        try:
+            yield
+        finally:
+            self._ways.pop()
 
     def add(self, diagnostic: Diagnostic) -> None:
         """Add `diagnostic` unless the same code was reported at the same place: a loop body repeats its mistakes."""
+        if self._ways:
+            diagnostic = replace(diagnostic, labels=(*diagnostic.labels, self._ways[-1]))
         span = diagnostic.span
         mark = (diagnostic.code, diagnostic.message if span is None else span.source.name,
                 -1 if span is None else span.start, -1 if span is None else span.end)  # fmt: skip
@@ -85,8 +98,12 @@ class Diagnostics:
         return any(p and p.source is span.source and span.start <= p.start and p.end <= span.end for p in places)
 
     def in_order(self) -> list[Diagnostic]:
-        """Return the diagnostics in the order of the text; those without a place come first."""
-        return sorted(self.items, key=lambda item: (item.span is not None, item.span.start if item.span else 0))
+        """Return the diagnostics in the order of the text, file by file; those without a place come first."""
+        files: dict[Source, int] = {}
+        for item in self.items:
+            if item.span is not None:
+                files.setdefault(item.span.source, len(files))
+        return sorted(self.items, key=lambda item: (files[item.span.source], item.span.start) if item.span else (-1, 0))
 
     def __iter__(self) -> Iterator[Diagnostic]:
         return iter(self.in_order())

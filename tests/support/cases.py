@@ -45,6 +45,9 @@ _HEADING = re.compile(r"^#+ +(.*?) *#*$")
 # The bundled checkpoint is trained anew now and then; how large its files are is no matter of the language.
 _BUILTIN = "from builtin:"
 _SIZE = re.compile(r"[\d.]+ (?:B|[KMG]iB)\b")
+INCLUDED = Path(__file__).parents[1] / "spec" / "included"
+"""Where cases find the files that they include."""
+
 _HIDDEN_LINES = ("plan of ", "load ", "memory ", "release ", "  reuse ")
 
 
@@ -148,6 +151,7 @@ def evaluate(text: str, options: argparse.Namespace) -> Evaluation:
     world = World(
         device=options.device, plan_seed=options.plan_seed,
         parameters=dict(given.split("=", 1) for given in options.set),
+        script=lambda name: (INCLUDED / name).read_bytes(),
     )  # fmt: skip
     parsed = parse(Source(options.name, text))
     return Interpreter(world).evaluate(parsed.script, parsed.diagnostics)

@@ -7,30 +7,51 @@ from __future__ import annotations
 
 from typing import Any
 
-from aquatint.diagnostics import Diagnostics
-from aquatint.language.names import inside, report_unknown_name
-from aquatint.language.scope import Scope
+from aquatint.diagnostics import Diagnostics, Label
+from aquatint.language.includes import DEPTH_LIMIT, Includes
+from aquatint.language.names import inside, report_reserved_name, report_unknown_name
+from aquatint.language.scope import UNKNOWN, Scope
 from aquatint.language.templates import Templates
 from aquatint.language.views import TemplateProblem
-from aquatint.source import Span
+from aquatint.source import Source, Span
 from aquatint.syntax import nodes as n
 
 _LATER_VERBS = {"upscale", "compare"}
 _LATER_NOUNS = {"upscaler", "weighter"}
+_ITSELF = object()
+"""What a function's or task's name stands for inside of it."""
 
 
-def check(script: n.Script, scope: Scope, diagnostics: Diagnostics) -> None:
-    """Report what is wrong with `script`, whose outermost block begins with the names of `scope`."""
-    _Check(diagnostics).statements(script.statements, Scope(scope))
+def check(script: n.Script, scope: Scope, diagnostics: Diagnostics, includes: Includes, prelude: Scope) -> None:
+    """Report what is wrong with `script` and what it includes.
+
+    Its outermost block begins with the names of `scope`, an included file's with those of `prelude`.
+    """
+    _Check(diagnostics, includes, prelude).script(script, Scope(scope))
 
 
 class _Check:
     """Walks a script with the names that each block binds; their values don't matter."""
 
-    def __init__(self, diagnostics: Diagnostics) -> None:
+    def __init__(self, diagnostics: Diagnostics, includes: Includes, prelude: Scope) -> None:
         self.diagnostics = diagnostics
+        self.includes = includes
+        self.prelude = prelude
         self.templates = Templates()
         self.below: dict[str, Span] = {}
+        self._open: list[n.Script] = []
+        self._names: dict[Source, Scope] = {}
+
+    def script(self, script: n.Script, scope: Scope) -> Scope:
+        """Check a whole script, once, and return its scope with the names that it binds."""
+        if script.source not in self._names:
+            outer, self.below = self.below, {}
+            self._open.append(script)
+            self.statements(script.statements, scope)
+            self._open.pop()
+            self.below = outer
+            self._names[script.source] = scope
+        return self._names[script.source]
 
     def statements(self, statements: tuple[n.Statement, ...], scope: Scope) -> None:
         outer, self.below = self.below, dict(self.below)
@@ -38,7 +59,7 @@ class _Check:
             match statement:
                 case n.Let():
                     self.below |= {name.text: name.span for name in statement.names}
-                case n.Param() | n.Declare() | n.Derive():
+                case n.Param() | n.Declare() | n.Derive() | n.Function() | n.Procedure():
                     self.below[statement.name.text] = statement.name.span
         for statement in statements:
             self.statement(statement, scope)
@@ -64,13 +85,6 @@ class _Check:
                 self.expression(node.value, scope)
                 self._bind((node.name,), scope)
             case n.Override():
-                if node.name is None:
-                    self.diagnostics.error(
-                        "not-supported-yet",
-                        "`override *` is not in this version of the language",
-                        node.span,
-                        help="override each model by its name",
-                    )
                 self.expression(node.block, scope)
             case n.Loop():
                 self._body(node.body, self._clauses(node.clauses, scope))
@@ -81,15 +95,13 @@ class _Check:
                 if node.otherwise is not None:
                     self._body(node.otherwise, scope)
             case n.Function():
-                self._not_yet("def", node)
+                self.expression(node.value, self._parameters(node, scope))
                 self._bind((node.name,), scope)
             case n.Procedure():
-                self._not_yet("task", node)
+                self._body(node.body, self._parameters(node, scope))
                 self._bind((node.name,), scope)
             case n.Include():
-                self._not_yet("include", node)
-                if node.alias:
-                    self._bind((node.alias,), scope)
+                self._include(node, scope)
             case n.Value():
                 self.expression(node.value, scope)
             case _:
@@ -97,6 +109,46 @@ class _Check:
 
     def _body(self, body: n.Body, scope: Scope) -> None:
         self.statements(body.statements, Scope(scope))
+
+    def _parameters(self, node: n.Function | n.Procedure, scope: Scope) -> Scope:
+        """Return the scope inside of a function or task, where its own name stands for nothing that can be called."""
+        for parameter in node.parameters:
+            if parameter.default is not None:
+                self.expression(parameter.default, scope)
+        itself = Scope(scope)
+        itself.bind(node.name.text, _ITSELF, node.name.span)
+        inner = Scope(itself)
+        for parameter in node.parameters:
+            report_reserved_name(parameter.name, scope, self.diagnostics)
+            if (twice := inner.names.get(parameter.name.text)) is not None and twice.span is not None:
+                self.diagnostics.error("duplicate-name", f"`{parameter.name.text}` is a parameter already",
+                                       parameter.name.span, labels=(Label(twice.span, "here"),))  # fmt: skip
+            self._bind((parameter.name,), inner)
+        return inner
+
+    def _include(self, node: n.Include, scope: Scope) -> None:
+        script = self.includes.script(node)
+        names: Scope | None = None
+        if script is not None and script in self._open:
+            self.diagnostics.error(
+                "include-cycle", f"`{script.source.name}` would include itself", node.path.span,
+                help="put what both need into a third file",
+            )  # fmt: skip
+        elif script is not None and len(self._open) > DEPTH_LIMIT:
+            self.diagnostics.error("too-deep", f"more than {DEPTH_LIMIT} files include each other", node.path.span)
+        elif script is not None:
+            with self.diagnostics.through(Label(node.path.span, "included here")):
+                begun = Scope(self.prelude)
+                for name in script.lost:
+                    begun.bind(name.text, UNKNOWN, name.span)
+                names = self.script(script, Scope(begun))
+        if node.alias is not None:
+            self._bind((node.alias,), scope)
+        elif names is None:
+            scope.is_open = True
+        else:
+            scope.names |= {name: found for name, found in names.names.items() if not found.overridden}
+            scope.is_open = scope.is_open or names.is_open
 
     def _clauses(self, clauses: tuple[n.Clause, ...], scope: Scope) -> Scope:
         inner = Scope(scope)
@@ -113,8 +165,7 @@ class _Check:
         """Check an expression, or any node that holds only expressions."""
         match node:
             case n.Reference():
-                if scope.find(node.name) is None:
-                    self._unknown(node.name, node.span, scope)
+                self._name(node.name, node.span, scope)
             case n.String():
                 self._template(node, scope)
             case n.Comprehension():
@@ -138,17 +189,18 @@ class _Check:
             self.diagnostics.error("bad-template", problem.message, inside(node.span, problem.word), help=problem.help)
             return
         for name in sorted(names):
-            if scope.find(name) is None:
-                self._unknown(name, inside(node.span, name), scope)
+            self._name(name, inside(node.span, name), scope)
 
-    def _unknown(self, name: str, span: Span, scope: Scope) -> None:
-        report_unknown_name(name, span, scope, self.diagnostics, self.below.get(name))
+    def _name(self, name: str, span: Span, scope: Scope) -> None:
+        found = scope.find(name)
+        if found is None:
+            report_unknown_name(name, span, scope, self.diagnostics, self.below.get(name))
+        elif found.value is _ITSELF:
+            self.diagnostics.error("recursion", f"`{name}` would call itself", span,
+                                   help="go through a list with `for` or a comprehension")  # fmt: skip
 
     def _later(self, word: n.Word) -> None:
         self.diagnostics.error("not-supported-yet", f"`{word.text}` is not in this version of the language", word.span)
-
-    def _not_yet(self, word: str, node: n.Node) -> None:
-        self._later(n.Word(Span(node.span.source, node.span.start, node.span.start + len(word)), word))
 
 
 def _nodes(value: Any) -> list[n.Node]:

@@ -16,13 +16,24 @@ from aquatint.language.builtins import prelude
 from aquatint.language.check import check
 from aquatint.language.draws import Draws
 from aquatint.language.expressions import BLOCK_STEPS, STEP_LIMIT, Expressions, TooManySteps
+from aquatint.language.includes import Includes
 from aquatint.language.names import report_reserved_name
 from aquatint.language.parameters import ParameterError, read_parameter
 from aquatint.language.resolution import Resolver
 from aquatint.language.saving import Saving
 from aquatint.language.scope import Scope
-from aquatint.language.templates import Templates
-from aquatint.language.values import UNKNOWN, Layer, Model, Quantizer, Unknown, shown, type_name, weight
+from aquatint.language.values import (
+    UNKNOWN,
+    Layer,
+    Model,
+    Module,
+    Quantizer,
+    Routine,
+    Unknown,
+    shown,
+    type_name,
+    weight,
+)
 from aquatint.language.world import World
 from aquatint.plan.builder import PlanBuilder
 from aquatint.plan.steps import Plan
@@ -79,9 +90,9 @@ class Interpreter:
             # Reported where it stands; what comes of it is not.
             prelude.bind(name.text, UNKNOWN, name.span)
         scope = Scope(prelude if script.lost else self._prelude, dict(session.scope.names))
-        run = _Run(self.world, script, scope, diagnostics, session)
+        run = _Run(self.world, script, scope, diagnostics, session, self._prelude)
         try:
-            check(script, scope, diagnostics)
+            check(script, scope, diagnostics, run.includes, self._prelude)
             run.statements(script.statements, scope)
         except TooManySteps as stop:
             diagnostics.error("too-large", f"the script takes more than {STEP_LIMIT:,} steps to evaluate", stop.span,
@@ -103,19 +114,25 @@ class _Run:
     """The evaluation of one script."""
 
     def __init__(
-        self, world: World, script: n.Script, scope: Scope, diagnostics: Diagnostics, session: _Session
+        self, world: World, script: n.Script, scope: Scope, diagnostics: Diagnostics, session: _Session, prelude: Scope
     ) -> None:
         self.world = world
         self.source = script.source
         self.diagnostics = diagnostics
+        self.prelude = prelude
+        self.includes = Includes(world, diagnostics, script)
+        self.including = [script]
         self.builder = PlanBuilder(made=session.steps)
-        self.expressions = Expressions(diagnostics, Templates(), Draws(script, world.plan_seed, session.steps), self)
+        self.draws = Draws(world.plan_seed, session.steps)
+        self.draws.add(script)
+        self.expressions = Expressions(diagnostics, self.draws, self)
         self.blocks = Blocks(world, diagnostics, self.expressions)
         self.resolver = Resolver(world, diagnostics)
         self.actions = Actions(diagnostics, self.blocks, self.resolver, self.builder)
         self.actions.made = list(session.images)
         self.saving = Saving(diagnostics, self.blocks, self.resolver, self.builder, self.actions.claim)
         self.outermost = scope
+        self.of_session = session.scope.names
         self.since = 0  # images there were when the innermost block began
         self.values: list[Any] = []
         self.parameters = set(session.parameters)
@@ -123,7 +140,9 @@ class _Run:
 
     def inputs(self) -> dict[str, str]:
         """Return what the plan was made from: the script's hash and the parameters' values."""
-        return {"script": hashlib.sha256(self.source.text.encode("utf-8", "surrogatepass")).hexdigest(), **self.given}
+        included = {f"include {name}": hash for name, hash in sorted(self.includes.hashes.items())}
+        script = hashlib.sha256(self.source.text.encode("utf-8", "surrogatepass")).hexdigest()
+        return {"script": script, **included, **self.given}
 
     def finish(self) -> None:
         """Report parameters that were given and are not the script's."""
@@ -162,14 +181,19 @@ class _Run:
             case n.Claim():
                 self._claim(node, scope)
             case n.Value():
-                self.values.append(self.expressions.value(node.value, scope))
-            case n.Function() | n.Procedure():
-                self._bind(node.name, UNKNOWN, scope)  # `check` has said that they aren't there yet
+                self.values.append(self.expressions.alone(node.value, scope))
+            case n.Function():
+                self._define(node, node.value, scope)
+            case n.Procedure():
+                self._define(node, node.body, scope)
             case n.Include():
-                if node.alias is not None:
-                    self._bind(node.alias, UNKNOWN, scope)
+                self._include(node, scope)
             case _:
                 assert_never(node)
+
+    def perform(self, body: n.Body, scope: Scope) -> None:
+        """Carry out the statements of a block, whose names are its own."""
+        self._body(body, scope)
 
     def _body(self, body: n.Body, scope: Scope) -> None:
         since, self.since = self.since, len(self.actions.made)
@@ -183,7 +207,10 @@ class _Run:
             known is not None
             and known.span is not None
             and not known.overridden
-            and not self._is_session_name(known.span)
+            # A file that is included on two ways binds the same.
+            and known.span != name.span
+            # Of an earlier line of the REPL: binding it anew is what one does there.
+            and not (scope is self.outermost and known is self.of_session.get(name.text))
         ):
             self.diagnostics.error(
                 "duplicate-name",
@@ -193,10 +220,6 @@ class _Run:
                 help="choose another name; values never change",
             )
         scope.bind(name.text, value, name.span)
-
-    def _is_session_name(self, span: Span) -> bool:
-        # Of an earlier line of the REPL: binding it anew is what one does there.
-        return span.source is not self.source
 
     def _let(self, node: n.Let, scope: Scope) -> None:
         value = self.expressions.value(node.value, scope)
@@ -221,6 +244,46 @@ class _Run:
         if text is not None:
             self.given[f"param {name}"] = text
         self._bind(node.name, value, scope)
+
+    def _define(self, node: n.Function | n.Procedure, body: n.Expression | n.Body, scope: Scope) -> None:
+        """Bind what `def` or `task` makes."""
+        names = tuple(parameter.name.text for parameter in node.parameters)
+        defaults = {
+            parameter.name.text: self.expressions.value(parameter.default, scope)
+            for parameter in node.parameters if parameter.default is not None
+        }  # fmt: skip
+        signature = f"({', '.join(parameter.span.text for parameter in node.parameters)})"
+        around = scope.as_it_stands()
+        # `check` says of a call of itself that there is none.
+        around.bind(node.name.text, UNKNOWN, node.name.span)
+        routine = Routine(node.name.text, node.name.span, names, defaults, body, around, signature)
+        self._bind(node.name, routine, scope)
+
+    def _include(self, node: n.Include, scope: Scope) -> None:
+        """Carry out another file's statements, which see none of this one's names, and bind the names that it binds."""
+        script = self.includes.script(node)
+        inner = Scope(self.prelude)
+        if script is None or script in self.including:
+            inner.is_open = True  # `check` or `includes` has said why
+        else:
+            for lost in script.lost:
+                inner.bind(lost.text, UNKNOWN, lost.span)
+            self.draws.add(script)
+            outermost, self.outermost = self.outermost, inner
+            turn, self.expressions.turn = self.expressions.turn, (*self.expressions.turn, self.draws.way(node))
+            self.including.append(script)
+            with self.diagnostics.through(Label(node.path.span, "included here")):
+                self.statements(script.statements, inner)
+            self.including.pop()
+            self.outermost, self.expressions.turn = outermost, turn
+        if node.alias is not None:
+            names = {name: binding.value for name, binding in inner.names.items() if not binding.overridden}
+            self._bind(node.alias, UNKNOWN if inner.is_open else Module(node.alias.text, names), scope)
+            return
+        scope.is_open = scope.is_open or inner.is_open
+        for name, binding in inner.names.items():
+            if not binding.overridden and binding.span is not None:
+                self._bind(n.Word(binding.span, name), binding.value, scope)
 
     def _declare(self, node: n.Declare, scope: Scope) -> None:
         self.expressions.spend(BLOCK_STEPS, node.noun.span)
@@ -273,11 +336,34 @@ class _Run:
 
     def _override(self, node: n.Override, scope: Scope) -> None:
         if node.name is None:
-            return  # `check` has said that it isn't there yet
+            self._override_all(node, scope)
+            return
         self.expressions.spend(BLOCK_STEPS, node.name.span)
         value = self.expressions.value(n.Reference(node.name.span, node.name.text), scope)
         made = self._changed(value, node.block, scope, node.name.span, "override")
         scope.override(node.name.text, made)
+
+    def _override_all(self, node: n.Override, scope: Scope) -> None:
+        """Override every model that is visible; a submodule that only some have is overridden in those."""
+        models = {
+            name: found.value for name in dict.fromkeys(scope.visible())
+            if (found := scope.find(name)) is not None and isinstance(found.value, Model)
+        }  # fmt: skip
+        if not models and not self.diagnostics.has_errors:
+            message = "there is no model here that `override *` could change"
+            self.diagnostics.error("nothing-to-override", message, node.span,
+                                   help="it stands after the models, in their block or an inner one")  # fmt: skip
+        roles: dict[str, set[str]] = {}
+        for name, model in models.items():
+            self.expressions.spend(BLOCK_STEPS, node.span)
+            resolved = self.resolver.resolve(model)
+            roles[name] = set() if resolved is None else set(resolved.pipeline.parts)
+        anywhere = set().union(*roles.values())
+        for name, model in models.items():
+            others = anywhere - roles[name]
+            items = tuple(item for item in node.block.items if item.name.text not in others)
+            block = n.Block(node.block.span, items)
+            scope.override(name, self._changed(model, block, scope, node.block.span, "override"))
 
     def derive(self, node: n.Derived, scope: Scope) -> Any:
         """Return `base with { ... }`."""

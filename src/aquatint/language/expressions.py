@@ -11,10 +11,10 @@ from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, Protocol, assert_never
 
-from aquatint.diagnostics import Diagnostics, did_you_mean
+from aquatint.diagnostics import Diagnostics, Label, did_you_mean
 from aquatint.language import operators
 from aquatint.language.builtins import inclusive_range
-from aquatint.language.draws import Draws
+from aquatint.language.draws import Draws, Turn
 from aquatint.language.names import inside, report_reserved_name, report_unknown_name
 from aquatint.language.operators import is_key, is_number, is_whole
 from aquatint.language.scope import Scope
@@ -23,6 +23,7 @@ from aquatint.language.values import (
     ITEM_LIMIT,
     UNKNOWN,
     Builtin,
+    Routine,
     Size,
     Unknown,
     called_exactly,
@@ -51,9 +52,11 @@ class TooManySteps(Exception):
 
 
 class Doer(Protocol):
-    """Carries out the expressions that are blocks."""
+    """Carries out the expressions that are blocks, and the statements of tasks."""
 
     def act(self, node: n.Action, scope: Scope) -> Any: ...
+
+    def perform(self, body: n.Body, scope: Scope) -> None: ...
 
     def derive(self, node: n.Derived, scope: Scope) -> Any: ...
 
@@ -61,13 +64,14 @@ class Doer(Protocol):
 class Expressions:
     """Evaluates expressions for one plan; `turn` tells apart the times that one place is evaluated."""
 
-    def __init__(self, diagnostics: Diagnostics, templates: Templates, draws: Draws, doer: Doer) -> None:
+    def __init__(self, diagnostics: Diagnostics, draws: Draws, doer: Doer) -> None:
         self.diagnostics = diagnostics
-        self.templates = templates
+        self.templates = Templates(self._invoked)
         self.draws = draws
         self.doer = doer
-        self.turn: tuple[int, ...] = ()
+        self.turn: Turn = ()
         self.steps = 0
+        self._active: list[Routine] = []
 
     def spend(self, steps: int, span: Span) -> None:
         """Count `steps`; raise `TooManySteps` if that makes too many: no script may keep a planner busy for ever."""
@@ -122,6 +126,13 @@ class Expressions:
                 return self.doer.act(node, scope)
             case _:
                 assert_never(node)
+
+    def alone(self, node: n.Expression, scope: Scope) -> Any:
+        """Return the value of an expression that is a statement: the one place for the call of a task."""
+        if not isinstance(node, n.Call):
+            return self.value(node, scope)
+        self.spend(1, node.span)
+        return self._call(node, scope, alone=True)
 
     def truth(self, node: n.Expression, scope: Scope) -> bool | None:
         """Return whether `node` holds, or None if that is unknown. Empty, zero and `none` do not hold."""
@@ -222,6 +233,8 @@ class Expressions:
         try:
             seed = self.draws.seed(node, self.turn) if Templates.is_drawn(node.text) else 0
             return self.templates.render(node.text, names, seed)
+        except _Reported:
+            return UNKNOWN
         except TemplateProblem as problem:
             return self.error("bad-template", problem.message, inside(node.span, problem.word), help=problem.help)
         finally:
@@ -340,16 +353,21 @@ class Expressions:
                               help=did_you_mean(node.name.text, map(str, known), "its members"))  # fmt: skip
         return known[node.name.text]
 
-    def _call(self, node: n.Call, scope: Scope) -> Any:
+    def _call(self, node: n.Call, scope: Scope, *, alone: bool = False) -> Any:
         function = self.value(node.function, scope)
         given = [(argument, self.value(argument.value, scope)) for argument in node.arguments]
         if function is UNKNOWN or any(value is UNKNOWN for _, value in given):
             return UNKNOWN
-        if not isinstance(function, Builtin):
+        if not isinstance(function, Builtin | Routine):
             return self.error("wrong-type", f"{type_name(function)} can't be called", node.function.span)
         arguments = [value for argument, value in given if argument.name is None]
         named = {argument.name.text: value for argument, value in given if argument.name is not None}
         self.spend(sum(map(weight, arguments)), node.span)
+        if isinstance(function, Routine):
+            if function.is_task and not alone:
+                return self.error("wrong-type", f"`{function.name}` is a task and makes no value", node.span,
+                                  help="call it in a line of its own; `def` makes functions")  # fmt: skip
+            return self._carried_out(function, arguments, named, node)
         try:
             return self._made(function.call(*arguments, **named), node)
         except ValueError as problem:
@@ -357,6 +375,48 @@ class Expressions:
         except TypeError:
             return self.error("bad-call", f"`{function.name}` can't be called like this", node.span,
                               help=f"its form is `{function.name}{function.signature}`")  # fmt: skip
+
+    def _carried_out(self, routine: Routine, arguments: list[Any], named: dict[str, Any], node: n.Call) -> Any:
+        """Return what `routine` makes of its arguments, called by `node`."""
+        outer, self.turn = self.turn, (*self.turn, self.draws.way(node))
+        try:
+            with self.diagnostics.through(Label(node.span, "called here")):
+                return self._inside(routine, routine_scope(routine, arguments, named))
+        except ValueError as problem:
+            return self.error("bad-call", f"`{routine.name}` {problem}", node.span,
+                              help=f"its form is `{routine.name}{routine.signature}`")  # fmt: skip
+        except _Again:
+            return self.error("recursion", f"`{routine.name}` would call itself", node.span,
+                              help="go through a list with `for` or a comprehension")  # fmt: skip
+        finally:
+            self.turn = outer
+
+    def _invoked(self, routine: Routine, arguments: list[Any], named: dict[str, Any]) -> Any:
+        """Return what `routine` makes of its arguments, called by a template."""
+        if routine.is_task:
+            raise TemplateProblem(f"`{routine.name}` is a task and makes no value", word=routine.name)
+        try:
+            value = self._inside(routine, routine_scope(routine, arguments, named))
+        except ValueError as problem:
+            form = f"its form is `{routine.name}{routine.signature}`"
+            raise TemplateProblem(f"`{routine.name}` {problem}", form, routine.name) from None
+        except _Again:
+            raise TemplateProblem(f"`{routine.name}` would call itself", word=routine.name) from None
+        if value is UNKNOWN:
+            raise _Reported
+        return value
+
+    def _inside(self, routine: Routine, scope: Scope) -> Any:
+        if routine in self._active:
+            raise _Again
+        self._active.append(routine)
+        try:
+            if not isinstance(routine.body, n.Body):
+                return self.value(routine.body, scope)
+            self.doer.perform(routine.body, scope)
+            return None
+        finally:
+            self._active.pop()
 
     def _comprehension(self, node: n.Comprehension, scope: Scope) -> Any:
         made: list[Any] = []
@@ -367,6 +427,35 @@ class Expressions:
             if len(made) > ITEM_LIMIT:
                 return self.error("too-large", f"this makes more than {ITEM_LIMIT:,} items", node.span)
         return self._made(self._all(made), node)
+
+
+class _Reported(Exception):
+    """What went wrong in a function that a template calls has been reported where it is."""
+
+
+class _Again(Exception):
+    """A function is called in the middle of itself."""
+
+
+def routine_scope(routine: Routine, arguments: list[Any], named: Mapping[str, Any]) -> Scope:
+    """Return a scope with the parameters of `routine` bound. Raises `ValueError` if they don't fit."""
+    if len(arguments) > len(routine.parameters):
+        takes = f"{len(routine.parameters)} value{'s' * (len(routine.parameters) != 1)}"
+        raise ValueError(f"takes {takes}, not {len(arguments)}")
+    given = dict(zip(routine.parameters, arguments, strict=False))
+    for name, value in named.items():
+        if name not in routine.parameters:
+            raise ValueError(f"has no parameter `{name}`")
+        if name in given:
+            raise ValueError(f"gets `{name}` twice")
+        given[name] = value
+    missing = [name for name in routine.parameters if name not in given and name not in routine.defaults]
+    if missing:
+        raise ValueError("gets no " + " and no ".join(f"`{name}`" for name in missing))
+    scope = Scope(routine.scope)
+    for name in routine.parameters:
+        scope.bind(name, given[name] if name in given else routine.defaults[name], routine.span)
+    return scope
 
 
 def _shown(value: Any) -> str:

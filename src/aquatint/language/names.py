@@ -6,7 +6,7 @@ import re
 
 from aquatint.diagnostics import Diagnostics, did_you_mean, nearest
 from aquatint.language.builtins import LATER
-from aquatint.language.scope import Scope
+from aquatint.language.scope import UNKNOWN, Scope
 from aquatint.language.values import Builtin
 from aquatint.source import Span
 from aquatint.syntax import nodes as n
@@ -42,7 +42,7 @@ def report_unknown_name(
 def report_reserved_name(name: n.Word, scope: Scope, diagnostics: Diagnostics) -> None:
     """Report `name`, which is to be bound in `scope`, if it is one of the language's own."""
     found = scope.find(name.text)
-    if found is not None and found.span is None:
+    if found is not None and found.span is None and found.value is not UNKNOWN:
         kind = "function" if isinstance(found.value, Builtin) else "constant"
         diagnostics.error("reserved-name", f"`{name.text}` is a {kind} of the language", name.span,
                           help=f"call it `my_{name.text}` or so")  # fmt: skip

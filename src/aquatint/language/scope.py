@@ -13,6 +13,16 @@ from typing import Any
 from aquatint.source import Span
 
 
+class Unknown:
+    """The value of what could not be evaluated; its reason has been reported, and what comes of it is not."""
+
+    def __repr__(self) -> str:
+        return "unknown"
+
+
+UNKNOWN = Unknown()
+
+
 @dataclass(slots=True)
 class Binding:
     """A name's value in one block; `span` is where the block bound it, None for what the language brings."""
@@ -28,15 +38,18 @@ class Scope:
 
     outer: Scope | None = None
     names: dict[str, Binding] = field(default_factory=dict)
+    is_open: bool = False  # something that could not be read binds names here: which, nobody knows
 
     def find(self, name: str) -> Binding | None:
         """Return the innermost binding of `name`."""
         scope: Scope | None = self
+        is_open = False
         while scope is not None:
             if (binding := scope.names.get(name)) is not None:
                 return binding
+            is_open = is_open or scope.is_open
             scope = scope.outer
-        return None
+        return Binding(UNKNOWN, None) if is_open else None
 
     def bind(self, name: str, value: Any, span: Span | None) -> None:
         """Bind `name` in this block, whatever it was."""
@@ -46,6 +59,12 @@ class Scope:
         """Let `name` stand for `value` from here to the end of this block."""
         found = self.find(name)
         self.names[name] = Binding(value, found.span if found else None, overridden=name not in self.names)
+
+    def as_it_stands(self) -> Scope:
+        """Return a scope with the names that are visible here, which later ones in these blocks don't reach."""
+        if self.outer is None:
+            return self  # the language's own names never change
+        return Scope(self.outer.as_it_stands(), dict(self.names), self.is_open)
 
     def visible(self) -> Iterator[str]:
         """Yield every name that can be used here, inner ones first."""

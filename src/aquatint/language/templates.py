@@ -23,7 +23,7 @@ from jinja2.visitor import NodeTransformer
 from aquatint.diagnostics import did_you_mean
 from aquatint.language import filters, operators
 from aquatint.language.builtins import FUNCTIONS
-from aquatint.language.values import ITEM_LIMIT, members, shown, weight
+from aquatint.language.values import ITEM_LIMIT, Routine, members, shown, weight
 from aquatint.language.views import (
     METHODS_OF_MAPS,
     FunctionView,
@@ -89,16 +89,21 @@ class _Undefined(StrictUndefined):
         raise self.problem()
 
 
+Invoke = Callable[[Routine, list[Any], dict[str, Any]], Any]
+"""Carries out a function that the script defines, which may render templates of its own."""
+
+
 class _Environment(SandboxedEnvironment):
     """Jinja with the language's operators, and doors only for what `_FILTERS` and `_METHODS` name."""
 
     intercepted_binops = frozenset({"+", "-", "*", "/", "//", "%", "**"})
 
-    def __init__(self, spend: Callable[[Any], None]) -> None:
+    def __init__(self, spend: Callable[[Any], None], invoke: Invoke) -> None:
         # Unoptimized, since the optimizer would draw from `random` before it is seeded.
         super().__init__(undefined=_Undefined, keep_trailing_newline=True, finalize=_finalized, optimized=False)
         self.globals.clear()
         self.spend = spend
+        self.invoke = invoke
 
     def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
         if attr.startswith("_"):
@@ -146,7 +151,11 @@ class _Environment(SandboxedEnvironment):
             raise TemplateProblem(f"{kind_of(__obj)} can't be called")
         __self.spend([*args, *kwargs.values(), *([owner] if isinstance(owner, str) else [])])
         try:
-            made = filters.replace(owner, *args) if name == "replace" else __obj(*args, **kwargs)
+            if isinstance(__obj, FunctionView) and isinstance(routine := __obj._function, Routine):
+                given = {key: unview(value) for key, value in kwargs.items()}
+                made = view(__self.invoke(routine, [unview(value) for value in args], given))
+            else:
+                made = filters.replace(owner, *args) if name == "replace" else __obj(*args, **kwargs)
         except (TypeError, ValueError, IndexError):
             raise TemplateProblem(f"`{name}` can't be called like this", word=name) from None
         made = list(islice(made, ITEM_LIMIT)) if isinstance(owner, dict) and name != "get" else made
@@ -199,9 +208,10 @@ def _filtered(node: nodes.Node, name: str, *arguments: nodes.Node) -> nodes.Filt
 class Templates:
     """Renders strings; one for each plan. `spent` says how many steps the last rendering took."""
 
-    def __init__(self) -> None:
+    def __init__(self, invoke: Invoke | None = None) -> None:
         self.spent = 0
-        self._environment = environment = _Environment(self._spend)
+        self._invoke = invoke
+        self._environment = environment = _Environment(self._spend, self._called)
         self._read: dict[str, tuple[nodes.Template, frozenset[str]]] = {}
         self._compiled: dict[str, Any] = {}
         self._random = random.Random()
@@ -263,6 +273,16 @@ class Templates:
             raise TemplateProblem("this template is nested too deep") from None
         except (ValueError, TypeError, ArithmeticError, LookupError, AttributeError, MemoryError):
             raise TemplateProblem("a filter or function in this template gets a value that it can't take") from None
+
+    def _called(self, routine: Routine, arguments: list[Any], named: dict[str, Any]) -> Any:
+        """Carry out `routine` in the middle of a rendering, which then goes on as if there had been no other."""
+        assert self._invoke is not None
+        before = self.spent, self._turn_steps, self._random
+        self._random = random.Random()
+        try:
+            return self._invoke(routine, arguments, named)
+        finally:
+            self.spent, self._turn_steps, self._random = before
 
     def _parsed(self, text: str) -> tuple[nodes.Template, frozenset[str]]:
         if text not in self._read:

@@ -12,24 +12,18 @@ from typing import Any, Literal
 
 from aquatint.catalog import quantizers
 from aquatint.catalog.models import MODEL
+from aquatint.language.scope import UNKNOWN as UNKNOWN
+from aquatint.language.scope import Scope
+from aquatint.language.scope import Unknown as Unknown
 from aquatint.plan.steps import ImageRef
 from aquatint.source import Span
+from aquatint.syntax import nodes as n
 
 ITEM_LIMIT = 1_000_000
 """How much of a value there may be: `weight` says how that is counted."""
 
 Layer = Literal["default", "quantizer", "model", "submodule", "override", "with", "statement"]
 """Which part of a script set a value."""
-
-
-class Unknown:
-    """The value of what could not be evaluated; its reason has been reported, and what comes of it is not."""
-
-    def __repr__(self) -> str:
-        return "unknown"
-
-
-UNKNOWN = Unknown()
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +150,40 @@ class Builtin:
     call: Callable[..., Any] = field(repr=False)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Routine:
+    """What `def` and `task` make. A function's body is an expression; a task's are statements, and it yields nothing.
+
+    `scope` has the names around it as they stood where it was written, `defaults` the values of its parameters there.
+    """
+
+    name: str
+    span: Span = field(repr=False)
+    parameters: tuple[str, ...]
+    defaults: Mapping[str, Any] = field(repr=False)
+    body: n.Expression | n.Body = field(repr=False)
+    scope: Scope = field(repr=False)
+    signature: str
+
+    @property
+    def is_task(self) -> bool:
+        return isinstance(self.body, n.Body)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Module:
+    """What `include ... as` binds: the names that the included file binds outside of all blocks."""
+
+    name: str
+    names: Mapping[str, Any] = field(repr=False)
+
+    def members(self) -> Mapping[str, Any]:
+        return self.names
+
+    def __str__(self) -> str:
+        return self.name
+
+
 def frozen(value: Any) -> Any:
     """Return a plain Python value with its lists as tuples and its maps read-only."""
     if isinstance(value, list | tuple):
@@ -225,6 +253,10 @@ def type_name(value: Any) -> str:
             return "an image"
         case Builtin():
             return "a function"
+        case Routine():
+            return "a task" if value.is_task else "a function"
+        case Module():
+            return "an included file"
         case Mapping():
             return "a map"
     return "a value"
@@ -243,7 +275,7 @@ def shown(value: Any) -> str:
             return "[" + ", ".join(_quoted(item) for item in value) + "]"
         case Mapping():
             return "{" + ", ".join(f"{_quoted(key)}: {_quoted(item)}" for key, item in value.items()) + "}"
-        case Builtin():
+        case Builtin() | Routine():
             return f"{value.name}{value.signature}"
     return str(value)
 
@@ -255,7 +287,7 @@ def _quoted(value: Any) -> str:
 def members(value: Any) -> Mapping[str, Any] | None:
     """Return what can be asked of `value` with a dot, or None if nothing can."""
     match value:
-        case Quantizer() | Model() | Result() | ImageValue():
+        case Quantizer() | Model() | Result() | ImageValue() | Module():
             return value.members()
         case Size():
             return {"width": value.width, "height": value.height}

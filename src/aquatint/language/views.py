@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from aquatint.language.values import Builtin, members, shown, type_name
+from aquatint.language.values import Builtin, Routine, members, shown, type_name
 
 METHODS_OF_MAPS = ("get", "items", "keys", "values")
 
@@ -75,11 +75,12 @@ class FunctionView:
 
     __slots__ = ("_function",)
 
-    def __init__(self, function: Builtin) -> None:
+    def __init__(self, function: Builtin | Routine) -> None:
         self._function = function
 
     def __call__(self, *arguments: Any, **named: Any) -> Any:
         function = self._function
+        assert isinstance(function, Builtin), "the environment carries out what scripts define"
         try:
             return view(function.call(*map(unview, arguments), **{k: unview(v) for k, v in named.items()}))
         except ValueError as problem:
@@ -95,7 +96,7 @@ def view(value: Any) -> Any:
         return value
     if isinstance(value, tuple):
         return [view(item) for item in value]
-    if isinstance(value, Builtin):
+    if isinstance(value, Builtin | Routine):
         return FunctionView(value)
     return MapView(value) if isinstance(value, Mapping) else View(value)
 
