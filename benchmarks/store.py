@@ -5,7 +5,7 @@
 Makes the checkpoint below `--folder` if it is not there (`benchmarks/shapes.py`) and does each line in a fresh process,
 with everything imported before the clock starts: `plain` has no store; `kept` finds it empty and fills it, which hashes
 the checkpoint, writes the copy and waits until the disk has it; `from store` is the next process; `reading` reads the
-copy's tensors with numpy, into memory of their own, and does nothing with them. Files are in the page cache but in the
+copy's tensors plainly, into memory of their own, and does nothing with them. Files are in the page cache but in the
 lines that say `disk`, for which the system is told to forget the copy: so a machine finds it that did something else
 meanwhile. `peak` is the most anonymous memory above what the process had when it began. Limit: `from store` at most 1.5
 x `reading`, compared by seconds of the processor with one thread, and by the clock from the disk.
@@ -77,9 +77,6 @@ def _measured(given: argparse.Namespace, way: str) -> dict[str, Any]:
 
 
 def _part(given: argparse.Namespace) -> None:
-    import numpy
-
-    from aquatint.catalog.checkpoints import read_header
     from aquatint.runtime.store import Store
     from aquatint.runtime.torch_engine import TorchEngine, weights
     from aquatint.runtime.torch_engine.libraries import libraries
@@ -97,11 +94,8 @@ def _part(given: argparse.Namespace) -> None:
         cpu, wall = time.process_time(), time.perf_counter()
         if way == "reading":
             [entry] = store.entries()
-            held: Any = [
-                numpy.fromfile(file, numpy.uint8, tensor.end - tensor.start, offset=tensor.start)
-                for file in sorted(entry.folder.glob("*.safetensors")) for tensor in read_header(file)
-            ]  # fmt: skip
-            size = sum(tensor.nbytes for tensor in held)
+            held: Any = [_bytes(torch, file) for file in sorted(entry.folder.glob("*.safetensors"))]
+            size = sum(tensor.nbytes for tensors in held for tensor in tensors)
         else:
             held = engine.load(component)
             size = weights.total_bytes(torch, held.object)
@@ -121,6 +115,21 @@ def _component(source: Path, shape: shapes.Shape, uri: str) -> Any:
         quantization=Quantization(backend, quantizers.canonical(backend, options), uri), identity="",
         bytes=sum(file.stat().st_size for file in (source / shape.role).glob("*.safetensors")),
     )  # fmt: skip
+
+
+def _bytes(torch: Any, file: Path) -> list[Any]:
+    """Return the bytes of the tensors of `file`, each read into memory of its own by a plain `readinto`."""
+    from aquatint.catalog.checkpoints import read_header
+
+    found = []
+    with open(file, "rb", buffering=0) as stream:
+        for tensor in sorted(read_header(file), key=lambda tensor: tensor.start):
+            stream.seek(tensor.start)
+            found.append(torch.empty(tensor.end - tensor.start, dtype=torch.uint8))
+            view, done = memoryview(found[-1].numpy()), 0
+            while done < len(view):
+                done += stream.readinto(view[done:])
+    return found
 
 
 def _forget(folder: Path) -> None:
