@@ -63,6 +63,7 @@ docs: $(INSTALLED)
 	@echo 'the documentation is build/docs/index.html'
 
 docs-update: $(INSTALLED)
+	$(BIN)/python scripts/make_diagnostics_page.py
 	$(BIN)/python docs/_ext/command_output.py
 
 format: $(INSTALLED)

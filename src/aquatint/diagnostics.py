@@ -135,20 +135,33 @@ def did_you_mean(name: str, candidates: Iterable[str], kind: str = "known names"
     return f"{kind}: {shown}" + (f" and {len(pool) - 12} more" if len(pool) > 12 else "")
 
 
+Role = Literal["error", "warning", "message", "place", "second", "help", "source"]
+"""What a piece of a rendered diagnostic is, for those who colour it; the severity marks what is wrong."""
+
+Line = tuple[tuple[str, Role], ...]
+
+
 def render(diagnostic: Diagnostic) -> str:
     """Return `diagnostic` as plain text: code, message, place, source line with carets, help."""
-    lines = [f"{diagnostic.severity}[{diagnostic.code}]: {_shown(diagnostic.message)}"]
+    return "\n".join("".join(text for text, _ in line) for line in rendered_lines(diagnostic))
+
+
+def rendered_lines(diagnostic: Diagnostic) -> Iterator[Line]:
+    """Yield the lines of `diagnostic`, each in pieces by what they are."""
+    severity = diagnostic.severity
+    yield (f"{severity}[{diagnostic.code}]", severity), (f": {_shown(diagnostic.message)}", "message")
     places = [] if diagnostic.span is None else [(diagnostic.span, diagnostic.label or "")]
     places += [(label.span, label.text) for label in diagnostic.labels]
     width = max((len(str(span.line)) for span, _ in places), default=1)
+    margin = " " * width
     for number, (span, text) in enumerate(places):
-        lines.append(f"{' ' * width}{'-->' if number == 0 else ':::'} {span}")
-        lines.append(f"{' ' * width} |")
-        lines.append(f"{span.line:>{width}} | {_shown(span.source.line(span.line))}")
-        lines.append(f"{' ' * width} | {_carets(span)}{' ' + text if text else ''}")
+        mark: Role = severity if number == 0 else "second"
+        yield ((f"{margin}{'-->' if number == 0 else ':::'} {_shown(str(span))}", "place"),)
+        yield ((f"{margin} |", "place"),)
+        yield (f"{span.line:>{width}} | ", "place"), (_shown(span.source.line(span.line)), "source")
+        yield (f"{margin} | ", "place"), (f"{_carets(span)}{' ' + _shown(text) if text else ''}", mark)
     if diagnostic.help:
-        lines.append(f"{' ' * width} = help: {_shown(diagnostic.help)}" if places else f"  help: {diagnostic.help}")
-    return "\n".join(lines)
+        yield (((f"{margin} = help: " if places else "  help: ") + _shown(diagnostic.help), "help"),)
 
 
 def _shown(line: str) -> str:

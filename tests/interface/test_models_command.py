@@ -129,7 +129,7 @@ def test_where_no_quantizer_is_named_there_are_four(models: Path, capsys: pytest
         (["models/sd", "--variant", "fp16"],
          "error[missing-variant]: `models/sd` has no variant `fp16`\n  help: leave `--variant` out: it has none"),
         (["models/damaged/truncated"], "error[damaged-checkpoint]: "),
-        (["a\0b"], "error[missing-model]: there is no folder `a\0b`"),
+        (["a\0b"], "error[missing-model]: there is no folder `a\N{REPLACEMENT CHARACTER}b`"),
     ],
 )  # fmt: skip
 def test_mistakes(models: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], expected: str) -> None:

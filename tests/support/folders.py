@@ -98,13 +98,17 @@ def write_pipeline(folder: Path, class_name: str, parts: Parts, **options: Any) 
 
 
 def _write_unfit(folder: Path, unsafe: dict[str, Any]) -> None:
-    """Write a model with a width that is odd, and one with a text encoder of GPT-2's kind."""
+    """Write a model with a width that is odd, and two with text encoders of GPT-2's kind."""
     write_pipeline(folder / "odd", "StableDiffusionPipeline", SD, **unsafe)
     write_weights(folder / "odd" / "unet" / "diffusion_pytorch_model.safetensors", side=129)
     gpt2 = SD | {"text_encoder": ("transformers", "GPT2LMHeadModel")}
     write_pipeline(folder / "gpt2", "StableDiffusionPipeline", gpt2, **unsafe)
     matrices = {f"transformer.h.{n}.attn.c_attn.weight": np.zeros((128, 384), "float32") for n in range(5)}
     save_file(matrices, folder / "gpt2" / "text_encoder" / "model.safetensors")
+    # The same with a layer that every library knows.
+    write_pipeline(folder / "gpt2-adapted", "StableDiffusionPipeline", gpt2, **unsafe)
+    matrices |= {"transformer.adapter.weight": np.zeros((128, 128), "float32")}
+    save_file(matrices, folder / "gpt2-adapted" / "text_encoder" / "model.safetensors")
 
 
 def write_models(folder: Path) -> None:

@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import aquatint
-from aquatint.interface.commands import check, generate, models, plan, repl, run, store
+from aquatint.interface.commands import check, explain, generate, models, plan, repl, run, store
 from aquatint.interface.exits import DONE, FAILED, INTERRUPTED, WRONG, Refusal
 
 _COMMANDS = {
     "run": run,
     "plan": plan,
     "check": check,
+    "explain": explain,
     "repl": repl,
     "generate": generate,
     "models": models,
@@ -51,7 +52,7 @@ class _Parser(argparse.ArgumentParser):
         help = f"see `{self.prog} --help`"
         if unknown := re.match(r"unrecognized arguments: (--[\w-]+)", message):
             help = _near(unknown[1], _option_names(self)) or help
-        sys.stderr.write(f"error[bad-command-line]: {message}\n  help: {help}\n")
+        _report("bad-command-line", message, help)
         raise SystemExit(WRONG)
 
 
@@ -80,6 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if given == ["--version"]:
         print(f"aquatint {aquatint.__version__}")
         return DONE
+    options = None
     try:
         options = _parser().parse_args(_with_command(given))
         return int(_COMMANDS[options.command].run(options))
@@ -91,7 +93,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
     except Refusal as refusal:
-        sys.stderr.write(f"error[{refusal.code}]: {refusal}\n" + (f"  help: {refusal.help}\n" if refusal.help else ""))
+        _report(refusal.code, str(refusal), refusal.help, as_json=getattr(options, "json", False))
         return WRONG
     except SystemExit:
         raise
@@ -102,11 +104,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _bug(error: Exception) -> int:
     if os.environ.get("AQUATINT_TRACEBACK"):
         raise error
-    sys.stderr.write(
-        f"error[internal]: a bug in aquatint: {type(error).__name__}: {error}\n"
-        "  help: please report it with the script; AQUATINT_TRACEBACK=1 shows where it happened\n"
-    )
+    help = "please report it with the script; AQUATINT_TRACEBACK=1 shows where it happened"
+    _report("internal", f"a bug in aquatint: {type(error).__name__}: {error}", help)
     return FAILED
+
+
+def _report(code: str, message: str, help: str | None, as_json: bool = False) -> None:
+    """Write one mistake that has no place in a text."""
+    from aquatint.diagnostics import Diagnostic
+    from aquatint.interface.report import write_diagnostic, write_json_diagnostics
+
+    diagnostic = Diagnostic(code, message, help=help)
+    if as_json:
+        write_json_diagnostics([diagnostic], sys.stdout)
+    else:
+        write_diagnostic(diagnostic, sys.stderr)
 
 
 def _hyphenated(given: Sequence[str]) -> list[str]:

@@ -6,7 +6,7 @@ import argparse
 import re
 import sys
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from aquatint.interface.exits import Refusal
 
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from aquatint.diagnostics import Diagnostic
     from aquatint.language.evaluate import Evaluation
     from aquatint.language.world import World
-    from aquatint.plan.steps import Plan
     from aquatint.source import Source
 
 
@@ -70,18 +69,14 @@ def evaluate(source: Source, options: argparse.Namespace) -> Evaluation:
     return Interpreter(world(options)).evaluate(parsed.script, parsed.diagnostics)
 
 
-def evaluated(source: Source, options: argparse.Namespace) -> Plan | None:
-    """Return the plan of `source`, or None after reporting its mistakes."""
-    evaluation = evaluate(source, options)
-    report(evaluation.diagnostics, options)
-    return evaluation.plan
+def report(diagnostics: Iterable[Diagnostic], options: argparse.Namespace, json_to: TextIO | None = None) -> None:
+    """Write `diagnostics` as text, or as JSON if the command's `--json` asks for it.
 
-
-def report(diagnostics: Iterable[Diagnostic], options: argparse.Namespace) -> None:
-    """Write `diagnostics`: as JSON on standard output if the command's `--json` asks for it, else as text."""
+    JSON goes to standard output, unless `json_to` is given.
+    """
     from aquatint.interface.report import write_diagnostics, write_json_diagnostics
 
     if getattr(options, "json", False):
-        write_json_diagnostics(diagnostics, sys.stdout)
+        write_json_diagnostics(diagnostics, json_to or sys.stdout)
     else:
         write_diagnostics(diagnostics, sys.stderr)

@@ -23,8 +23,10 @@ from aquatint.catalog.quantizer_backends import (
     unusable_backends,
 )
 from aquatint.catalog.settings import Setting, Type
+from aquatint.diagnostics import Diagnostic
+from aquatint.interface.colour import colours
 from aquatint.interface.exits import DONE, WRONG
-from aquatint.interface.report import colours
+from aquatint.interface.report import write_diagnostic
 
 NARROWEST, WIDEST = 60, 100
 """Columns: narrower text has a word a line, wider text is hard to read."""
@@ -45,7 +47,7 @@ def answer(names: Sequence[str]) -> int:
     """Write the listing, or what there is to know of the backends called `names`; return the exit code."""
     unknown = [unknown_backend(name) for name in names if backend(name) is None]
     for problem in unknown:
-        sys.stderr.write(f"error[{problem.code}]: {problem.message}\n  help: {problem.help}\n")
+        write_diagnostic(Diagnostic(problem.code, problem.message, help=problem.help), sys.stderr)
     if unknown:
         return WRONG
     width = shutil.get_terminal_size().columns

@@ -1,72 +1,100 @@
-"""Diagnostics and plans on a stream: coloured on a terminal, as JSON where a program reads them."""
+"""Diagnostics on a stream: coloured on a terminal, as JSON where a program reads them."""
 
 from __future__ import annotations
 
 import json
-import os
-import re
 from collections.abc import Iterable
 from typing import Any, TextIO
 
-from aquatint.diagnostics import Diagnostic, render
+from aquatint.diagnostics import Diagnostic, Role, Severity, rendered_lines
+from aquatint.interface.colour import console
+from aquatint.source import Span
 
-_CODES = {"error": "\x1b[1;31m", "warning": "\x1b[1;33m", "help": "\x1b[36m", "caret": "\x1b[1;31m", "place": "\x1b[2m"}
-_RESET = "\x1b[0m"
+JSON_VERSION = 1
+"""Of the lines of JSON about diagnostics; fields may be added to a version, none changed or taken away."""
 
-
-def colours(stream: TextIO) -> bool:
-    """Return whether to colour what is written to `stream` (https://no-color.org)."""
-    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+_STYLES: dict[Role, str] = {
+    "error": "bold red", "warning": "bold yellow", "message": "bold", "place": "dim", "second": "bold blue",
+    "help": "cyan", "source": "",
+}  # fmt: skip
 
 
 def write_diagnostics(diagnostics: Iterable[Diagnostic], stream: TextIO) -> None:
-    """Write each of `diagnostics`, and how many errors there were."""
-    errors = 0
-    for diagnostic in diagnostics:
-        text = render(diagnostic)
-        stream.write((_coloured(text) if colours(stream) else text) + "\n\n")
-        errors += diagnostic.severity == "error"
-    if errors:
-        stream.write(f"{errors} error{'s' if errors > 1 else ''}; nothing was loaded or written\n")
+    """Write each of `diagnostics`, how many there were, and on a terminal where to read more."""
+    items = list(diagnostics)
+    for item in items:
+        write_diagnostic(item, stream)
+        stream.write("\n")
+    if items:
+        failed = any(item.severity == "error" for item in items)
+        stream.write(counted(items) + ("; nothing was loaded or written\n" if failed else "\n"))
+        if stream.isatty():
+            stream.write(f"for more: aquatint explain {' '.join(dict.fromkeys(item.code for item in items))}\n")
     stream.flush()
+
+
+def write_diagnostic(diagnostic: Diagnostic, stream: TextIO) -> None:
+    """Write one diagnostic and nothing else."""
+    terminal = console(stream)
+    for line in rendered_lines(diagnostic):
+        if terminal is None:
+            stream.write("".join(text for text, _ in line) + "\n")
+        else:
+            from rich.text import Text
+
+            pieces = [(text, _STYLES[role]) for text, role in line]
+            terminal.print(Text.assemble(*pieces), soft_wrap=True)
+
+
+def counted(diagnostics: Iterable[Diagnostic]) -> str:
+    """Return how many errors and warnings there are, as in `2 errors, 1 warning`."""
+    numbers = count(diagnostics)
+    return ", ".join(f"{number} {kind}{'' if number == 1 else 's'}" for kind, number in numbers.items() if number)
+
+
+def count(diagnostics: Iterable[Diagnostic]) -> dict[Severity, int]:
+    """Return how many errors and warnings there are."""
+    numbers: dict[Severity, int] = {"error": 0, "warning": 0}
+    for diagnostic in diagnostics:
+        numbers[diagnostic.severity] += 1
+    return numbers
 
 
 def write_json_diagnostics(diagnostics: Iterable[Diagnostic], stream: TextIO) -> None:
     """Write each of `diagnostics` as one line of JSON."""
     for diagnostic in diagnostics:
-        stream.write(json.dumps({"event": "diagnostic", **as_json(diagnostic)}, separators=(",", ":")) + "\n")
+        _write_line({"event": "diagnostic", **as_json(diagnostic)}, stream)
     stream.flush()
 
 
+def write_json_summary(file: str, diagnostics: Iterable[Diagnostic], stream: TextIO) -> None:
+    """Write the line that ends the check of `file`: how many errors and warnings there are."""
+    numbers = count(diagnostics)
+    totals = {"errors": numbers["error"], "warnings": numbers["warning"]}
+    _write_line({"event": "checked", "version": JSON_VERSION, "file": file, **totals}, stream)
+    stream.flush()
+
+
+def _write_line(event: dict[str, Any], stream: TextIO) -> None:
+    # ASCII, which any stream takes, whatever is in a message.
+    stream.write(json.dumps(event, separators=(",", ":")) + "\n")
+
+
 def as_json(diagnostic: Diagnostic) -> dict[str, Any]:
-    """Return `diagnostic` as a JSON object; lines and columns count from 1, the end is behind the last character."""
-    place: dict[str, Any] = {}
-    if diagnostic.span is not None:
-        span = diagnostic.span
-        end_line, end_column = span.source.position(span.end)
-        place = {
-            "file": span.source.name, "line": span.line, "column": span.column, "end_line": end_line,
-            "end_column": end_column,
-        }  # fmt: skip
+    """Return `diagnostic` as a JSON object; one that has no place in a text lacks the fields of places."""
     return {
-        "severity": diagnostic.severity, "code": diagnostic.code, "message": diagnostic.message, **place,
-        "help": diagnostic.help,
-        "labels": [{"place": str(label.span), "text": label.text} for label in diagnostic.labels],
+        "version": JSON_VERSION, "severity": diagnostic.severity, "code": diagnostic.code,
+        "message": diagnostic.message, **({} if diagnostic.span is None else _place(diagnostic.span)),
+        "label": diagnostic.label, "help": diagnostic.help,
+        "labels": [{"text": label.text, **_place(label.span)} for label in diagnostic.labels],
+        "explain": f"aquatint explain {diagnostic.code}",
     }  # fmt: skip
 
 
-def _coloured(text: str) -> str:
-    head, *rest = text.split("\n")
-    kind = head.partition("[")[0]
-    lines = [f"{_CODES.get(kind, '')}{head.partition(':')[0]}{_RESET}\x1b[1m:{head.partition(':')[2]}{_RESET}"]
-    for line in rest:
-        if re.match(r"^ *= help:|^ *help:", line):
-            lines.append(f"{_CODES['help']}{line}{_RESET}")
-        elif re.match(r"^ *\| +\^", line):
-            bar, _, carets = line.partition("|")
-            lines.append(f"{_CODES['place']}{bar}|{_RESET}{_CODES['caret']}{carets}{_RESET}")
-        elif re.match(r"^ *(-->|:::|\|$)", line):
-            lines.append(f"{_CODES['place']}{line}{_RESET}")
-        else:
-            lines.append(line)
-    return "\n".join(lines)
+def _place(span: Span) -> dict[str, Any]:
+    """Return a span's fields; lines and columns count from 1, in code points, the end is behind the last one."""
+    end_line, end_column = span.source.position(span.end)
+    return {
+        "file": span.source.name, "line": span.line, "column": span.column, "end_line": end_line,
+        "end_column": end_column,
+    }  # fmt: skip

@@ -7,7 +7,7 @@ import sys
 from typing import Any
 
 from aquatint.interface.exits import DONE, WRONG
-from aquatint.interface.planning_options import add_planning_options, add_script_options, evaluated
+from aquatint.interface.planning_options import add_planning_options, add_script_options, evaluate, report
 from aquatint.interface.script_file import read_script
 
 
@@ -16,15 +16,21 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
     command: argparse.ArgumentParser = commands.add_parser("check", help="report a script's mistakes")
     add_script_options(command)
     add_planning_options(command)
-    command.add_argument("--json", action="store_true", help="write each mistake as a line of JSON")
+    command.add_argument(
+        "--json", action="store_true", help="write each mistake as a line of JSON, and a line that counts them"
+    )
     return command
 
 
 def run(options: argparse.Namespace) -> int:
     """Report the mistakes of the script `options.file`; return the exit code."""
+    from aquatint.interface.report import write_json_summary
+
     source = read_script(options.file, no_stdin=options.no_stdin, commands=options.commands)
-    if evaluated(source, options) is None:
-        return WRONG
-    if not options.json:
+    evaluation = evaluate(source, options)
+    report(evaluation.diagnostics, options)
+    if options.json:
+        write_json_summary(source.name, evaluation.diagnostics, sys.stdout)
+    elif evaluation.plan is not None:
         sys.stdout.write(f"{source.name}: no mistakes found\n")
-    return DONE
+    return WRONG if evaluation.plan is None else DONE

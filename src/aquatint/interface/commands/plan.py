@@ -32,7 +32,6 @@ def run(options: argparse.Namespace) -> int:
 
 def show(source: Source, options: argparse.Namespace) -> int:
     """Write the plan of `source`, or its mistakes; return the exit code."""
-    from aquatint.interface.report import write_diagnostics
     from aquatint.plan.render import render
     from aquatint.plan.steps import plan_to_json
 
@@ -41,6 +40,6 @@ def show(source: Source, options: argparse.Namespace) -> int:
         report(evaluation.diagnostics, options)
         return WRONG
     # Warnings, which must not stand before a plan in JSON.
-    write_diagnostics(evaluation.diagnostics, sys.stderr)
+    report(evaluation.diagnostics, options, sys.stderr)
     sys.stdout.write(plan_to_json(evaluation.plan).decode() if options.json else render(evaluation.plan))
     return DONE

@@ -1,0 +1,42 @@
+"""`aquatint explain`: what a diagnostic's code means, from the registry of `codes`."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from typing import Any
+
+from aquatint.interface.exits import DONE, Refusal
+
+# A code may be given as reports show it: `error[unknown-name]`.
+_AS_REPORTED = re.compile(r"(?:error|warning)\[(.+)\]:?")
+
+
+def add_parser(commands: Any) -> argparse.ArgumentParser:
+    """Declare the command."""
+    command: argparse.ArgumentParser = commands.add_parser(
+        "explain", help="say what the code of a mistake means, with a wrong and a right example"
+    )
+    command.add_argument("codes", metavar="CODE", nargs="*", help="such as unknown-name; without any, all are listed")
+    return command
+
+
+def run(options: argparse.Namespace) -> int:
+    """Explain the codes of `options.codes`, or list all; return the exit code."""
+    from aquatint.codes import codes
+    from aquatint.diagnostics import nearest
+    from aquatint.interface.explanation import write_explanation, write_listing
+
+    known = {code.name: code for code in codes()}
+    asked = [_AS_REPORTED.sub(r"\1", name) for name in options.codes]
+    for name in asked:
+        if name not in known:
+            near = nearest(name, known)
+            help = f"did you mean `{near}`?" if near else "`aquatint explain` lists them"
+            raise Refusal("unknown-code", f"there is no code `{name}`", help)
+    for name in dict.fromkeys(asked):
+        write_explanation(known[name], sys.stdout)
+    if not asked:
+        write_listing(known.values(), sys.stdout)
+    return DONE
