@@ -17,6 +17,7 @@ GROUPS = {
     "text": "Text",
     "names": "Names and functions",
     "values": "Values",
+    "files": "Files",
     "settings": "Settings of blocks",
     "quantizers": "Quantizers",
     "models": "Models and checkpoints",
