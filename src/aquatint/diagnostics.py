@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from typing import Literal
+from unicodedata import combining, east_asian_width
 
 from aquatint.source import Source, Span
 
@@ -172,5 +173,12 @@ def _shown(line: str) -> str:
 def _carets(span: Span) -> str:
     line = span.source.line(span.line)
     start = span.column - 1
-    length = max(1, min(span.end - span.start, len(line) - start))
-    return " " * start + "^" * length
+    marked = line[start : start + max(1, span.end - span.start)]
+    return " " * _columns(line[:start]) + "^" * max(1, _columns(marked))
+
+
+def _columns(text: str) -> int:
+    """Return how many columns of a terminal `text` takes: wide characters take two, combining marks none."""
+    if text.isascii():
+        return len(text)
+    return sum(0 if combining(c) else 1 + (east_asian_width(c) in "WF") for c in text)

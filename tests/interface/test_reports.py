@@ -105,6 +105,12 @@ def test_each_place_shows_its_own_file_and_line() -> None:
     )
 
 
+def test_carets_stand_below_what_they_mark() -> None:
+    source = Source("x", "print '\N{CJK UNIFIED IDEOGRAPH-732B}e\N{COMBINING ACUTE ACCENT}', nme")
+    assert render(Diagnostic("x", "y", Span(source, 13, 16))).splitlines()[-1] == "  | " + " " * 13 + "^^^"
+    assert render(Diagnostic("x", "y", Span(source, 6, 11))).splitlines()[-1] == "  | " + " " * 6 + "^^^^^"
+
+
 def test_mistakes_are_in_order_file_by_file() -> None:
     found = Diagnostics()
     for source, start in ((OUTER, 5), (INNER, 23), (OUTER, 0), (INNER, 3)):
@@ -219,3 +225,12 @@ def test_explain_on_a_terminal_has_colours(tmp_path: Path) -> None:
     shown = run(tmp_path, "explain", "division-by-zero")
     assert shown.startswith("\x1b[1;31merror[division-by-zero]\x1b[0m\x1b[1m: a division by zero\x1b[0m\n")
     assert "\x1b[36m    print 100 / images\x1b[0m\n" in shown
+
+
+def test_the_session_explains_too(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = iter(["explain not-a-lst", "explain not-a-list", "quit"])
+    monkeypatch.setattr("builtins.input", lambda prompt: next(lines))
+    assert main(["repl", "--device", "cpu"]) == 0
+    captured = capsys.readouterr()
+    assert "error[not-a-list]: a loop through something that is no list\n" in captured.out
+    assert captured.err == "error[unknown-code]: there is no code `not-a-lst`\n  help: did you mean `not-a-list`?\n"

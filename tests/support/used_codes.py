@@ -1,14 +1,16 @@
 """The codes that the program can report, found in its source.
 
 Whatever has a parameter or a field called `code` carries one: a function, or a class. What each call gives for it is
-followed to where it is written: a literal, a choice between literals, a variable of the same function. A code that is
-passed on, another carrier's `.code` or the function's own parameter, was found where it was written. Anything else
-could hide one, and is an error that names the line.
+followed to where it is written: a literal, a choice between literals, a variable of the same function, a string with
+gaps, which stands for those keys of the module's own tables that it can come to. A code that is passed on, another
+carrier's `.code` or the function's own parameter, was found where it was written. Anything else could hide one, and is
+an error that names the line.
 """
 
 from __future__ import annotations
 
 import ast
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -89,6 +91,7 @@ def _texts(parameters: ast.arguments) -> list[str]:
 
 def _written(module: ast.Module, carriers: Positions) -> Iterator[tuple[str, int]]:
     """Yield each code that `module` writes, with its line; an empty one where it can't be told."""
+    tables = list(_keys(module))
     for node, functions in _calls(module, ()):
         if isinstance(node, ast.arguments):
             yield from _default(node)
@@ -101,7 +104,7 @@ def _written(module: ast.Module, carriers: Positions) -> Iterator[tuple[str, int
             given = node.args[position]
         # `parser.error(message)` of argparse, and whatever else takes one argument, carries no code.
         if given is not None and len(node.args) + len(node.keywords) > 1:
-            for code in _values(given, functions):
+            for code in _values(given, functions, tables):
                 yield code, node.lineno
 
 
@@ -126,14 +129,27 @@ def _default(parameters: ast.arguments) -> Iterator[tuple[str, int]]:
             yield str(default.value), default.lineno
 
 
-def _values(node: ast.expr, functions: Functions) -> Iterator[str]:
+def _keys(module: ast.Module) -> Iterator[str]:
+    """Yield the keys of the tables that are constants of `module`."""
+    for node in module.body:
+        if isinstance(node, ast.Assign | ast.AnnAssign) and isinstance(node.value, ast.Dict):
+            for key in node.value.keys:
+                if isinstance(key, ast.Constant) and isinstance(key.value, str):
+                    yield key.value
+
+
+def _values(node: ast.expr, functions: Functions, tables: list[str]) -> Iterator[str]:
     """Yield the codes that an expression can be; an empty one if it can't be told, none if it only passes one on."""
     match node:
         case ast.Constant(value=str(code)):
             yield code
         case ast.IfExp():
-            yield from _values(node.body, functions)
-            yield from _values(node.orelse, functions)
+            yield from _values(node.body, functions, tables)
+            yield from _values(node.orelse, functions, tables)
+        case ast.JoinedStr():
+            parts = (re.escape(str(each.value)) if isinstance(each, ast.Constant) else ".+" for each in node.values)
+            made = re.compile("".join(parts))
+            yield from [key for key in tables if made.fullmatch(key)] or [""]
         case ast.Attribute(attr="code"):
             return
         case ast.Name(id=name):
@@ -146,7 +162,7 @@ def _values(node: ast.expr, functions: Functions) -> Iterator[str]:
                 if isinstance(each, ast.Assign) and any(isinstance(t, ast.Name) and t.id == name for t in each.targets)
             ]
             for value in assigned:
-                yield from _values(value, functions)
+                yield from _values(value, functions, tables)
             if not assigned:
                 yield ""
         case _:

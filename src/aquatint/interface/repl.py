@@ -8,7 +8,10 @@ from __future__ import annotations
 import contextlib
 import sys
 
-from aquatint.interface.report import write_diagnostics
+from aquatint.diagnostics import Diagnostic
+from aquatint.interface.commands.explain import explain
+from aquatint.interface.exits import Refusal
+from aquatint.interface.report import write_diagnostic, write_diagnostics
 from aquatint.interface.session import Outcome, Session
 from aquatint.language.values import Result, shown
 from aquatint.source import Source
@@ -22,7 +25,8 @@ Names stay, and so do loaded models: a second `generate` loads nothing.
     model shapes { source: "builtin:shapes", quantizer: q8 }
     generate shapes { prompt: "a red circle on a white background", seed: 1, output: "circle.png" }
 
-`loaded` lists what is in memory, `names` what is bound, `quit` or Ctrl-D leaves, Ctrl-C stops a statement.
+`loaded` lists what is in memory, `names` what is bound, `explain CODE` says what a mistake means, `quit` or Ctrl-D
+leaves, Ctrl-C stops a statement.
 """
 
 
@@ -47,6 +51,9 @@ def converse(session: Session) -> int:
         command = line.strip() if not lines else ""
         if command in ("quit", "exit"):
             return 0
+        if command.partition(" ")[0] == "explain":
+            _explain(command.split()[1:])
+            continue
         if command in ("help", "loaded", "names"):
             sys.stdout.write(_told(command, session))
             continue
@@ -69,9 +76,16 @@ def _feed(session: Session, text: str, ends: bool) -> bool:
         return True
     if outcome.incomplete and not ends:
         return False
-    write_diagnostics(outcome.diagnostics, sys.stderr)
+    write_diagnostics(outcome.diagnostics, sys.stderr, explain="explain")
     _show_values(outcome)
     return True
+
+
+def _explain(names: list[str]) -> None:
+    try:
+        explain(names, sys.stdout)
+    except Refusal as refusal:
+        write_diagnostic(Diagnostic(refusal.code, str(refusal), help=refusal.help), sys.stderr)
 
 
 def _show_values(outcome: Outcome) -> None:

@@ -19,8 +19,8 @@ _STYLES: dict[Role, str] = {
 }  # fmt: skip
 
 
-def write_diagnostics(diagnostics: Iterable[Diagnostic], stream: TextIO) -> None:
-    """Write each of `diagnostics`, how many there were, and on a terminal where to read more."""
+def write_diagnostics(diagnostics: Iterable[Diagnostic], stream: TextIO, explain: str = "aquatint explain") -> None:
+    """Write each of `diagnostics`, how many there were, and on a terminal that `explain` says more of their codes."""
     items = list(diagnostics)
     for item in items:
         write_diagnostic(item, stream)
@@ -29,7 +29,7 @@ def write_diagnostics(diagnostics: Iterable[Diagnostic], stream: TextIO) -> None
         failed = any(item.severity == "error" for item in items)
         stream.write(counted(items) + ("; nothing was loaded or written\n" if failed else "\n"))
         if stream.isatty():
-            stream.write(f"for more: aquatint explain {' '.join(dict.fromkeys(item.code for item in items))}\n")
+            stream.write(f"for more: {explain} {' '.join(dict.fromkeys(item.code for item in items))}\n")
     stream.flush()
 
 
