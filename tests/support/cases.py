@@ -6,6 +6,7 @@ The info string of a script's block takes what it is for and options of the comm
     ```aquatint error                it has errors
     ```aquatint fragment             it is a part of a script and only has to parse
     ```aquatint --set steps=8 --device cuda --plan-seed 7 --name flux.aqt
+    ```aquatint --lint               it is a whole script, of which warnings are wanted
 
 The blocks that may follow, up to the next script or heading, are whole outputs:
 
@@ -13,7 +14,8 @@ The blocks that may follow, up to the next script or heading, are whole outputs:
     ```steps      the same without loads, releases, reuse, memory and totals
     ```printed    the texts of `print`
     ```errors     every diagnostic
-    ```ast        the syntax tree, without places
+    ```tokens     what `aquatint dump --stage tokens` writes
+    ```ast        what `aquatint dump --stage ast` writes; such a script may have errors
 
 `pytest --update-cases` writes them anew.
 """
@@ -27,18 +29,20 @@ import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
+from aquatint.diagnostics import Diagnostics
 from aquatint.diagnostics import render as render_diagnostic
+from aquatint.interface.warning_options import Review
 from aquatint.language.evaluate import Evaluation, Interpreter
 from aquatint.language.world import World
 from aquatint.plan.render import render as render_plan
 from aquatint.plan.steps import Print
 from aquatint.source import Source
-from aquatint.syntax import nodes as n
+from aquatint.syntax.dump import tokens_text, tree_text
+from aquatint.syntax.layout import lay_out
 from aquatint.syntax.parser import parse
 
-KINDS = ("plan", "steps", "printed", "errors", "ast")
+KINDS = ("plan", "steps", "printed", "errors", "tokens", "ast")
 
 _FENCE = re.compile(r"^(?P<indent> *)(?P<fence>`{3,}|~{3,}) *(?P<info>.*)$")
 _HEADING = re.compile(r"^#+ +(.*?) *#*$")
@@ -137,6 +141,7 @@ def _options(info: str) -> tuple[str, argparse.Namespace]:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--plan-seed", type=int, default=0)
     parser.add_argument("--name", default="script.aqt")
+    parser.add_argument("--lint", action="store_true")
     options = parser.parse_args(shlex.split(info)[1:])
     return options.purpose, options
 
@@ -154,7 +159,8 @@ def evaluate(text: str, options: argparse.Namespace) -> Evaluation:
         script=lambda name: (INCLUDED / name).read_bytes(),
     )  # fmt: skip
     parsed = parse(Source(options.name, text))
-    return Interpreter(world).evaluate(parsed.script, parsed.diagnostics)
+    evaluation = Interpreter(world).evaluate(parsed.script, parsed.diagnostics)
+    return Review()(parsed.script, evaluation) if options.lint else evaluation
 
 
 def errors(evaluation: Evaluation) -> str:
@@ -169,7 +175,9 @@ def output(case: Case, kind: str, evaluation: Evaluation) -> str:
         case "errors":
             return errors(evaluation)
         case "ast":
-            return tree(parse(Source("script.aqt", case.script.text)).script.statements) + "\n"
+            return tree_text(parse(Source("script.aqt", case.script.text)).script.statements)
+        case "tokens":
+            return tokens_text(lay_out(Source("script.aqt", case.script.text), Diagnostics()).tokens)
     if plan is None:
         return ""
     match kind:
@@ -212,23 +220,3 @@ def update(case: Case, outputs: dict[str, str]) -> None:
         (kind, text), *_ = outputs.items()
         lines[case.script.end + 1 : case.script.end + 1] = ["", f"```{kind}", *text.splitlines(), "```"]
     case.file.write_text("\n".join(lines) + "\n", encoding="utf-8")
-
-
-def tree(node: Any, depth: int = 0) -> str:
-    """Return a syntax tree as indented text: a node's class and plain fields on a line, its nodes below it."""
-    pad = "  " * depth
-    if isinstance(node, tuple):
-        return "\n".join(tree(item, depth) for item in node)
-    head, below = pad + type(node).__name__, []
-    for name in node.__struct_fields__:
-        value = getattr(node, name)
-        words = value if isinstance(value, tuple) else (value,)
-        if name == "span" or value is None or value == ():
-            continue
-        if all(isinstance(word, n.Word) for word in words):
-            head += f" {name}={','.join(word.text for word in words)}"
-        elif isinstance(value, n.Node | tuple):
-            below += [f"{pad}  {name}:", tree(value, depth + 2)]
-        else:
-            head += f" {name}={value!r}"
-    return "\n".join([head, *below])

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import aquatint
-from aquatint.interface.commands import check, explain, generate, models, plan, repl, run, store
+from aquatint.interface.commands import check, dump, explain, generate, models, plan, repl, run, store
 from aquatint.interface.exits import DONE, FAILED, INTERRUPTED, WRONG, Refusal
 
 _COMMANDS = {
@@ -26,6 +26,7 @@ _COMMANDS = {
     "generate": generate,
     "models": models,
     "store": store,
+    "dump": dump,
 }
 
 _QUANTIZER_HELP = "--quantizer-help"
