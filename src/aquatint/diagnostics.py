@@ -80,9 +80,17 @@ class Diagnostics:
         """Add an error."""
         self.add(Diagnostic(code, message, span, help, labels, "error", label))
 
-    def warning(self, code: str, message: str, span: Span | None = None, *, help: str | None = None) -> None:
+    def warning(
+        self,
+        code: str,
+        message: str,
+        span: Span | None = None,
+        *,
+        help: str | None = None,
+        labels: tuple[Label, ...] = (),
+    ) -> None:
         """Add a warning."""
-        self.add(Diagnostic(code, message, span, help, (), "warning"))
+        self.add(Diagnostic(code, message, span, help, labels, "warning"))
 
     def extend(self, others: Iterable[Diagnostic]) -> None:
         """Add each of `others`."""

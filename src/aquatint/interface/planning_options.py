@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, TextIO
 
 from aquatint.interface.exits import Refusal
+from aquatint.interface.warning_options import review
 
 if TYPE_CHECKING:
     from aquatint.diagnostics import Diagnostic
@@ -65,8 +66,10 @@ def evaluate(source: Source, options: argparse.Namespace) -> Evaluation:
     from aquatint.language.evaluate import Interpreter
     from aquatint.syntax.parser import parse
 
+    looked_over = review(options)
     parsed = parse(source)
-    return Interpreter(world(options)).evaluate(parsed.script, parsed.diagnostics)
+    evaluation = Interpreter(world(options)).evaluate(parsed.script, parsed.diagnostics)
+    return evaluation if looked_over is None else looked_over(parsed.script, evaluation)
 
 
 def report(diagnostics: Iterable[Diagnostic], options: argparse.Namespace, json_to: TextIO | None = None) -> None:

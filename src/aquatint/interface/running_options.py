@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from aquatint.interface.exits import DONE, FAILED, INTERRUPTED, Refusal
 from aquatint.interface.planning_options import world
 from aquatint.interface.store_options import add_store_options, store_of
+from aquatint.interface.warning_options import review
 
 if TYPE_CHECKING:
     from aquatint.interface.session import Session
@@ -62,7 +63,8 @@ def session(options: argparse.Namespace, keep: bool = False) -> Session:
             help = "install the program with all that it needs: see the README"
             raise Refusal("no-engine", f"the library `{error.name}` is not installed", help) from None
 
-    return Session(of_plans, reporter(mode, sys.stdout, sys.stderr), make_engine, _run_options(options), keep)
+    return Session(of_plans, reporter(mode, sys.stdout, sys.stderr), make_engine, _run_options(options), keep,
+                   review(options))  # fmt: skip
 
 
 def exit_code(finished: RunFinished) -> int:

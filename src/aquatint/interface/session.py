@@ -14,6 +14,7 @@ from PIL.Image import Image
 
 from aquatint.diagnostics import Diagnostics
 from aquatint.interface.progress import Reporter
+from aquatint.interface.warning_options import Review
 from aquatint.language.evaluate import Interpreter
 from aquatint.language.world import World
 from aquatint.plan.render import quantized
@@ -40,13 +41,17 @@ class Outcome:
 
 @dataclass(slots=True)
 class Session:
-    """`make_engine` is called before the first plan that needs one, since its libraries take seconds to import."""
+    """`make_engine` is called before the first plan that needs one, since its libraries take seconds to import.
+
+    `review` has a say in what is made of a whole script before it runs.
+    """
 
     world: World
     reporter: Reporter
     make_engine: MakeEngine
     options: Options = field(default_factory=Options)
     keep: bool = False
+    review: Review | None = None
     _interpreter: Interpreter | None = None
     _executor: Executor | None = None
 
@@ -62,6 +67,8 @@ class Session:
         if parsed.incomplete and self.keep:
             return Outcome(parsed.diagnostics, incomplete=True)
         evaluation = self.interpreter.evaluate(parsed.script, parsed.diagnostics, keep=self.keep)
+        if self.review is not None:
+            evaluation = self.review(parsed.script, evaluation)
         if evaluation.plan is None:
             return Outcome(evaluation.diagnostics)
         finished = self.run(evaluation.plan) if evaluation.plan.steps else None

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from aquatint.diagnostics import Diagnostics, Label
+from aquatint.language.foreseen import check_types
 from aquatint.language.includes import DEPTH_LIMIT, Includes
 from aquatint.language.names import inside, report_reserved_name, report_unknown_name
 from aquatint.language.scope import UNKNOWN, Scope
@@ -48,6 +49,7 @@ class _Check:
             outer, self.below = self.below, {}
             self._open.append(script)
             self.statements(script.statements, scope)
+            check_types(script, self.prelude, self.diagnostics)
             self._open.pop()
             self.below = outer
             self._names[script.source] = scope
@@ -176,9 +178,8 @@ class _Check:
             case n.Action() if node.verb.text in _LATER_VERBS:
                 self._later(node.verb)
             case _:
-                for field in node.__struct_fields__:
-                    for child in _nodes(getattr(node, field)):
-                        self.expression(child, scope)
+                for child in n.children(node):
+                    self.expression(child, scope)
 
     def _template(self, node: n.String, scope: Scope) -> None:
         if node.raw or not Templates.is_template(node.text):
@@ -201,10 +202,3 @@ class _Check:
 
     def _later(self, word: n.Word) -> None:
         self.diagnostics.error("not-supported-yet", f"`{word.text}` is not in this version of the language", word.span)
-
-
-def _nodes(value: Any) -> list[n.Node]:
-    """Return the nodes in a node's field; words are names of settings and parts, and no expressions."""
-    if isinstance(value, tuple):
-        return [child for item in value for child in _nodes(item)]
-    return [value] if isinstance(value, n.Node) and not isinstance(value, n.Word) else []

@@ -296,6 +296,19 @@ Statement = (
 )
 
 
+def children(node: Node) -> list[Node]:
+    """Return the nodes right below `node`, in order, without words: those are names of what is beside them."""
+    found: list[Node] = []
+    waiting: list[object] = [getattr(node, name) for name in reversed(node.__struct_fields__)]
+    while waiting:
+        item = waiting.pop()
+        if isinstance(item, tuple):
+            waiting += reversed(item)
+        elif isinstance(item, Node) and not isinstance(item, Word):
+            found.append(item)
+    return found
+
+
 class Comment(msgspec.Struct, frozen=True):
     """A comment, with its `#`."""
 

@@ -9,6 +9,7 @@ from typing import Any
 from aquatint.interface.exits import DONE, WRONG
 from aquatint.interface.planning_options import add_planning_options, add_script_options, evaluate, report
 from aquatint.interface.script_file import read_script
+from aquatint.interface.warning_options import add_warning_options
 
 
 def add_parser(commands: Any) -> argparse.ArgumentParser:
@@ -16,6 +17,7 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
     command: argparse.ArgumentParser = commands.add_parser("check", help="report a script's mistakes")
     add_script_options(command)
     add_planning_options(command)
+    add_warning_options(command)
     command.add_argument(
         "--json", action="store_true", help="write each mistake as a line of JSON, and a line that counts them"
     )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from aquatint.interface.exits import DONE, WRONG
 from aquatint.interface.planning_options import add_planning_options, add_script_options, evaluate, report
 from aquatint.interface.script_file import read_script
+from aquatint.interface.warning_options import add_warning_options
 
 if TYPE_CHECKING:
     from aquatint.source import Source
@@ -21,6 +22,7 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
     )
     add_script_options(command)
     add_planning_options(command)
+    add_warning_options(command)
     command.add_argument("--json", action="store_true", help="write the plan as JSON, which `aquatint run` executes")
     return command
 

@@ -9,6 +9,7 @@ from aquatint.interface.exits import DONE, WRONG, Refusal
 from aquatint.interface.planning_options import add_planning_options, add_script_options, report
 from aquatint.interface.running_options import add_running_options, exit_code, session
 from aquatint.interface.script_file import read_script
+from aquatint.interface.warning_options import add_warning_options
 
 if TYPE_CHECKING:
     from aquatint.interface.session import Outcome
@@ -23,6 +24,7 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
     )
     add_script_options(command)
     add_planning_options(command)
+    add_warning_options(command)
     add_running_options(command)
     command.add_argument("--fail-fast", action="store_true", help="stop at the first statement that fails")
     return command

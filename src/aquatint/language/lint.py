@@ -1,0 +1,394 @@
+"""Warnings: what a whole script says to no effect, found without evaluating it.
+
+Doubt is settled for the script: nothing is reported that may have a use. What is wrong in a script is an error, and the
+business of `check` and of evaluation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from aquatint.diagnostics import Diagnostics, Label
+from aquatint.language.expressions import TooManySteps
+from aquatint.language.foreseen import Foreseen
+from aquatint.language.operators import is_whole
+from aquatint.language.scope import Scope
+from aquatint.language.templates import Templates
+from aquatint.language.values import UNKNOWN
+from aquatint.language.views import TemplateProblem
+from aquatint.source import Span
+from aquatint.syntax import nodes as n
+
+WARNINGS = {
+    "unused-name": "a name that nothing uses",
+    "unused-quantizer": "a quantizer that nothing uses",
+    "unused-model": "a model that nothing uses",
+    "unused-override": "an override that nothing after it in its block can see",
+    "overwritten-setting": "a setting that is set again before anything uses it",
+    "empty-loop": "a loop over nothing",
+    "constant-condition": "a condition that is written as a constant",
+    "repeated-condition": "a condition that was tested before in the same `if`",
+}
+"""The codes of these warnings, and what each is about."""
+
+# These are so whatever else is wrong; of the others a mistake elsewhere may be the cause.
+_LOCAL = ("empty-loop", "constant-condition", "repeated-condition")
+
+_TURNS_ONLY = "call it `_{name}` if only the number of turns matters"
+_OUT = "take it out, or call it `_{name}`"
+
+
+def lint(script: n.Script, diagnostics: Diagnostics) -> None:
+    """Add the warnings about `script`, a whole one, to its `diagnostics`, except those that its errors may cause."""
+    found = Diagnostics()
+    try:
+        _Lint(script, found).script()
+    except RecursionError:
+        return  # evaluation says that it is nested too deep
+    errors = [item.span for item in diagnostics if item.severity == "error" and item.span is not None]
+    for item in found:
+        if not diagnostics.has_errors or (item.code in _LOCAL and item.span not in errors):
+            diagnostics.add(item)
+
+
+@dataclass(slots=True)
+class _Name:
+    """What is known of a bound name; `value` is `UNKNOWN` unless it is a constant."""
+
+    word: n.Word
+    code: str
+    what: str
+    help: str
+    value: Any = UNKNOWN
+    is_used: bool = False
+
+
+class _Constants(Foreseen):
+    """Evaluates with the names that `let` binds to constants."""
+
+    def _reference(self, node: n.Reference, scope: Scope) -> Any:
+        binding = scope.find(node.name)
+        return binding.value.value if binding is not None else UNKNOWN
+
+
+class _Lint:
+    """Walks a script with the names that each block binds."""
+
+    def __init__(self, script: n.Script, diagnostics: Diagnostics) -> None:
+        self.statements_of_script = script.statements
+        self.diagnostics = diagnostics
+        self.templates = Templates()
+        self.constants = _Constants(script, Diagnostics())
+        self.of_tasks = frozenset(name for body in _functions(script.statements) for name in self._mentions(body))
+
+    def script(self) -> None:
+        outermost = Scope()
+        self._walk(self.statements_of_script, outermost)
+        # A script that does nothing is there to be included: what it binds is for others.
+        if any(map(_does_something, self.statements_of_script)):
+            self._report_unused(outermost)
+            self._overrides(self.statements_of_script)
+
+    def _block(self, statements: tuple[n.Statement, ...], outer: Scope) -> None:
+        scope = Scope(outer)
+        self._walk(statements, scope)
+        self._report_unused(scope)
+        self._overrides(statements)
+
+    def _walk(self, statements: tuple[n.Statement, ...], scope: Scope) -> None:
+        for statement in statements:
+            self._statement(statement, scope)
+        for statement in statements:
+            # Last, since they see what their block binds after them.
+            match statement:
+                case n.Function() | n.Procedure():
+                    self._function(statement, scope)
+
+    def _statement(self, node: n.Statement, scope: Scope) -> None:
+        match node:
+            case n.Let():
+                self._expression(node.value, scope)
+                value = self._constant(node.value, scope) if len(node.names) == 1 else UNKNOWN
+                for name in node.names:
+                    self._bind(name, scope, "unused-name", "name", _OUT, value)
+            case n.Param():
+                self._children(node, scope)
+                self._bind(node.name, scope, "unused-name", "parameter", _OUT)
+            case n.Declare() | n.Derive():
+                if isinstance(node, n.Declare) and node.base is not None:
+                    self._use(node.base.text, scope)
+                self._children(node, scope)
+                noun = node.noun.text
+                code = f"unused-{noun}" if f"unused-{noun}" in WARNINGS else "unused-name"
+                self._bind(node.name, scope, code, noun, _OUT)
+            case n.Override():
+                if node.name is not None:
+                    self._use(node.name.text, scope)
+                self._children(node, scope)
+            case n.Loop():
+                inner = self._clauses(node.clauses, scope, node.body.statements)
+                self._block(node.body.statements, inner)
+                self._report_unused_clauses(inner, scope)
+            case n.Branch():
+                self._branch(node, scope)
+            case n.Claim():
+                if self._truth(node.condition) is True:
+                    self._constant_condition(node.condition, True, (), "take it out")
+                self._children(node, scope)
+            case n.Function() | n.Procedure():
+                what = "function" if isinstance(node, n.Function) else "task"
+                self._bind(node.name, scope, "unused-name", what, _OUT)
+            case n.Include():
+                self._children(node, scope)
+                if node.alias is not None:
+                    self._bind(node.alias, scope, "unused-name", "name", "leave `as {name}` out")
+            case _:
+                self._children(node, scope)
+
+    def _function(self, node: n.Function | n.Procedure, outer: Scope) -> None:
+        scope = Scope(outer)
+        for parameter in node.parameters:
+            if parameter.default is not None:
+                self._expression(parameter.default, outer)
+            self._bind(parameter.name, scope, "unused-name", "parameter", _OUT)
+        if isinstance(node, n.Function):
+            self._expression(node.value, scope)
+        else:
+            self._block(node.body.statements, scope)
+        self._report_unused(scope)
+
+    def _branch(self, node: n.Branch, scope: Scope) -> None:
+        tested: dict[str, Span] = {}
+        bodies = [body for _, body in node.cases] + ([node.otherwise] if node.otherwise is not None else [])
+        for number, (condition, body) in enumerate(node.cases):
+            holds = self._truth(condition)
+            if holds is not None:
+                self._constant_condition(condition, holds, bodies[number + 1 :] if holds else [body])
+            elif condition.span.text in tested:
+                self.diagnostics.warning(
+                    "repeated-condition", "this condition was tested already: it never holds here", condition.span,
+                    labels=(Label(tested[condition.span.text], "here"),), help="take it out, or test something else",
+                )  # fmt: skip
+            tested.setdefault(condition.span.text, condition.span)
+            self._expression(condition, scope)
+            self._block(body.statements, scope)
+        if node.otherwise is not None:
+            self._block(node.otherwise.statements, scope)
+
+    def _clauses(self, clauses: tuple[n.Clause, ...], scope: Scope, body: Iterable[n.Node]) -> Scope:
+        """Return the scope inside the loop of `clauses`, each name in a scope of its own: a later may shadow it."""
+        for clause in clauses:
+            self._expression(clause.values, scope)
+            if self._constant(clause.values, scope) in ((), {}):
+                self._empty_loop(clause.values, scope, next(iter(body), None))
+            for name in clause.names:
+                scope = Scope(scope)
+                self._bind(name, scope, "unused-name", "name", _TURNS_ONLY)
+        return scope
+
+    def _report_unused_clauses(self, inner: Scope, outer: Scope) -> None:
+        scope: Scope | None = inner
+        while scope is not None and scope is not outer:
+            self._report_unused(scope)
+            scope = scope.outer
+
+    def _children(self, node: n.Node, scope: Scope) -> None:
+        for child in n.children(node):
+            self._expression(child, scope)
+
+    def _expression(self, node: n.Node, scope: Scope) -> None:
+        """Look into an expression, or any node that holds only expressions."""
+        match node:
+            case n.Reference():
+                self._use(node.name, scope)
+            case n.String():
+                for name in self._in_template(node):
+                    self._use(name, scope)
+            case n.Comprehension():
+                inner = self._clauses(node.clauses, scope, [node.element])
+                if node.condition is not None:
+                    self._test(node.condition, [node.element], ())
+                    self._expression(node.condition, inner)
+                self._expression(node.element, inner)
+                self._report_unused_clauses(inner, scope)
+            case n.Conditional():
+                self._test(node.condition, [node.then], [node.otherwise])
+                self._children(node, scope)
+            case n.Derived(base=n.Derived() as below):
+                self._overwritten(_settings(below.block), _settings(node.block))
+                self._children(node, scope)
+            case _:
+                self._children(node, scope)
+
+    # Names
+
+    def _bind(self, word: n.Word, scope: Scope, code: str, what: str, help: str, value: Any = UNKNOWN) -> None:
+        scope.bind(word.text, _Name(word, code, what, help, value), word.span)
+
+    def _use(self, name: str, scope: Scope) -> None:
+        # All of that name: which one a function means depends on where it is called.
+        inner: Scope | None = scope
+        while inner is not None:
+            if (binding := inner.names.get(name)) is not None:
+                binding.value.is_used = True
+                if name not in self.of_tasks:
+                    return
+            inner = inner.outer
+
+    def _report_unused(self, scope: Scope) -> None:
+        for binding in scope.names.values():
+            name: _Name = binding.value
+            if not name.is_used and not name.word.text.startswith("_"):
+                help = name.help.format(name=name.word.text)
+                what = "" if name.what == "name" else f"{name.what} "
+                self.diagnostics.warning(name.code, f"{what}`{name.word.text}` is never used", name.word.span,
+                                         help=help)  # fmt: skip
+
+    def _in_template(self, node: n.String) -> Iterable[str]:
+        if node.raw or not Templates.is_template(node.text):
+            return ()
+        try:
+            return self.templates.names(node.text)
+        except TemplateProblem:
+            return ()  # an error, which `check` reports
+
+    def _mentions(self, node: n.Node) -> set[str]:
+        """Return every name that `node` uses, whatever it stands for there."""
+        names: set[str] = set()
+        waiting = [node]
+        while waiting:
+            item = waiting.pop()
+            match item:
+                case n.Reference():
+                    names.add(item.name)
+                case n.String():
+                    names.update(self._in_template(item))
+                case n.Declare(base=n.Word() as base):
+                    names.add(base.text)
+                case n.Override(name=n.Word() as name):
+                    names.add(name.text)
+            waiting += n.children(item)
+        return names
+
+    # Overrides
+
+    def _overrides(self, statements: tuple[n.Statement, ...]) -> None:
+        """Report the overrides of a block that nothing sees, and settings that are set again before a use."""
+        if not any(isinstance(statement, n.Override) for statement in statements):
+            return
+        unseen: dict[str, n.Word] = {}
+        unread: dict[str, dict[tuple[str, ...], Span]] = {}
+        for statement in statements:
+            if isinstance(statement, n.Include) or (isinstance(statement, n.Override) and statement.name is None):
+                unseen, unread = {}, {}  # it may use any name
+                continue
+            # To override is no use that sees an override before it.
+            user = statement.block if isinstance(statement, n.Override) else statement
+            for name in self._mentions(user):
+                unseen.pop(name, None)
+                unread.pop(name, None)
+            match statement:
+                case n.Declare():
+                    unread[statement.name.text] = _settings(statement.block)
+                case n.Override(name=n.Word() as word) if word.text not in self.of_tasks:
+                    unseen[word.text] = word
+                    before, now = unread.get(word.text, {}), _settings(statement.block)
+                    self._overwritten(before, now)
+                    unread[word.text] = before | now
+        for name, word in unseen.items():
+            self.diagnostics.warning(
+                "unused-override", f"nothing after this in its block uses `{name}`", word.span,
+                help="put it before what it is for, or take it out",
+            )  # fmt: skip
+
+    def _overwritten(self, before: Mapping[tuple[str, ...], Span], now: Mapping[tuple[str, ...], Span]) -> None:
+        for path in before.keys() & now.keys():
+            self.diagnostics.warning(
+                "overwritten-setting", f"`{path[-1]}` is set again before anything uses it", before[path],
+                labels=(Label(now[path], "set again here"),), help="take one of them out",
+            )  # fmt: skip
+
+    # Constants
+
+    def _constant(self, node: n.Expression, scope: Scope) -> Any:
+        try:
+            return self.constants.value(node, scope)
+        except TooManySteps:
+            return UNKNOWN
+
+    def _truth(self, node: n.Expression) -> bool | None:
+        """Return whether `node` holds if that can be read from itself, without any name."""
+        value = self._constant(node, Scope())
+        return None if value is UNKNOWN else bool(value)
+
+    def _test(self, condition: n.Expression, then: Iterable[n.Node], otherwise: Iterable[n.Node]) -> None:
+        holds = self._truth(condition)
+        if holds is not None:
+            self._constant_condition(condition, holds, otherwise if holds else then)
+
+    def _constant_condition(
+        self,
+        condition: n.Expression,
+        holds: bool,
+        unreached: Iterable[n.Node],
+        help: str = "a `param` makes it a choice",
+    ) -> None:
+        self.diagnostics.warning(
+            "constant-condition", f"this condition {'always' if holds else 'never'} holds", condition.span,
+            labels=tuple(_never_reached(unreached)), help=help,
+        )  # fmt: skip
+
+    def _empty_loop(self, values: n.Expression, scope: Scope, body: n.Node | None) -> None:
+        help = None
+        if isinstance(values, n.Range) and values.step is None:
+            first, last = (self._constant(bound, scope) for bound in (values.first, values.last))
+            if is_whole(first) and is_whole(last):
+                help = f"to count down, write `{first}..{last} step -1`"
+        self.diagnostics.warning("empty-loop", "this loop goes over nothing", values.span, help=help,
+                                 labels=tuple(_never_reached([body] if body is not None else [])))  # fmt: skip
+
+
+def _never_reached(nodes: Iterable[n.Node]) -> Iterator[Label]:
+    """Yield a label for the first of `nodes` that does something; of a body, for its first statement."""
+    for node in nodes:
+        first = next(iter(node.statements), None) if isinstance(node, n.Body) else node
+        if first is not None:
+            yield Label(first.span, "never reached")
+            return
+
+
+def _settings(block: n.Block) -> dict[tuple[str, ...], Span]:
+    """Return where each setting of `block` is named, by its path."""
+    found: dict[tuple[str, ...], Span] = {}
+    for item in block.items:
+        name = item.name.text.replace("-", "_")
+        if isinstance(item, n.Attribute):
+            found[(name,)] = item.name.span
+        else:
+            found |= {(name, *path): span for path, span in _settings(item.block).items()}
+    return found
+
+
+def _functions(statements: Iterable[n.Node]) -> Iterator[n.Function | n.Procedure]:
+    """Yield every function and task, inside blocks too."""
+    waiting = list(statements)
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, n.Function | n.Procedure):
+            yield node
+        elif isinstance(node, n.Loop | n.Branch | n.Body):
+            waiting += n.children(node)
+
+
+def _does_something(node: n.Node) -> bool:
+    """Return whether evaluating `node` does more than to bind names."""
+    waiting = [node]
+    while waiting:
+        item = waiting.pop()
+        if isinstance(item, n.Action | n.Show | n.Claim | n.Value):
+            return True
+        if not isinstance(item, n.Function | n.Procedure):
+            waiting += n.children(item)
+    return False
