@@ -24,7 +24,7 @@ _CERTAIN = ("wrong-type", "bad-call")
 def check_types(script: n.Script, prelude: Scope, diagnostics: Diagnostics) -> None:
     """Report values of wrong types and calls of wrong form in all of `script`, reached or not."""
     found = Diagnostics()
-    foreseen = Foreseen(script, found)
+    foreseen = Foreseen(found)
     try:
         for statement in script.statements:
             foreseen.look_into(statement, prelude)
@@ -36,8 +36,8 @@ def check_types(script: n.Script, prelude: Scope, diagnostics: Diagnostics) -> N
 class Foreseen(Expressions):
     """Evaluates expressions in a scope that holds what is known; what depends on other names is unknown."""
 
-    def __init__(self, script: n.Script, diagnostics: Diagnostics) -> None:
-        super().__init__(diagnostics, Templates(), Draws(script, 0, 0), self)
+    def __init__(self, diagnostics: Diagnostics) -> None:
+        super().__init__(diagnostics, Draws(0, 0), self)
 
     def look_into(self, node: n.Node, scope: Scope) -> None:
         """Evaluate every expression in `node`, which may be a statement or a block."""
@@ -59,6 +59,9 @@ class Foreseen(Expressions):
         """Nothing is done ahead of time."""
         return UNKNOWN
 
+    def perform(self, body: n.Body, scope: Scope) -> None:
+        """Nothing is carried out ahead of time."""
+
     def derive(self, node: n.Derived, scope: Scope) -> Any:
         """Nothing is made ahead of time."""
         return UNKNOWN
@@ -70,7 +73,7 @@ class Foreseen(Expressions):
     def _template(self, node: n.String, scope: Scope) -> Any:
         return UNKNOWN if Templates.is_template(node.text) else node.text
 
-    def _call(self, node: n.Call, scope: Scope) -> Any:
+    def _call(self, node: n.Call, scope: Scope, *, alone: bool = False) -> Any:
         function = self.value(node.function, scope)
         for argument in node.arguments:
             self.value(argument.value, scope)
@@ -84,5 +87,5 @@ class Foreseen(Expressions):
                 self.error("bad-call", f"`{function.name}` can't be called like this", node.span,
                            help=f"its form is `{function.name}{function.signature}`")  # fmt: skip
         elif function is not UNKNOWN:
-            return super()._call(node, scope)
+            return super()._call(node, scope, alone=alone)
         return UNKNOWN

@@ -6,6 +6,7 @@ business of `check` and of evaluation.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -38,6 +39,8 @@ _LOCAL = ("empty-loop", "constant-condition", "repeated-condition")
 
 _TURNS_ONLY = "call it `_{name}` if only the number of turns matters"
 _OUT = "take it out, or call it `_{name}`"
+
+_WORD = re.compile(r"[A-Za-z_]\w*")
 
 
 def lint(script: n.Script, diagnostics: Diagnostics) -> None:
@@ -80,8 +83,7 @@ class _Lint:
         self.statements_of_script = script.statements
         self.diagnostics = diagnostics
         self.templates = Templates()
-        self.constants = _Constants(script, Diagnostics())
-        self.of_tasks = frozenset(name for body in _functions(script.statements) for name in self._mentions(body))
+        self.constants = _Constants(Diagnostics())
 
     def script(self) -> None:
         outermost = Scope()
@@ -100,11 +102,6 @@ class _Lint:
     def _walk(self, statements: tuple[n.Statement, ...], scope: Scope) -> None:
         for statement in statements:
             self._statement(statement, scope)
-        for statement in statements:
-            # Last, since they see what their block binds after them.
-            match statement:
-                case n.Function() | n.Procedure():
-                    self._function(statement, scope)
 
     def _statement(self, node: n.Statement, scope: Scope) -> None:
         match node:
@@ -138,6 +135,7 @@ class _Lint:
                     self._constant_condition(node.condition, True, (), "take it out")
                 self._children(node, scope)
             case n.Function() | n.Procedure():
+                self._function(node, scope)
                 what = "function" if isinstance(node, n.Function) else "task"
                 self._bind(node.name, scope, "unused-name", what, _OUT)
             case n.Include():
@@ -204,8 +202,10 @@ class _Lint:
             case n.Reference():
                 self._use(node.name, scope)
             case n.String():
-                for name in self._in_template(node):
-                    self._use(name, scope)
+                # Reading a template takes longer than all else here.
+                if any(self._is_unused(word, scope) for word in _WORD.findall(node.text)):
+                    for name in self._in_template(node):
+                        self._use(name, scope)
             case n.Comprehension():
                 inner = self._clauses(node.clauses, scope, [node.element])
                 if node.condition is not None:
@@ -228,14 +228,12 @@ class _Lint:
         scope.bind(word.text, _Name(word, code, what, help, value), word.span)
 
     def _use(self, name: str, scope: Scope) -> None:
-        # All of that name: which one a function means depends on where it is called.
-        inner: Scope | None = scope
-        while inner is not None:
-            if (binding := inner.names.get(name)) is not None:
-                binding.value.is_used = True
-                if name not in self.of_tasks:
-                    return
-            inner = inner.outer
+        if (binding := scope.find(name)) is not None:
+            binding.value.is_used = True
+
+    def _is_unused(self, name: str, scope: Scope) -> bool:
+        binding = scope.find(name)
+        return binding is not None and not binding.value.is_used
 
     def _report_unused(self, scope: Scope) -> None:
         for binding in scope.names.values():
@@ -292,7 +290,7 @@ class _Lint:
             match statement:
                 case n.Declare():
                     unread[statement.name.text] = _settings(statement.block)
-                case n.Override(name=n.Word() as word) if word.text not in self.of_tasks:
+                case n.Override(name=n.Word() as word):
                     unseen[word.text] = word
                     before, now = unread.get(word.text, {}), _settings(statement.block)
                     self._overwritten(before, now)
@@ -369,17 +367,6 @@ def _settings(block: n.Block) -> dict[tuple[str, ...], Span]:
         else:
             found |= {(name, *path): span for path, span in _settings(item.block).items()}
     return found
-
-
-def _functions(statements: Iterable[n.Node]) -> Iterator[n.Function | n.Procedure]:
-    """Yield every function and task, inside blocks too."""
-    waiting = list(statements)
-    while waiting:
-        node = waiting.pop()
-        if isinstance(node, n.Function | n.Procedure):
-            yield node
-        elif isinstance(node, n.Loop | n.Branch | n.Body):
-            waiting += n.children(node)
 
 
 def _does_something(node: n.Node) -> bool:
