@@ -50,4 +50,5 @@ def test_a_deep_tree(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert dumped(tmp_path, text, "--stage", "ast") == 0
     assert len(capsys.readouterr().out.splitlines()) == 2 + 4 * 5000 + 1
     assert dumped(tmp_path, text, "--stage", "ast", "--json") == 2
-    assert capsys.readouterr().err == "error[too-deep]: the tree is too deep for JSON\n  help: leave `--json` out\n"
+    refusal = json.loads(capsys.readouterr().out)
+    assert (refusal["code"], refusal["message"]) == ("too-deep", "the tree is too deep for JSON")

@@ -22,6 +22,7 @@ GROUPS = {
     "quantizers": "Quantizers",
     "models": "Models and checkpoints",
     "outputs": "Outputs",
+    "effect": "What has no effect",
     "program": "The program",
 }
 """The folders of this package and what they hold, in the order in which they are shown."""

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 ALL = "warnings"
 """What `--deny` and `--allow` call all of them."""
 
-_OF_EVALUATION = ("layers-left", "nothing-to-offload", "rounded-when-read")
-
 
 def add_warning_options(command: argparse.ArgumentParser) -> None:
     """Declare what to do about warnings."""
@@ -68,12 +66,13 @@ def review(options: argparse.Namespace) -> Review | None:
     """Return what `options` ask for, None for a command without such options. Raises `Refusal`."""
     if not hasattr(options, "deny"):
         return None
-    from aquatint.diagnostics import did_you_mean
-    from aquatint.language.lint import WARNINGS
+    given = [(option, code) for option in ("deny", "allow") for code in getattr(options, option)]
+    if given:
+        from aquatint.codes import codes
+        from aquatint.diagnostics import did_you_mean
 
-    known = [*WARNINGS, *_OF_EVALUATION, ALL]
-    for option in ("deny", "allow"):
-        for code in getattr(options, option):
+        known = [ALL, *(code.name for code in codes() if code.severity == "warning")]
+        for option, code in given:
             if code not in known:
                 help = did_you_mean(code, known, "warnings")
                 raise Refusal("bad-command-line", f"`--{option} {code}`: there is no such warning", help)

@@ -22,18 +22,6 @@ from aquatint.language.views import TemplateProblem
 from aquatint.source import Span
 from aquatint.syntax import nodes as n
 
-WARNINGS = {
-    "unused-name": "a name that nothing uses",
-    "unused-quantizer": "a quantizer that nothing uses",
-    "unused-model": "a model that nothing uses",
-    "unused-override": "an override that nothing after it in its block can see",
-    "overwritten-setting": "a setting that is set again before anything uses it",
-    "empty-loop": "a loop over nothing",
-    "constant-condition": "a condition that is written as a constant",
-    "repeated-condition": "a condition that was tested before in the same `if`",
-}
-"""The codes of these warnings, and what each is about."""
-
 # These are so whatever else is wrong; of the others a mistake elsewhere may be the cause.
 _LOCAL = ("empty-loop", "constant-condition", "repeated-condition")
 
@@ -118,7 +106,9 @@ class _Lint:
                     self._use(node.base.text, scope)
                 self._children(node, scope)
                 noun = node.noun.text
-                code = f"unused-{noun}" if f"unused-{noun}" in WARNINGS else "unused-name"
+                code = (
+                    "unused-quantizer" if noun == "quantizer" else "unused-model" if noun == "model" else "unused-name"
+                )
                 self._bind(node.name, scope, code, noun, _OUT)
             case n.Override():
                 if node.name is not None:
