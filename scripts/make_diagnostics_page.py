@@ -37,11 +37,11 @@ def _contents(title: str, members: list[Code]) -> str:
 
 
 def _warning(code: Code) -> str:
-    return " (warning)" if code.severity == "warning" else ""
+    return " (warning)" if code.severities[0] == "warning" else ""
 
 
 def _section(code: Code) -> str:
-    return f"### `{code.name}`\n\n**{code.severity}:** {code.title}\n\n{code.text}"
+    return f"### `{code.name}`\n\n**{' or '.join(code.severities)}:** {code.title}\n\n{code.text}"
 
 
 if __name__ == "__main__":

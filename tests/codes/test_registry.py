@@ -69,8 +69,8 @@ def test_the_wrong_script_gives_the_code_and_the_right_one_nothing(
 ) -> None:
     wrong, right = scripts(code)
     evaluation = cases.evaluate(wrong.script.text, wrong.options)
-    assert {(item.severity, item.code) for item in evaluation.diagnostics} == {(code.severity, code.name)}
-    assert (evaluation.plan is None) == (code.severity == "error") == (wrong.purpose == "error")
+    assert {(item.severity, item.code) for item in evaluation.diagnostics} == {(code.severities[0], code.name)}
+    assert (evaluation.plan is None) == (code.severities[0] == "error") == (wrong.purpose == "error")
     assert cases.errors(cases.evaluate(right.script.text, right.options)) == ""
     said = cases.errors(evaluation)
     if update_cases:
@@ -94,7 +94,7 @@ def test_the_command_gives_the_code(
         except SystemExit as end:
             assert end.code == 2
         captured = capsys.readouterr()
-        assert captured.err.startswith(f"{code.severity}[{code.name}]: ")
+        assert captured.err.startswith(f"{code.severities[0]}[{code.name}]: ")
         return f"```console\n$ aquatint {found[1]}\n{captured.out}{captured.err.rstrip()}\n```\n"
 
     before = entry(code).read_text(encoding="utf-8")

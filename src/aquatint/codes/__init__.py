@@ -27,18 +27,20 @@ GROUPS = {
 }
 """The folders of this package and what they hold, in the order in which they are shown."""
 
-_HEADING = re.compile(r"# (?P<severity>error|warning)\[(?P<name>[a-z0-9-]+)\]: (?P<title>.+)\n\n")
+_HEADING = re.compile(
+    r"# (?P<severities>error|warning|error or warning|warning or error)\[(?P<name>[a-z0-9-]+)\]: (?P<title>.+)\n\n"
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """One code; `severity` is what it mostly is, and `text` all below its heading, in Markdown.
+    """One code; `text` is all below its heading, in Markdown, and `group` one of `GROUPS`.
 
-    `group` is one of `GROUPS`.
+    `severities` has what it can be, first what it mostly is.
     """
 
     name: str
-    severity: Severity
+    severities: tuple[Severity, ...]
     title: str
     text: str
     group: str
@@ -59,4 +61,5 @@ def _read(name: str, group: str, entry: str) -> Code:
     heading = _HEADING.match(entry)
     if heading is None or heading["name"] != name:
         raise ValueError(f"{group}/{name}.md must begin with `# error[{name}]: a title` and an empty line")
-    return Code(name, cast("Severity", heading["severity"]), heading["title"], entry[heading.end() :], group)
+    severities = cast("tuple[Severity, ...]", tuple(heading["severities"].split(" or ")))
+    return Code(name, severities, heading["title"], entry[heading.end() :], group)

@@ -16,7 +16,7 @@ _INDENT = "    "
 
 def write_explanation(code: Code, stream: TextIO) -> None:
     """Write all that the registry has on `code`: prose as it is, or wrapped on a terminal, and scripts indented."""
-    heading = f"{code.severity}[{code.name}]"
+    heading = f"{' or '.join(code.severities)}[{code.name}]"
     terminal = console(stream)
     if terminal is None:
         body = "\n\n".join(text if kind == "prose" else _indented(text) for kind, text in _pieces(code.text))
@@ -25,7 +25,7 @@ def write_explanation(code: Code, stream: TextIO) -> None:
     from rich.markdown import Markdown
     from rich.text import Text
 
-    colour = "bold red" if code.severity == "error" else "bold yellow"
+    colour = "bold red" if code.severities[0] == "error" else "bold yellow"
     terminal.print(Text.assemble((heading, colour), (f": {code.title}", "bold")))
     for kind, text in _pieces(code.text):
         terminal.print()
@@ -44,7 +44,7 @@ def write_listing(codes: Iterable[Code], stream: TextIO) -> None:
     for group, members in groupby(codes, key=lambda code: code.group):
         lines.append(((GROUPS[group], "bold"),))
         for code in members:
-            title = code.title + (" (warning)" if code.severity == "warning" else "")
+            title = code.title + (" (warning)" if code.severities[0] == "warning" else "")
             lines.append(((f"  {code.name:<{width}}", "cyan"), (f"  {title}", "")))
         lines.append(())
     lines.append((("aquatint explain CODE says more of one", ""),))

@@ -71,7 +71,7 @@ def review(options: argparse.Namespace) -> Review | None:
         from aquatint.codes import codes
         from aquatint.diagnostics import did_you_mean
 
-        known = [ALL, *(code.name for code in codes() if code.severity == "warning")]
+        known = [ALL, *(code.name for code in codes() if "warning" in code.severities)]
         for option, code in given:
             if code not in known:
                 help = did_you_mean(code, known, "warnings")

@@ -34,5 +34,5 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         write_json_summary(source.name, evaluation.diagnostics, sys.stdout)
     elif evaluation.plan is not None:
-        sys.stdout.write(f"{source.name}: no mistakes found\n")
+        sys.stdout.write(f"{source.name}: no {'errors' if len(evaluation.diagnostics) else 'mistakes'} found\n")
     return WRONG if evaluation.plan is None else DONE
