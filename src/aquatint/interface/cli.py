@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import aquatint
-from aquatint.interface.commands import check, dump, explain, generate, models, plan, repl, run, store
+from aquatint.interface.commands import check, dump, explain, fmt, generate, models, plan, repl, run, store
 from aquatint.interface.exits import DONE, FAILED, INTERRUPTED, WRONG, Refusal
 
 _COMMANDS = {
@@ -22,6 +22,7 @@ _COMMANDS = {
     "plan": plan,
     "check": check,
     "explain": explain,
+    "fmt": fmt,
     "repl": repl,
     "generate": generate,
     "models": models,

@@ -1,10 +1,13 @@
-"""Reads the script that a command line names: a file, or standard input.
+"""Reads the script that a command line names, a file or standard input, and writes it back.
 
 Says of a file that isn't there or isn't text what the matter is; what the text means is the parser's business.
 """
 
 from __future__ import annotations
 
+import contextlib
+import os
+import secrets
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -36,6 +39,24 @@ def read_script(name: str, *, no_stdin: bool = False, commands: Sequence[str] = 
     except UnicodeDecodeError as error:
         line = body[: error.start].count(b"\n") + 1
         raise Refusal("not-utf-8", f"`{name}` is not text in UTF-8 (line {line})", "save it as UTF-8") from None
+
+
+def write_script(name: str, text: str) -> None:
+    """Put `text` into the file `name`, at once or not at all; it keeps its mode. Raises `Refusal`."""
+    # Through a link: what it points to is the script.
+    place = os.path.realpath(name)
+    temporary = os.path.join(os.path.dirname(place), f".aquatint-{secrets.token_hex(8)}.tmp")
+    try:
+        with open(temporary, "xb") as stream:
+            os.chmod(temporary, os.stat(place).st_mode)
+            stream.write(text.encode())
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(temporary, place)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise Refusal("unwritable-file", f"can't write `{name}`: {_reason(error)}") from None
 
 
 def _read_file(name: str) -> bytes:

@@ -273,7 +273,7 @@ def _report_open(opened: Tok, closing: Tok | None, diagnostics: Diagnostics) -> 
 
 
 def _separate(out: list[Tok], around: _Open, at: Tok) -> None:
-    around.first = ""
     # A separator after another, after `{` or after a comma separates nothing.
     if out and out[-1].type not in ("SEP", "LBRACE", "COMMA"):
+        around.first = ""
         out.append(Tok("SEP", at.text if at.type == "SEMICOLON" else "", at.span))
