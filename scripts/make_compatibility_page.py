@@ -24,9 +24,9 @@ anything is loaded.
 
 ```aquatint error --device cuda
 model flux {
-    source:    "builtin:shapes"
+    source: "builtin:shapes"
     quantizer: "bnb;bits=4"
-    offload:   "sequential"
+    offload: "sequential"
 }
 ```
 

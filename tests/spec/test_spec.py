@@ -29,6 +29,17 @@ def test_documentation(case: cases.Case, models: Path, update_cases: bool) -> No
         check(case, update_cases and bool(case.expected))
 
 
+@pytest.mark.parametrize("case", DOCS, ids=lambda case: case.id)
+def test_documentation_is_in_canonical_form(case: cases.Case, update_cases: bool) -> None:
+    text = cases.canonical(case)
+    if text is None or case.purpose == "loose":
+        return
+    if update_cases:
+        cases.rewrite(case, text)
+    elif text != case.script.text:
+        pytest.fail(cases.difference(text, case.script.text), pytrace=False)
+
+
 def check(case: cases.Case, update: bool) -> None:
     """Hold a case's script to what follows it, or write that anew."""
     evaluation = cases.evaluate(case.script.text, case.options)
@@ -39,7 +50,7 @@ def check(case: cases.Case, update: bool) -> None:
         return
     if case.purpose == "error":
         assert evaluation.plan is None, "it plans without errors"
-    elif all(block.kind not in ("errors", "tokens", "ast") for block in case.expected):
+    elif all(block.kind not in ("errors", "tokens", "ast", "format") for block in case.expected):
         assert cases.errors(evaluation) == ""
     for block in case.expected:
         if not cases.same(outputs[block.kind], block.text):

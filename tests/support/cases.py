@@ -5,6 +5,7 @@ The info string of a script's block takes what it is for and options of the comm
     ```aquatint                      it plans without errors, unless an `errors` block follows
     ```aquatint error                it has errors
     ```aquatint fragment             it is a part of a script and only has to parse
+    ```aquatint loose                it plans, and shows what may be written beside the canonical form
     ```aquatint --set steps=8 --device cuda --plan-seed 7 --name flux.aqt
     ```aquatint --lint               it is a whole script, of which warnings are wanted
 
@@ -16,6 +17,7 @@ The blocks that may follow, up to the next script or heading, are whole outputs:
     ```errors     every diagnostic
     ```tokens     what `aquatint dump --stage tokens` writes
     ```ast        what `aquatint dump --stage ast` writes; such a script may have errors
+    ```format     the canonical form
 
 `pytest --update-cases` writes them anew.
 """
@@ -39,10 +41,11 @@ from aquatint.plan.render import render as render_plan
 from aquatint.plan.steps import Print
 from aquatint.source import Source
 from aquatint.syntax.dump import tokens_text, tree_text
+from aquatint.syntax.formatting import formatted
 from aquatint.syntax.layout import lay_out
 from aquatint.syntax.parser import parse
 
-KINDS = ("plan", "steps", "printed", "errors", "tokens", "ast")
+KINDS = ("plan", "steps", "printed", "errors", "tokens", "ast", "format")
 
 _FENCE = re.compile(r"^(?P<indent> *)(?P<fence>`{3,}|~{3,}) *(?P<info>.*)$")
 _HEADING = re.compile(r"^#+ +(.*?) *#*$")
@@ -136,7 +139,7 @@ def _items(lines: list[str]) -> Iterator[str | Fenced]:
 
 def _options(info: str) -> tuple[str, argparse.Namespace]:
     parser = argparse.ArgumentParser(exit_on_error=False, add_help=False)
-    parser.add_argument("purpose", nargs="?", default="", choices=["", "plan", "error", "fragment"])
+    parser.add_argument("purpose", nargs="?", default="", choices=["", "plan", "error", "fragment", "loose"])
     parser.add_argument("--set", action="append", default=[])
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--plan-seed", type=int, default=0)
@@ -178,6 +181,8 @@ def output(case: Case, kind: str, evaluation: Evaluation) -> str:
             return tree_text(parse(Source("script.aqt", case.script.text)).script.statements)
         case "tokens":
             return tokens_text(lay_out(Source("script.aqt", case.script.text), Diagnostics()).tokens)
+        case "format":
+            return canonical(case) or ""
     if plan is None:
         return ""
     match kind:
@@ -189,6 +194,12 @@ def output(case: Case, kind: str, evaluation: Evaluation) -> str:
             lines = render_plan(plan).splitlines()[1:-1]
             return "".join(line + "\n" for line in lines if line and not line.startswith(_HIDDEN_LINES))
     raise ValueError(kind)
+
+
+def canonical(case: Case) -> str | None:
+    """Return the canonical form of the script of `case`, or None if it can't be read."""
+    parsed = parse(Source("script.aqt", case.script.text))
+    return None if parsed.diagnostics.has_errors else formatted(parsed.script)
 
 
 def difference(actual: str, expected: str) -> str:
@@ -219,4 +230,12 @@ def update(case: Case, outputs: dict[str, str]) -> None:
     if not case.expected:
         (kind, text), *_ = outputs.items()
         lines[case.script.end + 1 : case.script.end + 1] = ["", f"```{kind}", *text.splitlines(), "```"]
+    case.file.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def rewrite(case: Case, text: str) -> None:
+    """Write `text` in place of the script of `case`."""
+    script = read_cases(case.file)[case.number].script
+    lines = case.file.read_text(encoding="utf-8").splitlines()
+    lines[script.first : script.end] = [(script.indent + line).rstrip() for line in text.splitlines()]
     case.file.write_text("\n".join(lines) + "\n", encoding="utf-8")

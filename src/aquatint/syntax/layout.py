@@ -192,7 +192,8 @@ def _hyphened(source: Source, tokens: list[Tok]) -> list[Tok]:
             continue
         kind, before = token.type, out[-1].type if out else ""
         if kind in _CLOSER:
-            is_block.append(kind == "LBRACE" and before not in _BEFORE_MAP - {"WITH"} | {"LPAR", "LSQB"})
+            follows = before if before != "STAR" or len(out) < 2 else out[-2].type  # `override * {`
+            is_block.append(kind == "LBRACE" and follows not in _BEFORE_MAP - {"WITH"} | {"LPAR", "LSQB"})
         elif kind in _TEXT:
             is_block[-1:] = []
         elif is_block and is_block[-1] and before in ("LBRACE", "COMMA", "NEWLINE", "SEMICOLON"):
