@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import resource
 import sys
 from pathlib import Path
 
@@ -110,6 +111,20 @@ def test_a_file_that_is_not_there_changes_none(capsys: pytest.CaptureFixture[str
     assert (code, out) == (2, "")
     assert err.startswith("error[missing-file]: can't read `c.aqt`: no such file or directory\n")
     assert Path("a.aqt").read_text() == LOOSE
+
+
+def test_what_can_not_be_written_stays(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = LOOSE + "\n" + "print 3\n" * 100
+    Path("a.aqt").write_text(text)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, before[1]))
+    try:
+        result = fmt(capsys, "a.aqt")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert result == (2, "", "error[unwritable-file]: can't write `a.aqt`: file too large\n")
+    assert Path("a.aqt").read_text() == text
+    assert [file.name for file in folder.iterdir()] == ["a.aqt"]
 
 
 def test_a_form_that_would_say_something_else_is_not_written(

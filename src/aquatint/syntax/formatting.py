@@ -271,7 +271,9 @@ def _measure(atoms: list[_Atom]) -> None:
     """Set the columns and lines of `atoms`, and what depends on the token after a comment."""
     column = line = 0
     for before, atom in zip([None, *atoms], atoms, strict=False):
-        line += 0 if atom.is_joined else atom.lines
+        # Those that end inside empty brackets or before an `else` don't stay.
+        is_dropped = atom.is_joined or (atom.closes is not None and atom.closes.is_empty)
+        line += 0 if is_dropped else atom.lines
         if before is not None and not atom.is_comment:
             column += len(_space(before, atom)) + len(atom.token.text)
             # Statements behind each other get lines of their own.

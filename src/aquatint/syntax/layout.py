@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from dataclasses import dataclass, field
+from itertools import islice
 
 from aquatint.diagnostics import Diagnostics, Label
 from aquatint.source import Source, Span
@@ -73,9 +74,12 @@ def lay_out(source: Source, diagnostics: Diagnostics) -> Layout:
     raw = _hyphened(source, _lex(source, layout, diagnostics))
     out = layout.tokens
     stack = [_Open(None, True)]
+    # Where all brackets are paired, no line can show that one was left open: a comprehension's `for` may begin a line.
+    is_paired = _is_paired(raw)
     for index, token in enumerate(raw):
         kind = token.type
-        if (index == 0 or raw[index - 1].type == "NEWLINE") and _begins_statement(raw, index, stack[-1]):
+        begins_line = index == 0 or raw[index - 1].type == "NEWLINE"
+        if not is_paired and begins_line and _begins_statement(raw, index, stack[-1]):
             while not stack[-1].holds_statements:
                 _mend(out, stack.pop(), token, diagnostics)
             _separate(out, stack[-1], token)
@@ -87,7 +91,7 @@ def lay_out(source: Source, diagnostics: Diagnostics) -> Layout:
             out.pop()  # `else` may stand on the line after the `}`
             stack[-1].first = "IF"
         stack[-1].first = stack[-1].first or kind
-        if kind == "LBRACE" and out and out[-1].type == "IF" and not _begins_map(raw, index):
+        if kind == "LBRACE" and stack[-1].holds_statements and _last(out) == "IF" and not _begins_map(raw, index):
             diagnostics.error("syntax", "`if` has no condition", out[-1].span, help="write one before `{`")
             out.append(Tok("TRUE", "true", out[-1].span))
         if kind in _CLOSER:
@@ -126,6 +130,16 @@ def lay_out(source: Source, diagnostics: Diagnostics) -> Layout:
     return layout
 
 
+def _is_paired(tokens: list[Tok]) -> bool:
+    stack: list[str] = []
+    for token in tokens:
+        if token.type in _CLOSER:
+            stack.append(_CLOSER[token.type])
+        elif token.type in _TEXT and (not stack or stack.pop() != token.type):
+            return False
+    return not stack
+
+
 def _is_brace(opened: _Open) -> bool:
     return opened.token is None or opened.token.type == "LBRACE"
 
@@ -136,13 +150,20 @@ def _closes(kind: str, opened: _Open) -> bool:
 
 def _opens_body(out: list[Tok], around: _Open) -> bool:
     """Return whether a `{` after the tokens `out` begins a body of statements rather than a map or attributes."""
-    before = out[-1].type if out else ""
-    return around.holds_statements and around.first in ("FOR", "IF", "TASK") and before not in _BEFORE_MAP
+    return around.holds_statements and around.first in ("FOR", "IF", "TASK") and _last(out) not in _BEFORE_MAP
+
+
+def _last(out: list[Tok]) -> str:
+    """Return the kind of the last of the tokens `out`, which is a name's where a keyword or `*` stands for one."""
+    before = out[-2].type if len(out) > 1 else ""
+    is_name = before == "DOT" or (before == "OVERRIDE" and out[-1].type == "STAR")
+    return "NAME" if is_name else out[-1].type if out else ""
 
 
 def _begins_map(raw: list[Tok], index: int) -> bool:
     """Return whether the `{` at `index` is followed by what only a map begins with."""
-    inside = [token.type for token in raw[index + 1 : index + 4] if token.type != "NEWLINE"]
+    kinds = (raw[place].type for place in range(index + 1, len(raw)))
+    inside = list(islice((kind for kind in kinds if kind != "NEWLINE"), 2))
     return inside[:1] in (["RBRACE"], ["LPAR"]) or inside[1:2] == ["COLON"]
 
 
@@ -192,8 +213,7 @@ def _hyphened(source: Source, tokens: list[Tok]) -> list[Tok]:
             continue
         kind, before = token.type, out[-1].type if out else ""
         if kind in _CLOSER:
-            follows = before if before != "STAR" or len(out) < 2 else out[-2].type  # `override * {`
-            is_block.append(kind == "LBRACE" and follows not in _BEFORE_MAP - {"WITH"} | {"LPAR", "LSQB"})
+            is_block.append(kind == "LBRACE" and _last(out) not in _BEFORE_MAP - {"WITH"} | {"LPAR", "LSQB"})
         elif kind in _TEXT:
             is_block[-1:] = []
         elif is_block and is_block[-1] and before in ("LBRACE", "COMMA", "NEWLINE", "SEMICOLON"):
