@@ -127,7 +127,9 @@ class _Reading:
             case "RPAR" | "RSQB" | "RBRACE":
                 self.marks.pop()
             case "SEP" | "COMMA" if (mark := self.marks[-1] if self.marks else None) and _separates(token, mark):
-                self.marks[-1] = _Mark(self.parser.copy(deepcopy_values=False), self.index)
+                # Where the braces can't end, nothing has ended: the comma is one of `compare a, b`.
+                if "RBRACE" in self.parser.choices():
+                    self.marks[-1] = _Mark(self.parser.copy(deepcopy_values=False), self.index)
 
     def _recover(self, token: Tok) -> bool:
         """Report `token`; return whether reading can go on, behind the innermost item that it stands in."""
