@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from aquatint.diagnostics import render
 from aquatint.source import Source
 from aquatint.syntax import nodes as n
-from aquatint.syntax.dump import tree_text
 from aquatint.syntax.formatting import WIDTH, formatted
 from aquatint.syntax.parser import parse
 from support import scripts, trees
@@ -45,7 +44,7 @@ def check_form(text: str) -> None:
     form = formatted(script)
     again = read(form)
     # By the test's own reading of trees and not by the formatter's.
-    assert tree_text(again.statements) == tree_text(script.statements)
+    assert trees.shape(again.statements) == trees.shape(script.statements)
     assert comments(again) == comments(script)
     assert formatted(again) == form
     assert form == "" or (form.endswith("\n") and not form.endswith("\n\n"))
@@ -56,11 +55,11 @@ def check_form(text: str) -> None:
 
 def check_tree(made: Made) -> None:
     tree, draw = made
-    expected = tree_text(tree)
-    assert tree_text(read(trees.Plain().script(tree)).statements) == expected
+    expected = trees.shape(tree)
+    assert trees.shape(read(trees.Plain().script(tree)).statements) == expected
     text = trees.Noisy(draw).script(tree)
     script = read(text)
-    assert tree_text(script.statements) == expected
+    assert trees.shape(script.statements) == expected
     assert len(script.comments) == text.count(trees.COMMENT)
     check_form(text)
 

@@ -60,6 +60,16 @@ _LEVELS = {"or": _OR, "and": _AND, "+": _SUM, "-": _SUM, "*": _PRODUCT, "/": _PR
            "**": _POWER}  # fmt: skip
 
 
+def shape(node: object) -> object:
+    """Return a tree, or a part of one, without its places: equal for trees that say the same."""
+    if isinstance(node, tuple):
+        return tuple(shape(item) for item in node)
+    if isinstance(node, n.Node):
+        return (type(node).__name__, *(shape(getattr(node, name)) for name in node.__struct_fields__ if name != "span"))
+    # Of Python's numbers, 1, 1.0 and True are equal.
+    return type(node), node
+
+
 class Trees:
     """Makes random trees of at most some depth."""
 
