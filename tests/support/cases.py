@@ -19,6 +19,9 @@ The blocks that may follow, up to the next script or heading, are whole outputs:
     ```ast        what `aquatint dump --stage ast` writes; such a script may have errors
     ```format     the canonical form
 
+
+    ```why        what `aquatint plan --why` writes, for each `--why` of the script's block
+
 `pytest --update-cases` writes them anew.
 """
 
@@ -36,6 +39,7 @@ from aquatint.diagnostics import Diagnostics
 from aquatint.diagnostics import render as render_diagnostic
 from aquatint.interface.warning_options import Review
 from aquatint.language.evaluate import Evaluation, Interpreter
+from aquatint.language.why import Statement, UnknownPlace, why
 from aquatint.language.world import World
 from aquatint.plan.render import render as render_plan
 from aquatint.plan.steps import Print
@@ -45,7 +49,7 @@ from aquatint.syntax.formatting import formatted
 from aquatint.syntax.layout import lay_out
 from aquatint.syntax.parser import parse
 
-KINDS = ("plan", "steps", "printed", "errors", "tokens", "ast", "format")
+KINDS = ("plan", "steps", "printed", "errors", "tokens", "ast", "format", "why")
 
 _FENCE = re.compile(r"^(?P<indent> *)(?P<fence>`{3,}|~{3,}) *(?P<info>.*)$")
 _HEADING = re.compile(r"^#+ +(.*?) *#*$")
@@ -145,6 +149,7 @@ def _options(info: str) -> tuple[str, argparse.Namespace]:
     parser.add_argument("--plan-seed", type=int, default=0)
     parser.add_argument("--name", default="script.aqt")
     parser.add_argument("--lint", action="store_true")
+    parser.add_argument("--why", action="append", default=[])
     options = parser.parse_args(shlex.split(info)[1:])
     return options.purpose, options
 
@@ -154,15 +159,15 @@ def options_of(line: str) -> argparse.Namespace:
     return _options("aquatint " + line)[1]
 
 
-def evaluate(text: str, options: argparse.Namespace) -> Evaluation:
-    """Return what `text` comes to in a session of its own."""
+def evaluate(text: str, options: argparse.Namespace, told: list[Statement] | None = None) -> Evaluation:
+    """Return what `text` comes to in a session of its own; `told` gets the statements that become steps."""
     world = World(
         device=options.device, plan_seed=options.plan_seed,
         parameters=dict(given.split("=", 1) for given in options.set),
         script=lambda name: (INCLUDED / name).read_bytes(),
     )  # fmt: skip
     parsed = parse(Source(options.name, text))
-    evaluation = Interpreter(world).evaluate(parsed.script, parsed.diagnostics)
+    evaluation = Interpreter(world).evaluate(parsed.script, parsed.diagnostics, told=told)
     return Review()(parsed.script, evaluation) if options.lint else evaluation
 
 
@@ -175,6 +180,10 @@ def output(case: Case, kind: str, evaluation: Evaluation) -> str:
     """Return what the block of `kind` must hold."""
     plan = evaluation.plan
     match kind:
+        case "why":
+            told: list[Statement] = []
+            evaluate(case.script.text, case.options, told)
+            return "\n".join(_answer(asked, told) for asked in case.options.why)
         case "errors":
             return errors(evaluation)
         case "ast":
@@ -200,6 +209,13 @@ def canonical(case: Case) -> str | None:
     """Return the canonical form of the script of `case`, or None if it can't be read."""
     parsed = parse(Source("script.aqt", case.script.text))
     return None if parsed.diagnostics.has_errors else formatted(parsed.script)
+
+
+def _answer(asked: str, told: list[Statement]) -> str:
+    try:
+        return why(asked, told)
+    except UnknownPlace as unknown:
+        return f"{unknown}\n  help: {unknown.help}\n"
 
 
 def difference(actual: str, expected: str) -> str:

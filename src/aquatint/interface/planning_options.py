@@ -14,6 +14,7 @@ from aquatint.interface.warning_options import review
 if TYPE_CHECKING:
     from aquatint.diagnostics import Diagnostic
     from aquatint.language.evaluate import Evaluation
+    from aquatint.language.why import Statement
     from aquatint.language.world import World
     from aquatint.source import Source
 
@@ -60,15 +61,15 @@ def _device(given: str | None) -> str:
     return given
 
 
-def evaluate(source: Source, options: argparse.Namespace) -> Evaluation:
-    """Return what `source` comes to: its plan, or its mistakes."""
+def evaluate(source: Source, options: argparse.Namespace, told: list[Statement] | None = None) -> Evaluation:
+    """Return what `source` comes to: its plan, or its mistakes. `told` gets the statements that became steps."""
     # Not through a session, which imports what runs plans.
     from aquatint.language.evaluate import Interpreter
     from aquatint.syntax.parser import parse
 
     looked_over = review(options)
     parsed = parse(source)
-    evaluation = Interpreter(world(options)).evaluate(parsed.script, parsed.diagnostics)
+    evaluation = Interpreter(world(options)).evaluate(parsed.script, parsed.diagnostics, told=told)
     return evaluation if looked_over is None else looked_over(parsed.script, evaluation)
 
 

@@ -19,7 +19,20 @@ from aquatint.language.builtins import slug
 from aquatint.language.claims import NO_IMAGES
 from aquatint.language.resolution import Resolved, Resolver, quantizer_summary
 from aquatint.language.scope import Scope
-from aquatint.language.values import UNKNOWN, ImageValue, Model, Result, Setting, Size, Unknown, plain, shown, type_name
+from aquatint.language.values import (
+    UNKNOWN,
+    ImageValue,
+    Model,
+    Result,
+    Setting,
+    Size,
+    Unknown,
+    layered,
+    plain,
+    shown,
+    type_name,
+)
+from aquatint.language.why import Statement
 from aquatint.plan.builder import PlanBuilder
 from aquatint.plan.steps import ImageRef, Output, Place
 from aquatint.source import Span
@@ -42,7 +55,10 @@ SIDE_STEP = 8
 
 
 class Actions:
-    """Carries out verbs for one plan; `made` are the images of the session so far, in order."""
+    """Carries out verbs for one plan; `made` are the images of the session so far, in order.
+
+    `told`, if it is a list, gets the statements that became steps.
+    """
 
     def __init__(self, diagnostics: Diagnostics, blocks: Blocks, resolver: Resolver, builder: PlanBuilder) -> None:
         self.diagnostics = diagnostics
@@ -52,6 +68,7 @@ class Actions:
         self.made: list[ImageValue] = []
         self._output_spans: dict[str, Span] = {}
         self._images = 0
+        self.told: list[Statement] | None = None
 
     # generate
 
@@ -68,7 +85,7 @@ class Actions:
         if resolved.pipeline.parts.get("controlnet") is not None:
             message = f"`{target.name}` is a `{resolved.info.name}`: {NO_IMAGES}"
             return self._error("not-supported-yet", message, node.targets[0].span)
-        settings, sound = self.blocks.arguments({**target.defaults, **own}, resolved.info)
+        settings, sound = self.blocks.arguments(layered(target.defaults, own), resolved.info)
         # Each check speaks, so that all mistakes of a statement are told at once.
         checks = (
             sound,
@@ -105,6 +122,12 @@ class Actions:
             place=place,
             statement=node.span.text,
         )
+        if self.told is not None:
+            self.told.append(
+                Statement(
+                    step, "generate", node.span, tuple(paths), target, settings, resolved, self.blocks.world.device
+                )
+            )
         images = tuple(
             ImageValue(ImageRef(step=step, index=number), MappingProxyType(
                 {"model": target.name, "quantizer": summary, "seed": output.seed, **arguments, "path": output.path}))

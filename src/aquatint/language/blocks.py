@@ -28,6 +28,7 @@ from aquatint.language.values import (
     Size,
     Unknown,
     called_exactly,
+    layered,
     plain,
     type_name,
 )
@@ -88,7 +89,7 @@ class Blocks:
                 help="write `backend: ` and one of " + ", ".join(f"`{b}`" for b in quantizers.backend_names()),
             )
             return UNKNOWN
-        merged = {**(base.settings if base else {}), **self._canonical_names(backend, given)}
+        merged = layered(base.settings if base else {}, self._canonical_names(backend, given))
         return self._checked(name, backend, merged, at)
 
     def _canonical_names(self, backend: str, given: Mapping[str, Setting]) -> dict[str, Setting]:
@@ -147,10 +148,8 @@ class Blocks:
 
     def model(self, name: str, block: n.Block, base: Model | None, scope: Scope, at: Span, layer: Layer) -> Model:
         """Return the model that `block` describes on top of `base`; what is wrong in it is unknown in the model."""
-        settings = {
-            **(base.settings if base else {}),
-            **(own := self._checked_settings(block, MODEL, scope, layer, LATER_MODEL)),
-        }
+        own = self._checked_settings(block, MODEL, scope, layer, LATER_MODEL)
+        settings = layered(base.settings if base else {}, own)
         parts = {role: dict(own) for role, own in (base.parts if base else {}).items()}
         spans = dict(base.part_spans if base else {})
         defaults = dict(base.defaults if base else {})
@@ -164,13 +163,14 @@ class Blocks:
             elif role not in MODEL.names():
                 settings.pop(role, None)
             if role in RESERVED_PARTS:
-                defaults.update(self.given(item.block, scope, layer))
+                defaults = layered(defaults, self.given(item.block, scope, layer))
             elif role in LATER_MODEL:
                 if role not in TABLED:
                     self._later(role, item.name.span)
             else:
                 part_layer: Layer = "submodule" if layer == "model" else layer
-                parts.setdefault(role, {}).update(self._checked_settings(item.block, PART, scope, part_layer, (), role))
+                checked = self._checked_settings(item.block, PART, scope, part_layer, (), role)
+                parts[role] = layered(parts.get(role, {}), checked)
                 spans[role] = item.name.span
         self._refuse_or_postpone(block, [settings, *parts.values()])
         frozen_parts = MappingProxyType({role: MappingProxyType(own) for role, own in parts.items()})

@@ -34,6 +34,7 @@ from aquatint.language.values import (
     type_name,
     weight,
 )
+from aquatint.language.why import Statement
 from aquatint.language.world import World
 from aquatint.plan.builder import PlanBuilder
 from aquatint.plan.steps import Plan
@@ -78,11 +79,13 @@ class Interpreter:
         """Return the names that the session's scripts have bound."""
         return sorted(self._session.scope.names)
 
-    def evaluate(self, script: n.Script, diagnostics: Diagnostics, *, keep: bool = False) -> Evaluation:
+    def evaluate(
+        self, script: n.Script, diagnostics: Diagnostics, *, keep: bool = False, told: list[Statement] | None = None
+    ) -> Evaluation:
         """Return the plan of `script`. `diagnostics` are those of its syntax, to which the script's are added.
 
         With `keep` the plan releases nothing at its end, for the scripts that follow. After an error nothing that the
-        script bound lasts.
+        script bound lasts. `told` gets the statements that became steps, for `why`.
         """
         session = self._session
         prelude = Scope(self._prelude)
@@ -91,6 +94,7 @@ class Interpreter:
             prelude.bind(name.text, UNKNOWN, name.span)
         scope = Scope(prelude if script.lost else self._prelude, dict(session.scope.names))
         run = _Run(self.world, script, scope, diagnostics, session, self._prelude)
+        run.actions.told = run.saving.told = told
         try:
             check(script, scope, diagnostics, run.includes, self._prelude)
             run.statements(script.statements, scope)

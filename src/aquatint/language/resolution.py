@@ -7,7 +7,7 @@ the later layer. What a checkpoint holds is read through `World`.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -95,7 +95,7 @@ class Resolver:
         sound, checkpoint = sound and rest is not None, rest or checkpoint
         sound = self._check_parts(model, checkpoint) and sound
         sound = sound and all(s.value is not UNKNOWN for s in model.settings.values())
-        quantized = self._quantized_roles(model, checkpoint, info)
+        quantized = quantized_roles(model, checkpoint.parts, info)
         self._uses = []
         self._contradictions = []
         self._offload = suitability.offload(model, self.world.device, self.diagnostics)
@@ -203,13 +203,6 @@ class Resolver:
                 sound = False
         return sound
 
-    def _quantized_roles(self, model: Model, checkpoint: Checkpoint, info: PipelineInfo) -> set[str]:
-        """Return the roles that the model's own quantizer is for."""
-        listed = model.settings.get("quantizer_map")
-        if listed is not None and listed.value is not None:
-            return set(_names(listed))
-        return {*info.denoisers, *info.text_encoders} & set(checkpoint.parts)
-
     def _place(self, model: Model, role: str, part: Part, base: Checkpoint, span: Span) -> _Place | None:
         settings = model.parts.get(role, {})
         source, subfolder = settings.get("source"), settings.get("subfolder")
@@ -304,6 +297,14 @@ class Resolver:
             quantization=quantization, identity=identity, bytes=size, held=held, reads=reads, offload=offload,
             stored=prequantized.as_planned(part.stored),
         )  # fmt: skip
+
+
+def quantized_roles(model: Model, parts: Iterable[str], info: PipelineInfo) -> set[str]:
+    """Return those of the roles `parts` that the model's own quantizer is for."""
+    listed = model.settings.get("quantizer_map")
+    if listed is not None and listed.value is not None:
+        return set(_names(listed))
+    return {*info.denoisers, *info.text_encoders} & set(parts)
 
 
 def default_dtype(device: str) -> str:

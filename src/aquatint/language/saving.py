@@ -21,6 +21,7 @@ from aquatint.language.names import inside
 from aquatint.language.resolution import Resolved, Resolver
 from aquatint.language.scope import Scope
 from aquatint.language.values import UNKNOWN, Model, Quantizer, Setting, Unknown, shown, type_name
+from aquatint.language.why import Statement
 from aquatint.plan.builder import PlanBuilder
 from aquatint.plan.steps import Component, Place
 from aquatint.source import Span
@@ -41,6 +42,7 @@ class Saving:
         self.resolver = resolver
         self.builder = builder
         self.claim = claim
+        self.told: list[Statement] | None = None
 
     def save(self, node: n.Action, target: Any, scope: Scope) -> Unknown | None:
         """Add the step of a `save`."""
@@ -77,12 +79,16 @@ class Saving:
             return UNKNOWN
         self.resolver.saved.setdefault(path, node.span)
         self.builder.add_pipeline(resolved.pipeline, resolved.components)
-        self.builder.save(
+        step = self.builder.save(
             pipeline=resolved.pipeline.key, model=target.name, quantizers=dict(resolved.quantizers), roles=roles,
             path=path, variant=_value(settings, "variant"), max_shard_size=_value(settings, "max_shard_size"),
             place=Place(file=node.span.source.name, line=node.span.line, column=node.span.column),
             statement=node.span.text,
         )  # fmt: skip
+        if self.told is not None:
+            self.told.append(
+                Statement(step, "save", node.span, (path,), target, settings, resolved, self.blocks.world.device)
+            )
         return None
 
     def _roles(self, settings: Mapping[str, Setting], resolved: Resolved, model: Model) -> list[str] | Unknown | None:

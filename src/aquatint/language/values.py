@@ -28,12 +28,24 @@ Layer = Literal["default", "quantizer", "model", "submodule", "override", "with"
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """A value that a block gives to a name: where its name and value stand, and which layer set it."""
+    """A value that a block gives to a name: where its name and value stand, and which layer set it.
+
+    `before` is the setting of a lower layer that it replaces.
+    """
 
     value: Any
     span: Span
     name_span: Span
     layer: Layer
+    before: Setting | None = field(default=None, compare=False, repr=False)
+
+
+def layered(below: Mapping[str, Setting], above: Mapping[str, Setting]) -> dict[str, Setting]:
+    """Return the settings `above` on top of those `below`; each knows the one that it replaces."""
+    replacing = {
+        name: replace(setting, before=below[name]) if name in below else setting for name, setting in above.items()
+    }
+    return {**below, **replacing}
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,15 +284,16 @@ def shown(value: Any) -> str:
         case float():
             return repr(value)
         case tuple():
-            return "[" + ", ".join(_quoted(item) for item in value) + "]"
+            return "[" + ", ".join(quoted(item) for item in value) + "]"
         case Mapping():
-            return "{" + ", ".join(f"{_quoted(key)}: {_quoted(item)}" for key, item in value.items()) + "}"
+            return "{" + ", ".join(f"{quoted(key)}: {quoted(item)}" for key, item in value.items()) + "}"
         case Builtin() | Routine():
             return f"{value.name}{value.signature}"
     return str(value)
 
 
-def _quoted(value: Any) -> str:
+def quoted(value: Any) -> str:
+    """Return `value` as a list shows its items: strings in quotes."""
     return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"' if isinstance(value, str) else shown(value)
 
 

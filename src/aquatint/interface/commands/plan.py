@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING, Any
 
-from aquatint.interface.exits import DONE, WRONG
+from aquatint.interface.exits import DONE, WRONG, Refusal
 from aquatint.interface.planning_options import add_planning_options, add_script_options, evaluate, report
 from aquatint.interface.script_file import read_script
 from aquatint.interface.warning_options import add_warning_options
@@ -24,12 +24,34 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
     add_planning_options(command)
     add_warning_options(command)
     command.add_argument("--json", action="store_true", help="write the plan as JSON, which `aquatint run` executes")
+    command.add_argument(
+        "--why", metavar="STATEMENT[.COMPONENT][.SETTING]",
+        help="say which layers of the script set a setting, as in g1.unet.dtype, instead of the plan; a statement is a "
+        "step's id, the path that it writes, or its line",
+    )  # fmt: skip
     return command
 
 
 def run(options: argparse.Namespace) -> int:
     """Show the plan of the script `options.file`; return the exit code."""
-    return show(read_script(options.file, no_stdin=options.no_stdin, commands=options.commands), options)
+    source = read_script(options.file, no_stdin=options.no_stdin, commands=options.commands)
+    return show(source, options) if options.why is None else _tell(source, options)
+
+
+def _tell(source: Source, options: argparse.Namespace) -> int:
+    """Write why a setting of the plan of `source` is what it is; return the exit code."""
+    from aquatint.language.why import Statement, UnknownPlace, why
+
+    told: list[Statement] = []
+    evaluation = evaluate(source, options, told)
+    if evaluation.plan is None:
+        report(evaluation.diagnostics, options)
+        return WRONG
+    try:
+        sys.stdout.write(why(options.why, told))
+    except UnknownPlace as unknown:
+        raise Refusal("bad-command-line", str(unknown), unknown.help) from None
+    return DONE
 
 
 def show(source: Source, options: argparse.Namespace) -> int:

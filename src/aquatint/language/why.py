@@ -1,0 +1,212 @@
+"""Why a setting of a plan is what it is: the layers that set it, the one that won last.
+
+Tells only what evaluation and resolution decided; which layer wins is for `values.layered` and `resolution` to know.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from aquatint.catalog.arguments import scriptable
+from aquatint.catalog.models import GENERATE, MODEL, PART, SAVE
+from aquatint.catalog.quantizers import canonical
+from aquatint.diagnostics import did_you_mean
+from aquatint.language.prequantized import chosen_for
+from aquatint.language.resolution import Resolved, default_dtype, quantized_roles
+from aquatint.language.values import Model, Quantizer, Setting, frozen, quoted
+from aquatint.plan.steps import Component
+from aquatint.source import Span
+
+# What a submodule takes from its model unless it says otherwise; `quantizer` only reaches some of them.
+_FROM_MODEL = ("source", "dtype", "variant", "revision")
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """A statement that became a step: what it works with, and its own settings on top of the model's defaults."""
+
+    step: str
+    verb: str
+    span: Span
+    paths: tuple[str, ...]
+    model: Model
+    settings: Mapping[str, Setting]
+    resolved: Resolved
+    device: str
+
+
+class UnknownPlace(Exception):
+    """What is asked for isn't in the plan; `help` says what is."""
+
+    def __init__(self, message: str, help: str) -> None:
+        super().__init__(message)
+        self.help = help
+
+
+@dataclass(frozen=True, slots=True)
+class _Layer:
+    name: str
+    value: Any
+    span: Span | None = None
+
+
+_Chain = tuple[_Layer, ...]
+"""The layers that set a setting, the one that wins last; without any it isn't set at all."""
+
+
+def why(asked: str, statements: Sequence[Statement]) -> str:
+    """Return what set that which `asked` names, as STATEMENT.COMPONENT.SETTING, of a plan's `statements`.
+
+    The statement is a step's id, a path or a line. Without a component it is the statement's own setting; without a
+    setting all are listed. Raises `UnknownPlace`.
+    """
+    found, rest = _statements(asked, statements)
+    return "\n".join(_told(statement, rest) for statement in found)
+
+
+def _statements(asked: str, statements: Sequence[Statement]) -> tuple[list[Statement], str]:
+    """Return the statements that the beginning of `asked` names, and the rest of it."""
+    named: dict[str, list[Statement]] = {}
+    lines: dict[str, list[Statement]] = {}
+    for statement in statements:
+        for name in (statement.step, *statement.paths):
+            named.setdefault(name, []).append(statement)
+        last = statement.span.source.position(statement.span.end)[0]
+        for line in range(statement.span.line, last + 1):
+            for name in (str(line), f"{statement.span.source.name}:{line}"):
+                lines.setdefault(name, []).append(statement)
+    for known in (named, lines):
+        # Paths have dots of their own: the longest name is meant.
+        for name in sorted(known, key=len, reverse=True):
+            if asked == name or asked.startswith(f"{name}."):
+                return known[name], asked[len(name) + 1 :]
+    first = asked if "/" in asked else asked.partition(".")[0]
+    what = f"line {first} has no `generate` or `save`" if first.isdecimal() else f"the plan has no statement `{first}`"
+    raise UnknownPlace(what, did_you_mean(first, named, "statements"))
+
+
+def _told(statement: Statement, rest: str) -> str:
+    first, _, second = rest.partition(".")
+    roles = [role for role, key in statement.resolved.pipeline.parts.items() if key is not None]
+    own = dict(_own(statement))
+    name = first.replace("-", "_")
+    if not first:
+        return _listed(statement.step, own)
+    if not second and name in own:
+        return _chain(f"{statement.step}.{name}", own[name])
+    if first not in roles:
+        what = f"component `{first}`" if second else f"component or setting `{first}`"
+        candidates = roles if second else [*roles, *own]
+        raise UnknownPlace(f"`{statement.step}` has no {what}", did_you_mean(first, candidates, "it has"))
+    of_role = dict(_of_component(statement, first))
+    if not second:
+        return _listed(f"{statement.step}.{first}", of_role)
+    name = second.replace("-", "_")
+    if name not in of_role:
+        message = f"`{first}` of `{statement.step}` has no setting `{second}`"
+        raise UnknownPlace(message, did_you_mean(second, of_role, "settings"))
+    return _chain(f"{statement.step}.{first}.{name}", of_role[name])
+
+
+def _own(statement: Statement) -> Iterator[tuple[str, _Chain]]:
+    """Yield what may be set of the statement itself, and then of its model as a whole."""
+    schema = GENERATE if statement.verb == "generate" else SAVE
+    known: dict[str, Any] = {setting.name: setting.default for setting in schema.settings}
+    if statement.verb == "generate":
+        known |= {name: each.default for name, each in scriptable(statement.resolved.info).items()}
+    for name, default in known.items():
+        if name in ("width", "height"):
+            yield name, _side(name, statement.settings, default)
+        else:
+            yield name, _layers(statement.settings.get(name), default)
+    for name in MODEL.names():
+        if name not in known:
+            default = default_dtype(statement.device) if name == "dtype" else None
+            yield name, _layers(statement.model.settings.get(name), default)
+
+
+def _side(name: str, settings: Mapping[str, Setting], default: Any) -> _Chain:
+    """Return the layers of `width` or `height`, which `size` sets too: it yields to a statement's side only."""
+    side, size = settings.get(name), settings.get("size")
+    by_size = tuple(replace(layer, value=getattr(layer.value, name, None)) for layer in _layers(size, None))
+    by_side = _layers(side, None)
+    size_wins = side is None or side.layer != "statement" or (size is not None and size.layer == "statement")
+    return _layers(None, default) + (by_side + by_size if size_wins else by_size + by_side)
+
+
+def _of_component(statement: Statement, role: str) -> Iterator[tuple[str, _Chain]]:
+    """Yield what may be set of the submodule `role`: its place and form, then its quantizer's options."""
+    model, resolved = statement.model, statement.resolved
+    component = resolved.components[resolved.pipeline.parts[role] or ""]
+    is_quantized = role in quantized_roles(model, resolved.pipeline.parts, resolved.info)
+    own = model.parts.get(role, {})
+    for name in PART.names():
+        reaches = is_quantized if name == "quantizer" else name in _FROM_MODEL
+        if name == "revision" and "source" in own:
+            reaches = False  # it is one of the model's repository
+        if component.dtype is None and name in ("dtype", "variant", "quantizer"):
+            continue  # without weights
+        default = default_dtype(statement.device) if name == "dtype" else None
+        chain = _layers(model.settings.get(name) if reaches else None, default) + _layers(own.get(name), None)
+        if name == "variant" and chain and chain[-1].value != component.variant:
+            chain += (_Layer("checkpoint", component.variant),)  # which has these weights without it
+        yield name, chain
+    yield from _options(component, chosen_for(model, role, is_quantized))
+
+
+def _options(component: Component, chosen: Setting | None) -> Iterator[tuple[str, _Chain]]:
+    """Yield the options of the quantizer that `component` is quantized with."""
+    if component.quantization is None or chosen is None or not isinstance(chosen.value, Quantizer):
+        return
+    settings = chosen.value.settings
+    unset = canonical(chosen.value.backend, {})
+    for name, value in canonical(chosen.value.backend, chosen.value.options).items():
+        # A default may hang on other options.
+        default = unset.get(name) if name in settings else value
+        yield name, _layers(settings.get(name), None if default is None else frozen(default))
+
+
+def _layers(setting: Setting | None, default: Any) -> _Chain:
+    layers: list[_Layer] = []
+    while setting is not None:
+        layers.append(_Layer(setting.layer, setting.value, setting.span))
+        setting = setting.before
+    if default is not None:
+        layers.append(_Layer("default", default))
+    return tuple(reversed(layers))
+
+
+def _chain(name: str, chain: _Chain) -> str:
+    if not chain:
+        return f"{name} is not set\n"
+    rows = [(layer.name, _value(layer), "" if layer.span is None else str(layer.span)) for layer in chain]
+    sources = [None if layer.span is None else layer.span.source.line(layer.span.line).strip() for layer in chain]
+    lines = [f"{name} is {_value(chain[-1])}, set by: {chain[-1].name}", ""]
+    for row, source in zip(_aligned(rows), sources, strict=True):
+        lines += [f"  {row}"] if source is None else [f"  {row}", f"    | {source}"]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _listed(name: str, chains: Mapping[str, _Chain]) -> str:
+    rows = [
+        (setting, _value(chain[-1]), chain[-1].name, "" if chain[-1].span is None else str(chain[-1].span))
+        for setting, chain in chains.items()
+        if chain
+    ]
+    unset = [setting for setting, chain in chains.items() if not chain]
+    lines = [name, "", *(f"  {row}" for row in _aligned(rows))]
+    lines += ["", f"  not set: {', '.join(unset)}"] if unset else []
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _value(layer: _Layer) -> str:
+    text = quoted(layer.value)
+    return text.replace("\n", "\\n") if len(text) <= 60 else text[:57].replace("\n", "\\n") + "..."
+
+
+def _aligned(rows: Iterable[tuple[str, ...]]) -> list[str]:
+    table = list(rows)
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    return ["  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in table]
