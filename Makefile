@@ -20,7 +20,7 @@ help:
 	@echo 'make check      lint, types, import rules and the tests'
 	@echo 'make test       the tests that are not marked slow; make test-slow runs those'
 	@echo 'make docs       build the documentation into build/docs/; make docs-update puts there what commands write now'
-	@echo 'make format     format the code'
+	@echo 'make format     format the code and the examples'
 	@echo 'make catalog    write what is made from other files again: the catalog of pipelines, the table of the parser'
 	@echo 'make clean      remove what was built or cached; the environment $(VENV) stays'
 
@@ -69,6 +69,7 @@ docs-update: $(INSTALLED)
 format: $(INSTALLED)
 	$(BIN)/ruff check --fix-only --quiet
 	$(BIN)/ruff format
+	$(BIN)/aquatint fmt examples/*.aqt
 
 catalog: $(INSTALLED)
 	$(BIN)/python scripts/make_pipeline_catalog.py
