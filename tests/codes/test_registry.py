@@ -68,10 +68,10 @@ def test_the_wrong_script_gives_the_code_and_the_right_one_nothing(
     code: Code, models: Path, update_cases: bool
 ) -> None:
     wrong, right = scripts(code)
-    evaluation = cases.evaluate(wrong.script.text, wrong.options)
+    evaluation = cases.evaluate(wrong.script.text, wrong.options, wrong.files)
     assert {(item.severity, item.code) for item in evaluation.diagnostics} == {(code.severities[0], code.name)}
     assert (evaluation.plan is None) == (code.severities[0] == "error") == (wrong.purpose == "error")
-    assert cases.errors(cases.evaluate(right.script.text, right.options)) == ""
+    assert cases.errors(cases.evaluate(right.script.text, right.options, right.files)) == ""
     said = cases.errors(evaluation)
     if update_cases:
         cases.update(wrong, {"errors": said})

@@ -42,7 +42,7 @@ def test_documentation_is_in_canonical_form(case: cases.Case, update_cases: bool
 
 def check(case: cases.Case, update: bool) -> None:
     """Hold a case's script to what follows it, or write that anew."""
-    evaluation = cases.evaluate(case.script.text, case.options)
+    evaluation = cases.evaluate(case.script.text, case.options, case.files)
     kinds = [block.kind for block in case.expected] or ["errors" if len(evaluation.diagnostics) else "plan"]
     outputs = {kind: cases.output(case, kind, evaluation) for kind in kinds}
     if update:

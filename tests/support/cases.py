@@ -9,6 +9,10 @@ The info string of a script's block takes what it is for and options of the comm
     ```aquatint --set steps=8 --device cuda --plan-seed 7 --name flux.aqt
     ```aquatint --lint               it is a whole script, of which warnings are wanted
 
+Blocks of files may precede it; they are in its folder, and nothing else is:
+
+    ```file prompts/a.txt
+
 The blocks that may follow, up to the next script or heading, are whole outputs:
 
     ```plan       what `aquatint plan` writes
@@ -29,18 +33,22 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import errno
+import posixpath
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from aquatint.diagnostics import Diagnostics
 from aquatint.diagnostics import render as render_diagnostic
+from aquatint.interface.parameter_files import parameters_of
 from aquatint.interface.warning_options import Review
+from aquatint.language.disk import Entry
 from aquatint.language.evaluate import Evaluation, Interpreter
 from aquatint.language.why import Statement, UnknownPlace, why
-from aquatint.language.world import World
+from aquatint.language.world import Given, Hardware, World
 from aquatint.plan.render import render as render_plan
 from aquatint.plan.steps import Print
 from aquatint.source import Source
@@ -88,6 +96,7 @@ class Case:
     expected: tuple[Fenced, ...]
     purpose: str = ""
     options: argparse.Namespace = field(default_factory=argparse.Namespace)
+    files: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def id(self) -> str:
@@ -97,18 +106,21 @@ class Case:
 def read_cases(file: Path) -> list[Case]:
     """Return the cases that a Markdown file holds, in order."""
     heading, script, expected = "", None, []
+    files: dict[str, str] = {}
     cases: list[Case] = []
 
     def close() -> None:
         if script is not None:
             purpose, options = _options(script.info)
-            cases.append(Case(file, len(cases), script_heading, script, tuple(expected), purpose, options))
+            cases.append(Case(file, len(cases), script_heading, script, tuple(expected), purpose, options, dict(files)))
 
     script_heading = ""
     for item in _items(file.read_text(encoding="utf-8").splitlines()):
         if isinstance(item, str):
             close()
-            script, heading = None, item
+            script, heading, files = None, item, {}
+        elif item.kind == "file":
+            files[item.info.split()[1]] = item.text
         elif item.kind == "aquatint":
             close()
             script, expected = item, []
@@ -146,6 +158,7 @@ def _options(info: str) -> tuple[str, argparse.Namespace]:
     parser.add_argument("purpose", nargs="?", default="", choices=["", "plan", "error", "fragment", "loose"])
     parser.add_argument("--set", action="append", default=[])
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--params", action="append", default=[])
     parser.add_argument("--plan-seed", type=int, default=0)
     parser.add_argument("--name", default="script.aqt")
     parser.add_argument("--lint", action="store_true")
@@ -159,12 +172,46 @@ def options_of(line: str) -> argparse.Namespace:
     return _options("aquatint " + line)[1]
 
 
-def evaluate(text: str, options: argparse.Namespace, told: list[Statement] | None = None) -> Evaluation:
-    """Return what `text` comes to in a session of its own; `told` gets the statements that become steps."""
+@dataclass(frozen=True, slots=True)
+class Shelf:
+    """Files by their paths, for worlds of tests: a `Files`."""
+
+    files: Mapping[str, str | bytes]
+
+    def read(self, path: str, limit: int) -> bytes:
+        if any(name.startswith(f"{path}/") for name in self.files):
+            raise IsADirectoryError(errno.EISDIR, "it is a folder")
+        if path not in self.files:
+            raise FileNotFoundError(errno.ENOENT, "no such file or directory")
+        body = self.files[path]
+        return (body.encode() if isinstance(body, str) else body)[:limit]
+
+    def entries(self, folder: str, limit: int) -> list[Entry]:
+        begin = f"{posixpath.normpath(folder)}/" if folder else ""
+        below = [name.removeprefix(begin).partition("/") for name in self.files if name.startswith(begin)]
+        if not below:
+            raise FileNotFoundError(errno.ENOENT, "no such file or directory")
+        return sorted({Entry(name, "folder" if slash else "file") for name, slash, _ in below})[:limit]
+
+
+def evaluate(
+    text: str, options: argparse.Namespace, files: Mapping[str, str | bytes] | None = None,
+    told: list[Statement] | None = None,
+) -> Evaluation:  # fmt: skip
+    """Return what `text` comes to in a session of its own, with a device that is the same everywhere.
+
+    `told` gets the statements that become steps.
+    """
+    shelf = Shelf(files or {})
+    given: dict[str, str | Given] = {}
+    for name in options.params:
+        given |= parameters_of(name, shelf)
     world = World(
         device=options.device, plan_seed=options.plan_seed,
-        parameters=dict(given.split("=", 1) for given in options.set),
+        parameters=given | dict(given.split("=", 1) for given in options.set),
         script=lambda name: (INCLUDED / name).read_bytes(),
+        files=shelf, environment={"STYLE": "ink"}, folder="/work",
+        hardware=lambda device: Hardware("a processor", 16 << 30) if device == "cpu" else Hardware(device, None),
     )  # fmt: skip
     parsed = parse(Source(options.name, text))
     evaluation = Interpreter(world).evaluate(parsed.script, parsed.diagnostics, told=told)
@@ -182,7 +229,7 @@ def output(case: Case, kind: str, evaluation: Evaluation) -> str:
     match kind:
         case "why":
             told: list[Statement] = []
-            evaluate(case.script.text, case.options, told)
+            evaluate(case.script.text, case.options, case.files, told)
             return "\n".join(_answer(asked, told) for asked in case.options.why)
         case "errors":
             return errors(evaluation)

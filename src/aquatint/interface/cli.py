@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import aquatint
-from aquatint.interface.commands import check, dump, explain, fmt, generate, models, plan, repl, run, store
+from aquatint.interface.commands import check, dump, explain, fmt, generate, models, params, plan, repl, run, store
 from aquatint.interface.exits import DONE, FAILED, INTERRUPTED, WRONG, Refusal
 
 _COMMANDS = {
@@ -23,6 +23,7 @@ _COMMANDS = {
     "check": check,
     "explain": explain,
     "fmt": fmt,
+    "params": params,
     "repl": repl,
     "generate": generate,
     "models": models,

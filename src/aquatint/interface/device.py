@@ -1,13 +1,22 @@
-"""Which device a plan is made for when nobody says: found by files of the drivers, without importing torch.
+"""Which device a plan is made for when nobody says, and what is known of a device: without importing torch.
 
-Not run on a machine with a GPU: only the last answer, `cpu`, has been seen.
+Found by the files of drivers, and of NVIDIA's memory by its own program. Not run on a machine with a GPU: only the
+answers for `cpu` have been seen.
 """
 
 from __future__ import annotations
 
+import os
 import platform
+import re
+import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from aquatint.language.world import Hardware
 
 # torch calls AMD's devices `cuda` too.
 _DRIVERS = (("cuda", Path("/dev/nvidiactl")), ("cuda", Path("/dev/kfd")))
@@ -19,3 +28,59 @@ def default_device() -> str:
         if file.exists():
             return device
     return "mps" if sys.platform == "darwin" and platform.machine() == "arm64" else "cpu"
+
+
+def hardware(device: str) -> Hardware:
+    """Return what can be found out of `device`: of one that this machine lacks, nothing."""
+    from aquatint.language.world import Hardware
+
+    kind, _, number = device.partition(":")
+    if kind in ("cpu", "mps"):
+        # Both compute in the computer's own memory.
+        is_here = kind == "cpu" or default_device() == "mps"
+        return Hardware(_processor() if is_here else device, _memory() if is_here else None)
+    if kind != "cuda" or default_device() != "cuda":
+        return Hardware(device, None)
+    found = [*_nvidia(), *_amd()]
+    index = int(number or 0)
+    return found[index] if index < len(found) else Hardware(device, None)
+
+
+def _processor() -> str:
+    try:
+        found = re.search(r"^model name\s*: *(.+)$", Path("/proc/cpuinfo").read_text(encoding="utf-8"), re.MULTILINE)
+    except (OSError, UnicodeDecodeError):
+        found = None
+    return found[1].strip() if found else platform.processor() or platform.machine() or "cpu"
+
+
+def _memory() -> int | None:
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, OSError, ValueError):
+        return None
+
+
+def _nvidia() -> Iterator[Hardware]:
+    from aquatint.language.world import Hardware
+
+    command = ["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader,nounits"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return
+    for line in done.stdout.splitlines():
+        name, _, mebibytes = line.rpartition(",")
+        yield Hardware(name.strip(), int(mebibytes) << 20 if mebibytes.strip().isdigit() else None)
+
+
+def _amd() -> Iterator[Hardware]:
+    from aquatint.language.world import Hardware
+
+    for file in sorted(Path("/sys/class/drm").glob("card*/device/mem_info_vram_total")):
+        product = file.with_name("product_name")
+        try:
+            name = product.read_text(encoding="utf-8").strip() if product.exists() else "AMD GPU"
+            yield Hardware(name, int(file.read_text(encoding="utf-8")))
+        except (OSError, ValueError):
+            continue

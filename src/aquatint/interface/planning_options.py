@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import sys
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING, TextIO
 
 from aquatint.interface.exits import Refusal
@@ -25,6 +27,11 @@ def add_script_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--set", metavar="NAME=VALUE", action="append", default=[], help="give a `param` of the script its value"
     )
+    command.add_argument(
+        "--params", metavar="FILE", action="append", default=[],
+        help="give many of them: a map in YAML, JSON or TOML; a later file beats an earlier one, and `--set` all; "
+        "`-` is standard input",
+    )  # fmt: skip
 
 
 def add_planning_options(command: argparse.ArgumentParser) -> None:
@@ -32,6 +39,7 @@ def add_planning_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--device", help="what to plan for: cpu, cuda, cuda:1, xpu or mps; what the machine has, unless it is set"
     )
+    command.add_argument("--device-memory", metavar="SIZE", help="what `device.memory` is in the script, such as 12GiB")
     command.add_argument(
         "--plan-seed", type=int, default=0, metavar="N",
         help="seed of the seeds that the plan draws, and of `random` in templates (0)",
@@ -40,15 +48,49 @@ def add_planning_options(command: argparse.ArgumentParser) -> None:
 
 def world(options: argparse.Namespace) -> World:
     """Return what plans are made from beside the script. Raises `Refusal`."""
-    from aquatint.language.world import World
+    from aquatint.interface.device import hardware
+    from aquatint.language.world import Given, Hardware, World
 
-    parameters: dict[str, str] = {}
+    parameters: dict[str, str | Given] = {}
+    for file in getattr(options, "params", []):
+        from aquatint.interface.parameter_files import read_parameters
+
+        if file == "-" and (options.no_stdin or options.file == "-" or options.params.count("-") > 1):
+            raise Refusal("bad-command-line", "`--params -` can't read standard input too",
+                          "name a file for the parameters, or for the script")  # fmt: skip
+        parameters |= read_parameters(file)
     for text in getattr(options, "set", []):
         name, equals, value = text.partition("=")
         if not equals or not name.strip().isidentifier():
             raise Refusal("bad-command-line", f"`--set {text}` is not of the form NAME=VALUE")
         parameters[name.strip()] = value
-    return World(device=_device(options.device), plan_seed=options.plan_seed, parameters=parameters)
+    memory = _memory(options.device_memory)
+
+    def known(device: str) -> Hardware:
+        found = hardware(device)
+        return found if memory is None else replace(found, memory=memory)
+
+    return World(
+        device=_device(options.device), plan_seed=options.plan_seed, parameters=parameters, hardware=known,
+        folder=_folder(),
+    )  # fmt: skip
+
+
+def _folder() -> str:
+    try:
+        return os.getcwd()
+    except OSError:  # it has been removed
+        return ""
+
+
+def _memory(given: str | None) -> int | None:
+    from aquatint.syntax.tokens import byte_count
+
+    try:
+        return None if given is None else byte_count(given)
+    except ValueError:
+        raise Refusal("bad-command-line", f"`--device-memory {given}` is no number of bytes",
+                      "write it as in `12GiB`") from None  # fmt: skip
 
 
 def _device(given: str | None) -> str:

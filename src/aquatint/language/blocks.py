@@ -31,6 +31,8 @@ from aquatint.language.values import (
     layered,
     plain,
     type_name,
+    weight,
+    without_paths,
 )
 from aquatint.language.world import World
 from aquatint.source import Span
@@ -357,7 +359,10 @@ class Blocks:
         for item in block.items:
             if isinstance(item, n.Attribute):
                 name = item.name.text.replace("-", "_")
-                setting = Setting(self.expressions.value(item.value, scope), item.value.span, item.name.span, layer)
+                value = self.expressions.value(item.value, scope)
+                self.expressions.spend(weight(value), item.value.span)
+                value = without_paths(value)
+                setting = Setting(value, item.value.span, item.name.span, layer)
                 made[name] = self._once(name, setting, made)
         return made
 

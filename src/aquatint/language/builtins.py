@@ -1,6 +1,6 @@
 """The functions and constants that every script starts with.
 
-All are pure. Reading files and the environment is left to functions that the plan's `World` will allow.
+These functions are pure. Those that see files and the environment are in `reading`.
 """
 
 from __future__ import annotations
@@ -8,17 +8,21 @@ from __future__ import annotations
 import itertools
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from pathlib import PurePosixPath
 from typing import Any
 
 from aquatint.catalog.models import DTYPES
 from aquatint.catalog.quantizer_backends import backends
 from aquatint.language.scope import Scope
-from aquatint.language.values import ITEM_LIMIT, Builtin, Size, shown, type_name
+from aquatint.language.values import ITEM_LIMIT, Builtin, PathText, Size, shown, type_name
+
+DEVICE = object()
+"""What `device` is bound to; evaluation puts the plan's device in its place where a script uses it."""
 
 
-def prelude() -> Scope:
-    """Return a scope with the built-in functions and constants."""
+def prelude(more: Iterable[Builtin] = ()) -> Scope:
+    """Return a scope with the built-in functions and constants, and functions of other modules."""
     scope = Scope()
     # The names of data types, and whatever else a backend's setting chooses from, stand for themselves, so that
     # `weights_dtype: int8` needs no quotes.
@@ -28,7 +32,8 @@ def prelude() -> Scope:
     for each in backends():
         for name in (each.name, *each.aliases):
             scope.bind(name, each.name, None)
-    for function in FUNCTIONS:
+    scope.bind("device", DEVICE, None)
+    for function in (*FUNCTIONS, *more):
         scope.bind(function.name, function, None)
     return scope
 
@@ -195,6 +200,12 @@ def _size(width: Any, height: Any) -> Size:
     return Size(width, height)
 
 
+def _path(*parts: Any) -> PathText:
+    if not parts or not all(isinstance(part, str) for part in parts):
+        raise ValueError("takes one string or more")
+    return PathText(PurePosixPath(*parts))
+
+
 FUNCTIONS = (
     Builtin("len", "(values)", _len),
     Builtin("range", "(stop) or (start, stop, step = 1)", _range),
@@ -204,6 +215,7 @@ FUNCTIONS = (
     Builtin("seeds", "(n, from = 0)", _seeds),
     Builtin("join", '(values, separator = ", ")', _join),
     Builtin("slug", "(text, length = 40)", _slug),
+    Builtin("path", "(parts...)", _path),
     Builtin("min", "(values...)", lambda *values: min(_ordered(values, "min"))),
     Builtin("max", "(values...)", lambda *values: max(_ordered(values, "max"))),
     Builtin("sum", "(values)", _sum),
@@ -214,6 +226,3 @@ FUNCTIONS = (
     Builtin("float", "(value)", _float),
     Builtin("size", "(width, height)", _size),
 )
-
-LATER = ("glob", "env", "read_text", "read_lines", "read_json", "read_yaml", "read_csv", "path", "device")
-"""Names of the language's design that this version does not have."""

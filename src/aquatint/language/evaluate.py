@@ -18,7 +18,9 @@ from aquatint.language.draws import Draws
 from aquatint.language.expressions import BLOCK_STEPS, STEP_LIMIT, Expressions, TooManySteps
 from aquatint.language.includes import Includes
 from aquatint.language.names import report_reserved_name
+from aquatint.language.outside import Outside
 from aquatint.language.parameters import ParameterError, read_parameter
+from aquatint.language.reading import READERS
 from aquatint.language.resolution import Resolver
 from aquatint.language.saving import Saving
 from aquatint.language.scope import Scope
@@ -35,7 +37,7 @@ from aquatint.language.values import (
     weight,
 )
 from aquatint.language.why import Statement
-from aquatint.language.world import World
+from aquatint.language.world import Given, World
 from aquatint.plan.builder import PlanBuilder
 from aquatint.plan.steps import Plan
 from aquatint.source import Span
@@ -68,7 +70,7 @@ class Interpreter:
 
     def __init__(self, world: World) -> None:
         self.world = world
-        self._prelude = prelude()
+        self._prelude = prelude(READERS)
         self._session = _Session(Scope(self._prelude))
 
     def names(self) -> list[str]:
@@ -129,7 +131,8 @@ class _Run:
         self.builder = PlanBuilder(made=session.steps)
         self.draws = Draws(world.plan_seed, session.steps)
         self.draws.add(script)
-        self.expressions = Expressions(diagnostics, self.draws, self)
+        self.outside = Outside(world)
+        self.expressions = Expressions(diagnostics, self.draws, self, self.outside)
         self.blocks = Blocks(world, diagnostics, self.expressions)
         self.resolver = Resolver(world, diagnostics)
         self.actions = Actions(diagnostics, self.blocks, self.resolver, self.builder)
@@ -143,16 +146,19 @@ class _Run:
         self.given: dict[str, str] = {}
 
     def inputs(self) -> dict[str, str]:
-        """Return what the plan was made from: the script's hash and the parameters' values."""
+        """Return what the plan was made from: the scripts' hashes, the parameters' values, and what it saw outside."""
         included = {f"include {name}": hash for name, hash in sorted(self.includes.hashes.items())}
         script = hashlib.sha256(self.source.text.encode("utf-8", "surrogatepass")).hexdigest()
-        return {"script": script, **included, **self.given}
+        return {"script": script, **included, **self.given, **self.outside.inputs}
 
     def finish(self) -> None:
         """Report parameters that were given and are not the script's."""
-        for name in self.world.parameters:
-            if name not in self.parameters and not self.diagnostics.has_errors:
-                self.diagnostics.error("unknown-parameter", f"the script has no parameter `{name}`",
+        if self.diagnostics.has_errors:
+            return
+        for name, given in self.world.parameters.items():
+            if name not in self.parameters:
+                at = given.span if isinstance(given, Given) else None
+                self.diagnostics.error("unknown-parameter", f"the script has no parameter `{name}`", at,
                                        help=did_you_mean(name, self.parameters, "parameters"))  # fmt: skip
 
     def statements(self, statements: tuple[n.Statement, ...], scope: Scope) -> None:
@@ -239,14 +245,16 @@ class _Run:
             self.diagnostics.error("misplaced-param", "`param` stands outside of all blocks", node.span,
                                    help="move it to the top of the script")  # fmt: skip
         default = self.expressions.value(node.default, scope) if node.default is not None else None
-        text = self.world.parameters.get(name)
+        given = self.world.parameters.get(name)
         try:
-            value = read_parameter(node, default, text)
+            value = read_parameter(node, default, given, self.world.folder)
         except ParameterError as error:
-            self.diagnostics.error(error.code, error.message, error.span or node.name.span, help=error.help)
+            self.diagnostics.error(
+                error.code, error.message, error.span or node.name.span, help=error.help, labels=error.labels
+            )
             value = UNKNOWN
-        if text is not None:
-            self.given[f"param {name}"] = text
+        if given is not None:
+            self.given[f"param {name}"] = shown(given.value) if isinstance(given, Given) else given
         self._bind(node.name, value, scope)
 
     def _define(self, node: n.Function | n.Procedure, body: n.Expression | n.Body, scope: Scope) -> None:

@@ -7,16 +7,18 @@ something (`with`, `generate`) are carried out by `evaluate`, through the `Doer`
 from __future__ import annotations
 
 import math
+import posixpath
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, Protocol, assert_never
 
 from aquatint.diagnostics import Diagnostics, Label, did_you_mean
 from aquatint.language import operators
-from aquatint.language.builtins import inclusive_range
+from aquatint.language.builtins import DEVICE, inclusive_range
 from aquatint.language.draws import Draws, Turn
 from aquatint.language.names import inside, report_reserved_name, report_unknown_name
 from aquatint.language.operators import is_key, is_number, is_whole
+from aquatint.language.outside import Outside, OutsideProblem
 from aquatint.language.scope import Scope
 from aquatint.language.templates import Templates
 from aquatint.language.values import (
@@ -25,6 +27,7 @@ from aquatint.language.values import (
     Builtin,
     Routine,
     Size,
+    Unavailable,
     Unknown,
     called_exactly,
     members,
@@ -64,8 +67,9 @@ class Doer(Protocol):
 class Expressions:
     """Evaluates expressions for one plan; `turn` tells apart the times that one place is evaluated."""
 
-    def __init__(self, diagnostics: Diagnostics, draws: Draws, doer: Doer) -> None:
+    def __init__(self, diagnostics: Diagnostics, draws: Draws, doer: Doer, outside: Outside) -> None:
         self.diagnostics = diagnostics
+        self.outside = outside
         self.templates = Templates(self._invoked)
         self.draws = draws
         self.doer = doer
@@ -227,7 +231,7 @@ class Expressions:
             if binding is None:
                 self._unknown_name(name, inside(node.span, name), scope)
             elif binding.value is not UNKNOWN:
-                names[name] = binding.value
+                names[name] = self._bound(binding.value)
         if len(names) < len(wanted):
             return UNKNOWN
         try:
@@ -242,7 +246,11 @@ class Expressions:
 
     def _reference(self, node: n.Reference, scope: Scope) -> Any:
         binding = scope.find(node.name)
-        return binding.value if binding is not None else self._unknown_name(node.name, node.span, scope)
+        return self._bound(binding.value) if binding is not None else self._unknown_name(node.name, node.span, scope)
+
+    def _bound(self, value: Any) -> Any:
+        # Looked for only where a script depends on it.
+        return self.outside.device() if value is DEVICE else value
 
     def _unknown_name(self, name: str, span: Span, scope: Scope) -> Unknown:
         report_unknown_name(name, span, scope, self.diagnostics)
@@ -351,7 +359,10 @@ class Expressions:
         if node.name.text not in known:
             return self.error("no-such-member", f"{type_name(base)} has no member `{node.name.text}`", node.name.span,
                               help=did_you_mean(node.name.text, map(str, known), "its members"))  # fmt: skip
-        return known[node.name.text]
+        found = known[node.name.text]
+        if isinstance(found, Unavailable):
+            return self.error("unavailable", found.message, node.name.span, help=found.help)
+        return found
 
     def _call(self, node: n.Call, scope: Scope, *, alone: bool = False) -> Any:
         function = self.value(node.function, scope)
@@ -368,8 +379,14 @@ class Expressions:
                 return self.error("wrong-type", f"`{function.name}` is a task and makes no value", node.span,
                                   help="call it in a line of its own; `def` makes functions")  # fmt: skip
             return self._carried_out(function, arguments, named, node)
+        if function.outside:
+            arguments = [self.outside, posixpath.dirname(node.span.source.name), *arguments]
         try:
             return self._made(function.call(*arguments, **named), node)
+        except OutsideProblem as problem:
+            at = node.arguments[0].value.span if node.arguments else node.span
+            self.diagnostics.error(problem.code, problem.message, at, help=problem.help, labels=problem.labels)
+            return UNKNOWN
         except ValueError as problem:
             return self.error("bad-call", f"`{function.name}` {problem}", node.span)
         except TypeError:

@@ -10,11 +10,14 @@ import inspect
 from typing import Any
 
 from aquatint.diagnostics import Diagnostics
+from aquatint.language.builtins import DEVICE
 from aquatint.language.draws import Draws
 from aquatint.language.expressions import Expressions, TooManySteps
+from aquatint.language.outside import Outside
 from aquatint.language.scope import Scope
 from aquatint.language.templates import Templates
 from aquatint.language.values import UNKNOWN, Builtin
+from aquatint.language.world import World
 from aquatint.syntax import nodes as n
 
 # Of what may go wrong, these don't depend on whether a condition around them guards against it.
@@ -37,7 +40,8 @@ class Foreseen(Expressions):
     """Evaluates expressions in a scope that holds what is known; what depends on other names is unknown."""
 
     def __init__(self, diagnostics: Diagnostics) -> None:
-        super().__init__(diagnostics, Draws(0, 0), self)
+        # Nothing here asks the outside.
+        super().__init__(diagnostics, Draws(0, 0), self, Outside(World()))
 
     def look_into(self, node: n.Node, scope: Scope) -> None:
         """Evaluate every expression in `node`, which may be a statement or a block."""
@@ -68,7 +72,7 @@ class Foreseen(Expressions):
 
     def _reference(self, node: n.Reference, scope: Scope) -> Any:
         binding = scope.find(node.name)
-        return UNKNOWN if binding is None else binding.value
+        return UNKNOWN if binding is None or binding.value is DEVICE else binding.value
 
     def _template(self, node: n.String, scope: Scope) -> Any:
         return UNKNOWN if Templates.is_template(node.text) else node.text
@@ -82,7 +86,8 @@ class Foreseen(Expressions):
             given = [argument.name for argument in node.arguments]
             named = {name.text: None for name in given if name is not None}
             try:
-                inspect.signature(function.call).bind(*[None] * given.count(None), **named)
+                positional = given.count(None) + 2 * function.outside
+                inspect.signature(function.call).bind(*[None] * positional, **named)
             except TypeError:
                 self.error("bad-call", f"`{function.name}` can't be called like this", node.span,
                            help=f"its form is `{function.name}{function.signature}`")  # fmt: skip

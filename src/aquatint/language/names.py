@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 
 from aquatint.diagnostics import Diagnostics, did_you_mean, nearest
-from aquatint.language.builtins import LATER
 from aquatint.language.scope import UNKNOWN, Scope
 from aquatint.language.values import Builtin
 from aquatint.source import Span
@@ -19,9 +18,6 @@ def report_unknown_name(
     name: str, span: Span, scope: Scope, diagnostics: Diagnostics, below: Span | None = None
 ) -> None:
     """Report that `name` is not visible in `scope`; `below` is where the same block binds it later."""
-    if name in LATER:
-        diagnostics.error("not-supported-yet", f"`{name}` is not in this version of the language", span)
-        return
     visible = set(scope.visible())
     if below is not None:
         help = f"it is bound only in line {below.line}"

@@ -23,7 +23,7 @@ from jinja2.visitor import NodeTransformer
 from aquatint.diagnostics import did_you_mean
 from aquatint.language import filters, operators
 from aquatint.language.builtins import FUNCTIONS
-from aquatint.language.values import ITEM_LIMIT, Routine, members, shown, weight
+from aquatint.language.values import ITEM_LIMIT, PATH_MEMBERS, PathText, Routine, members, shown, weight
 from aquatint.language.views import (
     METHODS_OF_MAPS,
     FunctionView,
@@ -57,6 +57,7 @@ _METHODS: dict[type, tuple[str, ...]] = {
         "capitalize", "count", "endswith", "find", "lower", "lstrip", "removeprefix", "removesuffix", "replace",
         "rsplit", "rstrip", "split", "splitlines", "startswith", "strip", "title", "upper",
     ),
+    PathText: PATH_MEMBERS,
     dict: METHODS_OF_MAPS,
     LoopContext: (
         "changed", "cycle", "depth", "depth0", "first", "index", "index0", "last", "length", "nextitem", "previtem",

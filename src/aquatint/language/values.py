@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import PurePosixPath
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -57,6 +58,61 @@ class Size:
 
     def __str__(self) -> str:
         return f"{self.width}x{self.height}"
+
+
+class PathText(str):
+    """A string that names a file: a string like any other, which can be asked for its parts."""
+
+    __slots__ = ()
+
+    @property
+    def name(self) -> str:
+        return PurePosixPath(self).name
+
+    @property
+    def stem(self) -> str:
+        return PurePosixPath(self).stem
+
+    @property
+    def suffix(self) -> str:
+        return PurePosixPath(self).suffix
+
+    @property
+    def parent(self) -> PathText:
+        return PathText(PurePosixPath(self).parent)
+
+    def members(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in PATH_MEMBERS}
+
+
+PATH_MEMBERS = ("name", "stem", "suffix", "parent")
+
+
+@dataclass(frozen=True, slots=True)
+class Unavailable:
+    """A member that has no value in this plan: why, and what to do about it."""
+
+    message: str
+    help: str
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """What the plan is made for. `memory` is in bytes, None where that can't be found out."""
+
+    kind: str
+    name: str
+    memory: int | None
+    supports: Builtin = field(compare=False, repr=False)
+
+    def members(self) -> dict[str, Any]:
+        message = f"how much memory `{self.kind}` has can't be found out here"
+        unknown = Unavailable(message, "say it: `--device-memory 12GiB`")
+        memory = unknown if self.memory is None else self.memory
+        return {"kind": self.kind, "name": self.name, "memory": memory, "supports": self.supports}
+
+    def __str__(self) -> str:
+        return self.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,11 +211,15 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Builtin:
-    """A function of the language; `call` takes plain Python arguments and raises `ValueError` with the reason."""
+    """A function of the language; `call` takes plain Python arguments and raises `ValueError` with the reason.
+
+    One of the `outside` takes, before them, the `Outside` and the folder that paths are relative to.
+    """
 
     name: str
     signature: str
     call: Callable[..., Any] = field(repr=False)
+    outside: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -211,6 +271,18 @@ def plain(value: Any) -> Any:
         return [plain(item) for item in value]
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
+    return str(value) if isinstance(value, PathText) else value
+
+
+def without_paths(value: Any) -> Any:
+    """Return `value` with ordinary strings for paths: what leaves the language needs no more of them."""
+    match value:
+        case PathText():
+            return str(value)
+        case tuple():
+            return tuple(without_paths(item) for item in value)
+        case Mapping():
+            return MappingProxyType({key: without_paths(item) for key, item in value.items()})
     return value
 
 
@@ -263,6 +335,8 @@ def type_name(value: Any) -> str:
             return "a result"
         case ImageValue():
             return "an image"
+        case Device():
+            return "a device"
         case Builtin():
             return "a function"
         case Routine():
@@ -300,7 +374,7 @@ def quoted(value: Any) -> str:
 def members(value: Any) -> Mapping[str, Any] | None:
     """Return what can be asked of `value` with a dot, or None if nothing can."""
     match value:
-        case Quantizer() | Model() | Result() | ImageValue() | Module():
+        case Quantizer() | Model() | Result() | ImageValue() | Module() | Device() | PathText():
             return value.members()
         case Size():
             return {"width": value.width, "height": value.height}

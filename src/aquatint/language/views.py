@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from aquatint.language.values import Builtin, Routine, members, shown, type_name
+from aquatint.language.values import Builtin, Routine, Unavailable, members, shown, type_name
 
 METHODS_OF_MAPS = ("get", "items", "keys", "values")
 
@@ -81,6 +81,9 @@ class FunctionView:
     def __call__(self, *arguments: Any, **named: Any) -> Any:
         function = self._function
         assert isinstance(function, Builtin), "the environment carries out what scripts define"
+        if function.outside:
+            raise TemplateProblem(f"a template can't call `{function.name}`, which looks outside of the script",
+                                  f"call it before: `let text = {function.name}(...)`", function.name)  # fmt: skip
         try:
             return view(function.call(*map(unview, arguments), **{k: unview(v) for k, v in named.items()}))
         except ValueError as problem:
@@ -94,6 +97,8 @@ def view(value: Any) -> Any:
     """Return `value` as templates see it."""
     if value is None or isinstance(value, str | bool | int | float):
         return value
+    if isinstance(value, Unavailable):
+        raise TemplateProblem(value.message, value.help)
     if isinstance(value, tuple):
         return [view(item) for item in value]
     if isinstance(value, Builtin | Routine):

@@ -2,12 +2,49 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Protocol
 
 from aquatint.catalog.checkpoints import Checkpoint, read_checkpoint
 from aquatint.catalog.quantizer_backends import is_installed
+from aquatint.language.disk import Disk, Entry
+from aquatint.source import Span
+
+
+class Files(Protocol):
+    """Files and folders by their paths, relative to the working folder. Both methods raise `OSError`."""
+
+    def read(self, path: str, limit: int) -> bytes:
+        """Return the first `limit` bytes of a regular file; never wait."""
+
+    def entries(self, folder: str, limit: int) -> list[Entry]:
+        """Return up to `limit` entries of a folder, sorted by name if that is all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """A parameter's value from a file: where it stands there, and the folder that paths in it are relative to."""
+
+    value: Any
+    span: Span
+    folder: str
+
+
+@dataclass(frozen=True, slots=True)
+class Hardware:
+    """What is known of a device: its maker's name for it, and its memory in bytes."""
+
+    name: str
+    memory: int | None
+
+
+def unknown_hardware(device: str) -> Hardware:
+    """Return what is known of a device that nobody has looked at."""
+    return Hardware(device, None)
+
 
 SCRIPT_LIMIT = 16 << 20
 """Bytes of a script: more than that is no script."""
@@ -28,16 +65,22 @@ def read_script(name: str) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """`parameters` are the texts of `--set`.
+    """`parameters` are the texts of `--set`, and the values of `--params`.
 
     `checkpoint` reads the index of a pipeline, given its source, the revision, and its folder in the source ("" for the
     source itself), and raises `CheckpointError`. `is_installed` says whether a package can be imported, without doing
-    so. `script` reads a file that a script includes, and raises `OSError` or `ValueError` with the reason.
+    so. `script` reads a file that a script includes, and raises `OSError` or `ValueError` with the reason. `files` are
+    those that scripts read, `folder` is what paths on the command line are relative to. `hardware` tells of a device,
+    and is asked only by plans that depend on it.
     """
 
     device: str = "cpu"
     plan_seed: int = 0
-    parameters: Mapping[str, str] = field(default_factory=dict)
+    parameters: Mapping[str, str | Given] = field(default_factory=dict)
     checkpoint: Callable[[str, str | None, str], Checkpoint] = read_checkpoint
     is_installed: Callable[[str], bool] = is_installed
     script: Callable[[str], bytes] = read_script
+    files: Files = field(default_factory=Disk)
+    environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
+    folder: str = ""
+    hardware: Callable[[str], Hardware] = unknown_hardware

@@ -197,7 +197,7 @@ class Plan(Record, frozen=True):
     version: int
     aquatint: str
     script: str  # name of the script
-    inputs: dict[str, str]  # file or parameter -> sha256 or value: what the plan was made from
+    inputs: dict[str, str]  # what the plan was made from: "file NAME" -> sha256, "param NAME" -> value, ...
     plan_seed: int
     device: str
     components: dict[str, Component]

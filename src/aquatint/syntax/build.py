@@ -11,10 +11,7 @@ import lark
 
 from aquatint.source import Span
 from aquatint.syntax import nodes as n
-from aquatint.syntax.tokens import Tok, string_value
-
-_BYTE_UNITS = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12,
-               "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}  # fmt: skip
+from aquatint.syntax.tokens import Tok, byte_count, string_value
 
 Children = list[Any]
 
@@ -174,8 +171,7 @@ class Build(lark.Transformer[Tok, Any]):
                 width, _, height = token.text.partition("x")
                 return n.Size(token.span, int(width), int(height))
             case "BYTES":
-                number = token.text.rstrip("KMGTkiB")
-                return n.Bytes(token.span, int(float(number) * _BYTE_UNITS[token.text[len(number) :]]))
+                return n.Bytes(token.span, byte_count(token.text))
             case _:
                 return n.Literal(token.span, {"TRUE": True, "FALSE": False, "NONE": None}[token.type])
 

@@ -52,7 +52,7 @@ def _given_plan(source: Source, options: argparse.Namespace) -> Plan:
     from aquatint.plan.steps import PlanError, plan_from_json
     from aquatint.plan.validate import validate
 
-    if options.set:
+    if options.set or options.params:
         raise Refusal("bad-command-line", "a plan has no parameters", "set them when the plan is made")
     try:
         plan = plan_from_json(source.text.encode())
