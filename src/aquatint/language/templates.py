@@ -144,6 +144,8 @@ class _Environment(SandboxedEnvironment):
         return result
 
     def call(__self, __context: Any, __obj: Any, *args: Any, **kwargs: Any) -> Any:
+        for own in ("_loop_vars", "_block_vars"):
+            kwargs.pop(own, None)  # Jinja's own, inside of loops and blocks
         name = getattr(__obj, "__name__", "")
         owner = getattr(__obj, "__self__", None)
         if isinstance(__obj, _Undefined):
