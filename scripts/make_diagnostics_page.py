@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import groupby
 from pathlib import Path
 
@@ -23,6 +24,10 @@ page, and what is shown under them, are run by the tests. Those that name `model
 """
 
 
+# The name of a file is in its block's information, which readers of the page don't see.
+_FILE = re.compile(r"^(```file (\S+))$", re.MULTILINE)
+
+
 def page() -> str:
     """Return the page: a list of all codes, then each with its explanation and examples."""
     groups = [(GROUPS[group], list(members)) for group, members in groupby(codes(), key=lambda code: code.group)]
@@ -41,7 +46,8 @@ def _warning(code: Code) -> str:
 
 
 def _section(code: Code) -> str:
-    return f"### `{code.name}`\n\n**{' or '.join(code.severities)}:** {code.title}\n\n{code.text}"
+    text = _FILE.sub(r"`\2`:\n\n\1", code.text)
+    return f"### `{code.name}`\n\n**{' or '.join(code.severities)}:** {code.title}\n\n{text}"
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from typing import TextIO
 from aquatint.codes import GROUPS, Code
 from aquatint.interface.colour import console
 
-_BLOCK = re.compile(r"^```(?P<kind>\w+).*\n(?P<text>(?:.*\n)*?)```$", re.MULTILINE)
+_BLOCK = re.compile(r"^```(?P<kind>\w+)(?P<info>.*)\n(?P<text>(?:.*\n)*?)```$", re.MULTILINE)
 _INDENT = "    "
 
 
@@ -59,11 +59,13 @@ def write_listing(codes: Iterable[Code], stream: TextIO) -> None:
 
 
 def _pieces(text: str) -> Iterator[tuple[str, str]]:
-    """Yield prose, and the fenced blocks by kind, without the blank lines around them."""
+    """Yield prose, and the fenced blocks by kind, without the blank lines around them; files after their names."""
     end = 0
     for block in _BLOCK.finditer(text):
         if prose := text[end : block.start()].strip():
             yield "prose", prose
+        if block["kind"] == "file":
+            yield "prose", f"`{block['info'].strip()}`:"
         yield block["kind"], block["text"].rstrip()
         end = block.end()
     if prose := text[end:].strip():
