@@ -26,8 +26,9 @@ _log = logging.getLogger(__name__)
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register everything of this module with Sphinx."""
-    app.add_lexer("aquatint", AquatintLexer)
-    for kind in ("plan", "steps", "printed", "errors"):
+    for kind in ("aquatint", "format"):
+        app.add_lexer(kind, AquatintLexer)
+    for kind in ("plan", "steps", "printed", "errors", "file"):
         app.add_lexer(kind, TextLexer)
     app.connect("env-get-outdated", _pages_to_read)
     app.connect("source-read", _run_commands)
