@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from aquatint.catalog.pipelines import Argument, PipelineInfo
@@ -39,9 +40,17 @@ _MINIMUM = {"num_inference_steps": 1, "height": 8, "width": 8}
 _MAXIMUM = {"num_inference_steps": 10_000, "height": 65_536, "width": 65_536}
 
 
-def scriptable(info: PipelineInfo) -> dict[str, Argument]:
+def scriptable(info: PipelineInfo) -> Mapping[str, Argument]:
     """Return the arguments of a pipeline's call that a script can set, by name."""
-    return {name: argument for name, argument in info.arguments.items() if _is_scriptable(argument)}
+    found = _SCRIPTABLE.get(info.name)
+    if found is None or found[0] is not info:
+        named = {name: argument for name, argument in info.arguments.items() if _is_scriptable(argument)}
+        found = _SCRIPTABLE[info.name] = info, MappingProxyType(named)
+    return found[1]
+
+
+# Every `generate` of a script asks.
+_SCRIPTABLE: dict[str, tuple[PipelineInfo, Mapping[str, Argument]]] = {}
 
 
 def _is_scriptable(argument: Argument) -> bool:

@@ -6,6 +6,9 @@ layout, changes nothing that is drawn.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from functools import cached_property
+
 from aquatint.plan.keys import digest
 from aquatint.plan.steps import Json
 from aquatint.source import Source
@@ -24,38 +27,49 @@ class Draws:
     def __init__(self, plan_seed: int, before: int) -> None:
         self.plan_seed = plan_seed
         self.before = before
-        self._scripts: dict[Source, tuple[dict[int, Json], dict[tuple[int, int], Json]]] = {}
+        self._scripts: dict[Source, _Numbers] = {}
 
     def add(self, script: n.Script) -> None:
         """Make the places of `script` known: those of the script itself before those of what it includes."""
         if script.source not in self._scripts:
-            self._scripts[script.source] = _numbered(script, len(self._scripts))
+            self._scripts[script.source] = _Numbers(script, len(self._scripts))
 
     def seed(self, node: n.String | n.Action, turn: Turn) -> int:
         """Return a seed of 32 bits for `node` at `turn`."""
-        places, _ = self._scripts[node.span.source]
-        return int(digest(["draw", self.plan_seed, self.before, places[node.span.start], turn], 4), 16)
+        place = self._scripts[node.span.source].places[node.span.start]
+        return int(digest(["draw", self.plan_seed, self.before, place, turn], 4), 16)
 
     def way(self, node: n.Call | n.Include) -> Json:
         """Return what a turn says of having gone through `node`."""
-        _, ways = self._scripts[node.span.source]
-        return ways[node.span.start, node.span.end]
+        return self._scripts[node.span.source].ways[node.span.start, node.span.end]
 
 
-def _numbered(script: n.Script, file: int) -> tuple[dict[int, Json], dict[tuple[int, int], Json]]:
-    starts: set[int] = set()
-    through: set[tuple[int, int]] = set()
-    # Not by recursion: a long chain of operators is a deep tree.
-    waiting: list[object] = [script.statements]
-    while waiting:
-        item = waiting.pop()
-        if isinstance(item, tuple):
-            waiting += item
-        elif isinstance(item, n.Node):
-            if isinstance(item, n.String | n.Action):
-                starts.add(item.span.start)
-            elif isinstance(item, n.Call | n.Include):
-                through.add((item.span.start, item.span.end))
-            waiting += (getattr(item, field) for field in item.__struct_fields__)
-    places = {start: [file, number] if file else number for number, start in enumerate(sorted(starts))}
-    return places, {place: ["by", file, number] for number, place in enumerate(sorted(through))}
+class _Numbers:
+    """The numbers of a script's places, counted once they are needed: most scripts draw nothing."""
+
+    def __init__(self, script: n.Script, file: int) -> None:
+        self.script = script
+        self.file = file
+
+    @cached_property
+    def places(self) -> dict[int, Json]:
+        """By where they start: the strings and verbs."""
+        starts = sorted({node.span.start for node in self._nodes() if isinstance(node, n.String | n.Action)})
+        return {start: [self.file, number] if self.file else number for number, start in enumerate(starts)}
+
+    @cached_property
+    def ways(self) -> dict[tuple[int, int], Json]:
+        """By where they start and end: the calls and includes."""
+        found = {(node.span.start, node.span.end) for node in self._nodes() if isinstance(node, n.Call | n.Include)}
+        return {place: ["by", self.file, number] for number, place in enumerate(sorted(found))}
+
+    def _nodes(self) -> Iterator[n.Node]:
+        # Not by recursion: a long chain of operators is a deep tree.
+        waiting: list[object] = [self.script.statements]
+        while waiting:
+            item = waiting.pop()
+            if isinstance(item, tuple):
+                waiting += item
+            elif isinstance(item, n.Node):
+                yield item
+                waiting += (getattr(item, field) for field in item.__struct_fields__)

@@ -20,7 +20,7 @@ from aquatint.diagnostics import Diagnostics, Label, did_you_mean
 from aquatint.language import claims, coverage, prequantized, suitability
 from aquatint.language.coverage import Use
 from aquatint.language.names import inside
-from aquatint.language.values import UNKNOWN, Model, Quantizer, Setting
+from aquatint.language.values import UNKNOWN, Model, Quantizer, Setting, shown
 from aquatint.language.world import World
 from aquatint.plan.keys import component_key, pipeline_key
 from aquatint.plan.steps import ByteRange, Component, Pipeline, Quantization
@@ -57,6 +57,7 @@ class Resolver:
         self.world = world
         self.diagnostics = diagnostics
         self._known: dict[int, tuple[Model, Resolved | None]] = {}
+        self._alike: dict[Any, Resolved | None] = {}
         self._checkpoints: dict[tuple[str, str | None, str], Checkpoint] = {}
         self._uses: list[Use] = []
         self._contradictions: list[prequantized.Contradiction] = []
@@ -68,7 +69,11 @@ class Resolver:
         # By identity: models are never changed, and the pair keeps the object, so that its id isn't given again.
         known = self._known.get(id(model))
         if known is None:
-            known = self._known[id(model)] = model, self._resolve(model)
+            # A loop makes the same model anew in each turn, of settings from the same places.
+            content = _content(model)
+            if content not in self._alike:
+                self._alike[content] = self._resolve(model)
+            known = self._known[id(model)] = model, self._alike[content]
         return known[1]
 
     def _resolve(self, model: Model) -> Resolved | None:
@@ -320,6 +325,24 @@ def quantizer_summary(quantizers: Mapping[str, str | None], info: PipelineInfo) 
         if quantizers[role] != main and (role in info.denoisers or role in info.text_encoders or quantizers[role])
     ]  # fmt: skip
     return (main or "full") + (f" ({', '.join(others)})" if others else "")
+
+
+def _content(model: Model) -> Any:
+    """Return what is equal for two models that are made alike by the same parts of a script."""
+    blocks = [model.settings, model.defaults, *(model.parts[role] for role in sorted(model.parts))]
+    return model.name, tuple((role, model.part_spans.get(role)) for role in sorted(model.parts)), tuple(
+        tuple((name, _identity(setting.value), setting.span, setting.layer) for name, setting in block.items())
+        for block in blocks
+    )  # fmt: skip
+
+
+def _identity(value: Any) -> Any:
+    """Return what is equal for equal values of a setting only, and can be a key."""
+    if isinstance(value, Quantizer):
+        return value.name, value
+    if isinstance(value, tuple | Mapping):
+        return shown(value)
+    return type(value), value
 
 
 def _value(settings: Mapping[str, Setting], name: str) -> Any:

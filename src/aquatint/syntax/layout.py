@@ -14,7 +14,7 @@ from itertools import islice
 from aquatint.diagnostics import Diagnostics, Label
 from aquatint.source import Source, Span
 from aquatint.syntax import nodes as n
-from aquatint.syntax.grammar import language
+from aquatint.syntax.grammar import lex
 from aquatint.syntax.tokens import Tok, bad_escapes
 
 NESTING_LIMIT = 100
@@ -169,10 +169,9 @@ def _begins_map(raw: list[Tok], index: int) -> bool:
 
 def _lex(source: Source, layout: Layout, diagnostics: Diagnostics) -> list[Tok]:
     tokens: list[Tok] = []
-    for found in language().lex(source.text):
-        start = found.start_pos or 0
-        token = Tok(found.type, str(found), Span(source, start, start + len(found)))
-        kind = token.type
+    text = source.text
+    for kind, start, end in lex(text):
+        token = Tok(kind, text[start:end], Span(source, start, end))
         if kind == "COMMENT":
             layout.comments.append(n.Comment(token.span, token.text))
         elif kind == "STRAY":
@@ -188,10 +187,10 @@ def _lex(source: Source, layout: Layout, diagnostics: Diagnostics) -> list[Tok]:
             tokens.append(Tok(_STRINGS[kind], quote + quote, token.span))
         else:
             if kind in ("STRING", "LONG_STRING") and "\\" in token.text:
-                for span, text in bad_escapes(token):
+                for span, escape in bad_escapes(token):
                     diagnostics.error(
                         "bad-escape",
-                        f"`{text}` is not an escape",
+                        f"`{escape}` is not an escape",
                         span,
                         help=r"write `\\` for a backslash; the escapes are `\n`, `\t`, `\"`, `\\`, `\u{...}`",
                     )

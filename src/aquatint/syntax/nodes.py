@@ -1,6 +1,7 @@
 """The syntax tree: what a script says, with the place of every part of it.
 
-Immutable; knows nothing of what names stand for. `build` makes these from the parser's rules.
+Immutable, and so without cycles, for which Python's collector need not look through them; knows nothing of what names
+stand for. `build` makes these from the parser's rules.
 """
 
 from __future__ import annotations
@@ -10,13 +11,13 @@ import msgspec
 from aquatint.source import Source, Span
 
 
-class Node(msgspec.Struct, frozen=True):
+class Node(msgspec.Struct, frozen=True, gc=False):
     """Base of all nodes."""
 
     span: Span
 
 
-class Word(Node, frozen=True):
+class Word(Node, frozen=True, gc=False):
     """A name where it is written."""
 
     text: str
@@ -25,47 +26,47 @@ class Word(Node, frozen=True):
 # Expressions
 
 
-class Size(Node, frozen=True):
+class Size(Node, frozen=True, gc=False):
     """`1024x768`."""
 
     width: int
     height: int
 
 
-class Bytes(Node, frozen=True):
+class Bytes(Node, frozen=True, gc=False):
     """`8GiB`, as a number of bytes."""
 
     count: int
 
 
-class Literal(Node, frozen=True):
+class Literal(Node, frozen=True, gc=False):
     """A number, `true`, `false` or `none`."""
 
     value: int | float | bool | None
 
 
-class String(Node, frozen=True):
+class String(Node, frozen=True, gc=False):
     """A string after its escapes; `raw` ones aren't templates. `span` includes the quotes."""
 
     text: str
     raw: bool
 
 
-class Reference(Node, frozen=True):
+class Reference(Node, frozen=True, gc=False):
     """A name used as a value."""
 
     name: str
 
 
-class List(Node, frozen=True):
+class List(Node, frozen=True, gc=False):
     items: tuple[Expression, ...]
 
 
-class Map(Node, frozen=True):
+class Map(Node, frozen=True, gc=False):
     entries: tuple[tuple[Expression, Expression], ...]
 
 
-class Range(Node, frozen=True):
+class Range(Node, frozen=True, gc=False):
     """`first..last step step`, both ends included."""
 
     first: Expression
@@ -73,18 +74,18 @@ class Range(Node, frozen=True):
     step: Expression | None
 
 
-class Unary(Node, frozen=True):
+class Unary(Node, frozen=True, gc=False):
     operator: str
     operand: Expression
 
 
-class Binary(Node, frozen=True):
+class Binary(Node, frozen=True, gc=False):
     operator: str
     left: Expression
     right: Expression
 
 
-class Conditional(Node, frozen=True):
+class Conditional(Node, frozen=True, gc=False):
     """`then if condition else otherwise`."""
 
     then: Expression
@@ -92,53 +93,53 @@ class Conditional(Node, frozen=True):
     otherwise: Expression
 
 
-class Index(Node, frozen=True):
+class Index(Node, frozen=True, gc=False):
     base: Expression
     index: Expression
 
 
-class Slice(Node, frozen=True):
+class Slice(Node, frozen=True, gc=False):
     base: Expression
     start: Expression | None
     stop: Expression | None
 
 
-class Member(Node, frozen=True):
+class Member(Node, frozen=True, gc=False):
     base: Expression
     name: Word
 
 
-class Argument(Node, frozen=True):
+class Argument(Node, frozen=True, gc=False):
     name: Word | None
     value: Expression
 
 
-class Call(Node, frozen=True):
+class Call(Node, frozen=True, gc=False):
     function: Expression
     arguments: tuple[Argument, ...]
 
 
-class Derived(Node, frozen=True):
+class Derived(Node, frozen=True, gc=False):
     """`base with { ... }`."""
 
     base: Expression
     block: Block
 
 
-class Clause(Node, frozen=True):
+class Clause(Node, frozen=True, gc=False):
     """`x in xs` of a loop or comprehension; several names unpack."""
 
     names: tuple[Word, ...]
     values: Expression
 
 
-class Comprehension(Node, frozen=True):
+class Comprehension(Node, frozen=True, gc=False):
     element: Expression
     clauses: tuple[Clause, ...]
     condition: Expression | None
 
 
-class Action(Node, frozen=True):
+class Action(Node, frozen=True, gc=False):
     """A verb with its block: `generate sdxl { ... }`. `verb` is the keyword."""
 
     verb: Word
@@ -171,42 +172,42 @@ Expression = (
 # Blocks
 
 
-class Attribute(Node, frozen=True):
+class Attribute(Node, frozen=True, gc=False):
     name: Word
     value: Expression
 
 
-class Part(Node, frozen=True):
+class Part(Node, frozen=True, gc=False):
     """A named block inside a block, such as `text_encoder_2 { ... }`."""
 
     name: Word
     block: Block
 
 
-class Block(Node, frozen=True):
+class Block(Node, frozen=True, gc=False):
     items: tuple[Attribute | Part, ...]
 
 
 # Statements
 
 
-class Let(Node, frozen=True):
+class Let(Node, frozen=True, gc=False):
     names: tuple[Word, ...]
     value: Expression
 
 
-class TypeName(Node, frozen=True):
+class TypeName(Node, frozen=True, gc=False):
     name: str
     of: TypeName | None
 
 
-class Param(Node, frozen=True):
+class Param(Node, frozen=True, gc=False):
     name: Word
     type: TypeName | None
     default: Expression | None
 
 
-class Declare(Node, frozen=True):
+class Declare(Node, frozen=True, gc=False):
     """`quantizer q8 extends base { ... }`; `noun` is the keyword."""
 
     noun: Word
@@ -215,7 +216,7 @@ class Declare(Node, frozen=True):
     block: Block
 
 
-class Derive(Node, frozen=True):
+class Derive(Node, frozen=True, gc=False):
     """`quantizer q8 = ...`, from a URI or another value."""
 
     noun: Word
@@ -223,48 +224,48 @@ class Derive(Node, frozen=True):
     value: Expression
 
 
-class Override(Node, frozen=True):
+class Override(Node, frozen=True, gc=False):
     """`override sdxl { ... }`; `name` is None for `*`."""
 
     name: Word | None
     block: Block
 
 
-class Body(Node, frozen=True):
+class Body(Node, frozen=True, gc=False):
     statements: tuple[Statement, ...]
 
 
-class Loop(Node, frozen=True):
+class Loop(Node, frozen=True, gc=False):
     clauses: tuple[Clause, ...]
     body: Body
 
 
-class Branch(Node, frozen=True):
+class Branch(Node, frozen=True, gc=False):
     """`if`: the first case whose condition holds, or `otherwise`."""
 
     cases: tuple[tuple[Expression, Body], ...]
     otherwise: Body | None
 
 
-class Show(Node, frozen=True):
+class Show(Node, frozen=True, gc=False):
     """`print`."""
 
     values: tuple[Expression, ...]
 
 
-class Claim(Node, frozen=True):
+class Claim(Node, frozen=True, gc=False):
     """`assert`."""
 
     condition: Expression
     message: Expression | None
 
 
-class Parameter(Node, frozen=True):
+class Parameter(Node, frozen=True, gc=False):
     name: Word
     default: Expression | None
 
 
-class Function(Node, frozen=True):
+class Function(Node, frozen=True, gc=False):
     """`def f(x) = ...`."""
 
     name: Word
@@ -272,7 +273,7 @@ class Function(Node, frozen=True):
     value: Expression
 
 
-class Procedure(Node, frozen=True):
+class Procedure(Node, frozen=True, gc=False):
     """`task f(x) { ... }`."""
 
     name: Word
@@ -280,12 +281,12 @@ class Procedure(Node, frozen=True):
     body: Body
 
 
-class Include(Node, frozen=True):
+class Include(Node, frozen=True, gc=False):
     path: Expression
     alias: Word | None
 
 
-class Value(Node, frozen=True):
+class Value(Node, frozen=True, gc=False):
     """An expression that stands alone as a statement, such as `generate m { ... }`."""
 
     value: Expression
@@ -316,7 +317,7 @@ class Comment(msgspec.Struct, frozen=True):
     text: str
 
 
-class Script(msgspec.Struct, frozen=True):
+class Script(msgspec.Struct, frozen=True, gc=False):
     """A whole source: its statements in order, and its comments, which the statements leave out.
 
     `lost` are names that statements seem to bind which could not be read.

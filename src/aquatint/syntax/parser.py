@@ -50,6 +50,10 @@ def parse(source: Source) -> Parse:
     incomplete = layout.incomplete
     lost: list[n.Word] = []
     for tokens in _split(layout.tokens):
+        sound = _sound(tokens)
+        if sound is not None:
+            statements.append(sound)
+            continue
         # Where the layout had to put a bracket in or leave one out, it has said so; what follows from that is no news.
         reading = _Reading(tokens, Diagnostics() if layout.mended(tokens) else diagnostics)
         statement = reading.statement()
@@ -82,6 +86,23 @@ def _step(token: Tok) -> int:
     return (token.type in ("LPAR", "LSQB", "LBRACE")) - (token.type in ("RPAR", "RSQB", "RBRACE"))
 
 
+def _sound(tokens: list[Tok]) -> n.Statement | None:
+    """Return the statement that `tokens` are, or None if there is a mistake in them: reading on takes more care."""
+    parser: Any = language().parse_interactive(start="statement")
+    try:
+        for token in tokens:
+            parser.feed_token(token)
+        made: n.Statement = parser.feed_token(_end_of(tokens))
+    except UnexpectedToken:
+        return None
+    return made
+
+
+def _end_of(tokens: list[Tok]) -> Tok:
+    end = tokens[-1].span.end
+    return Tok("$END", "", Span(tokens[-1].span.source, end, end))
+
+
 class _Reading:
     """The reading of one outermost statement.
 
@@ -103,8 +124,7 @@ class _Reading:
         self.index = 0
 
     def statement(self) -> n.Statement | None:
-        end = self.tokens[-1].span.end
-        eof = Tok("$END", "", Span(self.tokens[-1].span.source, end, end))
+        eof = _end_of(self.tokens)
         while True:
             token = self.tokens[self.index] if self.index < len(self.tokens) else eof
             try:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 import textwrap
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+import msgspec
 
 from aquatint.source import Span
 
@@ -15,8 +16,7 @@ _BYTE_UNITS = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12,
 _ESCAPE = re.compile(r"\\(u\{(?P<code>[0-9A-Fa-f]{1,6})\}|[\s\S])")
 
 
-@dataclass(frozen=True, slots=True)
-class Tok:
+class Tok(msgspec.Struct, frozen=True, gc=False):
     """A token; `type` is the terminal's name in the grammar."""
 
     type: str
