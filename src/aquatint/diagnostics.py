@@ -17,6 +17,18 @@ from aquatint.source import Source, Span
 
 Severity = Literal["error", "warning"]
 
+REPORT_LIMIT = 1000
+"""Mistakes after which none is reported: what has more is no script."""
+
+LINE_LIMIT = 160
+"""Characters that are shown of a source's line, around the place."""
+
+TEXT_LIMIT = 1000
+"""Characters that are shown of a message or a help."""
+
+NAME_LIMIT = 200
+"""Names up to which each is compared with a misspelt one, and characters of those."""
+
 
 @dataclass(frozen=True, slots=True)
 class Label:
@@ -63,9 +75,13 @@ class Diagnostics:
         span = diagnostic.span
         mark = (diagnostic.code, diagnostic.message if span is None else span.source.name,
                 -1 if span is None else span.start, -1 if span is None else span.end)  # fmt: skip
-        if mark not in self._seen:
-            self._seen.add(mark)
-            self.items.append(diagnostic)
+        if mark in self._seen or self.is_full:
+            return
+        self._seen.add(mark)
+        if len(self.items) == REPORT_LIMIT:
+            message = f"more than {REPORT_LIMIT:,} mistakes: no others are reported"
+            diagnostic = Diagnostic("too-many-errors", message, span, "is this a script?")
+        self.items.append(diagnostic)
 
     def error(
         self,
@@ -98,6 +114,11 @@ class Diagnostics:
             self.add(other)
 
     @property
+    def is_full(self) -> bool:
+        """Whether nothing more will be reported."""
+        return len(self.items) > REPORT_LIMIT
+
+    @property
     def has_errors(self) -> bool:
         return any(item.severity == "error" for item in self.items)
 
@@ -128,6 +149,11 @@ def nearest(name: str, candidates: Iterable[str]) -> str | None:
     plain = name.lower().replace("-", "_")
     if plain in folded:
         return folded[plain]
+    if len(plain) > NAME_LIMIT:
+        return None
+    if len(folded) > NAME_LIMIT:
+        # Comparing takes a millisecond for each few hundred. Few people misspell the first letter.
+        folded = {name: candidate for name, candidate in folded.items() if name[:1] == plain[:1]}
     found = get_close_matches(plain, list(folded), n=1, cutoff=0.6)
     return folded[found[0]] if found else None
 
@@ -167,22 +193,32 @@ def rendered_lines(diagnostic: Diagnostic) -> Iterator[Line]:
         mark: Role = severity if number == 0 else "second"
         yield ((f"{margin}{'-->' if number == 0 else ':::'} {_shown(str(span))}", "place"),)
         yield ((f"{margin} |", "place"),)
-        yield (f"{span.line:>{width}} | ", "place"), (_shown(span.source.line(span.line)), "source")
-        yield (f"{margin} | ", "place"), (f"{_carets(span)}{' ' + _shown(text) if text else ''}", mark)
+        line, carets = _window(span)
+        yield (f"{span.line:>{width}} | ", "place"), (_shown(line), "source")
+        yield (f"{margin} | ", "place"), (f"{carets}{' ' + _shown(text) if text else ''}", mark)
     if diagnostic.help:
         yield (((f"{margin} = help: " if places else "  help: ") + _shown(diagnostic.help), "help"),)
 
 
 def _shown(line: str) -> str:
     # Control characters in an untrusted script must not reach the terminal.
+    line = line if len(line) <= TEXT_LIMIT else line[:TEXT_LIMIT] + "..."
     return "".join(c if c.isprintable() else (" " if c == "\t" else "\N{REPLACEMENT CHARACTER}") for c in line)
 
 
-def _carets(span: Span) -> str:
-    line = span.source.line(span.line)
-    start = span.column - 1
-    marked = line[start : start + max(1, span.end - span.start)]
-    return " " * _columns(line[:start]) + "^" * max(1, _columns(marked))
+def _window(span: Span) -> tuple[str, str]:
+    """Return the line in which `span` begins, or as much of a long one as fits around it, and the carets below it."""
+    number, column = span.source.position(span.start)
+    line = span.source.line(number)
+    start, end = column - 1, min(len(line), column - 1 + max(1, span.end - span.start))
+    first, last = 0, len(line)
+    if last > LINE_LIMIT:
+        first = max(0, min(start - LINE_LIMIT // 4, last - LINE_LIMIT))
+        last = first + LINE_LIMIT
+    before, after = "..." if first else "", "..." if last < len(line) else ""
+    marked = line[start : min(end, last)]
+    carets = " " * _columns(before + line[first:start]) + "^" * max(1, _columns(marked))
+    return before + line[first:last] + after, carets
 
 
 def _columns(text: str) -> int:

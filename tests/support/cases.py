@@ -160,6 +160,7 @@ def _options(info: str) -> tuple[str, argparse.Namespace]:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--params", action="append", default=[])
     parser.add_argument("--plan-seed", type=int, default=0)
+    parser.add_argument("--limit", type=int, default=1)
     parser.add_argument("--name", default="script.aqt")
     parser.add_argument("--lint", action="store_true")
     parser.add_argument("--why", action="append", default=[])
@@ -209,6 +210,7 @@ def evaluate(
     world = World(
         device=options.device, plan_seed=options.plan_seed,
         parameters=given | dict(given.split("=", 1) for given in options.set),
+        limit=options.limit,
         script=lambda name: (INCLUDED / name).read_bytes(),
         files=shelf, environment={"STYLE": "ink"}, folder="/work",
         hardware=lambda device: Hardware("a processor", 16 << 30) if device == "cpu" else Hardware(device, None),

@@ -44,6 +44,10 @@ def add_planning_options(command: argparse.ArgumentParser) -> None:
         "--plan-seed", type=int, default=0, metavar="N",
         help="seed of the seeds that the plan draws, and of `random` in templates (0)",
     )  # fmt: skip
+    command.add_argument(
+        "--limit", type=int, default=1, metavar="N", choices=range(1, 1001),
+        help="allow a script N times the usual steps and images: 10 million and 100,000 (1)",
+    )  # fmt: skip
 
 
 def world(options: argparse.Namespace) -> World:
@@ -72,7 +76,7 @@ def world(options: argparse.Namespace) -> World:
 
     return World(
         device=_device(options.device), plan_seed=options.plan_seed, parameters=parameters, hardware=known,
-        folder=_folder(),
+        folder=_folder(), limit=options.limit,
     )  # fmt: skip
 
 

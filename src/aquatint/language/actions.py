@@ -5,6 +5,7 @@ Everything that can be known before a model is loaded is checked here.
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
@@ -60,7 +61,9 @@ class Actions:
     `told`, if it is a list, gets the statements that became steps.
     """
 
-    def __init__(self, diagnostics: Diagnostics, blocks: Blocks, resolver: Resolver, builder: PlanBuilder) -> None:
+    def __init__(
+        self, diagnostics: Diagnostics, blocks: Blocks, resolver: Resolver, builder: PlanBuilder, image_limit: int
+    ) -> None:
         self.diagnostics = diagnostics
         self.blocks = blocks
         self.resolver = resolver
@@ -69,6 +72,7 @@ class Actions:
         self._output_spans: dict[str, Span] = {}
         self._images = 0
         self.told: list[Statement] | None = None
+        self._image_limit = image_limit
 
     # generate
 
@@ -99,9 +103,10 @@ class Actions:
         place = place_of(node.span)
         count = settings["images"].value if "images" in settings else 1
         self._images += count
-        if self._images > IMAGE_LIMIT:
-            return self._error("too-large", f"the script comes to more than {IMAGE_LIMIT:,} images", node.verb.span,
-                               help="make several scripts of it")  # fmt: skip
+        if self._images > self._image_limit:
+            message = f"the script comes to more than {self._image_limit:,} images"
+            return self._error("too-large", message, node.verb.span,
+                               help="make several scripts of it, or allow more with `--limit`")  # fmt: skip
         expressions = self.blocks.expressions
         seed = settings["seed"].value if "seed" in settings else expressions.draws.seed(node, expressions.turn)
         arguments = self._arguments(settings)
@@ -248,9 +253,10 @@ class Actions:
 
     def claim(self, path: str, span: Span) -> bool:
         """Return whether no other statement of the plan writes to `path`."""
-        first = self._output_spans.get(path)
+        plain = posixpath.normpath(path)
+        first = self._output_spans.get(plain)
         if first is None:
-            self._output_spans[path] = span
+            self._output_spans[plain] = span
             return True
         if first == span:
             self.diagnostics.error("duplicate-output", f"more than one turn of this loop writes `{path}`", span,

@@ -107,13 +107,15 @@ def _slug(text: Any, length: int = 40) -> str:
 
 def slug(text: str, length: int = 40) -> str:
     """Return `text` as a part of a file name: lower case letters, digits and single hyphens, cut at a word."""
-    words = re.findall(r"[a-z0-9]+", text.lower())
-    made = ""
-    for word in words:
-        if made and len(made) + 1 + len(word) > length:
+    kept: list[str] = []
+    left = length
+    for found in re.finditer(r"[a-z0-9]+", text.lower()):
+        word = found[0] if kept else found[0][:length]
+        if kept and len(word) + 1 > left:
             break
-        made = f"{made}-{word}" if made else word[:length]
-    return made or "image"
+        left -= len(word) + bool(kept)
+        kept.append(word)
+    return "-".join(kept) or "image"
 
 
 def _ordered(values: tuple[Any, ...], name: str) -> tuple[Any, ...]:

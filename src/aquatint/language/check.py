@@ -31,6 +31,12 @@ def check(script: n.Script, scope: Scope, diagnostics: Diagnostics, includes: In
     _Check(diagnostics, includes, prelude).script(script, Scope(scope))
 
 
+def report_too_deep(statement: n.Statement, diagnostics: Diagnostics) -> None:
+    """Report that something in `statement` is nested so deep that it can't be gone through."""
+    diagnostics.error("too-deep", "an expression in this statement is nested too deep", statement.span,
+                      help="name its parts with `let`")  # fmt: skip
+
+
 class _Check:
     """Walks a script with the names that each block binds; their values don't matter."""
 
@@ -64,7 +70,10 @@ class _Check:
                 case n.Param() | n.Declare() | n.Derive() | n.Function() | n.Procedure():
                     self.below[statement.name.text] = statement.name.span
         for statement in statements:
-            self.statement(statement, scope)
+            try:
+                self.statement(statement, scope)
+            except RecursionError:
+                report_too_deep(statement, self.diagnostics)
         self.below = outer
 
     def statement(self, node: n.Statement, scope: Scope) -> None:

@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 from typing import Any, assert_never
 
 from aquatint.diagnostics import Diagnostics, Label, did_you_mean
-from aquatint.language.actions import Actions, place_of
+from aquatint.language.actions import IMAGE_LIMIT, Actions, place_of
 from aquatint.language.blocks import Blocks
 from aquatint.language.builtins import prelude
-from aquatint.language.check import check
+from aquatint.language.check import check, report_too_deep
 from aquatint.language.draws import Draws
-from aquatint.language.expressions import BLOCK_STEPS, STEP_LIMIT, Expressions, TooManySteps
+from aquatint.language.expressions import BLOCK_STEPS, Expressions, TooManySteps
 from aquatint.language.includes import Includes
 from aquatint.language.names import report_reserved_name
 from aquatint.language.outside import Outside
@@ -101,10 +101,9 @@ class Interpreter:
             check(script, scope, diagnostics, run.includes, self._prelude)
             run.statements(script.statements, scope)
         except TooManySteps as stop:
-            diagnostics.error("too-large", f"the script takes more than {STEP_LIMIT:,} steps to evaluate", stop.span,
-                              help="make its loops shorter, or several scripts of it")  # fmt: skip
-        except RecursionError:
-            diagnostics.error("too-deep", "an expression is nested too deep", help="name its parts with `let`")
+            message = f"the script takes more than {run.expressions.step_limit:,} steps to evaluate"
+            diagnostics.error("too-large", message, stop.span,
+                              help="make its loops shorter, or several scripts of it, or allow more with `--limit`")  # fmt: skip
         run.finish()
         if diagnostics.has_errors:
             return Evaluation(None, diagnostics)
@@ -132,10 +131,10 @@ class _Run:
         self.draws = Draws(world.plan_seed, session.steps)
         self.draws.add(script)
         self.outside = Outside(world)
-        self.expressions = Expressions(diagnostics, self.draws, self, self.outside)
+        self.expressions = Expressions(diagnostics, self.draws, self, self.outside, world.limit)
         self.blocks = Blocks(world, diagnostics, self.expressions)
         self.resolver = Resolver(world, diagnostics)
-        self.actions = Actions(diagnostics, self.blocks, self.resolver, self.builder)
+        self.actions = Actions(diagnostics, self.blocks, self.resolver, self.builder, IMAGE_LIMIT * world.limit)
         self.actions.made = list(session.images)
         self.saving = Saving(diagnostics, self.blocks, self.resolver, self.builder, self.actions.claim)
         self.outermost = scope
@@ -163,7 +162,10 @@ class _Run:
 
     def statements(self, statements: tuple[n.Statement, ...], scope: Scope) -> None:
         for statement in statements:
-            self.statement(statement, scope)
+            try:
+                self.statement(statement, scope)
+            except RecursionError:
+                report_too_deep(statement, self.diagnostics)
 
     def statement(self, node: n.Statement, scope: Scope) -> None:
         self.expressions.spend(1, node.span)

@@ -47,7 +47,7 @@ BLOCK_STEPS = 50
 
 
 class TooManySteps(Exception):
-    """A script's evaluation has taken `STEP_LIMIT` steps, the last of them at `span`."""
+    """A script's evaluation has taken all the steps that it may, the last of them at `span`."""
 
     def __init__(self, span: Span) -> None:
         super().__init__()
@@ -67,7 +67,9 @@ class Doer(Protocol):
 class Expressions:
     """Evaluates expressions for one plan; `turn` tells apart the times that one place is evaluated."""
 
-    def __init__(self, diagnostics: Diagnostics, draws: Draws, doer: Doer, outside: Outside) -> None:
+    def __init__(
+        self, diagnostics: Diagnostics, draws: Draws, doer: Doer, outside: Outside, limit: int = 1
+    ) -> None:
         self.diagnostics = diagnostics
         self.outside = outside
         self.templates = Templates(self._invoked)
@@ -75,12 +77,13 @@ class Expressions:
         self.doer = doer
         self.turn: Turn = ()
         self.steps = 0
+        self.step_limit = STEP_LIMIT * limit
         self._active: list[Routine] = []
 
     def spend(self, steps: int, span: Span) -> None:
         """Count `steps`; raise `TooManySteps` if that makes too many: no script may keep a planner busy for ever."""
         self.steps += steps
-        if self.steps > STEP_LIMIT:
+        if self.steps > self.step_limit:
             raise TooManySteps(span)
 
     def value(self, node: n.Expression, scope: Scope) -> Any:

@@ -18,6 +18,8 @@ def report_unknown_name(
     name: str, span: Span, scope: Scope, diagnostics: Diagnostics, below: Span | None = None
 ) -> None:
     """Report that `name` is not visible in `scope`; `below` is where the same block binds it later."""
+    if diagnostics.is_full:
+        return
     visible = set(scope.visible())
     if below is not None:
         help = f"it is bound only in line {below.line}"

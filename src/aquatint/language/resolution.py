@@ -328,8 +328,11 @@ def quantizer_summary(quantizers: Mapping[str, str | None], info: PipelineInfo) 
 
 
 def _content(model: Model) -> Any:
-    """Return what is equal for two models that are made alike by the same parts of a script."""
-    blocks = [model.settings, model.defaults, *(model.parts[role] for role in sorted(model.parts))]
+    """Return what is equal for two models that are made alike by the same parts of a script.
+
+    Their defaults are left out: those are what `generate` does with a model.
+    """
+    blocks = [model.settings, *(model.parts[role] for role in sorted(model.parts))]
     return model.name, tuple((role, model.part_spans.get(role)) for role in sorted(model.parts)), tuple(
         tuple((name, _identity(setting.value), setting.span, setting.layer) for name, setting in block.items())
         for block in blocks

@@ -7,6 +7,7 @@ it does is counted: none runs for ever or fills the memory.
 
 from __future__ import annotations
 
+import math
 import random
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -299,6 +300,8 @@ class Templates:
                 raise _syntax_problem(error) from None
             except (RecursionError, MemoryError):
                 raise TemplateProblem("this template is nested too deep") from None
+            except ValueError:  # Python reads no number of more than 4300 digits
+                raise TemplateProblem("a number in this template is too large") from None
         return self._read[text]
 
     def _undeclared(self, tree: nodes.Template) -> frozenset[str]:
@@ -319,6 +322,8 @@ class Templates:
                 raise TemplateProblem("a loop in a template can't be recursive", word="recursive")
             if isinstance(node, nodes.NSRef) or (isinstance(node, nodes.Name) and node.name in ("self", "super")):
                 raise TemplateProblem(f"`{node.name}` has no meaning in a template here", word=node.name)
+            if isinstance(node, nodes.Const) and _is_too_large(node.value):
+                raise TemplateProblem("a number in this template is too large")
             if isinstance(node, nodes.Filter | nodes.Test):
                 there = self._environment.tests if isinstance(node, nodes.Test) else self._environment.filters
                 if node.name not in there:
@@ -374,7 +379,7 @@ class Templates:
                 made = function(*arguments, **named)
                 if isinstance(made, Iterator):
                     made = list(islice(made, ITEM_LIMIT))
-            except (ValueError, TypeError, ArithmeticError, LookupError, AttributeError):
+            except (ValueError, TypeError, ArithmeticError, LookupError, AttributeError, AssertionError):
                 raise TemplateProblem(f"`{name}` can't take this", word=name) from None
             self._spend(made)
             return made
@@ -402,6 +407,12 @@ class Templates:
         items = filters.items_of(values, "shuffle")
         self._random.shuffle(items)
         return items
+
+
+def _is_too_large(value: Any) -> bool:
+    if isinstance(value, float):
+        return not math.isfinite(value)
+    return isinstance(value, int) and value.bit_length() > operators.INTEGER_BITS
 
 
 @pass_context

@@ -71,7 +71,8 @@ class World:
     source itself), and raises `CheckpointError`. `is_installed` says whether a package can be imported, without doing
     so. `script` reads a file that a script includes, and raises `OSError` or `ValueError` with the reason. `files` are
     those that scripts read, `folder` is what paths on the command line are relative to. `hardware` tells of a device,
-    and is asked only by plans that depend on it.
+    and is asked only by plans that depend on it. `limit` says how many times the usual steps and images a script may
+    come to.
     """
 
     device: str = "cpu"
@@ -84,3 +85,4 @@ class World:
     environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
     folder: str = ""
     hardware: Callable[[str], Hardware] = unknown_hardware
+    limit: int = 1

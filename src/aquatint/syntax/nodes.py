@@ -1,7 +1,6 @@
 """The syntax tree: what a script says, with the place of every part of it.
 
-Immutable, and so without cycles, for which Python's collector need not look through them; knows nothing of what names
-stand for. `build` makes these from the parser's rules.
+Immutable; knows nothing of what names stand for. `build` makes these from the parser's rules.
 """
 
 from __future__ import annotations
@@ -11,13 +10,13 @@ import msgspec
 from aquatint.source import Source, Span
 
 
-class Node(msgspec.Struct, frozen=True, gc=False):
+class Node(msgspec.Struct, frozen=True):
     """Base of all nodes."""
 
     span: Span
 
 
-class Word(Node, frozen=True, gc=False):
+class Word(Node, frozen=True):
     """A name where it is written."""
 
     text: str
@@ -26,47 +25,47 @@ class Word(Node, frozen=True, gc=False):
 # Expressions
 
 
-class Size(Node, frozen=True, gc=False):
+class Size(Node, frozen=True):
     """`1024x768`."""
 
     width: int
     height: int
 
 
-class Bytes(Node, frozen=True, gc=False):
+class Bytes(Node, frozen=True):
     """`8GiB`, as a number of bytes."""
 
     count: int
 
 
-class Literal(Node, frozen=True, gc=False):
+class Literal(Node, frozen=True):
     """A number, `true`, `false` or `none`."""
 
     value: int | float | bool | None
 
 
-class String(Node, frozen=True, gc=False):
+class String(Node, frozen=True):
     """A string after its escapes; `raw` ones aren't templates. `span` includes the quotes."""
 
     text: str
     raw: bool
 
 
-class Reference(Node, frozen=True, gc=False):
+class Reference(Node, frozen=True):
     """A name used as a value."""
 
     name: str
 
 
-class List(Node, frozen=True, gc=False):
+class List(Node, frozen=True):
     items: tuple[Expression, ...]
 
 
-class Map(Node, frozen=True, gc=False):
+class Map(Node, frozen=True):
     entries: tuple[tuple[Expression, Expression], ...]
 
 
-class Range(Node, frozen=True, gc=False):
+class Range(Node, frozen=True):
     """`first..last step step`, both ends included."""
 
     first: Expression
@@ -74,18 +73,18 @@ class Range(Node, frozen=True, gc=False):
     step: Expression | None
 
 
-class Unary(Node, frozen=True, gc=False):
+class Unary(Node, frozen=True):
     operator: str
     operand: Expression
 
 
-class Binary(Node, frozen=True, gc=False):
+class Binary(Node, frozen=True):
     operator: str
     left: Expression
     right: Expression
 
 
-class Conditional(Node, frozen=True, gc=False):
+class Conditional(Node, frozen=True):
     """`then if condition else otherwise`."""
 
     then: Expression
@@ -93,53 +92,53 @@ class Conditional(Node, frozen=True, gc=False):
     otherwise: Expression
 
 
-class Index(Node, frozen=True, gc=False):
+class Index(Node, frozen=True):
     base: Expression
     index: Expression
 
 
-class Slice(Node, frozen=True, gc=False):
+class Slice(Node, frozen=True):
     base: Expression
     start: Expression | None
     stop: Expression | None
 
 
-class Member(Node, frozen=True, gc=False):
+class Member(Node, frozen=True):
     base: Expression
     name: Word
 
 
-class Argument(Node, frozen=True, gc=False):
+class Argument(Node, frozen=True):
     name: Word | None
     value: Expression
 
 
-class Call(Node, frozen=True, gc=False):
+class Call(Node, frozen=True):
     function: Expression
     arguments: tuple[Argument, ...]
 
 
-class Derived(Node, frozen=True, gc=False):
+class Derived(Node, frozen=True):
     """`base with { ... }`."""
 
     base: Expression
     block: Block
 
 
-class Clause(Node, frozen=True, gc=False):
+class Clause(Node, frozen=True):
     """`x in xs` of a loop or comprehension; several names unpack."""
 
     names: tuple[Word, ...]
     values: Expression
 
 
-class Comprehension(Node, frozen=True, gc=False):
+class Comprehension(Node, frozen=True):
     element: Expression
     clauses: tuple[Clause, ...]
     condition: Expression | None
 
 
-class Action(Node, frozen=True, gc=False):
+class Action(Node, frozen=True):
     """A verb with its block: `generate sdxl { ... }`. `verb` is the keyword."""
 
     verb: Word
@@ -172,42 +171,42 @@ Expression = (
 # Blocks
 
 
-class Attribute(Node, frozen=True, gc=False):
+class Attribute(Node, frozen=True):
     name: Word
     value: Expression
 
 
-class Part(Node, frozen=True, gc=False):
+class Part(Node, frozen=True):
     """A named block inside a block, such as `text_encoder_2 { ... }`."""
 
     name: Word
     block: Block
 
 
-class Block(Node, frozen=True, gc=False):
+class Block(Node, frozen=True):
     items: tuple[Attribute | Part, ...]
 
 
 # Statements
 
 
-class Let(Node, frozen=True, gc=False):
+class Let(Node, frozen=True):
     names: tuple[Word, ...]
     value: Expression
 
 
-class TypeName(Node, frozen=True, gc=False):
+class TypeName(Node, frozen=True):
     name: str
     of: TypeName | None
 
 
-class Param(Node, frozen=True, gc=False):
+class Param(Node, frozen=True):
     name: Word
     type: TypeName | None
     default: Expression | None
 
 
-class Declare(Node, frozen=True, gc=False):
+class Declare(Node, frozen=True):
     """`quantizer q8 extends base { ... }`; `noun` is the keyword."""
 
     noun: Word
@@ -216,7 +215,7 @@ class Declare(Node, frozen=True, gc=False):
     block: Block
 
 
-class Derive(Node, frozen=True, gc=False):
+class Derive(Node, frozen=True):
     """`quantizer q8 = ...`, from a URI or another value."""
 
     noun: Word
@@ -224,48 +223,48 @@ class Derive(Node, frozen=True, gc=False):
     value: Expression
 
 
-class Override(Node, frozen=True, gc=False):
+class Override(Node, frozen=True):
     """`override sdxl { ... }`; `name` is None for `*`."""
 
     name: Word | None
     block: Block
 
 
-class Body(Node, frozen=True, gc=False):
+class Body(Node, frozen=True):
     statements: tuple[Statement, ...]
 
 
-class Loop(Node, frozen=True, gc=False):
+class Loop(Node, frozen=True):
     clauses: tuple[Clause, ...]
     body: Body
 
 
-class Branch(Node, frozen=True, gc=False):
+class Branch(Node, frozen=True):
     """`if`: the first case whose condition holds, or `otherwise`."""
 
     cases: tuple[tuple[Expression, Body], ...]
     otherwise: Body | None
 
 
-class Show(Node, frozen=True, gc=False):
+class Show(Node, frozen=True):
     """`print`."""
 
     values: tuple[Expression, ...]
 
 
-class Claim(Node, frozen=True, gc=False):
+class Claim(Node, frozen=True):
     """`assert`."""
 
     condition: Expression
     message: Expression | None
 
 
-class Parameter(Node, frozen=True, gc=False):
+class Parameter(Node, frozen=True):
     name: Word
     default: Expression | None
 
 
-class Function(Node, frozen=True, gc=False):
+class Function(Node, frozen=True):
     """`def f(x) = ...`."""
 
     name: Word
@@ -273,7 +272,7 @@ class Function(Node, frozen=True, gc=False):
     value: Expression
 
 
-class Procedure(Node, frozen=True, gc=False):
+class Procedure(Node, frozen=True):
     """`task f(x) { ... }`."""
 
     name: Word
@@ -281,12 +280,12 @@ class Procedure(Node, frozen=True, gc=False):
     body: Body
 
 
-class Include(Node, frozen=True, gc=False):
+class Include(Node, frozen=True):
     path: Expression
     alias: Word | None
 
 
-class Value(Node, frozen=True, gc=False):
+class Value(Node, frozen=True):
     """An expression that stands alone as a statement, such as `generate m { ... }`."""
 
     value: Expression
@@ -317,7 +316,7 @@ class Comment(msgspec.Struct, frozen=True):
     text: str
 
 
-class Script(msgspec.Struct, frozen=True, gc=False):
+class Script(msgspec.Struct, frozen=True):
     """A whole source: its statements in order, and its comments, which the statements leave out.
 
     `lost` are names that statements seem to bind which could not be read.

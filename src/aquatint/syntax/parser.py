@@ -21,9 +21,6 @@ from aquatint.syntax.grammar import language
 from aquatint.syntax.layout import lay_out
 from aquatint.syntax.tokens import Tok
 
-REPORT_LIMIT = 1000
-"""Mistakes after which reading ends: what has more is no script."""
-
 
 @dataclass(frozen=True, slots=True)
 class Parse:
@@ -60,9 +57,7 @@ def parse(source: Source) -> Parse:
         incomplete = incomplete or reading.cut
         lost += reading.lost
         if reading.given_up is not None:
-            message = f"more than {REPORT_LIMIT:,} mistakes: nothing is read from here on"
-            diagnostics.error("too-many-errors", message, reading.given_up.span, help="is this a script?")
-            break
+            break  # the diagnostics say that there are too many
         if statement is not None:
             statements.append(statement)
     script = n.Script(source, tuple(statements), tuple(layout.comments), tuple(lost))
@@ -161,11 +156,11 @@ class _Reading:
         # The layout has said what a stray character is, and an end after a mistake is mostly a consequence of it.
         if token.type != "STRAY" and (token.type != "$END" or not self.recovered):
             report_unexpected(token, item, _accepted(self.parser), _context(mark), self.diagnostics)
-        if len(self.diagnostics) >= REPORT_LIMIT:
+        if self.diagnostics.is_full:
             self.given_up = token
             return False
         self.recovered = True
-        self.lost += _bound(self.tokens[first:])
+        self.lost += _bound(self.tokens, first)
         self.cut = token.type == "$END"
         if mark is None or self.cut:
             return False
@@ -177,13 +172,14 @@ class _Reading:
         return True
 
 
-def _bound(tokens: list[Tok]) -> Iterator[n.Word]:
-    """Yield the names that a statement with these tokens seems to bind, whatever is wrong with it."""
-    for index, token in enumerate(tokens):
-        if token.type == "NAME" and (index > 0 or _type_at(tokens, 1) == "ASSIGN"):
+def _bound(tokens: list[Tok], first: int) -> Iterator[n.Word]:
+    """Yield the names that the item from token `first` on seems to bind, whatever is wrong with it."""
+    for index in range(first, len(tokens)):
+        token = tokens[index]
+        if token.type == "NAME" and (index > first or _type_at(tokens, index + 1) == "ASSIGN"):
             # `letx = 3` has lost a space.
             yield n.Word(token.span, token.text.removeprefix("let") or token.text)
-        elif index > 0 and token.type != "COMMA":
+        elif index > first and token.type != "COMMA":
             return
 
 
