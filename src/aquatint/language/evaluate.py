@@ -103,7 +103,7 @@ class Interpreter:
         except TooManySteps as stop:
             message = f"the script takes more than {run.expressions.step_limit:,} steps to evaluate"
             diagnostics.error("too-large", message, stop.span,
-                              help="make its loops shorter, or several scripts of it, or allow more with `--limit`")  # fmt: skip
+                              help="make several scripts of it, or allow more with `--limit`")  # fmt: skip
         run.finish()
         if diagnostics.has_errors:
             return Evaluation(None, diagnostics)

@@ -28,11 +28,13 @@ def check_types(script: n.Script, prelude: Scope, diagnostics: Diagnostics) -> N
     """Report values of wrong types and calls of wrong form in all of `script`, reached or not."""
     found = Diagnostics()
     foreseen = Foreseen(found)
-    try:
-        for statement in script.statements:
+    for statement in script.statements:
+        try:
             foreseen.look_into(statement, prelude)
-    except TooManySteps:
-        pass  # evaluation says so, if it comes to the same place
+        except RecursionError:
+            pass  # `check` says so
+        except TooManySteps:
+            break  # evaluation says so, if it comes to the same place
     diagnostics.extend(item for item in found.items if item.code in _CERTAIN)
 
 
