@@ -67,9 +67,7 @@ class Doer(Protocol):
 class Expressions:
     """Evaluates expressions for one plan; `turn` tells apart the times that one place is evaluated."""
 
-    def __init__(
-        self, diagnostics: Diagnostics, draws: Draws, doer: Doer, outside: Outside, limit: int = 1
-    ) -> None:
+    def __init__(self, diagnostics: Diagnostics, draws: Draws, doer: Doer, outside: Outside, limit: int = 1) -> None:
         self.diagnostics = diagnostics
         self.outside = outside
         self.templates = Templates(self._invoked)
