@@ -229,12 +229,13 @@ class Actions:
 
     def _is_good_path(self, setting: Setting) -> bool:
         text = setting.value
-        suffix = PurePosixPath(text).suffix.lower()
-        if any(not c.isprintable() for c in text):
+        path = PurePosixPath(text)
+        suffix = path.suffix.lower()
+        if not text.isprintable():
             self._error("wrong-value", "`output` has a character that doesn't belong into a name", setting.span,
                         help="take it out, or name the file with `slug(...)`")  # fmt: skip
             return False
-        if not text.strip() or text.endswith("/") or PurePosixPath(text).name in OUTPUT_SUFFIXES:
+        if not text.strip() or text.endswith("/") or path.name in OUTPUT_SUFFIXES:
             self._error(
                 "wrong-value", "`output` names no file", setting.span, help="write a name such as `out/cat.png`"
             )
@@ -244,7 +245,7 @@ class Actions:
             self._error("wrong-value", why, setting.span,
                         help="end the name with one of " + ", ".join(f"`{s}`" for s in OUTPUT_SUFFIXES))  # fmt: skip
             return False
-        if any(len(part.encode()) > 250 for part in PurePosixPath(text).parts):
+        if any(len(part.encode()) > 250 for part in path.parts):
             self._error(
                 "wrong-value", "this name is too long for a file", setting.span, help="shorten it with `slug(...)`"
             )

@@ -298,15 +298,29 @@ Statement = (
 
 def children(node: Node) -> list[Node]:
     """Return the nodes right below `node`, in order, without words: those are names of what is beside them."""
+    kind = type(node)
+    fields = _FIELDS.get(kind)
+    if fields is None:
+        fields = _FIELDS[kind] = tuple(name for name in kind.__struct_fields__ if name != "span")
     found: list[Node] = []
-    waiting: list[object] = [getattr(node, name) for name in reversed(node.__struct_fields__)]
-    while waiting:
-        item = waiting.pop()
-        if isinstance(item, tuple):
-            waiting += reversed(item)
-        elif isinstance(item, Node) and not isinstance(item, Word):
-            found.append(item)
+    for name in fields:
+        value = getattr(node, name)
+        if isinstance(value, tuple):
+            _gather(value, found)
+        elif isinstance(value, Node) and not isinstance(value, Word):
+            found.append(value)
     return found
+
+
+_FIELDS: dict[type[Node], tuple[str, ...]] = {}
+
+
+def _gather(values: tuple[object, ...], found: list[Node]) -> None:
+    for value in values:
+        if isinstance(value, tuple):
+            _gather(value, found)
+        elif isinstance(value, Node) and not isinstance(value, Word):
+            found.append(value)
 
 
 class Comment(msgspec.Struct, frozen=True):

@@ -14,8 +14,9 @@ from lark.exceptions import UnexpectedToken
 from lark.lexer import Token
 
 from aquatint.diagnostics import Diagnostics
-from aquatint.source import Source, Span
+from aquatint.source import Source
 from aquatint.syntax import nodes as n
+from aquatint.syntax.assembly import assembled, end_of
 from aquatint.syntax.expectations import Context, report_unexpected
 from aquatint.syntax.grammar import language
 from aquatint.syntax.layout import lay_out
@@ -47,7 +48,7 @@ def parse(source: Source) -> Parse:
     incomplete = layout.incomplete
     lost: list[n.Word] = []
     for tokens in _split(layout.tokens):
-        sound = _sound(tokens)
+        sound = assembled(tokens)
         if sound is not None:
             statements.append(sound)
             continue
@@ -81,23 +82,6 @@ def _step(token: Tok) -> int:
     return (token.type in ("LPAR", "LSQB", "LBRACE")) - (token.type in ("RPAR", "RSQB", "RBRACE"))
 
 
-def _sound(tokens: list[Tok]) -> n.Statement | None:
-    """Return the statement that `tokens` are, or None if there is a mistake in them: reading on takes more care."""
-    parser: Any = language().parse_interactive(start="statement")
-    try:
-        for token in tokens:
-            parser.feed_token(token)
-        made: n.Statement = parser.feed_token(_end_of(tokens))
-    except UnexpectedToken:
-        return None
-    return made
-
-
-def _end_of(tokens: list[Tok]) -> Tok:
-    end = tokens[-1].span.end
-    return Tok("$END", "", Span(tokens[-1].span.source, end, end))
-
-
 class _Reading:
     """The reading of one outermost statement.
 
@@ -119,7 +103,7 @@ class _Reading:
         self.index = 0
 
     def statement(self) -> n.Statement | None:
-        eof = _end_of(self.tokens)
+        eof = end_of(self.tokens)
         while True:
             token = self.tokens[self.index] if self.index < len(self.tokens) else eof
             try:
