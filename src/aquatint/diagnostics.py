@@ -58,6 +58,7 @@ class Diagnostics:
     items: list[Diagnostic] = field(default_factory=list)
     _seen: set[tuple[str, str, int, int]] = field(default_factory=set, repr=False)
     _ways: list[Label] = field(default_factory=list, repr=False)
+    _counts: dict[Severity, int] = field(default_factory=lambda: {"error": 0, "warning": 0}, repr=False)
 
     @contextmanager
     def through(self, way: Label) -> Iterator[None]:
@@ -75,12 +76,15 @@ class Diagnostics:
         span = diagnostic.span
         mark = (diagnostic.code, diagnostic.message if span is None else span.source.name,
                 -1 if span is None else span.start, -1 if span is None else span.end)  # fmt: skip
-        if mark in self._seen or self.is_full:
+        # Each kind by itself: warnings must neither hide an error nor become one.
+        count = self._counts[diagnostic.severity]
+        if mark in self._seen or count > REPORT_LIMIT:
             return
         self._seen.add(mark)
-        if len(self.items) == REPORT_LIMIT:
+        self._counts[diagnostic.severity] = count + 1
+        if count == REPORT_LIMIT:
             message = f"more than {REPORT_LIMIT:,} mistakes: no others are reported"
-            diagnostic = Diagnostic("too-many-errors", message, span, "is this a script?")
+            diagnostic = Diagnostic("too-many-errors", message, span, "is this a script?", (), diagnostic.severity)
         self.items.append(diagnostic)
 
     def error(
@@ -115,8 +119,8 @@ class Diagnostics:
 
     @property
     def is_full(self) -> bool:
-        """Whether nothing more will be reported."""
-        return len(self.items) > REPORT_LIMIT
+        """Whether no more errors will be reported."""
+        return self._counts["error"] > REPORT_LIMIT
 
     @property
     def has_errors(self) -> bool:

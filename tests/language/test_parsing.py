@@ -3,8 +3,8 @@
 import random
 from pathlib import Path
 
-from aquatint.diagnostics import REPORT_LIMIT, render
-from aquatint.source import Source
+from aquatint.diagnostics import REPORT_LIMIT, Diagnostics, render
+from aquatint.source import Source, Span
 from aquatint.syntax.grammar import language, lex
 from aquatint.syntax.parser import parse
 
@@ -46,3 +46,14 @@ def test_a_long_line_is_shown_around_the_mistake() -> None:
     assert len(shown) < 1000
     lines = shown.splitlines()
     assert lines[3][lines[4].index("^")] == ")"
+
+
+def test_many_warnings_are_no_error_and_hide_none() -> None:
+    found = Diagnostics()
+    source = Source("script.aqt", "x" * 3000)
+    for place in range(REPORT_LIMIT + 500):
+        found.warning("unused-name", "never used", Span(source, place, place + 1))
+    assert len(found) == REPORT_LIMIT + 1
+    assert not found.has_errors
+    found.error("unknown-name", "not there", Span(source, 2500, 2501))
+    assert found.has_errors
