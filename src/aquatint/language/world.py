@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Protocol
 
 from aquatint.catalog.checkpoints import Checkpoint, read_checkpoint
@@ -52,12 +51,7 @@ SCRIPT_LIMIT = 16 << 20
 
 def read_script(name: str) -> bytes:
     """Return what is in the file `name`. Raises `OSError`, and `ValueError` for what can be no script."""
-    path = Path(name)
-    # A pipe or a device could keep a plan waiting for ever.
-    if path.exists() and not path.is_file():
-        raise ValueError("it is no file")
-    with path.open("rb") as stream:
-        body = stream.read(SCRIPT_LIMIT + 1)
+    body = Disk().read(name, SCRIPT_LIMIT + 1)
     if len(body) > SCRIPT_LIMIT:
         raise ValueError(f"it is larger than {SCRIPT_LIMIT >> 20} MiB: not a script")
     return body
