@@ -51,6 +51,7 @@ from aquatint.language.why import Statement, UnknownPlace, why
 from aquatint.language.world import Given, Hardware, World
 from aquatint.plan.render import render as render_plan
 from aquatint.plan.steps import Print
+from aquatint.plan.texts import shown
 from aquatint.source import Source
 from aquatint.syntax.dump import tokens_text, tree_text
 from aquatint.syntax.formatting import formatted
@@ -247,7 +248,7 @@ def output(case: Case, kind: str, evaluation: Evaluation) -> str:
         case "plan":
             return render_plan(plan)
         case "printed":
-            return "".join(step.text + "\n" for step in plan.steps if isinstance(step, Print))
+            return "".join(shown(step.text) + "\n" for step in plan.steps if isinstance(step, Print))
         case "steps":
             lines = render_plan(plan).splitlines()[1:-1]
             return "".join(line + "\n" for line in lines if line and not line.startswith(_HIDDEN_LINES))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -101,6 +101,11 @@ class FakeEngine:
         what = [pipeline.key, parts, dict(generation.arguments), generation.seed, generation.scheduler]
         width, height = generation.arguments.get("width", 64), generation.arguments.get("height", 64)
         return painted(json.dumps(what, sort_keys=True), (width, height))
+
+    def measure(self, reference: Image, image: Image, metrics: Sequence[str]) -> dict[str, float]:
+        if reference.size != image.size:
+            raise EngineError("can't compare pictures of different sizes")
+        return dict.fromkeys(metrics, float(reference.tobytes() != image.tobytes()))
 
     def save(self, pipeline: Pipeline, parts: Mapping[str, Loaded | None], folder: Path, form: Form) -> None:
         self.calls.append(("save", pipeline.key))

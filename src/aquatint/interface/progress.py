@@ -33,6 +33,7 @@ from aquatint.runtime.events import (
     SaveStarted,
     StatementFailed,
     StatementSkipped,
+    TableWritten,
     Warned,
 )
 
@@ -262,6 +263,8 @@ class Log:
                 return [_done("wrote", event.path, f"seed {event.seed}", duration(event.seconds))]
             case GridWritten():
                 return [_done("wrote", event.path, f"sheet of {number(event.cells, 'picture')}")]
+            case TableWritten():
+                return [_done("wrote", event.path, f"table of {number(event.pairs, 'pair')}")]
             case SaveStarted():
                 self.statements += 1
                 self.saves += 1

@@ -5,7 +5,7 @@ Files, standard input and the REPL all come through here. Nothing here writes to
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from aquatint.interface.warning_options import Review
 from aquatint.language.evaluate import Interpreter
 from aquatint.language.world import World
 from aquatint.plan.render import quantized
-from aquatint.plan.steps import Component, Generate, Json, Load, Pipeline, Plan, Save
+from aquatint.plan.steps import Compare, Component, Generate, Json, Load, Pipeline, Plan, Save
 from aquatint.runtime.engine import Counters, Engine, Form, Generation, Loaded, OnStep
 from aquatint.runtime.events import EngineStarting, RunFinished
 from aquatint.runtime.executor import Executor, Options
@@ -66,7 +66,7 @@ class Session:
         parsed = parse(source)
         if parsed.incomplete and self.keep:
             return Outcome(parsed.diagnostics, incomplete=True)
-        evaluation = self.interpreter.evaluate(parsed.script, parsed.diagnostics, keep=self.keep)
+        evaluation = self.interpreter.evaluate(parsed.script, parsed.diagnostics, keep=self.keep, running=True)
         if self.review is not None:
             evaluation = self.review(parsed.script, evaluation)
         if evaluation.plan is None:
@@ -89,7 +89,7 @@ class Session:
         with self.reporter as sink:
             if self._executor is not None:
                 return self._executor.run(plan)
-            if not any(isinstance(step, Load | Generate | Save) for step in plan.steps):
+            if not any(isinstance(step, Load | Generate | Compare | Save) for step in plan.steps):
                 return Executor(_NoEngine(), sink, self.options).run(plan)
             sink(EngineStarting(self.world.device))
             self._executor = Executor(self.make_engine(), sink, self.options)
@@ -114,6 +114,9 @@ class _NoEngine:
 
     def generate(self, pipeline: Any, generation: Generation, on_step: OnStep) -> Image:
         raise AssertionError("this plan generates nothing")
+
+    def measure(self, reference: Image, image: Image, metrics: Sequence[str]) -> dict[str, float]:
+        raise AssertionError("this plan compares nothing")
 
     def save(self, pipeline: Pipeline, parts: Mapping[str, Loaded | None], folder: Path, form: Form) -> None:
         raise AssertionError("this plan saves nothing")

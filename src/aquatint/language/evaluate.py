@@ -6,20 +6,27 @@ Total and without effects: a script's evaluation always ends, and what it depend
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, assert_never
 
+from aquatint.catalog.prompt_plugins import Kind
 from aquatint.diagnostics import Diagnostics, Label, did_you_mean
-from aquatint.language.actions import IMAGE_LIMIT, Actions, place_of
 from aquatint.language.blocks import Blocks
 from aquatint.language.builtins import prelude
 from aquatint.language.check import check, report_too_deep
+from aquatint.language.comparing import Comparing
+from aquatint.language.deferred import pieces
 from aquatint.language.draws import Draws
 from aquatint.language.expressions import BLOCK_STEPS, Expressions, TooManySteps
+from aquatint.language.generating import IMAGE_LIMIT, Generating
+from aquatint.language.grids import Grids
 from aquatint.language.includes import Includes
 from aquatint.language.names import report_reserved_name
+from aquatint.language.outputs import OutputNames
 from aquatint.language.outside import Outside
 from aquatint.language.parameters import ParameterError, read_parameter
+from aquatint.language.places import place_of
+from aquatint.language.prompting import Prompting
 from aquatint.language.reading import READERS
 from aquatint.language.resolution import Resolver
 from aquatint.language.saving import Saving
@@ -29,6 +36,7 @@ from aquatint.language.values import (
     Layer,
     Model,
     Module,
+    Prompter,
     Quantizer,
     Routine,
     Unknown,
@@ -40,6 +48,7 @@ from aquatint.language.why import Statement
 from aquatint.language.world import Given, World
 from aquatint.plan.builder import PlanBuilder
 from aquatint.plan.steps import Plan
+from aquatint.plan.texts import text_of
 from aquatint.source import Span
 from aquatint.syntax import nodes as n
 
@@ -82,12 +91,19 @@ class Interpreter:
         return sorted(self._session.scope.names)
 
     def evaluate(
-        self, script: n.Script, diagnostics: Diagnostics, *, keep: bool = False, told: list[Statement] | None = None
+        self,
+        script: n.Script,
+        diagnostics: Diagnostics,
+        *,
+        keep: bool = False,
+        told: list[Statement] | None = None,
+        running: bool = False,
     ) -> Evaluation:
         """Return the plan of `script`. `diagnostics` are those of its syntax, to which the script's are added.
 
         With `keep` the plan releases nothing at its end, for the scripts that follow. After an error nothing that the
-        script bound lasts. `told` gets the statements that became steps, for `why`.
+        script bound lasts. `told` gets the statements that became steps, for `why`. What can only be planned is an
+        error where the plan is made for `running`.
         """
         session = self._session
         prelude = Scope(self._prelude)
@@ -96,7 +112,8 @@ class Interpreter:
             prelude.bind(name.text, UNKNOWN, name.span)
         scope = Scope(prelude if script.lost else self._prelude, dict(session.scope.names))
         run = _Run(self.world, script, scope, diagnostics, session, self._prelude)
-        run.actions.told = run.saving.told = told
+        run.generating.told = run.saving.told = told
+        run.prompting.running = run.generating.running = running
         try:
             check(script, scope, diagnostics, run.includes, self._prelude)
             run.statements(script.statements, scope)
@@ -107,7 +124,7 @@ class Interpreter:
         run.finish()
         if diagnostics.has_errors:
             return Evaluation(None, diagnostics)
-        self._session = _Session(scope, run.actions.made, run.builder.made, run.parameters)
+        self._session = _Session(scope, run.generating.made, run.builder.made, run.parameters)
         plan = run.builder.plan(
             script=script.source.name, inputs=run.inputs(), plan_seed=self.world.plan_seed,
             device=self.world.device, keep=keep,
@@ -134,9 +151,15 @@ class _Run:
         self.expressions = Expressions(diagnostics, self.draws, self, self.outside, world.limit)
         self.blocks = Blocks(world, diagnostics, self.expressions)
         self.resolver = Resolver(world, diagnostics)
-        self.actions = Actions(diagnostics, self.blocks, self.resolver, self.builder, IMAGE_LIMIT * world.limit)
-        self.actions.made = list(session.images)
-        self.saving = Saving(diagnostics, self.blocks, self.resolver, self.builder, self.actions.claim)
+        outputs = OutputNames(diagnostics)
+        self.generating = Generating(
+            diagnostics, self.blocks, self.resolver, self.builder, outputs, IMAGE_LIMIT * world.limit
+        )
+        self.generating.made = list(session.images)
+        self.prompting = Prompting(diagnostics, self.blocks, self.builder)
+        self.comparing = Comparing(diagnostics, self.blocks, self.builder, outputs)
+        self.grids = Grids(diagnostics, self.blocks, self.builder, outputs)
+        self.saving = Saving(diagnostics, self.blocks, self.resolver, self.builder, outputs.claim)
         self.outermost = scope
         self.of_session = session.scope.names
         self.since = 0  # images there were when the innermost block began
@@ -189,7 +212,8 @@ class _Run:
                 values = [self.expressions.value(value, scope) for value in node.values]
                 self.expressions.spend(sum(map(weight, values)), node.span)
                 if not any(value is UNKNOWN for value in values):
-                    self.builder.print(" ".join(shown(value) for value in values), place_of(node.span))
+                    parts = [part for value in values for part in (" ", *pieces(value))][1:]
+                    self.builder.print(text_of(parts), place_of(node.span))
             case n.Claim():
                 self._claim(node, scope)
             case n.Value():
@@ -208,7 +232,7 @@ class _Run:
         self._body(body, scope)
 
     def _body(self, body: n.Body, scope: Scope) -> None:
-        since, self.since = self.since, len(self.actions.made)
+        since, self.since = self.since, len(self.generating.made)
         self.statements(body.statements, Scope(scope))
         self.since = since
 
@@ -309,18 +333,21 @@ class _Run:
         elif node.noun.text == "model" and base is not UNKNOWN:
             made = self.blocks.model(node.name.text, node.block, base, scope, node.name.span, "model")
             value = self._sound(made, node.block)
+        elif base is not UNKNOWN:
+            value = self.prompting.prompter(
+                _kind(node.noun), node.name.text, node.block, base, scope, node.name.span, "model"
+            )
         self._bind(node.name, value, scope)
 
     def _base(self, node: n.Declare, scope: Scope) -> Any:
         """Return the value that a declaration extends, None if there is none."""
         if node.base is None:
             return None
-        wanted: type = Quantizer if node.noun.text == "quantizer" else Model
         value = self.expressions.value(n.Reference(node.base.span, node.base.text), scope)
-        if value is UNKNOWN or isinstance(value, wanted):
+        if value is UNKNOWN or _noun(value) == node.noun.text:
             return value
         return self.expressions.error(
-            "wrong-type", f"a {node.noun.text} can't extend {type_name(value)}", node.base.span
+            "wrong-type", f"{_article(node.noun.text)} can't extend {type_name(value)}", node.base.span
         )
 
     def _derive(self, node: n.Derive, scope: Scope) -> None:
@@ -329,13 +356,13 @@ class _Run:
             value = self.blocks.quantizer_value(value, node.value.span, node.value)
             if isinstance(value, Quantizer):
                 value = Quantizer.of(node.name.text, value.backend, value.settings)
-        elif node.noun.text == "model" and value is not UNKNOWN:
-            if isinstance(value, Model):
-                value = Model(
-                    node.name.text, node.name.span, value.settings, value.parts, value.part_spans, value.defaults
-                )
-            else:
-                value = self.expressions.error("wrong-type", f"a model can't be {type_name(value)}", node.value.span)
+        elif value is not UNKNOWN and _noun(value) != node.noun.text:
+            message = f"{_article(node.noun.text)} can't be {type_name(value)}"
+            value = self.expressions.error("wrong-type", message, node.value.span)
+        elif isinstance(value, Model):
+            value = replace(value, name=node.name.text, span=node.name.span)
+        elif isinstance(value, Prompter):
+            value = replace(value, name=node.name.text)
         self._bind(node.name, value, scope)
 
     def _sound(self, model: Model, block: n.Block) -> Any:
@@ -390,10 +417,14 @@ class _Run:
             case Quantizer():
                 made = self.blocks.quantizer(value.name, block, value, scope, at, layer)
                 return made if isinstance(made, Unknown) else made.renamed(value)
+            case Prompter():
+                return self.prompting.prompter(value.plugin.kind, value.name, block, value, scope, at, layer)
         if value is UNKNOWN:
             return UNKNOWN
         return self.expressions.error(
-            "wrong-type", f"`{layer}` changes a model or a quantizer, not {type_name(value)}", at
+            "wrong-type",
+            f"`{layer}` changes a model, a quantizer, an upscaler or a weighter, not {type_name(value)}",
+            at,
         )
 
     def _branch(self, node: n.Branch, scope: Scope) -> None:
@@ -416,12 +447,36 @@ class _Run:
 
     def act(self, node: n.Action, scope: Scope) -> Any:
         """Carry out a verb."""
+        targets = [self.expressions.value(target, scope) for target in node.targets]
         match node.verb.text:
             case "generate":
-                target = self.expressions.value(node.targets[0], scope)
-                return self.actions.generate(node, target, scope)
+                return self.generating.generate(node, targets[0], scope)
+            case "upscale":
+                return self.prompting.upscale(node, targets[0], scope)
+            case "compare":
+                return self.comparing.compare(node, targets, scope)
             case "grid":
-                return self.actions.grid(node, scope, self.since)
+                return self.grids.grid(node, scope, self.generating.made[self.since :])
             case "save":
-                return self.saving.save(node, self.expressions.value(node.targets[0], scope), scope)
-        return UNKNOWN  # `check` has said that it isn't there yet
+                return self.saving.save(node, targets[0], scope)
+        raise AssertionError(node.verb.text)
+
+
+def _noun(value: Any) -> str | None:
+    """Return the noun by which a script declares such a value."""
+    match value:
+        case Quantizer():
+            return "quantizer"
+        case Model():
+            return "model"
+        case Prompter():
+            return value.plugin.kind
+    return None
+
+
+def _kind(noun: n.Word) -> Kind:
+    return "upscaler" if noun.text == "upscaler" else "weighter"
+
+
+def _article(noun: str) -> str:
+    return f"an {noun}" if noun == "upscaler" else f"a {noun}"

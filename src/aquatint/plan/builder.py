@@ -14,18 +14,24 @@ from aquatint.plan.schedule import schedule
 from aquatint.plan.steps import (
     PLAN_VERSION,
     Cell,
+    Compare,
     Component,
+    Deferred,
     Generate,
     Grid,
     ImageRef,
     Json,
+    Line,
     Output,
+    Pair,
     Pipeline,
     Place,
     Plan,
+    Plugin,
     Print,
     Save,
     Step,
+    Upscale,
 )
 
 
@@ -61,25 +67,47 @@ class PlanBuilder:
         metadata: bool,
         place: Place,
         statement: str,
+        deferred: dict[str, Deferred],
+        weighter: Plugin | None,
     ) -> str:
         """Add a generate step and return its id."""
         step = Generate(
             id=self._name("g"), pipeline=pipeline, model=model, quantizers=quantizers, arguments=arguments,
             scheduler=scheduler, outputs=outputs, metadata=metadata, place=place, statement=statement,
+            deferred=deferred, weighter=weighter,
         )  # fmt: skip
         self.steps.append(step)
         for output in outputs:
             self.outputs[output.path] = place
         return step.id
 
+    def upscale(
+        self, *, upscaler: Plugin, prompts: list[Line], variations: int, seed: int, place: Place, statement: str
+    ) -> str:
+        """Add an upscale step and return its id."""
+        step = Upscale(
+            id=self._name("u"), upscaler=upscaler, prompts=prompts, variations=variations, seed=seed, place=place,
+            statement=statement,
+        )  # fmt: skip
+        self.steps.append(step)
+        return step.id
+
+    def compare(self, *, pairs: list[Pair], metrics: list[str], path: str | None, place: Place) -> str:
+        """Add a compare step and return its id."""
+        step = Compare(id=self._name("c"), pairs=pairs, metrics=metrics, path=path, place=place)
+        self.steps.append(step)
+        if path is not None:
+            self.outputs[path] = place
+        return step.id
+
     def grid(
         self,
         *,
-        cells: list[tuple[ImageRef, str]],
+        cells: list[tuple[ImageRef, Line]],
         columns: int,
-        column_headers: list[str],
-        row_headers: list[str],
-        title: str,
+        column_headers: list[Line],
+        row_headers: list[Line],
+        title: Line,
         path: str,
         place: Place,
     ) -> str:
@@ -114,7 +142,7 @@ class PlanBuilder:
         self.outputs[path] = place
         return step.id
 
-    def print(self, text: str, place: Place) -> None:
+    def print(self, text: Line, place: Place) -> None:
         """Add a line of the report."""
         self.steps.append(Print(id=self._name("p"), text=text, place=place))
 

@@ -6,13 +6,31 @@ The JSON form is `steps.plan_to_json`; numbers come from `counts`.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
 
 from aquatint.catalog.quantizers import label
 from aquatint.plan.counts import counts
 from aquatint.plan.memory import held, moments, peak
-from aquatint.plan.steps import ByteRange, Component, Generate, Grid, Load, Plan, Print, Quantization, Release, Save
+from aquatint.plan.steps import (
+    ByteRange,
+    Compare,
+    Component,
+    Deferred,
+    Generate,
+    Grid,
+    ImageRef,
+    Line,
+    Load,
+    Plan,
+    Print,
+    Quantization,
+    Release,
+    Save,
+    Text,
+    Upscale,
+)
+from aquatint.plan.texts import shown
 from aquatint.plan.uses import uses
 
 _WIDTH = 10  # of the verb that a line begins with
@@ -53,6 +71,7 @@ def _steps(plan: Plan, resident: AbstractSet[str]) -> Iterator[str]:
     fresh: set[str] = set()
     live = set(resident)
     sizes = moments(plan, resident)
+    files: dict[ImageRef, str] = {}
     for number, step in enumerate(plan.steps):
         match step:
             case Load():
@@ -61,8 +80,12 @@ def _steps(plan: Plan, resident: AbstractSet[str]) -> Iterator[str]:
                     live.add(step.component)
                     yield _line("load", _loaded(plan.components[step.component]))
             case Generate():
-                yield from _generated(plan, step, fresh)
+                yield from _generated(plan, step, fresh, files)
                 fresh.clear()
+            case Upscale():
+                yield from _rewritten(step)
+            case Compare():
+                yield from _compared(step)
             case Grid():
                 yield _line("grid", f"{_number(len(step.cells), 'image')}, {_number(step.columns, 'column')}")
                 yield _line("  write", step.path)
@@ -70,7 +93,7 @@ def _steps(plan: Plan, resident: AbstractSet[str]) -> Iterator[str]:
                 yield from _saved(plan, step, fresh)
                 fresh.clear()
             case Print():
-                yield _line("print", json.dumps(step.text, ensure_ascii=False))
+                yield _line("print", _quoted(step.text))
             case Release() if step.component in live:
                 live.remove(step.component)
                 component = plan.components[step.component]
@@ -91,19 +114,53 @@ def _in_memory(plan: Plan, sizes: list[ByteRange], number: int) -> Iterator[str]
         yield _line("memory", f"{ranged(sizes[number])} of weights")
 
 
-def _generated(plan: Plan, step: Generate, fresh: set[str]) -> Iterator[str]:
-    prompt = step.arguments.get("prompt")
-    shown = json.dumps(prompt, ensure_ascii=False) if isinstance(prompt, str) else ""
-    yield _line("generate", f"{step.model} {shown}")
-    settings = {name: value for name, value in step.arguments.items() if name != "prompt"}
+def _generated(plan: Plan, step: Generate, fresh: set[str], files: dict[ImageRef, str]) -> Iterator[str]:
+    settings = {name: json.dumps(value, ensure_ascii=False) for name, value in step.arguments.items()}
+    settings |= {name: _given(value, files) for name, value in step.deferred.items()}
+    prompt = settings.pop("prompt", "")
+    yield _line("generate", f"{step.model} {prompt}")
+    settings = dict(sorted(settings.items()))
     if step.scheduler is not None:
-        settings["scheduler"] = step.scheduler
+        settings["scheduler"] = json.dumps(step.scheduler)
+    if step.weighter is not None:
+        settings["weighter"] = f"{step.weighter.name} ({step.weighter.plugin})"
     if settings:
-        told = (f"{name} {json.dumps(value, ensure_ascii=False)}" for name, value in settings.items())
-        yield _line("", ", ".join(told))
+        yield _line("", ", ".join(f"{name} {value}" for name, value in settings.items()))
     yield from _reused(plan, step, fresh)
-    for output in step.outputs:
+    for index, output in enumerate(step.outputs):
+        files[ImageRef(step.id, index)] = output.path
         yield _line("  write", f"{output.path}, seed {output.seed}")
+
+
+def _given(value: Deferred, files: Mapping[ImageRef, str]) -> str:
+    """Return an argument that another step yields: a picture by its file, unless an earlier script made it."""
+    match value:
+        case ImageRef(step=name, index=index):
+            return files.get(value, f"{name}[{index}]")
+        case Text():
+            return _quoted(value)
+        case list():
+            return "[" + ", ".join(_given(item, files) for item in value) + "]"
+
+
+def _quoted(line: Line) -> str:
+    return json.dumps(shown(line), ensure_ascii=False)
+
+
+def _rewritten(step: Upscale) -> Iterator[str]:
+    upscaler = step.upscaler
+    made = len(step.prompts) * step.variations
+    names = f"{step.id}[0]" if made == 1 else f"{step.id}[0] to {step.id}[{made - 1}]"
+    by = "" if upscaler.quantization is None else f", quantized by {quantized(upscaler.quantization)}"
+    yield _line("upscale", f"{upscaler.name} ({upscaler.plugin}{by}): {names}")
+    each = f", {step.variations} variations each" if step.variations > 1 else ""
+    yield _line("", ", ".join(map(_quoted, step.prompts)) + f"{each}, seed {step.seed}")
+
+
+def _compared(step: Compare) -> Iterator[str]:
+    yield _line("compare", f"{_number(len(step.pairs), 'pair')}, {', '.join(step.metrics)}")
+    if step.path is not None:
+        yield _line("  write", step.path)
 
 
 def _saved(plan: Plan, step: Save, fresh: set[str]) -> Iterator[str]:

@@ -1,13 +1,31 @@
-"""Which components a step uses.
+"""What a step needs: the components that it uses, and what other steps have to yield before it.
 
-When they are loaded for it is in `schedule`, what that comes to in `counts`.
+When components are loaded for it is in `schedule`, what that comes to in `counts`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
-from aquatint.plan.steps import Generate, Pipeline, Save, Step
+from aquatint.plan.steps import (
+    Compare,
+    Deferred,
+    Generate,
+    Grid,
+    ImageRef,
+    NumberRef,
+    Pipeline,
+    Print,
+    Save,
+    Step,
+    Text,
+    TextRef,
+    Upscale,
+)
+from aquatint.plan.texts import references
+
+Reference = ImageRef | TextRef | NumberRef
+"""Something that a step yields when it runs."""
 
 
 def uses(step: Step, pipelines: Mapping[str, Pipeline]) -> dict[str, str]:
@@ -21,3 +39,37 @@ def uses(step: Step, pipelines: Mapping[str, Pipeline]) -> dict[str, str]:
             return {}
     parts = pipelines[step.pipeline].parts
     return {role: key for role, key in parts.items() if key is not None and (roles is None or role in roles)}
+
+
+def awaits(step: Step) -> Iterator[Reference]:
+    """Yield what earlier steps have to have yielded for `step`, in the order of its fields."""
+    match step:
+        case Generate():
+            for given in step.deferred.values():
+                yield from _inside(given)
+        case Upscale():
+            for prompt in step.prompts:
+                yield from references(prompt)
+        case Compare():
+            for pair in step.pairs:
+                yield from (pair.reference, pair.image, *references(pair.label))
+        case Grid():
+            for cell in step.cells:
+                yield from (cell.image, *references(cell.label))
+            for line in (step.title, *step.column_headers, *step.row_headers):
+                yield from references(line)
+        case Print():
+            yield from references(step.text)
+        case _:
+            pass
+
+
+def _inside(given: Deferred) -> Iterator[Reference]:
+    match given:
+        case ImageRef():
+            yield given
+        case Text():
+            yield from references(given)
+        case list():
+            for item in given:
+                yield from _inside(item)

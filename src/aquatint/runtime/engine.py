@@ -46,9 +46,12 @@ class Loaded:
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """One image to make: the pipeline's call arguments, the seed of its CPU generator, the scheduler's class name."""
+    """One image to make: the pipeline's call arguments, the seed of its CPU generator, the scheduler's class name.
 
-    arguments: Mapping[str, Json]
+    Arguments are JSON, or pictures and lists of pictures.
+    """
+
+    arguments: Mapping[str, Any]
     seed: int
     scheduler: str | None = None
 
@@ -105,6 +108,10 @@ class Engine(Protocol):
 
     def generate(self, pipeline: Any, generation: Generation, on_step: OnStep) -> Image:
         """Return one RGB image; the same call gives the same bits, whatever the engine did before."""
+        ...
+
+    def measure(self, reference: Image, image: Image, metrics: Sequence[str]) -> dict[str, float]:
+        """Return each of `metrics` (names of `catalog.metrics`) of two RGB pictures; raise `EngineError`."""
         ...
 
     def save(self, pipeline: Pipeline, parts: Mapping[str, Loaded | None], folder: Path, form: Form) -> None:

@@ -84,6 +84,20 @@ class GridWritten(Event, frozen=True):
     cells: int
 
 
+class Measured(Event, frozen=True):
+    """What `compare` measured of one pair, by metric."""
+
+    step: str
+    label: str
+    values: dict[str, float]
+
+
+class TableWritten(Event, frozen=True):
+    step: str
+    path: str
+    pairs: int
+
+
 class SaveStarted(Event, frozen=True):
     step: str
     model: str

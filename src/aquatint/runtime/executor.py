@@ -19,9 +19,29 @@ from PIL.Image import Image
 
 from aquatint.catalog.quantizers import label
 from aquatint.plan.counts import counts
-from aquatint.plan.steps import Component, Generate, Grid, ImageRef, Load, Output, Plan, Print, Release, Save, Step
-from aquatint.plan.uses import uses
-from aquatint.runtime import saved_folders
+from aquatint.plan.steps import (
+    Compare,
+    Component,
+    Deferred,
+    Generate,
+    Grid,
+    ImageRef,
+    Line,
+    Load,
+    NumberRef,
+    Output,
+    Plan,
+    Print,
+    Release,
+    Save,
+    Step,
+    Text,
+    TextRef,
+    Upscale,
+)
+from aquatint.plan.texts import complete, references
+from aquatint.plan.uses import awaits, uses
+from aquatint.runtime import saved_folders, tables
 from aquatint.runtime.engine import Engine, EngineError, Form, Generation
 from aquatint.runtime.events import (
     DenoiseStep,
@@ -31,6 +51,7 @@ from aquatint.runtime.events import (
     ImageWritten,
     LoadFinished,
     LoadStarted,
+    Measured,
     ModelSaved,
     Printed,
     Released,
@@ -40,6 +61,7 @@ from aquatint.runtime.events import (
     SaveStarted,
     StatementFailed,
     StatementSkipped,
+    TableWritten,
     Warned,
 )
 from aquatint.runtime.failures import explain
@@ -50,6 +72,10 @@ from aquatint.runtime.residents import Residents
 from aquatint.runtime.sheet import draw_sheet
 
 Sink = Callable[[Event], None]
+
+CANT_UPSCALE = "this version plans `upscale`, and can't run it yet", "write the prompts into the script"
+CANT_WEIGH = "this version plans with a weighter, and can't run it yet", "leave `weighter` out"
+"""What is said of steps that can be planned only, and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +99,8 @@ class Executor:
         self.sink = sink
         self.options = options or Options()
         self.residents = residents or Residents(engine)
-        self.made: dict[ImageRef, Path] = {}  # where earlier plans wrote their images, for sheets of later ones
+        self.made: dict[ImageRef, Path] = {}  # where earlier plans wrote their images, for statements of later ones
+        self.known: dict[TextRef | NumberRef, str | float] = {}  # what steps yielded beside images
 
     def run(self, plan: Plan) -> RunFinished:
         """Carry out `plan` and return the totals, which were also the last event.
@@ -108,11 +135,18 @@ class _Run:
         self.options = executor.options
         self.residents = executor.residents
         self.made = executor.made
+        self.known = executor.known
         self.outputs = Outputs(self.options.output_dir, self.options.existing)
         self.facts = self.engine.describe()
         self.settled = _settled(plan, self.outputs)
         self.plan = _without_idle_loads(plan, self.settled)
         self.last_use = _last_uses(self.plan)
+        self.files = {
+            ImageRef(step.id, index): output.path
+            for step in plan.steps
+            if isinstance(step, Generate)
+            for index, output in enumerate(step.outputs)
+        }
         self.pictures: dict[ImageRef, Image | Path] = {}
         self.failed_loads: set[str] = set()
         self.images = self.reuses = self.saved = self.failed = self.skipped = 0
@@ -164,13 +198,18 @@ class _Run:
             case Generate():
                 self._generate(step)
                 self.residents.next_statement()
+            case Upscale():
+                self._fail(step, EngineError(*CANT_UPSCALE), "rewriting prompts", [])
+            case Compare():
+                self._compare(step)
             case Grid():
                 self._grid(step)
             case Save():
                 self._save(step)
                 self.residents.next_statement()
             case Print():
-                self._emit(Printed(step.id, step.text))
+                if not self._lacks_a_value(step):
+                    self._emit(Printed(step.id, complete(step.text, self.known)))
             case Release():
                 self._release(step)
             case _:
@@ -235,8 +274,12 @@ class _Run:
                 return
             case None:
                 pass
-        if self._lacks_a_part(step):
+        if self._lacks_a_part(step) or self._lacks_a_value(step):
             return
+        if step.weighter is not None:
+            self._fail(step, EngineError(*CANT_WEIGH), "reading the prompt", [])
+            return
+        step, pictures = self._completed(step)
         written: list[str] = []
         doing = f"assembling the pipeline of `{step.model}`"
         try:
@@ -244,9 +287,44 @@ class _Run:
             pipeline = self._assembled(step)
             for index, output in enumerate(step.outputs):
                 doing = f"making image {index + 1} of {len(step.outputs)} (seed {output.seed})"
-                self._image(step, pipeline, index, output, written)
+                self._image(step, pipeline, pictures, index, output, written)
         except Exception as error:
             self._fail(step, error, doing, written)
+
+    def _lacks_a_value(self, step: Step) -> bool:
+        """Skip a step that needs what an earlier one did not yield, and return whether it was."""
+        for reference in awaits(step):
+            match reference:
+                case ImageRef():
+                    # A sheet and a table have an empty place for it.
+                    if isinstance(step, Generate) and self._picture(reference) is None:
+                        self._skip(step, f"it needs image {reference.index} of `{reference.step}`, which was not made")
+                        return True
+                case TextRef() | NumberRef():
+                    if reference not in self.known:
+                        self._skip(step, f"it needs what `{reference.step}` was to yield")
+                        return True
+        return False
+
+    def _completed(self, step: Generate) -> tuple[Generate, dict[str, Any]]:
+        """Return `step` with its texts complete, and the pictures among its arguments."""
+        texts: dict[str, Any] = {}
+        pictures: dict[str, Any] = {}
+        for name, given in step.deferred.items():
+            value = self._given(given)
+            (texts if _is_text(value) else pictures)[name] = value
+        left = {name: given for name, given in step.deferred.items() if name not in texts}
+        arguments = dict(sorted({**step.arguments, **texts}.items()))
+        return msgspec.structs.replace(step, arguments=arguments, deferred=left), pictures
+
+    def _given(self, given: Deferred) -> Any:
+        match given:
+            case ImageRef():
+                return self._picture(given)
+            case Text():
+                return complete(given, self.known)
+            case list():
+                return [self._given(item) for item in given]
 
     def _lacks_a_part(self, step: Generate | Save) -> bool:
         """Skip a step that needs what could not be loaded, and return whether it was."""
@@ -271,7 +349,15 @@ class _Run:
         self._count_reuses(step)
         return self.residents.assembled(self.plan.pipelines[step.pipeline])
 
-    def _image(self, step: Generate, pipeline: Any, index: int, output: Output, written: list[str]) -> None:
+    def _image(
+        self,
+        step: Generate,
+        pipeline: Any,
+        pictures: Mapping[str, Any],
+        index: int,
+        output: Output,
+        written: list[str],
+    ) -> None:
         reference = ImageRef(step.id, index)
         if self._is_taken(output.path):
             self._emit(Warned(step.id, f"`{self.outputs.locate(output.path)}` exists; it is not made again"))
@@ -287,7 +373,7 @@ class _Run:
         try:
             image = self.engine.generate(
                 pipeline,
-                Generation(step.arguments, output.seed, step.scheduler),
+                Generation({**step.arguments, **pictures}, output.seed, step.scheduler),
                 lambda done, total: self._emit(DenoiseStep(step.id, done, total)),
             )
         except BaseException:
@@ -320,9 +406,10 @@ class _Run:
                 return
             if missing:
                 self._emit(Warned(step.id, f"{missing} of {len(step.cells)} pictures of this sheet were not made"))
-            labels = [cell.label for cell in step.cells]
+            step = self._titled(step)
             sheet = draw_sheet(
-                pictures, labels, step.columns, step.column_headers, step.row_headers, step.title
+                pictures, [str(cell.label) for cell in step.cells], step.columns, list(map(str, step.column_headers)),
+                list(map(str, step.row_headers)), str(step.title),
             )  # fmt: skip
             path = self.outputs.write(step.path, sheet, about_sheet(self.plan, step))
         except Exception as error:
@@ -333,6 +420,63 @@ class _Run:
             return
         self.written.append(str(path))
         self._emit(GridWritten(step.id, str(path), len(step.cells)))
+
+    def _titled(self, step: Grid) -> Grid:
+        """Return `step` with its texts complete."""
+        return msgspec.structs.replace(
+            step,
+            cells=[msgspec.structs.replace(cell, label=self._line(cell.label)) for cell in step.cells],
+            column_headers=[self._line(line) for line in step.column_headers],
+            row_headers=[self._line(line) for line in step.row_headers],
+            title=self._line(step.title),
+        )
+
+    def _line(self, line: Line) -> str:
+        """Return `line` complete; what a step should have yielded and didn't is a dash."""
+        return complete(line, {ref: self.known.get(ref, "-") for ref in references(line)})
+
+    def _compare(self, step: Compare) -> None:
+        if step.path is not None and self._is_taken(step.path):
+            self._skip(step, f"`{self.outputs.locate(step.path)}` exists")
+            return
+        rows: list[tables.Row] = []
+        try:
+            for index, pair in enumerate(step.pairs):
+                label = self._line(pair.label)
+                pictures = [self._picture(pair.reference), self._picture(pair.image)]
+                values = None
+                if pictures[0] is not None and pictures[1] is not None:
+                    values = self.engine.measure(pictures[0], pictures[1], step.metrics)
+                    self.known |= {NumberRef(step.id, metric, index): value for metric, value in values.items()}
+                    self._emit(Measured(step.id, label, values))
+                files = [self._file(reference) for reference in (pair.reference, pair.image)]
+                rows.append(tables.Row(label, files[0], files[1], values))
+            missing = sum(row.values is None for row in rows)
+            if missing == len(rows):
+                self._skip(step, "none of its pictures was made")
+                return
+            if missing:
+                self._emit(Warned(step.id, f"{missing} of {len(rows)} pairs of this table were not made"))
+            means = tables.means(rows, step.metrics)
+            self.known |= {NumberRef(step.id, metric): value for metric, value in means.items()}
+            if step.path is None:
+                self._emit(Printed(step.id, tables.text(rows, step.metrics).removesuffix("\n")))
+                return
+            path = self.outputs.write_bytes(step.path, tables.table(step.path, rows, step.metrics))
+        except Exception as error:
+            self._fail(step, error, "comparing", [])
+            return
+        if path is None:
+            self._skip(step, f"`{self.outputs.locate(step.path)}` was made by someone else meanwhile")
+            return
+        self.written.append(str(path))
+        self._emit(TableWritten(step.id, str(path), len(rows)))
+
+    def _file(self, reference: ImageRef) -> str:
+        """Return the file that a picture was to be written to."""
+        if reference in self.files:
+            return self.files[reference]
+        return str(self.made.get(reference, f"{reference.step}[{reference.index}]"))
 
     def _save(self, step: Save) -> None:
         match self.settled.get(step.id):
@@ -403,18 +547,20 @@ class _Run:
             self.pictures[reference] = picture
 
     def _drop_pictures(self, number: int) -> None:
-        """Drop the pictures that no step after the one at `number` shows."""
+        """Drop the pictures that no step after the one at `number` uses."""
         for reference in [reference for reference in self.pictures if self.last_use[reference] <= number]:
             del self.pictures[reference]
 
-    def _fail(self, step: Load | Generate | Grid | Save, error: Exception, doing: str, written: list[str]) -> None:
+    def _fail(self, step: Step, error: Exception, doing: str, written: list[str]) -> None:
+        assert not isinstance(step, Release)
         self.failed += 1
         message, help = explain(error, doing)
         self._emit(StatementFailed(step.id, str(step.place), message, help, written))
         if self.options.fail_fast:
             raise _Stop
 
-    def _skip(self, step: Generate | Grid | Save, reason: str) -> None:
+    def _skip(self, step: Step, reason: str) -> None:
+        assert not isinstance(step, Release)
         self.skipped += 1
         self._emit(StatementSkipped(step.id, str(step.place), reason))
 
@@ -474,10 +620,17 @@ def _without_idle_loads(plan: Plan, settled: Mapping[str, object]) -> Plan:
 
 
 def _last_uses(plan: Plan) -> dict[ImageRef, int]:
-    """Return for each picture that a sheet shows the number of the last such step."""
+    """Return for each picture that other steps use the number of the last of them."""
     return {
-        cell.image: number for number, step in enumerate(plan.steps) if isinstance(step, Grid) for cell in step.cells
+        reference: number
+        for number, step in enumerate(plan.steps)
+        for reference in awaits(step)
+        if isinstance(reference, ImageRef)
     }
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) or (isinstance(value, list) and all(isinstance(item, str) for item in value))
 
 
 def _prompt(arguments: Mapping[str, Any]) -> str:

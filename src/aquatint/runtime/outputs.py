@@ -66,9 +66,13 @@ class Outputs:
         if form is None:
             known = ", ".join(FORMATS)
             raise EngineError(f"can't write `{target}`: its name says no picture format", f"end it in one of {known}")
+        return self.write_bytes(path, encoded(image, form, about))
+
+    def write_bytes(self, path: str, body: bytes) -> Path | None:
+        """Write a file of `body` as `write` does a picture."""
+        target = self.locate(path)
         if "\0" in path:
             raise EngineError(f"can't write `{target}`: its name holds a NUL character")
-        body = encoded(image, form, about)
         make_folder(target.parent)
         try:
             return self._place(target, body)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from PIL.Image import Image
 from aquatint.plan.steps import Component, Json, Pipeline
 from aquatint.runtime.engine import Counters, EngineError, Form, Generation, Loaded, OnStep
 from aquatint.runtime.store import Store
-from aquatint.runtime.torch_engine import generating, loading, memory, offloading, saving, weights
+from aquatint.runtime.torch_engine import generating, loading, measuring, memory, offloading, saving, weights
 from aquatint.runtime.torch_engine.devices import has_device
 from aquatint.runtime.torch_engine.faults import engine_error
 from aquatint.runtime.torch_engine.libraries import heard, libraries, versions
@@ -82,6 +82,10 @@ class TorchEngine:
             image = generating.generate(self._libraries, pipeline, generation, on_step, self.device)
         self.counters.images += 1
         return image
+
+    def measure(self, reference: Image, image: Image, metrics: Sequence[str]) -> dict[str, float]:
+        """Return each of `metrics` (names of `catalog.metrics`) of two RGB pictures; raise `EngineError`."""
+        return measuring.measure(self._libraries.torch, reference, image, metrics)
 
     def save(self, pipeline: Pipeline, parts: Mapping[str, Loaded | None], folder: Path, form: Form) -> None:
         """Write live `parts`, by role, into the empty `folder` as the libraries store them; change none of them."""
