@@ -56,6 +56,15 @@ def a_loaded_component_tells_what_it_came_to(engine: Engine, scene: Scene) -> No
         assert part.quantization is not None or loaded.quantized_layers == 0
 
 
+def measures_are_none_for_a_picture_and_itself(engine: Engine, scene: Scene) -> None:
+    made = picture(engine, scene, load(engine, scene))
+    other = made.point(lambda value: 255 - value)
+    assert engine.measure(made, made, ["mse", "max_error"]) == {"mse": 0.0, "max_error": 0.0}
+    assert engine.measure(made, other, ["mse"])["mse"] > 0
+    with pytest.raises(EngineError, match="different sizes"):
+        engine.measure(made, made.resize((8, 8)), ["mse"])
+
+
 def an_image_is_rgb_and_counted(engine: Engine, scene: Scene) -> None:
     before = engine.counters.images
     image = picture(engine, scene, load(engine, scene))
@@ -159,6 +168,7 @@ CONTRACT: tuple[Callable[[Engine, Scene], None], ...] = (
     it_counts_loads_and_quantizations,
     a_loaded_component_tells_what_it_came_to,
     an_image_is_rgb_and_counted,
+    measures_are_none_for_a_picture_and_itself,
     the_same_call_gives_the_same_bits,
     another_seed_gives_another_image,
     an_image_in_between_changes_nothing,

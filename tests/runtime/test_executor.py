@@ -7,10 +7,25 @@ import weakref
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from PIL import Image
 
-from aquatint.plan.steps import Plan, Print
+from aquatint.plan.steps import (
+    Compare,
+    Hole,
+    ImageRef,
+    Load,
+    NumberRef,
+    Pair,
+    Plan,
+    Plugin,
+    Print,
+    Step,
+    Text,
+    TextRef,
+    Upscale,
+)
 from aquatint.runtime.engine import EngineError
 from aquatint.runtime.events import (
     DenoiseStep,
@@ -20,6 +35,7 @@ from aquatint.runtime.events import (
     ImageWritten,
     LoadFinished,
     LoadStarted,
+    Measured,
     Printed,
     Released,
     Reused,
@@ -27,6 +43,7 @@ from aquatint.runtime.events import (
     RunStarted,
     StatementFailed,
     StatementSkipped,
+    TableWritten,
     Warned,
 )
 from aquatint.runtime.executor import Executor, Options
@@ -412,3 +429,59 @@ def test_a_release_that_goes_wrong_is_a_warning(tmp_path: Path) -> None:
 def test_what_the_libraries_say_of_an_image_is_told(tmp_path: Path) -> None:
     run = Run(simple_plan(), tmp_path, engine=FakeEngine(warnings=["the prompt was cut off"]))
     assert run.of(Warned) == [Warned("g1", "the prompt was cut off")] * 2
+
+
+def compare(id: str, pairs: list[tuple[str, str]], path: str | None = None) -> Compare:
+    """Return a compare step of the first images of steps."""
+    made = [Pair(ImageRef(one, 0), ImageRef(other, 0), other) for one, other in pairs]
+    return Compare(id, made, ["mse"], path, place(91))
+
+
+def chained_plan(*more: Step) -> Plan:
+    """Return a plan whose second step takes the first one's image, and that measures the two."""
+    first = generate("g1", "p", ["a.png"])
+    second = msgspec.structs.replace(generate("g2", "p", ["b.png"]), deferred={"image": ImageRef("g1", 0)})
+    measured = Text(["mse ", Hole(NumberRef("c1", "mse"), [["round", 1]])])
+    steps = [first, second, compare("c1", [("g1", "g2"), ("g1", "g1")]), Print("p1", measured, place(92)), *more]
+    base = simple_plan()
+    return msgspec.structs.replace(base, steps=[s for s in base.steps if isinstance(s, Load)] + steps)
+
+
+def test_what_steps_yield_reaches_those_that_wait_for_it(tmp_path: Path) -> None:
+    run = Run(chained_plan(), tmp_path)
+    asked = [generation.arguments.get("image") for generation in run.engine.asked]
+    assert [None if image is None else image.size for image in asked] == [None, (16, 16)]
+    assert run.of(Measured) == [Measured("c1", "g2", {"mse": 1.0}), Measured("c1", "g1", {"mse": 0.0})]
+    assert [event.text for event in run.of(Printed)] == [
+        "|      | mse |\n|------|----:|\n| g2   |   1 |\n| g1   |   0 |\n| mean | 0.5 |",
+        "mse 0.5",
+    ]
+
+
+def test_a_step_that_waits_for_what_failed_is_skipped(tmp_path: Path) -> None:
+    engine = FakeEngine(image_faults={0: EngineError("no")})
+    table = compare("c2", [("g1", "g2"), ("g2", "g2")], "t.csv")
+    run = Run(chained_plan(table), tmp_path, engine)
+    assert [(event.step, event.reason) for event in run.of(StatementSkipped)] == [
+        ("g2", "it needs image 0 of `g1`, which was not made"),
+        ("c1", "none of its pictures was made"),
+        ("p1", "it needs what `c1` was to yield"),
+        ("c2", "none of its pictures was made"),
+    ]
+    assert run.files() == []
+
+
+def test_a_table_is_written_with_what_was_made(tmp_path: Path) -> None:
+    engine = FakeEngine(image_faults={1: EngineError("no")})
+    run = Run(chained_plan(compare("c2", [("g1", "g2"), ("g1", "g1")], "out/t.csv")), tmp_path, engine)
+    assert (tmp_path / "out/t.csv").read_text() == ("label,reference,image,mse\ng2,a.png,b.png,\ng1,a.png,a.png,0.0\n")
+    assert run.of(TableWritten) == [TableWritten("c2", str(tmp_path / "out/t.csv"), 2)]
+
+
+def test_upscale_can_be_planned_only(tmp_path: Path) -> None:
+    step = Upscale("u1", Plugin("magicprompt", {}, None, "better"), ["a cat"], 1, 1, place(93), "upscale better { }")
+    run = Run(chained_plan(step, Print("p2", Text([Hole(TextRef("u1", 0))]), place(94))), tmp_path)
+    assert [event.message for event in run.of(StatementFailed)] == [
+        "this version plans `upscale`, and can't run it yet"
+    ]
+    assert [event.step for event in run.of(StatementSkipped)] == ["p2"]

@@ -56,6 +56,7 @@ class FakeEngine:
     loaded_twice: list[str] = field(default_factory=list)
     at_step: Callable[[int], None] = lambda done: None
     images_asked: int = 0
+    asked: list[Generation] = field(default_factory=list)
 
     def describe(self) -> dict[str, Json]:
         return {"engine": "fake", "device": "cpu"}
@@ -87,6 +88,7 @@ class FakeEngine:
 
     def generate(self, pipeline: PaintedPipeline, generation: Generation, on_step: OnStep) -> Image:
         self.calls.append(("generate", generation.seed))
+        self.asked.append(generation)
         number = self.images_asked
         self.images_asked += 1
         assert not any(part.released for part in pipeline.parts.values() if part is not None), "a part was released"
@@ -100,7 +102,7 @@ class FakeEngine:
         parts = {role: None if part is None else part.key for role, part in sorted(pipeline.parts.items())}
         what = [pipeline.key, parts, dict(generation.arguments), generation.seed, generation.scheduler]
         width, height = generation.arguments.get("width", 64), generation.arguments.get("height", 64)
-        return painted(json.dumps(what, sort_keys=True), (width, height))
+        return painted(json.dumps(what, sort_keys=True, default=_pixels), (width, height))
 
     def measure(self, reference: Image, image: Image, metrics: Sequence[str]) -> dict[str, float]:
         if reference.size != image.size:
@@ -141,3 +143,9 @@ def painted(text: str, size: tuple[int, int]) -> Image:
     """Return a picture of 4 x 4 colours that `text` decides."""
     digest = hashlib.sha384(text.encode()).digest()
     return images.frombytes("RGB", (4, 4), digest).resize(size, images.Resampling.NEAREST)
+
+
+def _pixels(value: Any) -> str:
+    """Return what stands for a picture among the arguments of a call."""
+    assert isinstance(value, Image), f"{value!r} is no argument"
+    return hashlib.sha256(value.tobytes()).hexdigest()

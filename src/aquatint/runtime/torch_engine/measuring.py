@@ -12,7 +12,9 @@ from aquatint.runtime.engine import EngineError
 from aquatint.runtime.torch_engine.faults import engine_error
 
 WINDOW = 11
-"""Pixels of a side of the Gaussian window of SSIM (Wang et al. 2004), which a picture has to hold."""
+"""Pixels of a side of the Gaussian window of SSIM (Wang et al. 2004), which a picture has to hold.
+
+It goes over every pixel; torchmetrics reflects the picture at its edges."""
 
 
 def measure(torch: Any, reference: Image, image: Image, metrics: Sequence[str]) -> dict[str, float]:
