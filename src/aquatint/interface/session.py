@@ -19,7 +19,7 @@ from aquatint.language.evaluate import Interpreter
 from aquatint.language.world import World
 from aquatint.plan.render import quantized
 from aquatint.plan.steps import Compare, Component, Generate, Json, Load, Pipeline, Plan, Save
-from aquatint.runtime.engine import Counters, Engine, Form, Generation, Loaded, OnStep
+from aquatint.runtime.engine import Call, Counters, Engine, Form, Generation, Loaded, OnStep
 from aquatint.runtime.events import EngineStarting, RunFinished
 from aquatint.runtime.executor import Executor, Options
 from aquatint.source import Source
@@ -101,7 +101,6 @@ class _NoEngine:
 
     def __init__(self) -> None:
         self.counters = Counters()
-        self.warnings: list[str] = []
 
     def describe(self) -> dict[str, Json]:
         return {}
@@ -109,10 +108,10 @@ class _NoEngine:
     def load(self, component: Component) -> Loaded:
         raise AssertionError("this plan loads nothing")
 
-    def assemble(self, pipeline: Pipeline, parts: Mapping[str, Loaded | None]) -> Any:
+    def assemble(self, pipeline: Pipeline, parts: Mapping[str, Loaded | Component | None]) -> Any:
         raise AssertionError("this plan assembles nothing")
 
-    def generate(self, pipeline: Any, generation: Generation, on_step: OnStep) -> Image:
+    def begin(self, pipeline: Any, generation: Generation, on_step: OnStep) -> Call:
         raise AssertionError("this plan generates nothing")
 
     def measure(self, reference: Image, image: Image, metrics: Sequence[str]) -> dict[str, float]:

@@ -187,7 +187,19 @@ class Generate(Record, frozen=True, tag="generate"):
     place: Place
     statement: str  # the statement's source text, for metadata and messages
     deferred: dict[str, Deferred] = {}  # the call arguments that earlier steps yield
+    roles: list[str] | None = None  # the parts for this step, where phases before it did the rest; None: all
     weighter: Plugin | None = None  # what turns the prompt into embeddings, instead of the pipeline
+
+
+class Phase(Record, frozen=True, tag="phase"):
+    """Carry a later generate step's calls as far as they get with the parts in `roles`, and leave them there."""
+
+    id: str
+    generate: str
+    pipeline: str
+    name: str  # "encode" or "denoise"; for people
+    roles: list[str]
+    place: Place
 
 
 class Upscale(Record, frozen=True, tag="upscale"):
@@ -270,7 +282,7 @@ class Release(Record, frozen=True, tag="release"):
     component: str
 
 
-Step = Load | Generate | Upscale | Compare | Grid | Save | Print | Release
+Step = Load | Phase | Generate | Upscale | Compare | Grid | Save | Print | Release
 
 
 class Plan(Record, frozen=True):

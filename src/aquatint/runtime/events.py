@@ -66,9 +66,12 @@ class GenerateStarted(Event, frozen=True):
 
 
 class DenoiseStep(Event, frozen=True):
+    """Denoising step `done` of `total` of the statement's image with that number, from 1."""
+
     step: str
     done: int
     total: int
+    number: int = 1
 
 
 class ImageWritten(Event, frozen=True):
