@@ -122,6 +122,6 @@ def _fates(demand: Demand, way: Way) -> Fates:
         leaves = gap.start + 1
         while leaves < gap.end and after[leaves].device & item:
             leaves += 1
-        hosted = leaves < gap.end and after[gap.end - 1].host & item
+        hosted = leaves < gap.end and after[gap.end].back & item
         fates.append(leaves if leaves == gap.end or hosted else AWAY)
     return fates

@@ -1,6 +1,6 @@
 """What a sequence of moves comes to, found by carrying it out on paper.
 
-It trusts nothing: a sequence that couldn't be carried out is refused. Whatever decides about moves shares no code with it.
+It trusts nothing: a sequence that couldn't be carried out is refused. What decides about moves shares no code with it.
 """
 
 from __future__ import annotations

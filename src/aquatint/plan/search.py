@@ -2,8 +2,8 @@
 
 A stage is a segment or some tasks. After the same stages, with the same items in the same places, only the cheapest way
 to get there matters; so the ways are followed stage by stage, for each state the best one (dynamic programming). What
-leaves the device is paid for when it leaves. Nothing is evicted before it has to be, and never more than has to be: what
-is held can still be dropped later, at the same cost.
+leaves the device is paid for when it leaves. Nothing is evicted before it has to be, and never more than has to be:
+what is held can still be dropped later, at the same cost.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ class Way(NamedTuple):
     stage: int
     device: int
     host: int
+    back: int  # those that this stage brought back
     last: Way | None
 
     def stages(self) -> list[Way]:
@@ -69,7 +70,7 @@ def search(
     needed. The cost is that without the first load of each item, which is the same for all ways.
     """
     memory = _Memory(weights, budget)
-    layer: dict[tuple[int, int, int], list[Way]] = {(0, 0, 0): [Way(0.0, 0, 0, -1, 0, 0, None)]}
+    layer: dict[tuple[int, int, int], list[Way]] = {(0, 0, 0): [Way(0.0, 0, 0, -1, 0, 0, 0, None)]}
     looks = limits.looks
     for _ in range(stages):
         reached: dict[tuple[int, int, int], list[Way]] = {}
@@ -121,10 +122,9 @@ class _Memory:
             gone = rest & ~kept
             peak = max(way.peak, self.bytes[kept | turn.needs] + turn.base)
             device = (kept | turn.needs) & needed
-            # Those that this turn brings back are there until room is made for them.
-            coming = way.host & turn.needs
-            pool = (way.host & ~turn.needs) | (gone & self.movable)
-            for host in self._fitting(pool, self.host - self.host_bytes[coming], on_host=True) if gone else [pool]:
+            # With those that this turn brings back: room is made for them first, unless they were dropped before.
+            pool = way.host | (gone & self.movable)
+            for host in self._fitting(pool, self.host, on_host=True):
                 cost, loads = way.cost, way.loads
                 for item in _bits(gone | (pool & ~host)):
                     if host >> item & 1:
@@ -132,7 +132,7 @@ class _Memory:
                         continue
                     loads += 1
                     cost += self.weights.load[item] - (0 if gone >> item & 1 else self.weights.back[item])
-                yield Way(cost, loads, peak, turn.stage, device, host, way)
+                yield Way(cost, loads, peak, turn.stage, device, host & ~turn.needs, host & turn.needs, way)
 
     def _fitting(self, items: int, room: float, *, on_host: bool) -> list[int]:
         """Return the sets of `items` that fit into `room` and to which none can be added."""

@@ -42,7 +42,7 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """The bytes that there are for items, work and results on the device, and for evicted items in the computer's memory.
+    """The bytes that there are: on the device for items, work and results; in the computer's memory for evicted items.
 
     None is without limit.
     """
