@@ -37,8 +37,9 @@ class Gap(NamedTuple):
 class Demand:
     """Segments and gaps of an order of tasks, under a budget."""
 
-    def __init__(self, segments: list[Segment], weights: Weights, budget: Budget) -> None:
+    def __init__(self, segments: list[Segment], weights: Weights, budget: Budget, results: int = 0) -> None:
         self.segments = segments
+        self.results = results  # the most bytes of results that are held at a time
         self.weights = weights
         self.budget = budget
         self.needed = [sum(weights.bytes[item] for item in segment.needs) for segment in segments]
@@ -73,7 +74,7 @@ def demand_of(graph: Graph, order: Sequence[int], budget: Budget) -> Demand | Do
     results, claims, before = graph.results, graph.claims, graph.before
     classes, class_bytes = graph.classes, graph.class_bytes
     waiting = [len(after) for after in graph.dependents]
-    live = 0
+    live = most = 0
     taken = []
     for task in order:
         base = live + claims[task]
@@ -82,11 +83,13 @@ def demand_of(graph: Graph, order: Sequence[int], budget: Budget) -> Demand | Do
         if budget.device is not None and class_bytes[kind] + base > budget.device:
             return DoesNotFit(graph.tasks[task].id, class_bytes[kind] + base, live, budget.device)
         live += results[task]
+        if live > most:
+            most = live
         for name in before[task]:
             waiting[name] -= 1
             if not waiting[name]:
                 live -= results[name]
-    return Demand(segments_of(taken, graph.needs), graph.weights, budget)
+    return Demand(segments_of(taken, graph.needs), graph.weights, budget, most)
 
 
 def segments_of(taken: Iterable[tuple[int, int]], needs: Sequence[tuple[int, ...]]) -> list[Segment]:

@@ -7,7 +7,6 @@ its middle: what uses the results runs first, and the groups are gone through ag
 from __future__ import annotations
 
 import heapq
-import math
 from collections.abc import Sequence
 
 from aquatint.plan.graph import Graph
@@ -23,7 +22,7 @@ def emit(graph: Graph, of_task: Sequence[int], sequence: Sequence[int], room: in
     Tasks in no group run as soon as they can if results are held for them, and otherwise where the script has them
     among the tasks that run around them. None: it would take too many rounds.
     """
-    emission = _Emission(graph, of_task, len(sequence), math.inf if room is None else room)
+    emission = _Emission(graph, of_task, len(sequence), room)
     for _ in range(ROUNDS):
         for group in sequence:
             emission.run_group(group)
@@ -37,7 +36,7 @@ def emit(graph: Graph, of_task: Sequence[int], sequence: Sequence[int], room: in
 
 
 class _Emission:
-    def __init__(self, graph: Graph, of_task: Sequence[int], groups: int, room: float) -> None:
+    def __init__(self, graph: Graph, of_task: Sequence[int], groups: int, room: int | None) -> None:
         self.graph = graph
         self.of_task = of_task
         self.room = room
@@ -65,7 +64,7 @@ class _Emission:
                 self._run(heapq.heappop(self.urgent))
             elif self.free and (self.free[0] < ready[0] if ready else self.left[group]):
                 self._run(heapq.heappop(self.free))
-            elif ready and self._growth(ready[0]) <= max(0, self.room - self.live):
+            elif ready and (self.room is None or self._growth(ready[0]) <= max(0, self.room - self.live)):
                 self.left[group] -= 1
                 self._run(heapq.heappop(ready))
             else:
@@ -100,10 +99,11 @@ class _Emission:
 
     def _run(self, task: int) -> None:
         self.progress = True
-        self.live += self._growth(task)
         self.order.append(task)
-        for name in self.graph.before[task]:
-            self.waiting[name] -= 1
+        if self.room is not None:
+            self.live += self._growth(task)
+            for name in self.graph.before[task]:
+                self.waiting[name] -= 1
         for name in self.graph.dependents[task]:
             self.missing[name] -= 1
             if not self.missing[name]:

@@ -58,7 +58,7 @@ class Graph:
         numbers = {task.id: number for number, task in enumerate(tasks)}
         if len(numbers) != len(tasks):
             raise ValueError("two tasks have one id")
-        self.before = [tuple(dict.fromkeys(_number(numbers, name) for name in task.after)) for task in tasks]
+        self.before = [_numbers(numbers, task.after) if task.after else () for task in tasks]
         self.dependents: list[list[int]] = [[] for _ in tasks]
         for number, names in enumerate(self.before):
             for name in names:
@@ -85,8 +85,8 @@ class Graph:
         return order
 
 
-def _number(numbers: dict[str, int], name: str) -> int:
+def _numbers(numbers: dict[str, int], names: tuple[str, ...]) -> tuple[int, ...]:
     try:
-        return numbers[name]
-    except KeyError:
-        raise ValueError(f"no task is called {name}") from None
+        return tuple(dict.fromkeys([numbers[name] for name in names])) if len(names) > 1 else (numbers[names[0]],)
+    except KeyError as error:
+        raise ValueError(f"no task is called {error.args[0]}") from None

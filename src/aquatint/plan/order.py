@@ -6,20 +6,22 @@ own is one of them. Groups of tasks are found in `groups`, their order in `seque
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
 
+from aquatint.plan.bounds import Score, at_least, floor_of
 from aquatint.plan.demand import demand_of
 from aquatint.plan.emission import emit
 from aquatint.plan.eviction import decide
 from aquatint.plan.graph import Graph, Weights
 from aquatint.plan.groups import Groups, grouped, singletons
 from aquatint.plan.residency import peak
-from aquatint.plan.sequence import FEW, Judge, Score, best_sequence
+from aquatint.plan.sequence import FEW, Judge, best_sequence
 from aquatint.plan.tasks import Budget, DoesNotFit, Item, Task
 
-MOST_GROUPS = 3000
+MOST_GROUPS = 1000
 """With more groups than that, tasks wait for each other at every turn: the script's order stays."""
 
 
@@ -44,53 +46,83 @@ def ordered(tasks: Iterable[Task], items: Iterable[Item], budget: Budget) -> Ord
     """Return the order of `order` with what it comes to."""
     known = sorted(tasks, key=lambda task: task.position)
     graph = Graph(known, Weights(items, budget))
-    script = graph.script_order()
-    best, best_score = script, score(graph, script, budget)
-    floor = _floor(graph)
-    most_loads = None if best_score is None else best_score[1]
-    if best_score is None or best_score > floor:
-        for candidate in _candidates(graph, script, budget, most_loads):
-            found = score(graph, candidate, budget)
-            if found is None or (most_loads is not None and found[1] > most_loads):
-                continue
-            if best_score is None or found < best_score:
+    script = _Script(graph, budget)
+    best: Sequence[int] | None = None
+    best_score: Score | None = None
+    if script.least > script.floor or script.score != script.floor:
+        for candidate, found in _candidates(script):
+            if script.is_worse_than(found) and (best_score is None or found < best_score):
                 best, best_score = candidate, found
-            if best_score == floor:
+            if best_score == script.floor:
                 break
-    return Ordered(tuple(known[task].id for task in best), best_score)
+    if best is None:
+        best, best_score = script.order, script.score
+    return Ordered(tuple([known[task].id for task in best]), best_score)
 
 
-def score(graph: Graph, order: Sequence[int], budget: Budget) -> Score | None:
-    """Return the cost, the loads and the peak of an order; None if a task doesn't fit."""
+class _Judged(NamedTuple):
+    score: Score
+    results: int  # the most bytes of results that are held at a time
+
+
+def _judged(graph: Graph, order: Sequence[int], budget: Budget) -> _Judged | None:
+    """Return what an order comes to; None if a task doesn't fit."""
     demand = demand_of(graph, order, budget)
     if isinstance(demand, DoesNotFit):
         return None
     decision = decide(demand)
-    return (*decision.price, peak(demand, decision.fates))
+    return _Judged((*decision.price, peak(demand, decision.fates)), demand.results)
 
 
-def _floor(graph: Graph) -> Score:
-    """Return what no order can go below."""
-    used = sorted({item for kind in set(graph.classes) for item in graph.needs[kind]})
-    needed = [graph.class_bytes[kind] + claim for kind, claim in zip(graph.classes, graph.claims, strict=True)]
-    return (math.fsum(graph.weights.load[item] for item in used), len(used), max(needed, default=0))
+class _Script:
+    """The script's own order, and what is known of it; what it comes to is worked out when it has to be."""
+
+    def __init__(self, graph: Graph, budget: Budget) -> None:
+        self.graph = graph
+        self.budget = budget
+        self.order = graph.script_order()
+        self.floor = floor_of(graph)
+        self.least = at_least(graph, self.order, budget, self.floor)
+
+    @cached_property
+    def score(self) -> Score | None:
+        judged = _judged(self.graph, self.order, self.budget)
+        return None if judged is None else judged.score
+
+    def is_worse_than(self, found: Score) -> bool:
+        """Return whether an order that comes to `found` is better, with no more loads."""
+        if found[1] <= self.least[1] and found < self.least:
+            return True
+        return self.score is None or (found[1] <= self.score[1] and found < self.score)
+
+    def most_loads(self) -> int | None:
+        """Return how many loads another order may have; None if that isn't known yet and would take long."""
+        return self.score[1] if len(self.order) <= FEW and self.score is not None else None
 
 
-def _candidates(graph: Graph, script: list[int], budget: Budget, most_loads: int | None) -> Iterator[list[int]]:
-    """Yield orders that may be better than the script's, each made only if it is asked for."""
-    if len(script) <= FEW:
-        # So few that each task can be moved alone.
-        yield best_sequence(Judge(graph, singletons(graph), budget, most_loads))
-    groups = grouped(graph, script)
+def _candidates(script: _Script) -> Iterator[tuple[list[int], Score]]:
+    """Yield orders that may be better than the script's, and what they come to; each is made when it is asked for."""
+    graph, budget = script.graph, script.budget
+    if len(script.order) <= FEW:
+        # So few that each can be moved alone.
+        sequence = best_sequence(Judge(graph, singletons(graph), budget, script.most_loads()))
+        if (judged := _judged(graph, sequence, budget)) is not None:
+            yield sequence, judged.score
+    groups = grouped(graph, script.order)
     if len(groups.classes) > MOST_GROUPS:
         return
-    sequence = best_sequence(Judge(graph, groups, budget, most_loads))
+    sequence = best_sequence(Judge(graph, groups, budget, script.most_loads()))
     whole = emit(graph, groups.of_task, sequence)
     assert whole is not None  # groups don't wait for each other in a circle, so one round does it
-    yield whole
+    judged = _judged(graph, whole, budget)
+    if judged is not None:
+        yield whole, judged.score
+        if judged.score[0] == script.floor[0] and 2 * judged.results < judged.score[2]:
+            return
     for room in _rooms(graph, groups, budget):
-        if (found := emit(graph, groups.of_task, sequence, room)) is not None:
-            yield found
+        part = emit(graph, groups.of_task, sequence, room)
+        if part is not None and (judged := _judged(graph, part, budget)) is not None:
+            yield part, judged.score
 
 
 def _rooms(graph: Graph, groups: Groups, budget: Budget) -> list[int]:
@@ -100,7 +132,6 @@ def _rooms(graph: Graph, groups: Groups, budget: Budget) -> list[int]:
         return []
     if budget.device is None:
         return [0]
-    largest = max(graph.class_bytes[kind] + claim for kind, claim in zip(graph.classes, graph.claims, strict=True))
-    work = max(graph.claims)
-    beside_all = budget.device - work - sum(graph.weights.bytes)
+    largest = floor_of(graph)[2]
+    beside_all = budget.device - max(graph.claims) - sum(graph.weights.bytes)
     return [room for room in dict.fromkeys([budget.device - largest, max(0, beside_all)]) if 0 <= room < total]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
+from aquatint.plan.bounds import Score, floor_of
 from aquatint.plan.demand import Demand, segments_of
 from aquatint.plan.graph import Graph
 from aquatint.plan.groups import Groups
@@ -20,11 +21,8 @@ from aquatint.plan.tasks import Budget
 FEW = 10
 """Of so many groups all orders are tried."""
 
-EFFORT = 60_000
+EFFORT = 30_000
 """How many groups are looked at when orders are judged, each time counted."""
-
-Score = tuple[float, int, int]
-"""Cost, loads and peak of an order; less is better."""
 
 
 class Judge:
@@ -36,6 +34,7 @@ class Judge:
         self.budget = budget
         self.most_loads = most_loads
         self.judged = 0
+        self.floor = floor_of(graph)
 
     def left(self) -> bool:
         """Return whether there is effort left for another order."""
@@ -78,8 +77,8 @@ def best_sequence(judge: Judge) -> list[int]:
         score = judge.score(sequence)
         if best_score is None or score < best_score:
             best, best_score = sequence, score
-    improving = best_score is not None
-    while improving:
+    improving = True
+    while improving and best_score != judge.floor:
         improving = False
         for group in list(best):
             for sequence in _moved(best, group, judge.groups):
