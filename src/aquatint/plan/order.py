@@ -103,11 +103,6 @@ class _Script:
 def _candidates(script: _Script) -> Iterator[tuple[list[int], Score]]:
     """Yield orders that may be better than the script's, and what they come to; each is made when it is asked for."""
     graph, budget = script.graph, script.budget
-    if len(script.order) <= FEW:
-        # So few that each can be moved alone.
-        sequence = best_sequence(Judge(graph, singletons(graph), budget, script.most_loads()))
-        if (judged := _judged(graph, sequence, budget)) is not None:
-            yield sequence, judged.score
     groups = grouped(graph, script.order)
     if len(groups.classes) > MOST_GROUPS:
         return
@@ -117,12 +112,17 @@ def _candidates(script: _Script) -> Iterator[tuple[list[int], Score]]:
     judged = _judged(graph, whole, budget)
     if judged is not None:
         yield whole, judged.score
-        if judged.score[0] == script.floor[0] and 2 * judged.results < judged.score[2]:
-            return
-    for room in _rooms(graph, groups, budget):
-        part = emit(graph, groups.of_task, sequence, room)
-        if part is not None and (judged := _judged(graph, part, budget)) is not None:
-            yield part, judged.score
+    # Where results take little of the memory, there is nothing to gain from holding fewer of them.
+    if judged is None or judged.score[0] > script.floor[0] or 2 * judged.results >= judged.score[2]:
+        for room in _rooms(graph, groups, budget):
+            part = emit(graph, groups.of_task, sequence, room)
+            if part is not None and (judged := _judged(graph, part, budget)) is not None:
+                yield part, judged.score
+    if len(script.order) <= FEW:
+        # So few that each can be moved alone.
+        alone = best_sequence(Judge(graph, singletons(graph), budget, script.most_loads()))
+        if (judged := _judged(graph, alone, budget)) is not None:
+            yield alone, judged.score
 
 
 def _rooms(graph: Graph, groups: Groups, budget: Budget) -> list[int]:
@@ -132,6 +132,10 @@ def _rooms(graph: Graph, groups: Groups, budget: Budget) -> list[int]:
         return []
     if budget.device is None:
         return [0]
-    largest = floor_of(graph)[2]
+    # A task that frees no results may take the room with its own.
+    largest = max(
+        graph.class_bytes[kind] + claim - (0 if any(graph.results[name] for name in before) else result)
+        for kind, claim, before, result in zip(graph.classes, graph.claims, graph.before, graph.results, strict=True)
+    )
     beside_all = budget.device - max(graph.claims) - sum(graph.weights.bytes)
     return [room for room in dict.fromkeys([budget.device - largest, max(0, beside_all)]) if 0 <= room < total]

@@ -1,7 +1,8 @@
 """Which statements run in phases: encode, denoise and decode as tasks of their own.
 
 Phases need less at a time, and those of many statements can run together: all prompts are encoded, then the text
-encoder goes. But results wait between them. So statements are split where that costs less or holds less, and only there.
+encoder goes. But results wait between them. So statements are split where that costs less or holds less, and not
+elsewhere.
 """
 
 from __future__ import annotations
@@ -28,11 +29,11 @@ class Statement:
 def phases(
     statements: Sequence[Statement], others: Sequence[Task], items: Iterable[Item], budget: Budget
 ) -> list[Task]:
-    """Return the tasks of `statements`, each whole or in parts, and the `others`, in the order in which they should run.
+    """Return the tasks of `statements`, each whole or in parts, and the `others`, in the order in which they run.
 
-    Statements that need the same items are all whole or all in parts. Tasks wait for a statement by the id of its whole;
-    in what is returned they wait for its last part where it is split. It never costs more, nor holds more at the same
-    cost, than if all were whole or all in parts.
+    Statements that need the same items are all whole or all in parts. Tasks wait for a statement by the id of its
+    whole; in what is returned they wait for its last part where it is split. It never costs more, nor holds more at the
+    same cost, than if all were whole or all in parts.
     """
     known = list(items)
     kinds = list(dict.fromkeys(_kind(statement) for statement in statements))

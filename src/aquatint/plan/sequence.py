@@ -73,7 +73,12 @@ def best_sequence(judge: Judge) -> list[int]:
         return found
     best: list[int] = []
     best_score: Score | None = None
-    for sequence in (_as_written(judge.groups), _greedy(judge, cost_first=True), _greedy(judge, cost_first=False)):
+    for sequence in (
+        _as_written(judge.groups),
+        _to_the_end(judge.groups),
+        _greedy(judge, cost_first=True),
+        _greedy(judge, cost_first=False),
+    ):
         score = judge.score(sequence)
         if best_score is None or score < best_score:
             best, best_score = sequence, score
@@ -129,6 +134,21 @@ def _as_written(groups: Groups) -> list[int]:
         sequence.append(group)
         done |= 1 << group
     return sequence
+
+
+def _to_the_end(groups: Groups) -> list[int]:
+    """Return the groups in an order where what has begun is finished first: next comes what waited for the latest."""
+    done = 0
+    turns: dict[int, int] = {}
+    left = list(range(len(groups.classes)))
+    while left:
+        ready = [group for group in left if not groups.before[group] & ~done]
+        latest = {group: max((turns[other] for other in _bits(groups.before[group])), default=-1) for group in ready}
+        group = min(ready, key=lambda group: (-latest[group], group))
+        left.remove(group)
+        turns[group] = len(turns)
+        done |= 1 << group
+    return list(turns)
 
 
 def _greedy(judge: Judge, *, cost_first: bool) -> list[int]:
