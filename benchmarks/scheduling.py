@@ -3,10 +3,10 @@
     .venv/bin/python benchmarks/scheduling.py [--most 100000]
 
 The plans are made up; their components have the sizes of published models. A component is read in two bytes for each
-parameter, quantizing it costs as much again, and bringing it back from the computer's memory a quarter of what it holds:
-these factors are assumptions, as is the memory that work takes. Costs are in GB. `script` is the script's order with
-LRU; `evicted` the same order with the evictions found; `whole` with the order found, too; `phases` also with statements
-in parts.
+parameter, quantizing it costs as much again, and bringing it back from the computer's memory a quarter of what it
+holds: these factors are assumptions, as is the memory that work takes. Costs are in GB. `script` is the script's order
+with LRU; `evicted` the same order with the evictions found; `whole` with the order found, too; `phases` also with
+statements in parts. `least` marks evictions that none undercut in that order.
 
 Then the seconds of processor for ordering as many tasks as are given, of 300 classes, in the order that is the worst.
 """
@@ -55,9 +55,15 @@ def item(name: str, quantizer: str) -> Item:
 
 
 def plan(
-    name: str, runs: Iterator[tuple[str, str, int]], device: float | None, host: float = 0, *, encoders: str = "bf16"
+    name: str,
+    runs: Iterator[tuple[str, str, int]],
+    device: float | None,
+    host: float = 0,
+    *,
+    encoders: str = "bf16",
+    chained: bool = False,
 ) -> Plan:
-    """Return a plan of (model, quantizer of its denoiser, prompt)."""
+    """Return a plan of (model, quantizer of its denoiser, prompt); `chained`: each uses the picture before it."""
     items: dict[str, Item] = {}
     statements = []
     for number, (model, quantizer, _) in enumerate(runs):
@@ -69,11 +75,12 @@ def plan(
             items[part.key] = part
         keys = tuple(text.key for text in texts)
         place = 3 * number
+        after = (f"g{number - 1}",) if chained and number else ()
         statements.append(
             Statement(
-                Task(f"g{number}", (*keys, denoiser.key, vae.key), (), 2 * GB, 0, place),
+                Task(f"g{number}", (*keys, denoiser.key, vae.key), after, 2 * GB, 0, place),
                 (
-                    Task(f"e{number}", keys, (), GB // 4, 4 * MB, place),
+                    Task(f"e{number}", keys, after, GB // 4, 4 * MB, place),
                     Task(f"d{number}", (denoiser.key,), (f"e{number}",), GB, MB // 2, place + 1),
                     Task(f"v{number}", (vae.key,), (f"d{number}",), 2 * GB, 0, place + 2),
                 ),
@@ -86,6 +93,11 @@ def plan(
 def prompts_outermost() -> Iterator[tuple[str, str, int]]:
     """Yield three models with three quantizers for each of twenty prompts."""
     return ((model, quantizer, prompt) for prompt in range(20) for model in ENCODERS for quantizer in BYTES)
+
+
+def rounds() -> Iterator[tuple[str, str, int]]:
+    """Yield three models with three quantizers, five times over."""
+    return ((model, quantizer, turn) for turn in range(5) for model in ENCODERS for quantizer in BYTES)
 
 
 def one_model(count: int) -> Iterator[tuple[str, str, int]]:
@@ -110,6 +122,10 @@ PLANS: list[Callable[[], Plan]] = [
     lambda: plan("the same, 26 GB (too little for whole statements)", prompts_outermost(), 26),
     lambda: plan("FLUX x 3 quantizers x 20 prompts, 40 GB", quantizers_of_flux(), 40),
     lambda: plan("FLUX int8 with T5 int8, 100 prompts, 16 GB", one_model(100), 16, encoders="int8"),
+    lambda: plan(
+        "3 models x 3 quantizers x 5 rounds, each on the picture before it, 48 GB", rounds(), 48, chained=True
+    ),
+    lambda: plan("the same, 32 GB of the computer's memory", rounds(), 48, 32, chained=True),
     lambda: plan("SDXL x 3 quantizers x 50 prompts, 12 GB", two_small(50), 12),
 ]
 

@@ -128,3 +128,24 @@ def test_a_task_that_does_not_fit_is_a_value() -> None:
     items = [Item("a", 5, 1), Item("b", 6, 1)]
     assert evict(tasks, items, Budget(15)) == DoesNotFit("two", needed=16, results=2, device=15)
     assert isinstance(evict(tasks, items, Budget(16)), Eviction)
+
+
+def test_what_was_moved_is_dropped_where_another_gains_more_from_the_room() -> None:
+    # `d` could wait in the computer's memory until the last task but two; then there is no room for `c`, when `d` comes.
+    items = [
+        Item("a", 3, 5),
+        Item("b", 2, 5),
+        Item("c", 5, 15, host_bytes=2, return_cost=2),
+        Item("d", 6, 1, host_bytes=2, return_cost=0),
+    ]
+    words = ["a", "bc", "cd", "a", "c", "bc", "c", "d", "b", "c"]
+    working = [2, 1, 4, 2, 2, 1, 2, 3, 4, 2]
+    tasks = [
+        Task(str(number), tuple(word), working=work, position=number)
+        for number, (word, work) in enumerate(zip(words, working, strict=True))
+    ]
+    case = Case(tasks, items, Budget(15, 3))
+    found = evict(tasks, items, case.budget)
+    ours = report(case, found)
+    assert (ours.cost, ours.loads, ours.returns) == (39, 7, 1)
+    assert least_cost(tasks, items, case.budget, most_loads=7) == 39

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 import pytest
 from hypothesis import given, settings
 
+from aquatint.plan.bounds import at_least, floor_of
 from aquatint.plan.eviction import Eviction, evict
 from aquatint.plan.graph import Graph, Weights
 from aquatint.plan.groups import grouped
@@ -211,3 +212,36 @@ def test_the_same_under_any_hash_seed() -> None:
     }  # fmt: skip
     (text,) = texts
     assert "Drop(" in text
+
+
+def test_results_do_not_pile_up_where_that_would_be_the_peak() -> None:
+    tasks = [Task(f"e{number}", ("encoder",), result=100, position=number) for number in range(20)]
+    tasks += [Task(f"d{number}", ("denoiser",), (f"e{number}",), position=20 + number) for number in range(20)]
+    case = Case(tasks, [Item("encoder", 10, 1), Item("denoiser", 10, 1)], Budget())
+    ours = run(in_order(case), case)
+    assert ours is not None
+    # Both items stay, and one result is held.
+    assert (ours.loads, ours.peak_device) == (2, 10 + 10 + 100)
+
+
+@settings(max_examples=200, deadline=None)
+@given(cases(tasks=30, items=6))
+def test_no_order_undercuts_its_bound(case: Case) -> None:
+    graph = Graph(case.tasks, Weights(case.items, case.budget))
+    floor = floor_of(graph)
+    least = at_least(graph, range(len(case.tasks)), case.budget, floor)
+    ours = run(case.tasks, case)
+    assert least >= floor
+    if ours is not None:
+        assert least <= (ours.cost, ours.loads, ours.peak_device)
+        assert least[1] <= ours.loads
+
+
+def test_the_bound_of_an_order_by_hand() -> None:
+    tasks = [Task(str(number), (key,), position=number) for number, key in enumerate("abcabca")]
+    items = [Item(key, 2, 6) for key in "abc"]
+    graph = Graph(tasks, Weights(items, Budget(5)))
+    # Each three tasks need one byte more than fits, and a byte costs 3: less than loading each once. Then two of them
+    # overflow, and so the loads aren't fewer than the items.
+    assert at_least(graph, range(7), Budget(5), floor_of(graph)) == (18, 3, 6)
+    assert at_least(graph, range(7), Budget(3), floor_of(graph)) == (18, 3, 6)

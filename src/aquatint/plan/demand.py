@@ -119,5 +119,4 @@ def segments_of(taken: Iterable[tuple[int, int]], needs: Sequence[tuple[int, ...
 def _used(segment: Segment, needs: tuple[int, ...], place: int) -> None:
     """Note that the task at `place` used `needs`."""
     segment.ends.update(dict.fromkeys(needs, place))
-    if len(needs) < len(segment.needs):
-        segment.needs = (*(item for item in segment.needs if item not in needs), *needs)
+    segment.needs = (*(item for item in segment.needs if item not in needs), *needs)
