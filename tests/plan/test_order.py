@@ -33,7 +33,7 @@ def in_order(case: Case) -> list[Task]:
     return [by_id[name] for name in order(case.tasks, case.items, case.budget)]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(cases(tasks=40, items=8))
 def test_never_worse_than_the_script(case: Case) -> None:
     tasks = in_order(case)

@@ -3,6 +3,10 @@
 A segment is a stretch of tasks for which nothing has to be moved in between: whatever is on the device for its first
 task can stay until its last, and moving something in the middle would gain nothing over moving it at the start. All
 that is left to decide is what becomes of an item in each gap; that is `residency`.
+
+With one exception: what comes back from the computer's memory makes room there, so that in the middle more may be moved
+there than at the start. Where that memory is limited, a task that takes more than those before it begins a segment, as
+long as the order is short.
 """
 
 from __future__ import annotations
@@ -12,6 +16,9 @@ from typing import NamedTuple
 
 from aquatint.plan.graph import Graph, Weights
 from aquatint.plan.tasks import Budget, DoesNotFit
+
+SHORT = 64
+"""The tasks of an order that is short."""
 
 
 class Segment:
@@ -37,8 +44,11 @@ class Gap(NamedTuple):
 class Demand:
     """Segments and gaps of an order of tasks, under a budget."""
 
-    def __init__(self, segments: list[Segment], weights: Weights, budget: Budget, results: int = 0) -> None:
+    def __init__(
+        self, segments: list[Segment], weights: Weights, budget: Budget, *, results: int = 0, exact: bool = False
+    ) -> None:
         self.segments = segments
+        self.exact = exact  # nothing is lost by deciding for segments rather than for tasks
         self.results = results  # the most bytes of results that are held at a time
         self.weights = weights
         self.budget = budget
@@ -89,25 +99,32 @@ def demand_of(graph: Graph, order: Sequence[int], budget: Budget) -> Demand | Do
             waiting[name] -= 1
             if not waiting[name]:
                 live -= results[name]
-    return Demand(segments_of(taken, graph.needs), graph.weights, budget, most)
+    limited = budget.host is not None and budget.host > 0 and any(graph.weights.movable)
+    rising = not limited or len(taken) > SHORT
+    segments = segments_of(taken, graph.needs, rising=rising)
+    return Demand(segments, graph.weights, budget, results=most, exact=not (limited and rising))
 
 
-def segments_of(taken: Iterable[tuple[int, int]], needs: Sequence[tuple[int, ...]]) -> list[Segment]:
-    """Return the segments of tasks given by their class and what each takes beside items; `needs` are the classes'."""
+def segments_of(
+    taken: Iterable[tuple[int, int]], needs: Sequence[tuple[int, ...]], *, rising: bool = True
+) -> list[Segment]:
+    """Return the segments of tasks given by their class and what each takes beside items; `needs` are the classes'.
+
+    A task that needs the same and takes more than those before it goes into their segment if `rising`.
+    """
     segments: list[Segment] = []
     first = latest = -1  # the classes of the segment's first task and of the one before this
     within: frozenset[int] = frozenset()
     place = -1
     for place, (kind, base) in enumerate(taken):
-        if kind == latest and (kind == first or base <= segments[-1].base):
-            if base > segments[-1].base:
-                segments[-1].base = base
+        fits = bool(segments) and (base <= segments[-1].base or (rising and kind == first))
+        if fits and base > segments[-1].base:
+            segments[-1].base = base
+        if fits and kind == latest:
             continue
         if segments:
             _used(segments[-1], needs[latest], place - 1)
-        if segments and kind == first:
-            segments[-1].base = max(segments[-1].base, base)
-        elif not segments or base > segments[-1].base or not within.issuperset(needs[kind]):
+        if not fits or not within.issuperset(needs[kind]):
             segments.append(Segment(place, needs[kind], base))
             first, within = kind, frozenset(needs[kind])
         latest = kind

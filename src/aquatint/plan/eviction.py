@@ -91,7 +91,7 @@ def decide(demand: Demand) -> Decision:
         return Decision(best, cost, False)
     fates = _fates(demand, way)
     found = price(demand, fates)
-    return Decision(fates, found, True) if found < cost else Decision(best, cost, True)
+    return Decision(fates, found, demand.exact) if found < cost else Decision(best, cost, demand.exact)
 
 
 def search_segments(demand: Demand, limits: Limits) -> Way | None:
