@@ -19,11 +19,11 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from aquatint.plan.eviction import Eviction, evict, lru
-from aquatint.plan.order import ordered
-from aquatint.plan.phases import Statement, phases
-from aquatint.plan.replay import Report, replay
-from aquatint.plan.tasks import Budget, DoesNotFit, Item, Task
+from aquatint.plan.scheduling.eviction import Eviction, evict, lru
+from aquatint.plan.scheduling.order import ordered
+from aquatint.plan.scheduling.phases import Statement, phases
+from aquatint.plan.scheduling.replay import Report, replay
+from aquatint.plan.scheduling.tasks import Budget, DoesNotFit, Item, Task
 
 GB = 10**9
 MB = 10**6

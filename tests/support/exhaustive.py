@@ -9,7 +9,7 @@ import math
 from collections.abc import Sequence
 from itertools import product
 
-from aquatint.plan.tasks import Budget, Item, Task
+from aquatint.plan.scheduling.tasks import Budget, Item, Task
 
 State = tuple[frozenset[str], frozenset[str], frozenset[str]]  # tasks that have run; items on the device; in the host
 

@@ -8,8 +8,8 @@ from itertools import permutations, product
 
 from hypothesis import strategies as st
 
-from aquatint.plan.phases import Statement
-from aquatint.plan.tasks import Budget, Item, Task
+from aquatint.plan.scheduling.phases import Statement
+from aquatint.plan.scheduling.tasks import Budget, Item, Task
 
 
 @dataclass(frozen=True)

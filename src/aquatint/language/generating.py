@@ -133,6 +133,7 @@ class Generating:
             statement=node.span.text,
             deferred=deferred,
             weighter=plugin_of(settings["weighter"].value) if "weighter" in settings else None,
+            span=node.verb.span,
         )
         if self.told is not None:
             self.told.append(

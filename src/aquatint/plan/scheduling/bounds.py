@@ -8,8 +8,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from aquatint.plan.graph import Graph
-from aquatint.plan.tasks import Budget
+from aquatint.plan.scheduling.graph import Graph
+from aquatint.plan.scheduling.tasks import Budget
 
 Score = tuple[float, int, int]
 """Cost, loads and peak of an order; less is better."""

@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from aquatint.plan.graph import Weights
-from aquatint.plan.tasks import Budget
+from aquatint.plan.scheduling.graph import Weights
+from aquatint.plan.scheduling.tasks import Budget
 
 
 class Turn(NamedTuple):

@@ -14,8 +14,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from aquatint.plan.graph import Graph, Weights
-from aquatint.plan.tasks import Budget, DoesNotFit
+from aquatint.plan.scheduling.graph import Graph, Weights
+from aquatint.plan.scheduling.tasks import Budget, DoesNotFit
 
 SHORT = 64
 """The tasks of an order that is short."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from aquatint.plan.moves import Drop, Evict, Load, Move, Return, Run
-from aquatint.plan.replay import InvalidMovesError, Report, replay
-from aquatint.plan.tasks import Budget, Item, Task
+from aquatint.plan.scheduling.moves import Drop, Evict, Load, Move, Return, Run
+from aquatint.plan.scheduling.replay import InvalidMovesError, Report, replay
+from aquatint.plan.scheduling.tasks import Budget, Item, Task
 
 ITEMS = [Item("a", 4, 10, host_bytes=3, return_cost=2), Item("b", 5, 7)]
 TASKS = [Task("1", ("a",), working=2, result=1), Task("2", ("b",), ("1",), working=1), Task("3", ("a",))]

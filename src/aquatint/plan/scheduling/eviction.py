@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from aquatint.plan.bridging import improved
-from aquatint.plan.demand import Demand, demand_of
-from aquatint.plan.graph import Graph, Weights
-from aquatint.plan.moves import Move
-from aquatint.plan.residency import AWAY, Fates, Price, least, moves_of, price
-from aquatint.plan.rules import furthest_in_future, least_recently_used, weighted_furthest
-from aquatint.plan.search import Limits, Turn, Way, search
-from aquatint.plan.tasks import Budget, DoesNotFit, Item, Task
+from aquatint.plan.scheduling.bridging import improved
+from aquatint.plan.scheduling.demand import Demand, demand_of
+from aquatint.plan.scheduling.graph import Graph, Weights
+from aquatint.plan.scheduling.moves import Move
+from aquatint.plan.scheduling.residency import AWAY, Fates, Price, least, moves_of, price
+from aquatint.plan.scheduling.rules import furthest_in_future, least_recently_used, weighted_furthest
+from aquatint.plan.scheduling.search import Limits, Turn, Way, search
+from aquatint.plan.scheduling.tasks import Budget, DoesNotFit, Item, Task
 
 SMALL_ITEMS = 24
 SMALL_SEGMENTS = 64

@@ -12,9 +12,9 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from aquatint.plan.demand import Demand
-from aquatint.plan.graph import Graph
-from aquatint.plan.moves import Drop, Evict, Load, Move, Return, Run
+from aquatint.plan.scheduling.demand import Demand
+from aquatint.plan.scheduling.graph import Graph
+from aquatint.plan.scheduling.moves import Drop, Evict, Load, Move, Return, Run
 
 AWAY = -1
 

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import assert_never
 
-from aquatint.plan.moves import Drop, Evict, Load, Move, Return, Run
-from aquatint.plan.tasks import Budget, Item, Task
+from aquatint.plan.scheduling.moves import Drop, Evict, Load, Move, Return, Run
+from aquatint.plan.scheduling.tasks import Budget, Item, Task
 
 
 class InvalidMovesError(ValueError):

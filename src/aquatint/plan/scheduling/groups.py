@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from aquatint.plan.graph import Graph
+from aquatint.plan.scheduling.graph import Graph
 
 FREE = -1
 """The group of tasks that are in none."""

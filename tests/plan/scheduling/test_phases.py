@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from aquatint.plan.eviction import Eviction, evict
-from aquatint.plan.phases import Statement, phases
-from aquatint.plan.replay import Report, replay
-from aquatint.plan.tasks import Budget, Item, Task
+from aquatint.plan.scheduling.eviction import Eviction, evict
+from aquatint.plan.scheduling.phases import Statement, phases
+from aquatint.plan.scheduling.replay import Report, replay
+from aquatint.plan.scheduling.tasks import Budget, Item, Task
 from support.tasks import grid_of_items, grid_of_statements, nestings
 
 

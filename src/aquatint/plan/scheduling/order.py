@@ -11,15 +11,15 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
-from aquatint.plan.bounds import Score, at_least, floor_of
-from aquatint.plan.demand import demand_of
-from aquatint.plan.emission import emit
-from aquatint.plan.eviction import decide
-from aquatint.plan.graph import Graph, Weights
-from aquatint.plan.groups import Groups, grouped, singletons
-from aquatint.plan.residency import peak
-from aquatint.plan.sequence import FEW, Judge, best_sequence
-from aquatint.plan.tasks import Budget, DoesNotFit, Item, Task
+from aquatint.plan.scheduling.bounds import Score, at_least, floor_of
+from aquatint.plan.scheduling.demand import demand_of
+from aquatint.plan.scheduling.emission import emit
+from aquatint.plan.scheduling.eviction import decide
+from aquatint.plan.scheduling.graph import Graph, Weights
+from aquatint.plan.scheduling.groups import Groups, grouped, singletons
+from aquatint.plan.scheduling.residency import peak
+from aquatint.plan.scheduling.sequence import FEW, Judge, best_sequence
+from aquatint.plan.scheduling.tasks import Budget, DoesNotFit, Item, Task
 
 MOST_GROUPS = 1000
 """With more groups than that, tasks wait for each other at every turn: the script's order stays."""

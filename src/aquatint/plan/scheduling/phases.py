@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from aquatint.plan.bounds import Score
-from aquatint.plan.order import ordered
-from aquatint.plan.tasks import Budget, Item, Task
+from aquatint.plan.scheduling.bounds import Score
+from aquatint.plan.scheduling.order import ordered
+from aquatint.plan.scheduling.tasks import Budget, Item, Task
 
 EFFORT = 200_000
 """How many tasks are put in order at most to find out what is better, each time counted."""

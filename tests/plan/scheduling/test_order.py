@@ -10,14 +10,14 @@ from collections.abc import Callable, Sequence
 import pytest
 from hypothesis import given, settings
 
-from aquatint.plan.bounds import at_least, floor_of
-from aquatint.plan.eviction import Eviction, evict
-from aquatint.plan.graph import Graph, Weights
-from aquatint.plan.groups import grouped
-from aquatint.plan.order import order, ordered
-from aquatint.plan.replay import Report, replay
-from aquatint.plan.sequence import EFFORT, Judge, best_sequence
-from aquatint.plan.tasks import Budget, DoesNotFit, Item, Task
+from aquatint.plan.scheduling.bounds import at_least, floor_of
+from aquatint.plan.scheduling.eviction import Eviction, evict
+from aquatint.plan.scheduling.graph import Graph, Weights
+from aquatint.plan.scheduling.groups import grouped
+from aquatint.plan.scheduling.order import order, ordered
+from aquatint.plan.scheduling.replay import Report, replay
+from aquatint.plan.scheduling.sequence import EFFORT, Judge, best_sequence
+from aquatint.plan.scheduling.tasks import Budget, DoesNotFit, Item, Task
 from support.exhaustive import least_cost
 from support.tasks import Case, cases, grid_of_items, grid_of_statements, nestings
 
@@ -193,9 +193,9 @@ def test_orders_of_classes_are_judged_a_bounded_number_of_times() -> None:
 
 HASHED = """
 from support.tasks import grid_of_items, grid_of_statements
-from aquatint.plan.eviction import evict
-from aquatint.plan.phases import phases
-from aquatint.plan.tasks import Budget
+from aquatint.plan.scheduling.eviction import evict
+from aquatint.plan.scheduling.phases import phases
+from aquatint.plan.scheduling.tasks import Budget
 print(phases(grid_of_statements(("prompt", "model", "quantizer"), prompts=4), [], grid_of_items(), Budget(1100)))
 whole = [statement.whole for statement in grid_of_statements(("prompt", "quantizer", "model"))]
 print(evict(whole, grid_of_items(), Budget(1300)).moves)

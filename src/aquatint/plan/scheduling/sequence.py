@@ -9,14 +9,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
-from aquatint.plan.bounds import Score, floor_of
-from aquatint.plan.demand import Demand, segments_of
-from aquatint.plan.graph import Graph
-from aquatint.plan.groups import Groups
-from aquatint.plan.residency import least, price
-from aquatint.plan.rules import weighted_furthest
-from aquatint.plan.search import Limits, Turn, search
-from aquatint.plan.tasks import Budget
+from aquatint.plan.scheduling.bounds import Score, floor_of
+from aquatint.plan.scheduling.demand import Demand, segments_of
+from aquatint.plan.scheduling.graph import Graph
+from aquatint.plan.scheduling.groups import Groups
+from aquatint.plan.scheduling.residency import least, price
+from aquatint.plan.scheduling.rules import weighted_furthest
+from aquatint.plan.scheduling.search import Limits, Turn, search
+from aquatint.plan.scheduling.tasks import Budget
 
 FEW = 10
 """Of so many groups all orders are tried."""

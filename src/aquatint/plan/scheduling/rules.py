@@ -9,8 +9,8 @@ import heapq
 import math
 from collections.abc import Callable
 
-from aquatint.plan.demand import Demand
-from aquatint.plan.residency import AWAY, Fates
+from aquatint.plan.scheduling.demand import Demand
+from aquatint.plan.scheduling.residency import AWAY, Fates
 
 LOOKED_AT = 16
 """How many of the items that are needed last the weighted rule chooses from, in a short order."""

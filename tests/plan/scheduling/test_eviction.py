@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aquatint.plan.eviction import Eviction, evict, lru
-from aquatint.plan.moves import Drop, Evict, Load, Move, Return, Run
-from aquatint.plan.replay import Report, replay
-from aquatint.plan.tasks import Budget, DoesNotFit, Item, Task
+from aquatint.plan.scheduling.eviction import Eviction, evict, lru
+from aquatint.plan.scheduling.moves import Drop, Evict, Load, Move, Return, Run
+from aquatint.plan.scheduling.replay import Report, replay
+from aquatint.plan.scheduling.tasks import Budget, DoesNotFit, Item, Task
 from support.exhaustive import least_cost
 from support.tasks import Case, cases
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import heapq
 from collections.abc import Sequence
 
-from aquatint.plan.graph import Graph
-from aquatint.plan.groups import FREE
+from aquatint.plan.scheduling.graph import Graph
+from aquatint.plan.scheduling.groups import FREE
 
 ROUNDS = 1000
 """How often the groups are gone through at most."""

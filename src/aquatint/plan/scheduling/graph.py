@@ -9,7 +9,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterable, Sequence
 
-from aquatint.plan.tasks import Budget, Item, Task
+from aquatint.plan.scheduling.tasks import Budget, Item, Task
 
 
 class Weights:

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from aquatint.plan.demand import Demand
-from aquatint.plan.residency import AWAY, Fates, Price, price
+from aquatint.plan.scheduling.demand import Demand
+from aquatint.plan.scheduling.residency import AWAY, Fates, Price, price
 
 WORK = 1_000_000
 """How many segments and gaps may be looked at; beyond that, what was found so far has to do."""
