@@ -124,6 +124,7 @@ class Actions:
             scheduler=settings["scheduler"].value if "scheduler" in settings else None,
             outputs=outputs,
             metadata=settings["metadata"].value if "metadata" in settings else True,
+            sidecar=settings["sidecar"].value if "sidecar" in settings else False,
             place=place,
             statement=node.span.text,
         )
@@ -302,7 +303,7 @@ class Actions:
             cells=[(image.ref, label) for image, label in zip(ordered, labels, strict=True)], columns=columns,
             column_headers=column_headers, row_headers=row_headers,
             title=settings["title"].value if "title" in settings else "", path=settings["output"].value,
-            place=place_of(node.span),
+            sidecar=settings["sidecar"].value if "sidecar" in settings else False, place=place_of(node.span),
         )  # fmt: skip
         return None
 

@@ -59,6 +59,7 @@ class PlanBuilder:
         scheduler: str | None,
         outputs: list[Output],
         metadata: bool,
+        sidecar: bool,
         place: Place,
         statement: str,
     ) -> str:
@@ -66,6 +67,7 @@ class PlanBuilder:
         step = Generate(
             id=self._name("g"), pipeline=pipeline, model=model, quantizers=quantizers, arguments=arguments,
             scheduler=scheduler, outputs=outputs, metadata=metadata, place=place, statement=statement,
+            sidecar=sidecar,
         )  # fmt: skip
         self.steps.append(step)
         for output in outputs:
@@ -81,12 +83,14 @@ class PlanBuilder:
         row_headers: list[str],
         title: str,
         path: str,
+        sidecar: bool,
         place: Place,
     ) -> str:
         """Add a grid step and return its id."""
         step = Grid(
             id=self._name("s"), cells=[Cell(image=image, label=label) for image, label in cells], columns=columns,
             column_headers=column_headers, row_headers=row_headers, title=title, path=path, place=place,
+            sidecar=sidecar,
         )  # fmt: skip
         self.steps.append(step)
         self.outputs[path] = place

@@ -99,6 +99,8 @@ class Pipeline(Record, frozen=True):
     parts: dict[str, str | None]  # role -> component key; None where the checkpoint leaves the part out
     options: dict[str, Json]  # the constructor's plain arguments, e.g. requires_safety_checker
     offload: str | None = None  # how its weights are kept off the device between their turns; None: not at all
+    subfolder: str = ""  # of `source`, where its `model_index.json` is
+    omitted: list[str] = msgspec.field(default_factory=list)  # roles that the checkpoint has, and the script leaves out
 
 
 class Output(Record, frozen=True):
@@ -136,6 +138,7 @@ class Generate(Record, frozen=True, tag="generate"):
     metadata: bool
     place: Place
     statement: str  # the statement's source text, for metadata and messages
+    sidecar: bool = False  # whether the record is written beside the image, too
 
 
 class Cell(Record, frozen=True):
@@ -156,6 +159,7 @@ class Grid(Record, frozen=True, tag="grid"):
     title: str
     path: str
     place: Place
+    sidecar: bool = False  # whether the record is written beside the sheet, too
 
 
 class Save(Record, frozen=True, tag="save"):

@@ -296,7 +296,7 @@ class _Run:
             raise
         for warning in self.engine.warnings:
             self._emit(Warned(step.id, warning))
-        about = about_image(self.plan, step, output, image.size, self.facts) if step.metadata else None
+        about = about_image(self.plan, step, output, image.size, self.facts)
         path = self.outputs.write(output.path, image, about)
         if path is None:
             self._emit(Warned(step.id, f"`{self.outputs.locate(output.path)}` was made by someone else meanwhile"))
