@@ -51,7 +51,8 @@ GENERATE = Schema("generate", (
     Setting("scheduler", "str", "The class name of another diffusers scheduler, made from the checkpoint's settings."),
     Setting("output", "str", "The file to write. Without it the name is made of model, quantizer, prompt and seed."),
     Setting("metadata", "bool", "Whether the file says how it was made.", True),
-    Setting("sidecar", "bool", "Whether a file beside the image, called as it is and `.json`, says how it was made.", False),
+    Setting("sidecar", "bool", "Whether a file beside the image, called like it with `.json` behind, says how it was "
+            "made.", False),
 ))  # fmt: skip
 """What `generate` takes beside the arguments of the pipeline's call."""
 
@@ -62,7 +63,8 @@ GRID = Schema("grid", (
     Setting("labels", "names", "The captions, one per image; without it, what tells the images apart."),
     Setting("title", "str", "A line above the pictures.", ""),
     Setting("output", "str", "The file to write."),
-    Setting("sidecar", "bool", "Whether a file beside the sheet, called as it is and `.json`, says what is on it.", False),
+    Setting("sidecar", "bool", "Whether a file beside the sheet, called like it with `.json` behind, says what is on "
+            "it.", False),
 ))  # fmt: skip
 """What `grid` takes."""
 

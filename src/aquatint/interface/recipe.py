@@ -172,7 +172,7 @@ def _parts(parts: Mapping[str, Settings | None]) -> Iterator[str]:
     for role, settings in parts.items():
         if settings is None:
             yield f"{role}: none"
-        else:
+        elif settings:
             yield f"{role} {{ {', '.join(_settings(settings))} }}"
 
 

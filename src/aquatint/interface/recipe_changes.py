@@ -53,8 +53,7 @@ def _change(recipe: Recipe, name: str, value: str, span: Span, diagnostics: Diag
     elif own is not None:
         recipe.arguments[own.name] = _value(value, is_text=own.type == "str")
     elif name in arguments:
-        kind = arguments[name].type
-        is_text = "str" in kind and re.search(r"\b(int|float|bool)\b", kind) is None
+        is_text = "str" in re.split(r" *\| *", arguments[name].type)
         # A prompt may be the word `none`.
         recipe.arguments[name] = value if name == "prompt" else _value(value, is_text)
     elif of_model is not None:

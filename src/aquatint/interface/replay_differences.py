@@ -49,7 +49,7 @@ def of_machine(record: ImageRecord, plan: Plan, engine: Mapping[str, Any]) -> It
     if then.get("device") != engine.get("device"):
         yield f"the picture was made on `{then.get('device')}`, and this is `{engine.get('device')}`"
     if then.get("threads") != engine.get("threads"):
-        yield f"the picture was made with threads: {_shown(then.get('threads'))}, and here it is {engine.get('threads')}"
+        yield f"the picture was made with threads: {_shown(then.get('threads'))}, here {engine.get('threads')}"
     if any(then.get(name) != engine.get(name) for name in engine.keys() - {"device", "threads", "versions"}):
         yield "the picture was made on a processor with other kernels"
     versions = list(_versions(record, plan, engine))

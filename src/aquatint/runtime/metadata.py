@@ -1,8 +1,8 @@
 """What a picture's file says about how it was made, in two forms.
 
 `parameters` is the text that A1111's web UI started and other tools read; `aquatint` is JSON with everything, the
-record. Neither holds a clock, a host's name or the file's own name: the same plan gives the same bytes. Where they stand
-in a file is in `picture_texts`, how a stranger's record is checked in `record`.
+record. Neither holds a clock, a host's name or the file's own name: the same plan gives the same bytes. Where they
+stand in a file is in `picture_texts`, how a stranger's record is checked in `record`.
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ def about_sheet(plan: Plan, step: Grid) -> About:
 def embedded(form: Format, about: About) -> dict[str, Any]:
     """Return the arguments by which Pillow's `save` writes `about` into a file of `form`.
 
-    Of a record that is too long for a JPEG file, and stands beside it, as much is written as fits. Raises `EngineError`.
+    A record that is too long for a JPEG file, and stands beside it, is left out. Raises `EngineError`.
     """
     if form == "PNG":
         chunks = PngInfo()

@@ -1,7 +1,7 @@
 """Where a picture's file has the texts about how it was made, and how they are read out of one.
 
-Pictures come from strangers: nothing is decoded but texts, each up to a limit, and no pixel is looked at. What the texts
-say is the business of `record` and `infotext`; `metadata` writes them.
+Pictures come from strangers: nothing is decoded but texts, each up to a limit, and no pixel is looked at. What the
+texts say is the business of `record` and `infotext`; `metadata` writes them.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The record of a picture as data, read from JSON that a stranger may have written.
 
-What is believed of it is its shape: names are names, numbers are in their limits, and nothing in it is code. Whether its
-checkpoints are there, and its settings sound, is found where the script that is made of it is planned.
+What is believed of it is its shape: names are names, numbers are in their limits, and nothing in it is code. Whether
+its checkpoints are there, and its settings sound, is found where the script that is made of it is planned.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from aquatint.interface.exits import DONE, WRONG, Refusal
 
 if TYPE_CHECKING:
+    from aquatint.diagnostics import Diagnostic
     from aquatint.interface.picture import Picture
 
 _EPILOG = """\
@@ -40,7 +41,6 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
 def run(options: argparse.Namespace) -> int:
     """Show the pictures `options.images`; return the exit code."""
     from aquatint.diagnostics import Diagnostic
-    from aquatint.interface.planning_options import report
 
     code, shown = DONE, 0
     for name in options.images:
@@ -48,12 +48,21 @@ def run(options: argparse.Namespace) -> int:
             text = _told(name, options)
         except Refusal as refusal:
             # The others are shown all the same.
-            report([Diagnostic(refusal.code, str(refusal), help=refusal.help)], options)
+            _report(Diagnostic(refusal.code, str(refusal), help=refusal.help), options.json)
             code = WRONG
             continue
         sys.stdout.write(("\n" if shown and not (options.json or options.parameters) else "") + text)
         shown += 1
     return code
+
+
+def _report(diagnostic: Diagnostic, as_json: bool) -> None:
+    from aquatint.interface.report import write_diagnostic, write_json_diagnostics
+
+    if as_json:
+        write_json_diagnostics([diagnostic], sys.stdout)
+    else:
+        write_diagnostic(diagnostic, sys.stderr)
 
 
 def _told(name: str, options: argparse.Namespace) -> str:
