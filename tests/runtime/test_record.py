@@ -63,6 +63,7 @@ def test_texts_that_are_no_record(text: str, said: str) -> None:
         ("arguments.metadata", False, "is malformed: `metadata` is no argument"),
         ("arguments.a b", 1, "is malformed: `a b` is no argument"),
         ("arguments.eta", float("1e400"), None),
+        ("arguments.eta", 2**63, None),
         ("arguments.prompt", "\ud800", "is malformed: `prompt` has a number or a character that can't be written"),
         ("pipeline.class", "os.system", "is malformed: `os.system` is no pipeline"),
         ("pipeline.offload", "everything", "is malformed: `everything` is no way of offloading"),

@@ -32,7 +32,7 @@ def _of_parts(record: ImageRecord, pipeline: Pipeline, components: Mapping[str, 
         if then is None:
             if role not in record.pipeline.omitted:
                 yield f"`{pipeline.source}` has a submodule `{role}`, which it hadn't"
-        elif _place(part) == _place(then) and part.identity != then.identity:
+        elif _place(part) == _place(then) and (part.identity, part.class_name) != (then.identity, then.class_name):
             yield f"the files of `{role}` of `{part.source}` have changed since the picture was made"
     for role in record.components:
         if role not in now and role not in pipeline.omitted:
@@ -47,7 +47,7 @@ def of_machine(record: ImageRecord, plan: Plan, engine: Mapping[str, Any]) -> It
     """Yield how what decides the bits beside the plan, which `engine` says, differs from what `record` says of it."""
     then = record.engine
     if then.get("device") != engine.get("device"):
-        yield f"the picture was made on `{then.get('device')}`, and this is `{engine.get('device')}`"
+        yield f"the picture was made on `{_shown(then.get('device'))}`, and this is `{engine.get('device')}`"
     if then.get("threads") != engine.get("threads"):
         yield f"the picture was made with threads: {_shown(then.get('threads'))}, here {engine.get('threads')}"
     if any(then.get(name) != engine.get(name) for name in engine.keys() - {"device", "threads", "versions"}):

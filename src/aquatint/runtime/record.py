@@ -189,10 +189,12 @@ def _is_name(text: str) -> bool:
 
 
 def _is_writable(value: Any) -> bool:
-    """Return whether a script can write `value`: half a surrogate pair it can't, nor an infinite number."""
+    """Return whether a script can write `value`: half a surrogate pair it can't, nor a number without end."""
     match value:
         case str():
             return not any("\ud800" <= character <= "\udfff" for character in value)
+        case int():
+            return -(2**63) <= value < 2**63
         case float():
             return isfinite(value)
         case dict():
