@@ -14,7 +14,22 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import aquatint
-from aquatint.interface.commands import check, dump, explain, fmt, generate, models, params, plan, repl, run, store
+from aquatint.interface.commands import (
+    check,
+    dump,
+    explain,
+    fmt,
+    generate,
+    info,
+    models,
+    params,
+    plan,
+    repl,
+    replay,
+    run,
+    script,
+    store,
+)
 from aquatint.interface.exits import DONE, FAILED, INTERRUPTED, WRONG, Refusal
 
 _COMMANDS = {
@@ -26,6 +41,9 @@ _COMMANDS = {
     "params": params,
     "repl": repl,
     "generate": generate,
+    "info": info,
+    "script": script,
+    "replay": replay,
     "models": models,
     "store": store,
     "dump": dump,

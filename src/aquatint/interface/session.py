@@ -84,6 +84,13 @@ class Session:
             for held in self._executor.residents.components()
         ]
 
+    def start(self) -> dict[str, Json]:
+        """Make the engine, which takes seconds, and return what it says decides the bits."""
+        with self.reporter as sink:
+            sink(EngineStarting(self.world.device))
+            self._executor = Executor(self.make_engine(), sink, self.options)
+            return self._executor.engine.describe()
+
     def run(self, plan: Plan) -> RunFinished:
         """Run `plan` with the engine and the warm models of this session."""
         with self.reporter as sink:

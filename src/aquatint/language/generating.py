@@ -129,6 +129,7 @@ class Generating:
             scheduler=settings["scheduler"].value if "scheduler" in settings else None,
             outputs=outputs,
             metadata=settings["metadata"].value if "metadata" in settings else True,
+            sidecar=settings["sidecar"].value if "sidecar" in settings else False,
             place=place,
             statement=node.span.text,
             deferred=deferred,

@@ -67,6 +67,7 @@ class PlanBuilder:
         scheduler: str | None,
         outputs: list[Output],
         metadata: bool,
+        sidecar: bool,
         place: Place,
         statement: str,
         deferred: dict[str, Deferred],
@@ -77,7 +78,7 @@ class PlanBuilder:
         step = Generate(
             id=self._name("g"), pipeline=pipeline, model=model, quantizers=quantizers, arguments=arguments,
             scheduler=scheduler, outputs=outputs, metadata=metadata, place=place, statement=statement,
-            deferred=deferred, weighter=weighter,
+            deferred=deferred, weighter=weighter, sidecar=sidecar,
         )  # fmt: skip
         self.steps.append(step)
         self.spans[step.id] = span
@@ -113,12 +114,14 @@ class PlanBuilder:
         row_headers: list[Line],
         title: Line,
         path: str,
+        sidecar: bool,
         place: Place,
     ) -> str:
         """Add a grid step and return its id."""
         step = Grid(
             id=self._name("s"), cells=[Cell(image=image, label=label) for image, label in cells], columns=columns,
             column_headers=column_headers, row_headers=row_headers, title=title, path=path, place=place,
+            sidecar=sidecar,
         )  # fmt: skip
         self.steps.append(step)
         self.outputs[path] = place

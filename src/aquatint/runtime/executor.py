@@ -384,7 +384,7 @@ class _Run:
         picture, seconds, warnings = self.calls.finish(image)
         for warning in warnings:
             self._emit(Warned(step.id, warning))
-        about = about_image(self.plan, step, output, picture.size, self.facts) if step.metadata else None
+        about = about_image(self.plan, step, output, picture.size, self.facts)
         started = self.options.clock()
         path = self.outputs.write(output.path, picture, about)
         if path is None:
