@@ -485,3 +485,20 @@ def test_upscale_can_be_planned_only(tmp_path: Path) -> None:
         "this version plans `upscale`, and can't run it yet"
     ]
     assert [event.step for event in run.of(StatementSkipped)] == ["p2"]
+
+
+def test_the_engine_is_told_what_is_loaded_next(tmp_path: Path) -> None:
+    run = Run(simple_plan(load("u"), load("v"), generate("g1", "p", ["1.png"])), tmp_path)
+    assert run.engine.foreseen == []
+    steps = [
+        load("u"),
+        load("v"),
+        generate("g1", "p", ["1.png"]),
+        release("v"),
+        load("v"),
+        generate("g2", "p", ["2.png"]),
+    ]
+    steps[4] = msgspec.structs.replace(steps[4], id="load-v-again")
+    again = Run(simple_plan(*steps), tmp_path / "again")
+    # It is there, so there is nothing to foresee before it is released.
+    assert (again.engine.foreseen, again.finished.loads) == ([], 3)

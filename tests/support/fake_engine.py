@@ -99,6 +99,7 @@ class FakeEngine:
     loaded_twice: list[str] = field(default_factory=list)
     at_step: Callable[[int], None] = lambda done: None
     said: list[str] = field(default_factory=list)  # what the libraries say of every image
+    foreseen: list[str] = field(default_factory=list)
     images_asked: int = 0
     asked: list[Generation] = field(default_factory=list)
 
@@ -119,6 +120,9 @@ class FakeEngine:
         self.live.append(weights)
         quantized = component.quantization is not None
         return Loaded(component, weights, component.bytes, 76 if quantized else 0, 83 if component.bytes else 0)
+
+    def foresee(self, component: Component) -> None:
+        self.foreseen.append(component.key)
 
     def assemble(self, pipeline: Pipeline, parts: Mapping[str, Loaded | Component | None]) -> PaintedPipeline:
         self.calls.append(("assemble", pipeline.key))

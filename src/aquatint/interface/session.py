@@ -115,6 +115,9 @@ class _NoEngine:
     def load(self, component: Component) -> Loaded:
         raise AssertionError("this plan loads nothing")
 
+    def foresee(self, component: Component) -> None:
+        raise AssertionError("this plan loads nothing")
+
     def assemble(self, pipeline: Pipeline, parts: Mapping[str, Loaded | Component | None]) -> Any:
         raise AssertionError("this plan assembles nothing")
 

@@ -177,6 +177,6 @@ class PlanBuilder:
         scheduled = schedule(self.steps, pipelines, components, keep=keep, order=order, memory=memory)
         plan = Plan(
             version=PLAN_VERSION, aquatint=aquatint.__version__, script=script, inputs=inputs, plan_seed=plan_seed,
-            device=device, components=components, pipelines=pipelines, steps=scheduled.steps,
+            device=device, components=components, pipelines=pipelines, steps=scheduled.steps, memory=scheduled.limit,
         )  # fmt: skip
         return plan, scheduled.shortfall

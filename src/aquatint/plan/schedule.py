@@ -14,7 +14,7 @@ from typing import Literal
 import msgspec
 
 from aquatint.plan.memory import held
-from aquatint.plan.scheduling.eviction import evict
+from aquatint.plan.scheduling.eviction import evict, lru
 from aquatint.plan.scheduling.moves import Drop, Evict, Move, Return, Run
 from aquatint.plan.scheduling.moves import Load as Loading
 from aquatint.plan.scheduling.phases import Statement, phases
@@ -24,6 +24,7 @@ from aquatint.plan.steps import (
     Compare,
     Component,
     Generate,
+    Limit,
     Load,
     Phase,
     Pipeline,
@@ -58,6 +59,7 @@ class Schedule:
 
     steps: list[Step]
     shortfall: Shortfall | None = None
+    limit: Limit | None = None
 
 
 def schedule(
@@ -84,17 +86,18 @@ def schedule(
         return Schedule(list(planner.emitted(unlimited)))
     finer = _Planner(steps, pipelines, components, fine=True)
     budget = Budget(device=memory)
+    limit = Limit(memory, planner.lru_loads(budget))
     best: tuple[float, Schedule] | None = None
     for each in (planner, finer):
         found = each.moves(order, budget)
         if not isinstance(found, DoesNotFit) and (best is None or each.cost(found) < best[0]):
-            best = each.cost(found), Schedule(list(each.emitted(found)))
+            best = each.cost(found), Schedule(list(each.emitted(found)), limit=limit)
     if best is not None:
         return best[1]
     # Statement by statement, each in phases, takes the least.
     last = finer.one_by_one(budget)
     if not isinstance(last, DoesNotFit):
-        return Schedule(list(finer.emitted(last)))
+        return Schedule(list(finer.emitted(last)), limit=limit)
     short = Shortfall(finer.step_of(last.task), last.needed, memory)
     return Schedule(list(planner.emitted(unlimited)), short)
 
@@ -183,6 +186,15 @@ class _Planner:
             ordered = phases(self.statements, self.others, self.items, budget)
         found = evict(ordered, self.items, budget)
         return found if isinstance(found, DoesNotFit) else found.moves
+
+    def lru_loads(self, budget: Budget) -> int | None:
+        """Return the loads of the script's order where what was used least recently goes, those without weights too."""
+        wholes = [statement.whole for statement in self.statements]
+        found = lru(sorted([*wholes, *self.others], key=lambda task: task.position), self.items, budget)
+        if isinstance(found, DoesNotFit):
+            return None
+        weightless = sum(component.dtype is None for component in self.components.values())
+        return weightless + sum(isinstance(move, Loading) for move in found.moves)
 
     def cost(self, moves: Sequence[Move]) -> float:
         """Return what the loads among `moves` cost, in bytes read."""

@@ -289,6 +289,17 @@ class Release(Record, frozen=True, tag="release"):
 Step = Load | Phase | Generate | Upscale | Compare | Grid | Save | Print | Release
 
 
+class Limit(Record, frozen=True):
+    """What weights, and what waits between phases, may take at a time, in bytes.
+
+    `lru_loads` is how many loads the script's order would have if what was used least recently were released; None if
+    that can't be run.
+    """
+
+    bytes: int
+    lru_loads: int | None
+
+
 class Plan(Record, frozen=True):
     """Everything that a run will do, in order."""
 
@@ -301,6 +312,7 @@ class Plan(Record, frozen=True):
     components: dict[str, Component]
     pipelines: dict[str, Pipeline]
     steps: list[Step]
+    memory: Limit | None = None  # what the steps keep to; None where there was room for everything
 
 
 def plan_to_json(plan: Plan) -> bytes:

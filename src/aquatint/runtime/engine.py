@@ -123,6 +123,10 @@ class Engine(Protocol):
         """Load `component`, quantized if it asks for that; raise `EngineError` if that can't be done."""
         ...
 
+    def foresee(self, component: Component) -> None:
+        """Be told that `component` is the next to be loaded, while something else is computed; loads nothing."""
+        ...
+
     def assemble(self, pipeline: Pipeline, parts: Mapping[str, Loaded | Component | None]) -> Any:
         """Return a pipeline of `parts`, by role; it shares them and must not change them.
 

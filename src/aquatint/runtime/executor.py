@@ -134,6 +134,7 @@ class _Run:
         self.settled = _settled(plan, self.outputs)
         self.plan = _without_idle_loads(plan, self.settled)
         self.yielded.begin(self.plan)
+        self.next_loads = _next_loads(self.plan)
         self.failed_loads: set[str] = set()
         self.generates = {step.id: step for step in plan.steps if isinstance(step, Generate)}
         self.lost: set[str] = set()  # generate steps that failed in one of their phases
@@ -150,6 +151,7 @@ class _Run:
             self._announce()
             self.residents.next_statement()
             for number, step in enumerate(self.plan.steps):
+                self._foresee(number)
                 self._carry_out(step)
                 self.yielded.drop_after(number)
         except _Stop:
@@ -210,6 +212,14 @@ class _Run:
                 self._release(step)
             case _:
                 assert_never(step)
+
+    def _foresee(self, number: int) -> None:
+        """Before a step that computes, tell the engine which component with weights is loaded next."""
+        if not isinstance(self.plan.steps[number], Phase | Generate):
+            return
+        loads = self.next_loads.get(number)
+        if loads is not None and loads.key not in self.residents:
+            self.engine.foresee(loads)
 
     def _load(self, step: Load) -> None:
         component = self.plan.components[step.component]
@@ -575,6 +585,19 @@ def _settled_images(step: Generate, outputs: Outputs) -> str | EngineError | Non
         return None
     more = f" and {len(taken) - 1} more of its files exist" if len(taken) > 1 else " exists"
     return f"`{outputs.locate(taken[0])}`{more}"
+
+
+def _next_loads(plan: Plan) -> dict[int, Component]:
+    """Return for each step that computes the component with weights that is loaded next after it."""
+    found: dict[int, Component] = {}
+    following: Component | None = None
+    for number in range(len(plan.steps) - 1, -1, -1):
+        step = plan.steps[number]
+        if isinstance(step, Load) and plan.components[step.component].dtype is not None:
+            following = plan.components[step.component]
+        elif isinstance(step, Phase | Generate) and following is not None:
+            found[number] = following
+    return found
 
 
 def _without_idle_loads(plan: Plan, settled: Mapping[str, object]) -> Plan:

@@ -18,6 +18,7 @@ from aquatint.runtime.torch_engine.calls import TorchCall
 from aquatint.runtime.torch_engine.devices import has_device
 from aquatint.runtime.torch_engine.faults import engine_error
 from aquatint.runtime.torch_engine.libraries import libraries, versions
+from aquatint.runtime.torch_engine.prefetching import Prefetcher
 from aquatint.runtime.torch_engine.remembering import Memory
 from aquatint.runtime.torch_engine.standins import Place, stand_in
 from aquatint.runtime.torch_engine.stored_components import StoredComponents
@@ -36,6 +37,8 @@ class TorchEngine:
         self._libraries = libraries()
         self.remembered = Memory(self._libraries.torch)
         self._places: dict[str, Place] = {}
+        self._foreseen: set[str] = set()
+        self._prefetcher = Prefetcher()
         self._check_device()
         if threads is not None:
             self._libraries.torch.set_num_threads(threads)
@@ -67,6 +70,14 @@ class TorchEngine:
         elif component.dtype is not None:
             self._place(component).attach(loaded)
         return loaded
+
+    def foresee(self, component: Component) -> None:
+        """Let the files of `component` be read into the system's cache, unless the store has it."""
+        if component.key in self._foreseen:
+            return
+        self._foreseen.add(component.key)
+        if self._stored is None or not self._stored.has(component, self.describe()):
+            self._prefetcher.read(component)
 
     def assemble(self, pipeline: Pipeline, parts: Mapping[str, Loaded | Component | None]) -> Assembled:
         """Return what makes diffusers pipelines of `parts`, by role, with stand-ins for those that have weights."""

@@ -45,6 +45,10 @@ class StoredComponents:
         self._libraries = libraries
         self._counters = counters
 
+    def has(self, component: Component, facts: Mapping[str, Json]) -> bool:
+        """Return whether the store seems to have `component`, without reading the files that it is made of."""
+        return storable.is_covered(component) and self.store.has_like(_prefix(component, facts))
+
     def load(self, component: Component, facts: Mapping[str, Json]) -> Loaded:
         """Return `component`, live, from the store or not; raise `EngineError` if it can't be loaded either way.
 
