@@ -14,7 +14,7 @@ from aquatint.language.images import captions, images_in
 from aquatint.language.outputs import OutputNames
 from aquatint.language.places import place_of
 from aquatint.language.scope import Scope
-from aquatint.language.values import UNKNOWN, Deferred, ImageValue, Setting, Unknown, type_name
+from aquatint.language.values import UNKNOWN, Deferred, ImageValue, Result, Setting, Unknown, type_name
 from aquatint.plan.builder import PlanBuilder
 from aquatint.plan.steps import Hole, Line, NumberRef, Pair
 from aquatint.source import Span
@@ -30,15 +30,20 @@ class Comparing:
         self.builder = builder
         self.outputs = outputs
 
-    def compare(self, node: n.Action, targets: Sequence[Any], scope: Scope) -> Any:
-        """Add the step of a `compare`; return a map of what it will measure: means by metric, and `pairs`."""
+    def compare(self, node: n.Action, targets: Sequence[Any], scope: Scope, printed: bool) -> Any:
+        """Add the step of a `compare`; return a map of what it will measure: means by metric, and `pairs`.
+
+        Without an output its table is `printed`, or only the map is of use.
+        """
         settings = self.blocks.known(self.blocks.given(node.block, scope, "statement"), COMPARE)
-        groups = [self._images(value, target) for value, target in zip(targets, node.targets, strict=True)]
-        if settings is None or any(group is None for group in groups):
+        first, *rest = zip(targets, node.targets, strict=True)
+        found = [(self._images(*first), first[1])]
+        found += [(self._images(value, target), target) for given, target in rest for value in _groups(given)]
+        if settings is None or any(group is None for group, _ in found):
             return UNKNOWN
-        reference, *others = [group for group in groups if group is not None]
+        (reference, _), *others = [(group, target) for group, target in found if group is not None]
         pairs: list[tuple[ImageValue, ImageValue]] = []
-        for group, target in zip(others, node.targets[1:], strict=True):
+        for group, target in others:
             if len(reference) not in (1, len(group)):
                 message = f"{_counted(group)} to compare with {_counted(reference)}"
                 self.diagnostics.error(
@@ -58,11 +63,11 @@ class Comparing:
             return UNKNOWN
         if labels is None or (output is not None and not self.outputs.claim(output.value, output.span)):
             return UNKNOWN
-        return self._added(node, pairs, labels, settings)
+        return self._added(node, pairs, labels, settings, printed)
 
     def _added(
         self, node: n.Action, pairs: Sequence[tuple[ImageValue, ImageValue]], labels: Sequence[Line],
-        settings: Mapping[str, Setting],
+        settings: Mapping[str, Setting], printed: bool,
     ) -> Any:  # fmt: skip
         default = COMPARE.find("metrics")
         assert default is not None
@@ -74,7 +79,8 @@ class Comparing:
                 Pair(reference.ref, image.ref, label)
                 for (reference, image), label in zip(pairs, labels, strict=True)
             ],
-            metrics=metrics, path=settings["output"].value if "output" in settings else None, place=place_of(node.span),
+            metrics=metrics, path=settings["output"].value if "output" in settings else None,
+            place=place_of(node.span), printed=printed,
         )  # fmt: skip
 
         def number(metric: str, index: int | None) -> Deferred:
@@ -123,6 +129,12 @@ class Comparing:
     def _error(self, code: str, message: str, span: Span, *, help: str | None = None) -> Unknown:
         self.diagnostics.error(code, message, span, help=help)
         return UNKNOWN
+
+
+def _groups(value: Any) -> list[Any]:
+    """Return the results of a list, each of which is compared for itself; what else there is is compared together."""
+    is_of_results = isinstance(value, tuple) and any(isinstance(item, Result | tuple) for item in value)
+    return list(value) if is_of_results else [value]
 
 
 def _counted(images: Sequence[ImageValue]) -> str:

@@ -169,6 +169,7 @@ class _Run:
         self.of_session = session.scope.names
         self.since = 0  # images there were when the innermost block began
         self.values: list[Any] = []
+        self.alone: n.Expression | None = None  # the one that is the statement that is carried out
         self.parameters = set(session.parameters)
         self.given: dict[str, str] = {}
 
@@ -222,6 +223,7 @@ class _Run:
             case n.Claim():
                 self._claim(node, scope)
             case n.Value():
+                self.alone = node.value
                 self.values.append(self.expressions.alone(node.value, scope))
             case n.Function():
                 self._define(node, node.value, scope)
@@ -459,7 +461,7 @@ class _Run:
             case "upscale":
                 return self.prompting.upscale(node, targets[0], scope)
             case "compare":
-                return self.comparing.compare(node, targets, scope)
+                return self.comparing.compare(node, targets, scope, printed=node is self.alone)
             case "grid":
                 return self.grids.grid(node, scope, self.generating.made[self.since :])
             case "save":

@@ -97,9 +97,12 @@ class PlanBuilder:
         self.steps.append(step)
         return step.id
 
-    def compare(self, *, pairs: list[Pair], metrics: list[str], path: str | None, place: Place) -> str:
+    def compare(self, *, pairs: list[Pair], metrics: list[str], path: str | None, place: Place, printed: bool) -> str:
         """Add a compare step and return its id."""
-        step = Compare(id=self._name("c"), pairs=pairs, metrics=metrics, path=path, place=place)
+        step = Compare(
+            id=self._name("c"), pairs=pairs, metrics=metrics, path=path, place=place,
+            printed=printed and path is None,
+        )  # fmt: skip
         self.steps.append(step)
         if path is not None:
             self.outputs[path] = place

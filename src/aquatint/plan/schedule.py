@@ -299,7 +299,7 @@ def _item(component: Component) -> Item:
 
 def _reports(step: Step) -> bool:
     """Return whether `step` writes into the report, whose lines keep the script's order."""
-    return isinstance(step, Print) or (isinstance(step, Compare) and step.path is None)
+    return isinstance(step, Print) or (isinstance(step, Compare) and step.path is None and step.printed)
 
 
 def _loads(keys: list[str], step: Step, parts: list[str], counts: Counter[str]) -> Iterator[Load]:

@@ -7,7 +7,7 @@ the wrong phase costs memory or a load, and never a picture.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from aquatint.catalog.pipelines import is_denoiser, is_text_encoder
 from aquatint.plan.memory import held
@@ -15,9 +15,6 @@ from aquatint.plan.steps import Component, Generate, ImageRef, Pipeline
 
 _LAST = ("vae", "vqvae", "image_vae", "movq", "vqgan", "audio_vae", "vocoder", "safety_checker", "watermark")
 """Roles that a call comes to when it has denoised, unless it was given pictures."""
-
-_FIRST = ("tokenizer", "text_processor", "text_proj")
-"""How the names of roles without weights begin that belong to the text encoders."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,25 +39,22 @@ def split(step: Generate, pipeline: Pipeline, components: Mapping[str, Component
     last = [role for role in roles if role in _LAST]
     if pipeline.offload is not None or step.weighter is not None or not denoisers or not (encoders or last):
         return [Part("generate", roles, 0)]
-    others = [role for role in roles if role not in (*encoders, *denoisers, *last)]
-    # A call may come to them at any time.
-    always = [role for role in others if by_role[role].dtype is not None]
-    first = [role for role in others if role not in always and role.startswith(_FIRST)]
-    middle = [role for role in others if role not in (*always, *first)]
+    # A pipeline is made of them before anything else.
+    weightless = [role for role in roles if by_role[role].dtype is None]
+    # A call may come to these at any time.
+    always = [role for role in roles if role not in (*encoders, *denoisers, *last, *weightless)]
     takes_pictures = any(_has_picture(given) for given in step.deferred.values())
     phases = [
-        Part("encode", _in_order(roles, encoders + first + always), _embeddings(by_role, encoders, step)),
-        Part("denoise", _in_order(roles, denoisers + middle + always + (last if takes_pictures else [])),
-             _latents(by_role, denoisers, step)),
-        Part("generate", _in_order(roles, last + always), 0),
+        Part("encode", encoders + always, _embeddings(by_role, encoders, step)),
+        Part("denoise", denoisers + always + (last if takes_pictures else []), _latents(by_role, denoisers, step)),
+        Part("generate", last + always, 0),
     ]  # fmt: skip
     if not fine:
-        phases[1:] = [Part("generate", _in_order(roles, phases[1].roles + phases[2].roles), 0)]
-    return [phase for phase in phases if any(by_role[role].dtype is not None for role in phase.roles)]
-
-
-def _in_order(roles: list[str], wanted: list[str]) -> list[str]:
-    return [role for role in roles if role in wanted]
+        phases[1:] = [Part("generate", phases[1].roles + phases[2].roles, 0)]
+    phases = [phase for phase in phases if phase.roles]
+    first = phases[0]
+    phases[0] = replace(first, roles=first.roles + weightless)
+    return [replace(phase, roles=[role for role in roles if role in phase.roles]) for phase in phases]
 
 
 def _has_picture(given: object) -> bool:

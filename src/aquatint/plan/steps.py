@@ -254,6 +254,7 @@ class Compare(Record, frozen=True, tag="compare"):
     metrics: list[str]
     path: str | None
     place: Place
+    printed: bool = True  # without a path: whether the table is in the report at all
 
 
 class Save(Record, frozen=True, tag="save"):

@@ -468,7 +468,8 @@ class _Run:
             means = tables.means(rows, step.metrics)
             self.yielded.known |= {NumberRef(step.id, metric): value for metric, value in means.items()}
             if step.path is None:
-                self._emit(Printed(step.id, tables.text(rows, step.metrics).removesuffix("\n")))
+                if step.printed:
+                    self._emit(Printed(step.id, tables.text(rows, step.metrics).removesuffix("\n")))
                 return
             path = self.outputs.write_bytes(step.path, tables.table(step.path, rows, step.metrics))
         except Exception as error:
