@@ -17,7 +17,7 @@ from PIL import Image as images
 from PIL.Image import Image
 
 from aquatint.plan.steps import Component, Json, Pipeline
-from aquatint.runtime.engine import Counters, EngineError, Form, Generation, Loaded, OnStep
+from aquatint.runtime.engine import Counters, DeviceMemory, EngineError, Form, Generation, Loaded, OnStep
 
 
 @dataclass(eq=False)
@@ -57,6 +57,7 @@ class FakeEngine:
     at_step: Callable[[int], None] = lambda done: None
     images_asked: int = 0
     asked: list[Generation] = field(default_factory=list)
+    memory: DeviceMemory | None = None
 
     def describe(self) -> dict[str, Json]:
         return {"engine": "fake", "device": "cpu"}
@@ -129,6 +130,9 @@ class FakeEngine:
         self.live.remove(loaded.object)
         loaded.object.released = True
         self.counters.releases += 1
+
+    def device_memory(self, *, afresh: bool = False) -> DeviceMemory | None:
+        return self.memory
 
     def live_keys(self) -> set[str]:
         """Return the keys of what is loaded."""

@@ -80,6 +80,14 @@ class Counters:
     images: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class DeviceMemory:
+    """Bytes of tensors on a device: `now`, and at `most` since that was begun afresh."""
+
+    now: int
+    most: int
+
+
 OnStep = Callable[[int, int], None]
 """Called after denoising step `done` of `total`."""
 
@@ -124,4 +132,8 @@ class Engine(Protocol):
 
     def release(self, loaded: Loaded) -> None:
         """Drop `loaded` and give its memory back; no pipeline that holds it is used afterwards."""
+        ...
+
+    def device_memory(self, *, afresh: bool = False) -> DeviceMemory | None:
+        """Return what is taken of the device, None if its memory is the process's own; `afresh` begins a new peak."""
         ...

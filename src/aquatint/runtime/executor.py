@@ -18,7 +18,6 @@ from PIL import Image as images
 from PIL.Image import Image
 
 from aquatint.catalog.quantizers import label
-from aquatint.plan.counts import counts
 from aquatint.plan.steps import (
     Compare,
     Component,
@@ -57,7 +56,6 @@ from aquatint.runtime.events import (
     Released,
     Reused,
     RunFinished,
-    RunStarted,
     SaveStarted,
     StatementFailed,
     StatementSkipped,
@@ -65,11 +63,14 @@ from aquatint.runtime.events import (
     Warned,
 )
 from aquatint.runtime.failures import explain
+from aquatint.runtime.memory_probe import Meter, Probe
 from aquatint.runtime.metadata import about_image, about_sheet
 from aquatint.runtime.model_card import CARD, about_model, card
 from aquatint.runtime.outputs import OutputPolicy, Outputs
 from aquatint.runtime.residents import Residents
 from aquatint.runtime.sheet import draw_sheet
+from aquatint.runtime.watch import Watch
+from aquatint.runtime.work import ahead
 
 Sink = Callable[[Event], None]
 
@@ -80,13 +81,17 @@ CANT_WEIGH = "this version plans with a weighter, and can't run it yet", "leave 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How to run a plan. `verify` says why a component is not what was planned, or None if it is."""
+    """How to run a plan. `verify` says why a component is not what was planned, or None if it is.
+
+    With a `probe` the memory that is taken is measured, from before the first run on.
+    """
 
     output_dir: Path = Path()
     existing: OutputPolicy = OutputPolicy.NUMBER
     fail_fast: bool = False
     verify: Callable[[Component], str | None] | None = None
     clock: Callable[[], float] = time.monotonic
+    probe: Probe | None = None
 
 
 class Executor:
@@ -99,6 +104,7 @@ class Executor:
         self.sink = sink
         self.options = options or Options()
         self.residents = residents or Residents(engine)
+        self.meter = None if self.options.probe is None else Meter(self.options.probe)
         self.made: dict[ImageRef, Path] = {}  # where earlier plans wrote their images, for statements of later ones
         self.known: dict[TextRef | NumberRef, str | float] = {}  # what steps yielded beside images
 
@@ -108,10 +114,13 @@ class Executor:
         Faults of steps are events, not exceptions; an interrupt from the keyboard ends the run and is in the totals.
         What the sink raises ends the run too and comes out of here.
         """
+        run = _Run(self, plan)
         try:
-            return _Run(self, plan).run()
+            return run.run()
         except _SinkFailed as failed:
             raise failed.error from None
+        finally:
+            run.watch.end()
 
 
 class _SinkFailed(BaseException):
@@ -131,7 +140,6 @@ class _Run:
 
     def __init__(self, executor: Executor, plan: Plan) -> None:
         self.engine = executor.engine
-        self.sink = executor.sink
         self.options = executor.options
         self.residents = executor.residents
         self.made = executor.made
@@ -140,6 +148,7 @@ class _Run:
         self.facts = self.engine.describe()
         self.settled = _settled(plan, self.outputs)
         self.plan = _without_idle_loads(plan, self.settled)
+        self.watch = Watch(self.plan, executor.sink, self.options.clock, self.engine, executor.meter)
         self.last_use = _last_uses(self.plan)
         self.files = {
             ImageRef(step.id, index): output.path
@@ -182,14 +191,14 @@ class _Run:
             saved=self.saved,
             restored=after.restored - before.restored,
         )
+        finished = self.watch.completed(finished)
         self._emit(finished)
         return finished
 
     def _announce(self) -> None:
-        steps = [step for step in self.plan.steps if step.id not in self.settled]
-        expected = counts(msgspec.structs.replace(self.plan, steps=steps), self.residents.keys())
-        there = sum(self._is_taken(made.path) for step in steps if isinstance(step, Generate) for made in step.outputs)
-        self._emit(RunStarted(len(self.plan.steps), expected.images - there, expected.loads))
+        resident = self.residents.keys()
+        work = ahead(self.plan, resident, self.settled, self._is_taken)
+        self._telling(lambda: self.watch.begin(work, resident))
 
     def _carry_out(self, step: Step) -> None:
         match step:
@@ -374,7 +383,7 @@ class _Run:
             image = self.engine.generate(
                 pipeline,
                 Generation({**step.arguments, **pictures}, output.seed, step.scheduler),
-                lambda done, total: self._emit(DenoiseStep(step.id, done, total)),
+                lambda done, total: self._emit(DenoiseStep(step.id, done, total, index + 1)),
             )
         except BaseException:
             # The call may have left the pipeline half changed; its parts are as they were.
@@ -391,7 +400,8 @@ class _Run:
             self.written.append(str(path))
             written.append(str(path))
             self.made[reference] = path
-            self._emit(ImageWritten(step.id, str(path), output.seed, self.options.clock() - started))
+            seconds = self.options.clock() - started
+            self._emit(ImageWritten(step.id, str(path), output.seed, seconds, index + 1))
         self._keep(reference, image)
 
     def _grid(self, step: Grid) -> None:
@@ -565,8 +575,11 @@ class _Run:
         self._emit(StatementSkipped(step.id, str(step.place), reason))
 
     def _emit(self, event: Event) -> None:
+        self._telling(lambda: self.watch(event))
+
+    def _telling(self, tell: Callable[[], None]) -> None:
         try:
-            self.sink(event)
+            tell()
         except Exception as error:
             raise _SinkFailed(error) from error
 
