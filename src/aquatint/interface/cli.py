@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import aquatint
-from aquatint.interface.commands import check, dump, explain, fmt, generate, models, params, plan, repl, run, store
+from aquatint.interface.commands import check, dump, events, explain, fmt, generate, models, params, plan, repl, run, store
 from aquatint.interface.exits import DONE, FAILED, INTERRUPTED, WRONG, Refusal
 
 _COMMANDS = {
@@ -28,6 +28,7 @@ _COMMANDS = {
     "generate": generate,
     "models": models,
     "store": store,
+    "events": events,
     "dump": dump,
 }
 

@@ -184,5 +184,8 @@ class Forecast:
 
     def _rest(self, image: _Begun) -> float | None:
         """Return the seconds that a begun image still takes."""
-        whole, step = self._image(image.kind), self._step_of(image.kind)
-        return None if whole is None or step is None else max(0.0, whole - image.done * step - image.beside(step))
+        step, beside = self._step_of(image.kind), self._speeds.beside(image.kind)
+        total = self._total(image.kind, image)
+        if step is None or (total <= 1 and beside is None):
+            return None
+        return max(0, total - image.done) * step + max(0.0, (beside or 0.0) - image.beside(step))

@@ -12,7 +12,7 @@ from statistics import median
 
 from aquatint.runtime.work import Kind, LoadAhead
 
-_KEPT = 101
+_KEPT = 31
 """How many durations of one kind are remembered: as a machine gets warmer or busier, old ones say less."""
 
 

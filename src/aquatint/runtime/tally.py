@@ -53,7 +53,7 @@ class Tally:
                 pass
 
     def totals(self) -> list[ModelTotals]:
-        """Return a row for each model under the same quantizers, in the order of the plan; none for what did nothing."""
+        """Return a row for each model under the same quantizers that did anything, in the order of the plan."""
         together: dict[tuple[str, frozenset[tuple[str, str | None]]], ModelTotals] = {}
         for name, row in self._rows.items():
             if not row.images and not row.loads:
