@@ -68,7 +68,8 @@ def has_commands(text: str) -> bool:
 def filled(text: str) -> Filled:
     """Run the commands of a page, in order, and return it with what they write.
 
-    A block that differs in nothing but times and measured memory stays as it is, so that writing a page anew changes what has changed.
+    A block that differs in nothing but times and measured memory stays as it is, so that writing a page anew changes
+    what has changed.
     """
     pieces, failures, stale = [], [], []
     end = 0

@@ -14,7 +14,20 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import aquatint
-from aquatint.interface.commands import check, dump, events, explain, fmt, generate, models, params, plan, repl, run, store
+from aquatint.interface.commands import (
+    check,
+    dump,
+    events,
+    explain,
+    fmt,
+    generate,
+    models,
+    params,
+    plan,
+    repl,
+    run,
+    store,
+)
 from aquatint.interface.exits import DONE, FAILED, INTERRUPTED, WRONG, Refusal
 
 _COMMANDS = {
