@@ -327,8 +327,8 @@ def test_pictures_are_kept_only_as_long_as_a_sheet_needs_them(tmp_path: Path) ->
     seen: list[tuple[str, int]] = []
 
     class Watching(FakeEngine):
-        def generate(self, *arguments: Any) -> Image.Image:
-            image = super().generate(*arguments)
+        def painted(self, *arguments: Any) -> Image.Image:
+            image = super().painted(*arguments)
             alive.append(weakref.ref(image))
             return image
 
@@ -433,7 +433,7 @@ def test_a_release_that_goes_wrong_is_a_warning(tmp_path: Path) -> None:
 
 
 def test_what_the_libraries_say_of_an_image_is_told(tmp_path: Path) -> None:
-    run = Run(simple_plan(), tmp_path, engine=FakeEngine(warnings=["the prompt was cut off"]))
+    run = Run(simple_plan(), tmp_path, engine=FakeEngine(said=["the prompt was cut off"]))
     assert run.of(Warned) == [Warned("g1", "the prompt was cut off")] * 2
 
 

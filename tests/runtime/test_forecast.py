@@ -118,6 +118,19 @@ def test_pieces_of_one_image_are_measured_where_its_steps_follow_each_other() ->
     assert told.after(1, DenoiseStep("g", 4, 4)) == 3 * 1.0
 
 
+def test_prompts_that_are_read_before_any_step_are_counted() -> None:
+    told = Told(images("g", 3))
+    for number in (1, 2):
+        told.after(0 if number == 1 else 5, begun("g", number))
+    told.after(5, Released("r", "c", "text_encoder"))
+    for number in (1, 2):
+        for done in range(1, 5):
+            told.after(1, DenoiseStep("g", done, 4, number))
+    told.after(2, written("g", 1))
+    told.after(2, written("g", 2))
+    assert told.forecast.seconds_left() == 5 + 4 + 2
+
+
 def test_an_image_of_another_size_goes_by_its_pixels() -> None:
     told = Told([*images("g", 1), *images("h", 1, Kind("p", 4 * 64 * 64, 4)), *images("i", 1, Kind("q", None, 4))])
     told.image("g", first=1.0, each=1.0, end=0.0)

@@ -53,6 +53,8 @@ GENERATE = Schema("generate", (
     Setting("output", "str", "The file to write. Without it the name is made of model, quantizer, prompt and seed."),
     Setting("metadata", "bool", "Whether the file says how it was made.", True),
     Setting("weighter", "any", "What turns the prompt into embeddings, instead of the pipeline itself: a `weighter`."),
+    Setting("sidecar", "bool", "Whether a file beside the image, called like it with `.json` behind, says how it was "
+            "made.", False),
 ))  # fmt: skip
 """What `generate` takes beside the arguments of the pipeline's call."""
 
@@ -63,6 +65,8 @@ GRID = Schema("grid", (
     Setting("labels", "names", "The captions, one per image; without it, what tells the images apart.", deferred=True),
     Setting("title", "str", "A line above the pictures.", "", deferred=True),
     Setting("output", "str", "The file to write."),
+    Setting("sidecar", "bool", "Whether a file beside the sheet, called like it with `.json` behind, says what is on "
+            "it.", False),
 ))  # fmt: skip
 """What `grid` takes."""
 

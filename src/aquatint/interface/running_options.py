@@ -47,7 +47,7 @@ def session(options: argparse.Namespace, keep: bool = False) -> Session:
 
     if options.threads is not None and not 1 <= options.threads <= 1024:
         raise Refusal("bad-command-line", f"`--threads {options.threads}` must be from 1 to 1024")
-    of_plans = world(options)
+    of_plans = world(options, running=True)
     store = store_of(options)
     mode = Mode.QUIET if options.quiet else Mode.JSON if options.json else Mode.AUTO
 

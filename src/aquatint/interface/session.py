@@ -19,7 +19,7 @@ from aquatint.language.evaluate import Interpreter
 from aquatint.language.world import World
 from aquatint.plan.render import quantized
 from aquatint.plan.steps import Compare, Component, Generate, Json, Load, Pipeline, Plan, Save
-from aquatint.runtime.engine import Counters, DeviceMemory, Engine, Form, Generation, Loaded, OnStep
+from aquatint.runtime.engine import Call, Counters, DeviceMemory, Engine, Form, Generation, Loaded, OnStep
 from aquatint.runtime.events import EngineStarting, RunFinished
 from aquatint.runtime.executor import Executor, Options
 from aquatint.source import Source
@@ -84,6 +84,13 @@ class Session:
             for held in self._executor.residents.components()
         ]
 
+    def start(self) -> dict[str, Json]:
+        """Make the engine, which takes seconds, and return what it says decides the bits."""
+        with self.reporter as sink:
+            sink(EngineStarting(self.world.device))
+            self._executor = Executor(self.make_engine(), sink, self.options)
+            return self._executor.engine.describe()
+
     def run(self, plan: Plan) -> RunFinished:
         """Run `plan` with the engine and the warm models of this session."""
         with self.reporter as sink:
@@ -101,7 +108,6 @@ class _NoEngine:
 
     def __init__(self) -> None:
         self.counters = Counters()
-        self.warnings: list[str] = []
 
     def describe(self) -> dict[str, Json]:
         return {}
@@ -109,10 +115,10 @@ class _NoEngine:
     def load(self, component: Component) -> Loaded:
         raise AssertionError("this plan loads nothing")
 
-    def assemble(self, pipeline: Pipeline, parts: Mapping[str, Loaded | None]) -> Any:
+    def assemble(self, pipeline: Pipeline, parts: Mapping[str, Loaded | Component | None]) -> Any:
         raise AssertionError("this plan assembles nothing")
 
-    def generate(self, pipeline: Any, generation: Generation, on_step: OnStep) -> Image:
+    def begin(self, pipeline: Any, generation: Generation, on_step: OnStep) -> Call:
         raise AssertionError("this plan generates nothing")
 
     def measure(self, reference: Image, image: Image, metrics: Sequence[str]) -> dict[str, float]:

@@ -45,8 +45,10 @@ from aquatint.language.values import (
     weight,
 )
 from aquatint.language.why import Statement
-from aquatint.language.world import Given, World
+from aquatint.language.world import Given, Memory, World
 from aquatint.plan.builder import PlanBuilder
+from aquatint.plan.render import sized
+from aquatint.plan.schedule import Shortfall
 from aquatint.plan.steps import Plan
 from aquatint.plan.texts import text_of
 from aquatint.source import Span
@@ -125,11 +127,14 @@ class Interpreter:
         if diagnostics.has_errors:
             return Evaluation(None, diagnostics)
         self._session = _Session(scope, run.generating.made, run.builder.made, run.parameters)
-        plan = run.builder.plan(
+        memory = self.world.memory
+        plan, shortfall = run.builder.plan(
             script=script.source.name, inputs=run.inputs(), plan_seed=self.world.plan_seed,
-            device=self.world.device, keep=keep,
+            device=self.world.device, keep=keep, order=self.world.order, memory=memory.limit if memory else None,
         )  # fmt: skip
-        return Evaluation(plan, diagnostics, tuple(run.values))
+        if shortfall is not None and memory is not None:
+            _report_shortfall(shortfall, memory, run.builder.spans[shortfall.step], diagnostics)
+        return Evaluation(None if diagnostics.has_errors else plan, diagnostics, tuple(run.values))
 
 
 class _Run:
@@ -460,6 +465,16 @@ class _Run:
             case "save":
                 return self.saving.save(node, targets[0], scope)
         raise AssertionError(node.verb.text)
+
+
+def _report_shortfall(shortfall: Shortfall, memory: Memory, span: Span, diagnostics: Diagnostics) -> None:
+    """Say that a statement doesn't fit: an error if somebody has said what there is, else a warning."""
+    message = f"this needs {sized(shortfall.needed)} at a time, and there are {sized(memory.limit)}"
+    help = "take a quantizer of fewer bits, or a smaller model"
+    if memory.is_measured:
+        diagnostics.warning("too-little-memory", message + " free", span, help=help)
+    else:
+        diagnostics.error("too-little-memory", message, span, help=f"{help}; `--memory` says how much there is")
 
 
 def _noun(value: Any) -> str | None:

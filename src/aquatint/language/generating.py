@@ -129,10 +129,12 @@ class Generating:
             scheduler=settings["scheduler"].value if "scheduler" in settings else None,
             outputs=outputs,
             metadata=settings["metadata"].value if "metadata" in settings else True,
+            sidecar=settings["sidecar"].value if "sidecar" in settings else False,
             place=place,
             statement=node.span.text,
             deferred=deferred,
             weighter=plugin_of(settings["weighter"].value) if "weighter" in settings else None,
+            span=node.verb.span,
         )
         if self.told is not None:
             self.told.append(

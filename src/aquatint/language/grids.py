@@ -54,7 +54,7 @@ class Grids:
             cells=[(image.ref, label) for image, label in zip(ordered, labels, strict=True)], columns=columns,
             column_headers=column_headers, row_headers=row_headers,
             title=line_of(settings["title"].value) if "title" in settings else "", path=settings["output"].value,
-            place=place_of(node.span),
+            sidecar=settings["sidecar"].value if "sidecar" in settings else False, place=place_of(node.span),
         )  # fmt: skip
         return None
 

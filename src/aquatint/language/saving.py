@@ -83,8 +83,7 @@ class Saving:
         step = self.builder.save(
             pipeline=resolved.pipeline.key, model=target.name, quantizers=dict(resolved.quantizers), roles=roles,
             path=path, variant=_value(settings, "variant"), max_shard_size=_value(settings, "max_shard_size"),
-            place=place_of(node.span),
-            statement=node.span.text,
+            place=place_of(node.span), statement=node.span.text, span=node.verb.span,
         )  # fmt: skip
         if self.told is not None:
             self.told.append(

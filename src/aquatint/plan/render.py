@@ -22,11 +22,13 @@ from aquatint.plan.steps import (
     ImageRef,
     Line,
     Load,
+    Phase,
     Plan,
     Print,
     Quantization,
     Release,
     Save,
+    Step,
     Text,
     Upscale,
 )
@@ -34,6 +36,9 @@ from aquatint.plan.texts import shown
 from aquatint.plan.uses import uses
 
 _WIDTH = 10  # of the verb that a line begins with
+
+_FEW = 3
+"""Prompts that are shown of phases that are told together."""
 
 
 def render(plan: Plan, resident: AbstractSet[str] = frozenset()) -> str:
@@ -79,6 +84,10 @@ def _steps(plan: Plan, resident: AbstractSet[str]) -> Iterator[str]:
                     fresh.add(step.component)
                     live.add(step.component)
                     yield _line("load", _loaded(plan.components[step.component]))
+            case Phase():
+                if number == 0 or not _goes_on(plan.steps[number - 1], step):
+                    yield from _begun(plan, number, fresh)
+                fresh.clear()
             case Generate():
                 yield from _generated(plan, step, fresh, files)
                 fresh.clear()
@@ -132,6 +141,35 @@ def _generated(plan: Plan, step: Generate, fresh: set[str], files: dict[ImageRef
         yield _line("  write", f"{output.path}, seed {output.seed}")
 
 
+def _goes_on(before: Step, step: Phase) -> bool:
+    """Return whether `step` is of the same kind as the one before it, and told together with it."""
+    return isinstance(before, Phase) and (before.name, before.pipeline) == (step.name, step.pipeline)
+
+
+def _begun(plan: Plan, first: int, fresh: set[str]) -> Iterator[str]:
+    """Tell the phases that begin at step number `first`, alike and one after the other, as one."""
+    step = plan.steps[first]
+    assert isinstance(step, Phase)
+    generates = {each.id: each for each in plan.steps[first:] if isinstance(each, Generate)}
+    together: list[Generate] = []
+    for each in plan.steps[first:]:
+        if not (isinstance(each, Phase) and _goes_on(step, each)):
+            break
+        together.append(generates[each.generate])
+    prompts = list(dict.fromkeys(_prompt(each) for each in together))
+    shown = ", ".join(prompts[:_FEW]) + (f" and {len(prompts) - _FEW} more" if len(prompts) > _FEW else "")
+    images = sum(len(each.outputs) for each in together)
+    yield _line(step.name, f"{together[0].model} {shown}" + (f", {_number(images, 'image')}" if images > 1 else ""))
+    yield from _reused(plan, step, fresh)
+
+
+def _prompt(step: Generate) -> str:
+    deferred = step.deferred.get("prompt")
+    return (
+        _given(deferred, {}) if deferred is not None else json.dumps(step.arguments.get("prompt"), ensure_ascii=False)
+    )
+
+
 def _given(value: Deferred, files: Mapping[ImageRef, str]) -> str:
     """Return an argument that another step yields: a picture by its file, unless an earlier script made it."""
     match value:
@@ -173,7 +211,7 @@ def _saved(plan: Plan, step: Save, fresh: set[str]) -> Iterator[str]:
     yield _line("  write", f"{step.path}/, {ranged(total)} of weights")
 
 
-def _reused(plan: Plan, step: Generate | Save, fresh: set[str]) -> Iterator[str]:
+def _reused(plan: Plan, step: Generate | Phase | Save, fresh: set[str]) -> Iterator[str]:
     used = uses(step, plan.pipelines).items()
     reused = [_called(role, plan.components[key]) for role, key in used if key not in fresh]
     if reused:

@@ -111,6 +111,8 @@ class Pipeline(Record, frozen=True):
     parts: dict[str, str | None]  # role -> component key; None where the checkpoint leaves the part out
     options: dict[str, Json]  # the constructor's plain arguments, e.g. requires_safety_checker
     offload: str | None = None  # how its weights are kept off the device between their turns; None: not at all
+    subfolder: str = ""  # of `source`, where its `model_index.json` is
+    omitted: list[str] = msgspec.field(default_factory=list)  # roles that the checkpoint has, and the script leaves out
 
 
 class Output(Record, frozen=True):
@@ -187,7 +189,20 @@ class Generate(Record, frozen=True, tag="generate"):
     place: Place
     statement: str  # the statement's source text, for metadata and messages
     deferred: dict[str, Deferred] = {}  # the call arguments that earlier steps yield
+    roles: list[str] | None = None  # the parts for this step, where phases before it did the rest; None: all
     weighter: Plugin | None = None  # what turns the prompt into embeddings, instead of the pipeline
+    sidecar: bool = False  # whether the record is written beside the image, too
+
+
+class Phase(Record, frozen=True, tag="phase"):
+    """Carry a later generate step's calls as far as they get with the parts in `roles`, and leave them there."""
+
+    id: str
+    generate: str
+    pipeline: str
+    name: str  # "encode" or "denoise"; for people
+    roles: list[str]
+    place: Place
 
 
 class Upscale(Record, frozen=True, tag="upscale"):
@@ -220,6 +235,7 @@ class Grid(Record, frozen=True, tag="grid"):
     title: Line
     path: str
     place: Place
+    sidecar: bool = False  # whether the record is written beside the sheet, too
 
 
 class Pair(Record, frozen=True):
@@ -270,7 +286,7 @@ class Release(Record, frozen=True, tag="release"):
     component: str
 
 
-Step = Load | Generate | Upscale | Compare | Grid | Save | Print | Release
+Step = Load | Phase | Generate | Upscale | Compare | Grid | Save | Print | Release
 
 
 class Plan(Record, frozen=True):

@@ -9,11 +9,13 @@ from collections.abc import Iterator, Mapping
 
 from aquatint.plan.steps import (
     Compare,
+    Component,
     Deferred,
     Generate,
     Grid,
     ImageRef,
     NumberRef,
+    Phase,
     Pipeline,
     Print,
     Save,
@@ -31,14 +33,24 @@ Reference = ImageRef | TextRef | NumberRef
 def uses(step: Step, pipelines: Mapping[str, Pipeline]) -> dict[str, str]:
     """Return the keys of the components that `step` works with, by role; none for a step that works with none."""
     match step:
-        case Generate():
-            roles = None
-        case Save():
+        case Generate() | Phase() | Save():
             roles = step.roles
         case _:
             return {}
     parts = pipelines[step.pipeline].parts
     return {role: key for role, key in parts.items() if key is not None and (roles is None or role in roles)}
+
+
+def needs(step: Step, pipelines: Mapping[str, Pipeline], components: Mapping[str, Component]) -> list[str]:
+    """Return the keys of the components that have to be loaded for `step`: what it uses, and what makes a pipeline.
+
+    A pipeline is made with its tokenizers, its scheduler and whatever else has no weights, in each phase.
+    """
+    used = dict.fromkeys(uses(step, pipelines).values())
+    if isinstance(step, Generate | Phase):
+        parts = pipelines[step.pipeline].parts.values()
+        used |= dict.fromkeys(key for key in parts if key is not None and components[key].dtype is None)
+    return list(used)
 
 
 def awaits(step: Step) -> Iterator[Reference]:

@@ -24,6 +24,7 @@ from aquatint.plan.steps import (
     Line,
     Load,
     NumberRef,
+    Phase,
     Pipeline,
     Plan,
     PlanError,
@@ -36,7 +37,7 @@ from aquatint.plan.steps import (
     TextRef,
     Upscale,
 )
-from aquatint.plan.uses import Reference, awaits, uses
+from aquatint.plan.uses import Reference, awaits, needs, uses
 
 
 def validate(plan: Plan) -> None:
@@ -80,6 +81,7 @@ def _check_quantization(quantization: Quantization | None, owner: str) -> None:
 
 def _check_steps(plan: Plan) -> None:
     made = _Made()
+    later = {step.id: step for step in reversed(plan.steps) if isinstance(step, Generate)}
     loaded: set[str] = set()
     seen: set[str] = set()
     for step in plan.steps:
@@ -91,19 +93,23 @@ def _check_steps(plan: Plan) -> None:
         for line in _lines(step):
             _check_line(step, line)
         made.add(step)
+        later.pop(step.id, None)
         match step:
             case Load():
                 if step.component not in plan.components:
                     raise PlanError(f"step `{step.id}` loads an unknown component `{step.component}`")
                 loaded.add(step.component)
-            case Generate() | Save():
+            case Generate() | Phase() | Save():
                 if step.pipeline not in plan.pipelines:
                     raise PlanError(f"step `{step.id}` uses an unknown pipeline `{step.pipeline}`")
                 used = uses(step, plan.pipelines)
-                if missing := [role for role, key in used.items() if key not in loaded]:
+                wanted = needs(step, plan.pipelines, plan.components)
+                if missing := [plan.components[key].role for key in wanted if key not in loaded]:
                     raise PlanError(f"step `{step.id}` uses `{missing[0]}`, which is not loaded then")
                 if isinstance(step, Save):
                     _check_save(step, used)
+                elif isinstance(step, Phase):
+                    _check_phase(step, later)
                 elif twice := sorted(step.arguments.keys() & step.deferred.keys()):
                     raise PlanError(f"step `{step.id}` has two values for `{twice[0]}`")
             case Upscale():
@@ -191,6 +197,12 @@ def _check_line(step: Step, line: Line) -> None:
                     wrong = "it does something that is no operation"
             if wrong is not None:
                 raise PlanError(f"step `{step.id}` has a text that can't be completed: {wrong}")
+
+
+def _check_phase(step: Phase, later: Mapping[str, Generate]) -> None:
+    generate = later.get(step.generate)
+    if generate is None or generate.pipeline != step.pipeline:
+        raise PlanError(f"step `{step.id}` is a phase of `{step.generate}`, which doesn't come after it")
 
 
 def _check_save(step: Save, used: Mapping[str, str]) -> None:

@@ -14,34 +14,27 @@ from pathlib import Path
 from typing import Any, assert_never
 
 import msgspec
-from PIL import Image as images
-from PIL.Image import Image
 
 from aquatint.catalog.quantizers import label
 from aquatint.plan.steps import (
     Compare,
     Component,
-    Deferred,
     Generate,
     Grid,
     ImageRef,
-    Line,
     Load,
     NumberRef,
-    Output,
+    Phase,
     Plan,
     Print,
     Release,
     Save,
     Step,
-    Text,
-    TextRef,
     Upscale,
 )
-from aquatint.plan.texts import complete, references
-from aquatint.plan.uses import awaits, uses
+from aquatint.plan.uses import needs, uses
 from aquatint.runtime import saved_folders, tables
-from aquatint.runtime.engine import Engine, EngineError, Form, Generation
+from aquatint.runtime.engine import Engine, EngineError, Form
 from aquatint.runtime.events import (
     DenoiseStep,
     Event,
@@ -63,6 +56,7 @@ from aquatint.runtime.events import (
     Warned,
 )
 from aquatint.runtime.failures import explain
+from aquatint.runtime.image_calls import ImageCalls
 from aquatint.runtime.memory_probe import Meter, Probe
 from aquatint.runtime.metadata import about_image, about_sheet
 from aquatint.runtime.model_card import CARD, about_model, card
@@ -71,6 +65,7 @@ from aquatint.runtime.residents import Residents
 from aquatint.runtime.sheet import draw_sheet
 from aquatint.runtime.watch import Watch
 from aquatint.runtime.work import ahead
+from aquatint.runtime.yielded import Yielded
 
 Sink = Callable[[Event], None]
 
@@ -104,9 +99,8 @@ class Executor:
         self.sink = sink
         self.options = options or Options()
         self.residents = residents or Residents(engine)
+        self.yielded = Yielded()
         self.meter = None if self.options.probe is None else Meter(self.options.probe)
-        self.made: dict[ImageRef, Path] = {}  # where earlier plans wrote their images, for statements of later ones
-        self.known: dict[TextRef | NumberRef, str | float] = {}  # what steps yielded beside images
 
     def run(self, plan: Plan) -> RunFinished:
         """Carry out `plan` and return the totals, which were also the last event.
@@ -142,22 +136,18 @@ class _Run:
         self.engine = executor.engine
         self.options = executor.options
         self.residents = executor.residents
-        self.made = executor.made
-        self.known = executor.known
+        self.yielded = executor.yielded
         self.outputs = Outputs(self.options.output_dir, self.options.existing)
         self.facts = self.engine.describe()
         self.settled = _settled(plan, self.outputs)
         self.plan = _without_idle_loads(plan, self.settled)
         self.watch = Watch(self.plan, executor.sink, self.options.clock, self.engine, executor.meter)
-        self.last_use = _last_uses(self.plan)
-        self.files = {
-            ImageRef(step.id, index): output.path
-            for step in plan.steps
-            if isinstance(step, Generate)
-            for index, output in enumerate(step.outputs)
-        }
-        self.pictures: dict[ImageRef, Image | Path] = {}
+        self.yielded.begin(self.plan)
         self.failed_loads: set[str] = set()
+        self.generates = {step.id: step for step in plan.steps if isinstance(step, Generate)}
+        self.lost: set[str] = set()  # generate steps that failed in one of their phases
+        self.unforeseen: list[str] = []
+        self.calls = ImageCalls(self.engine, self.residents, plan, self.options.clock, self._load_unforeseen)
         self.images = self.reuses = self.saved = self.failed = self.skipped = 0
         self.written: list[str] = []
 
@@ -170,11 +160,13 @@ class _Run:
             self.residents.next_statement()
             for number, step in enumerate(self.plan.steps):
                 self._carry_out(step)
-                self._drop_pictures(number)
+                self.yielded.drop_after(number)
         except _Stop:
             pass
         except KeyboardInterrupt:
             interrupted = True
+        finally:
+            self.calls.close()
         after = self.engine.counters
         finished = RunFinished(
             images=self.images,
@@ -204,9 +196,13 @@ class _Run:
         match step:
             case Load():
                 self._load(step)
+            case Phase():
+                self._phase(step)
+                self.residents.next_statement()
             case Generate():
                 self._generate(step)
                 self.residents.next_statement()
+                self._release_unforeseen()
             case Upscale():
                 self._fail(step, EngineError(*CANT_UPSCALE), "rewriting prompts", [])
             case Compare():
@@ -218,7 +214,7 @@ class _Run:
                 self.residents.next_statement()
             case Print():
                 if not self._lacks_a_value(step):
-                    self._emit(Printed(step.id, complete(step.text, self.known)))
+                    self._emit(Printed(step.id, self.yielded.line(step.text)))
             case Release():
                 self._release(step)
             case _:
@@ -271,12 +267,67 @@ class _Run:
             message = f"{quantizer} found no layer of `{component.role}` that it quantizes: it is held as it was"
             self._emit(Warned(step.id, message))
 
+    def _phase(self, step: Phase) -> None:
+        """Carry the calls of a later generate step on; what goes wrong with one is that step's failure."""
+        generate = self.generates[step.generate]
+        if generate.id in self.settled or generate.id in self.lost or self._cannot_begin(generate):
+            return
+        self._count_reuses(step)
+        completed, pictures = self.yielded.completed(generate)
+        for index, output in enumerate(generate.outputs):
+            if not self._is_taken(output.path) and not self._carried_on(completed, pictures, index):
+                return
+
+    def _cannot_begin(self, step: Generate) -> bool:
+        """Return whether `step` lacks what other steps were to bring: it will be said when its turn comes."""
+        keys = self.plan.pipelines[step.pipeline].parts.values()
+        lacking = self.failed_loads.intersection(key for key in keys if key is not None)
+        return bool(lacking) or step.weighter is not None or self.yielded.lacking(step) is not None
+
+    def _carried_on(self, step: Generate, pictures: Mapping[str, Any], index: int) -> bool:
+        """Carry one image's call as far as it gets; return False after a failure."""
+        image = ImageRef(step.id, index)
+        try:
+            if not self.calls.has_begun(image):
+                self._begin(step, pictures, image)
+            self.calls.advance(image)
+        except Exception as error:
+            self._lose(step, error, self._making(step, index), [])
+            return False
+        return True
+
+    def _begin(self, step: Generate, pictures: Mapping[str, Any], image: ImageRef) -> None:
+        output, number = step.outputs[image.index], image.index + 1
+        self._emit(
+            GenerateStarted(
+                step.id, step.model, step.quantizers, output.seed, _prompt(step.arguments), number, len(step.outputs)
+            )
+        )
+
+        def told(done: int, total: int) -> None:
+            self._emit(DenoiseStep(step.id, done, total, number))
+
+        self.calls.begin(step, image, pictures, told)
+
+    def _lose(self, step: Generate, error: Exception, doing: str, written: list[str]) -> None:
+        """Fail `step` and give up what is under way of it."""
+        self.lost.add(step.id)
+        self.calls.give_up(step.id)
+        # Its parts are as they were; what was hung on them to offload them may not be.
+        self.residents.disband(self.plan.pipelines[step.pipeline])
+        self._fail(step, error, doing, written)
+
+    def _making(self, step: Generate, index: int) -> str:
+        return f"making image {index + 1} of {len(step.outputs)} (seed {step.outputs[index].seed})"
+
     def _generate(self, step: Generate) -> None:
+        if step.id in self.lost:
+            return  # in one of its phases
         match self.settled.get(step.id):
             case str(reason):
                 self._skip(step, reason)
                 for index, output in enumerate(step.outputs):
-                    self._keep(ImageRef(step.id, index), self.outputs.locate(output.path))
+                    self.yielded.keep(ImageRef(step.id, index), self.outputs.locate(output.path))
                 return
             case EngineError() as error:
                 self._fail(step, error, "looking for its files", [])
@@ -288,135 +339,95 @@ class _Run:
         if step.weighter is not None:
             self._fail(step, EngineError(*CANT_WEIGH), "reading the prompt", [])
             return
-        step, pictures = self._completed(step)
+        step, pictures = self.yielded.completed(step)
         written: list[str] = []
         doing = f"assembling the pipeline of `{step.model}`"
         try:
             self._check_residents(step)
-            pipeline = self._assembled(step)
-            for index, output in enumerate(step.outputs):
-                doing = f"making image {index + 1} of {len(step.outputs)} (seed {output.seed})"
-                self._image(step, pipeline, pictures, index, output, written)
+            self._count_reuses(step)
+            self.residents.assembled(self.plan.pipelines[step.pipeline], self.plan.components)
+            for index in range(len(step.outputs)):
+                doing = self._making(step, index)
+                self._image(step, pictures, index, written)
         except Exception as error:
-            self._fail(step, error, doing, written)
+            self._lose(step, error, doing, written)
 
     def _lacks_a_value(self, step: Step) -> bool:
         """Skip a step that needs what an earlier one did not yield, and return whether it was."""
-        for reference in awaits(step):
-            match reference:
-                case ImageRef():
-                    # A sheet and a table have an empty place for it.
-                    if isinstance(step, Generate) and self._picture(reference) is None:
-                        self._skip(step, f"it needs image {reference.index} of `{reference.step}`, which was not made")
-                        return True
-                case TextRef() | NumberRef():
-                    if reference not in self.known:
-                        self._skip(step, f"it needs what `{reference.step}` was to yield")
-                        return True
-        return False
-
-    def _completed(self, step: Generate) -> tuple[Generate, dict[str, Any]]:
-        """Return `step` with its texts complete, and the pictures among its arguments."""
-        texts: dict[str, Any] = {}
-        pictures: dict[str, Any] = {}
-        for name, given in step.deferred.items():
-            value = self._given(given)
-            (texts if _is_text(value) else pictures)[name] = value
-        left = {name: given for name, given in step.deferred.items() if name not in texts}
-        arguments = dict(sorted({**step.arguments, **texts}.items()))
-        return msgspec.structs.replace(step, arguments=arguments, deferred=left), pictures
-
-    def _given(self, given: Deferred) -> Any:
-        match given:
-            case ImageRef():
-                return self._picture(given)
-            case Text():
-                return complete(given, self.known)
-            case list():
-                return [self._given(item) for item in given]
+        reason = self.yielded.lacking(step)
+        if reason is not None:
+            self._skip(step, reason)
+        return reason is not None
 
     def _lacks_a_part(self, step: Generate | Save) -> bool:
         """Skip a step that needs what could not be loaded, and return whether it was."""
-        lost = [role for role, key in uses(step, self.plan.pipelines).items() if key in self.failed_loads]
+        parts = (
+            self.plan.pipelines[step.pipeline].parts if isinstance(step, Generate) else uses(step, self.plan.pipelines)
+        )
+        lost = [role for role, key in parts.items() if key in self.failed_loads]
         if lost:
             self._skip(step, f"it needs {_listed(lost)}, which could not be loaded")
         return bool(lost)
 
     def _check_residents(self, step: Generate | Save) -> None:
+        # What an earlier phase's failure left unloaded is loaded when it is asked for.
         missing = [role for role, key in uses(step, self.plan.pipelines).items() if key not in self.residents]
         if missing:
             raise RuntimeError(f"the plan does not load {_listed(missing)}")
 
-    def _count_reuses(self, step: Generate | Save) -> None:
+    def _count_reuses(self, step: Generate | Phase | Save) -> None:
         used = uses(step, self.plan.pipelines)
         for role, key in self.residents.reused(self.plan.pipelines[step.pipeline]):
             if role in used:
                 self.reuses += 1
                 self._emit(Reused(step.id, key, role))
 
-    def _assembled(self, step: Generate) -> Any:
-        self._count_reuses(step)
-        return self.residents.assembled(self.plan.pipelines[step.pipeline])
-
-    def _image(
-        self,
-        step: Generate,
-        pipeline: Any,
-        pictures: Mapping[str, Any],
-        index: int,
-        output: Output,
-        written: list[str],
-    ) -> None:
-        reference = ImageRef(step.id, index)
+    def _image(self, step: Generate, pictures: Mapping[str, Any], index: int, written: list[str]) -> None:
+        image, output = ImageRef(step.id, index), step.outputs[index]
         if self._is_taken(output.path):
             self._emit(Warned(step.id, f"`{self.outputs.locate(output.path)}` exists; it is not made again"))
-            self._keep(reference, self.outputs.locate(output.path))
+            self.yielded.keep(image, self.outputs.locate(output.path))
             return
-        prompt = _prompt(step.arguments)
-        self._emit(
-            GenerateStarted(
-                step.id, step.model, step.quantizers, output.seed, prompt, number=index + 1, of=len(step.outputs)
-            )
-        )
-        started = self.options.clock()
-        try:
-            image = self.engine.generate(
-                pipeline,
-                Generation({**step.arguments, **pictures}, output.seed, step.scheduler),
-                lambda done, total: self._emit(DenoiseStep(step.id, done, total, index + 1)),
-            )
-        except BaseException:
-            # The call may have left the pipeline half changed; its parts are as they were.
-            self.residents.disband(self.plan.pipelines[step.pipeline])
-            raise
-        for warning in self.engine.warnings:
+        if not self.calls.has_begun(image):
+            self._begin(step, pictures, image)
+        picture, seconds, warnings = self.calls.finish(image)
+        for warning in warnings:
             self._emit(Warned(step.id, warning))
-        about = about_image(self.plan, step, output, image.size, self.facts) if step.metadata else None
-        path = self.outputs.write(output.path, image, about)
+        about = about_image(self.plan, step, output, picture.size, self.facts)
+        started = self.options.clock()
+        path = self.outputs.write(output.path, picture, about)
         if path is None:
             self._emit(Warned(step.id, f"`{self.outputs.locate(output.path)}` was made by someone else meanwhile"))
         else:
             self.images += 1
             self.written.append(str(path))
             written.append(str(path))
-            self.made[reference] = path
-            seconds = self.options.clock() - started
+            self.yielded.made[image] = path
+            seconds += self.options.clock() - started
             self._emit(ImageWritten(step.id, str(path), output.seed, seconds, index + 1))
-        self._keep(reference, image)
+        self.yielded.keep(image, picture)
+
+    def _load_unforeseen(self, component: Component) -> None:
+        """Load a part that a call needs now and the plan brings at another time."""
+        loaded = self.residents.load(component)
+        self.unforeseen.append(component.key)
+        self._emit(
+            Warned("", f"`{component.role}` was needed earlier than planned, and loaded ({loaded.bytes:,} bytes)")
+        )
 
     def _grid(self, step: Grid) -> None:
         if self._is_taken(step.path):
             self._skip(step, f"`{self.outputs.locate(step.path)}` exists")
             return
         try:
-            pictures = [self._picture(cell.image) for cell in step.cells]
+            pictures = [self.yielded.picture(cell.image) for cell in step.cells]
             missing = pictures.count(None)
             if step.cells and missing == len(step.cells):
                 self._skip(step, "none of its pictures was made")
                 return
             if missing:
                 self._emit(Warned(step.id, f"{missing} of {len(step.cells)} pictures of this sheet were not made"))
-            step = self._titled(step)
+            step = self.yielded.titled(step)
             sheet = draw_sheet(
                 pictures, [str(cell.label) for cell in step.cells], step.columns, list(map(str, step.column_headers)),
                 list(map(str, step.row_headers)), str(step.title),
@@ -431,20 +442,6 @@ class _Run:
         self.written.append(str(path))
         self._emit(GridWritten(step.id, str(path), len(step.cells)))
 
-    def _titled(self, step: Grid) -> Grid:
-        """Return `step` with its texts complete."""
-        return msgspec.structs.replace(
-            step,
-            cells=[msgspec.structs.replace(cell, label=self._line(cell.label)) for cell in step.cells],
-            column_headers=[self._line(line) for line in step.column_headers],
-            row_headers=[self._line(line) for line in step.row_headers],
-            title=self._line(step.title),
-        )
-
-    def _line(self, line: Line) -> str:
-        """Return `line` complete; what a step should have yielded and didn't is a dash."""
-        return complete(line, {ref: self.known.get(ref, "-") for ref in references(line)})
-
     def _compare(self, step: Compare) -> None:
         if step.path is not None and self._is_taken(step.path):
             self._skip(step, f"`{self.outputs.locate(step.path)}` exists")
@@ -452,14 +449,14 @@ class _Run:
         rows: list[tables.Row] = []
         try:
             for index, pair in enumerate(step.pairs):
-                label = self._line(pair.label)
-                pictures = [self._picture(pair.reference), self._picture(pair.image)]
+                label = self.yielded.line(pair.label)
+                pictures = [self.yielded.picture(pair.reference), self.yielded.picture(pair.image)]
                 values = None
                 if pictures[0] is not None and pictures[1] is not None:
                     values = self.engine.measure(pictures[0], pictures[1], step.metrics)
-                    self.known |= {NumberRef(step.id, metric, index): value for metric, value in values.items()}
+                    self.yielded.known |= {NumberRef(step.id, metric, index): value for metric, value in values.items()}
                     self._emit(Measured(step.id, label, values))
-                files = [self._file(reference) for reference in (pair.reference, pair.image)]
+                files = [self.yielded.file(reference) for reference in (pair.reference, pair.image)]
                 rows.append(tables.Row(label, files[0], files[1], values))
             missing = sum(row.values is None for row in rows)
             if missing == len(rows):
@@ -468,7 +465,7 @@ class _Run:
             if missing:
                 self._emit(Warned(step.id, f"{missing} of {len(rows)} pairs of this table were not made"))
             means = tables.means(rows, step.metrics)
-            self.known |= {NumberRef(step.id, metric): value for metric, value in means.items()}
+            self.yielded.known |= {NumberRef(step.id, metric): value for metric, value in means.items()}
             if step.path is None:
                 self._emit(Printed(step.id, tables.text(rows, step.metrics).removesuffix("\n")))
                 return
@@ -481,12 +478,6 @@ class _Run:
             return
         self.written.append(str(path))
         self._emit(TableWritten(step.id, str(path), len(rows)))
-
-    def _file(self, reference: ImageRef) -> str:
-        """Return the file that a picture was to be written to."""
-        if reference in self.files:
-            return self.files[reference]
-        return str(self.made.get(reference, f"{reference.step}[{reference.index}]"))
 
     def _save(self, step: Save) -> None:
         match self.settled.get(step.id):
@@ -538,28 +529,14 @@ class _Run:
         if released is not None:
             self._emit(Released(step.id, step.component, role))
 
+    def _release_unforeseen(self) -> None:
+        """Release what was loaded out of turn: the plan counts on the memory."""
+        for key in self.unforeseen:
+            self.residents.release(key)
+        self.unforeseen.clear()
+
     def _is_taken(self, path: str) -> bool:
         return self.options.existing is OutputPolicy.SKIP and self.outputs.exists(path)
-
-    def _picture(self, reference: ImageRef) -> Image | None:
-        match self.pictures.get(reference, self.made.get(reference)):
-            case Path() as path:
-                try:
-                    with images.open(path) as image:
-                        return image.convert("RGB")
-                except OSError:  # gone, or not a picture
-                    return None
-            case found:
-                return found
-
-    def _keep(self, reference: ImageRef, picture: Image | Path) -> None:
-        if reference in self.last_use:
-            self.pictures[reference] = picture
-
-    def _drop_pictures(self, number: int) -> None:
-        """Drop the pictures that no step after the one at `number` uses."""
-        for reference in [reference for reference in self.pictures if self.last_use[reference] <= number]:
-            del self.pictures[reference]
 
     def _fail(self, step: Step, error: Exception, doing: str, written: list[str]) -> None:
         assert not isinstance(step, Release)
@@ -621,7 +598,9 @@ def _without_idle_loads(plan: Plan, settled: Mapping[str, object]) -> Plan:
     for step in reversed(plan.steps):
         match step:
             case Generate() | Save() if step.id not in settled:
-                used.update(uses(step, plan.pipelines).values())
+                used.update(needs(step, plan.pipelines, plan.components))
+            case Phase() if step.generate not in settled:
+                used.update(needs(step, plan.pipelines, plan.components))
             case Release():
                 used.discard(step.component)
             case Load() if step.component not in used:
@@ -630,20 +609,6 @@ def _without_idle_loads(plan: Plan, settled: Mapping[str, object]) -> Plan:
                 pass
         kept.append(step)
     return msgspec.structs.replace(plan, steps=kept[::-1])
-
-
-def _last_uses(plan: Plan) -> dict[ImageRef, int]:
-    """Return for each picture that other steps use the number of the last of them."""
-    return {
-        reference: number
-        for number, step in enumerate(plan.steps)
-        for reference in awaits(step)
-        if isinstance(reference, ImageRef)
-    }
-
-
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str) or (isinstance(value, list) and all(isinstance(item, str) for item in value))
 
 
 def _prompt(arguments: Mapping[str, Any]) -> str:

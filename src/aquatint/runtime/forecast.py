@@ -58,7 +58,7 @@ class Forecast:
         self._taken: dict[Kind, int] = {}  # how many steps images of a kind really take
         self._images_done = self._steps_done = self._loads_done = 0
         self._at = 0.0
-        self._last: tuple[_Image, int] | None = None  # the last event, if it was a denoising step
+        self._last: tuple[_Image, int] | None = None  # the last event, if it was a denoising step or an image's begin
         for piece in work:
             match piece:
                 case LoadAhead():
@@ -77,6 +77,8 @@ class Forecast:
             return  # these are said while something else goes on
         elapsed, self._at = at - self._at, at
         last, self._last = self._last, None
+        if last is not None and not last[1] and not isinstance(event, DenoiseStep | ImageWritten):
+            self._pause(last[0], elapsed)
         match event:
             case LoadFinished():
                 self._loads_done += 1
@@ -84,6 +86,7 @@ class Forecast:
                     self._speeds.loaded(load, event.from_store, event.seconds)
             case GenerateStarted():
                 self._begin((event.step, event.number))
+                self._last = (event.step, event.number), 0
             case DenoiseStep():
                 self._step(event, elapsed, last)
             case ImageWritten():
@@ -131,6 +134,11 @@ class Forecast:
             self._of_kind[kind] -= 1
             self._begun[image] = _Begun(kind)
 
+    def _pause(self, image: _Image, elapsed: float) -> None:
+        """An image's prompt was read, and its steps come later."""
+        if (begun := self._begun.get(image)) is not None:
+            begun.mixed += elapsed
+
     def _step(self, event: DenoiseStep, elapsed: float, last: tuple[_Image, int] | None) -> None:
         image = event.step, event.number
         self._last = image, event.done
@@ -140,7 +148,7 @@ class Forecast:
         self._steps_done += max(0, event.done - begun.done)
         begun.done, begun.total = event.done, event.total
         self._taken[begun.kind] = event.total
-        if last == (image, event.done - 1):
+        if event.done > 1 and last == (image, event.done - 1):
             self._speeds.stepped(begun.kind, elapsed)
         else:
             begun.mixed += elapsed

@@ -19,10 +19,14 @@ from PIL.Image import Image
 
 from aquatint.runtime.engine import EngineError
 from aquatint.runtime.failures import cannot
-from aquatint.runtime.metadata import About, Format, embedded
+from aquatint.runtime.metadata import About, embedded
+from aquatint.runtime.picture_texts import Format
 
 FORMATS: dict[str, Format] = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 """The suffixes that can be written, in lower case."""
+
+SIDECAR = ".json"
+"""What is put behind a picture's whole name for the file that its record is in: two formats of one name have two."""
 
 
 class OutputPolicy(StrEnum):
@@ -59,44 +63,69 @@ class Outputs:
     def write(self, path: str, image: Image, about: About | None) -> Path | None:
         """Write `image` and return the file's name; None under `skip` when the name was taken meanwhile.
 
-        Nothing is visible under the final name before all of it is on disk. Raises `EngineError`.
+        Nothing is visible under the final name before all of it is on disk, the file beside it included, if `about`
+        asks for one. Raises `EngineError`.
         """
         target = self.locate(path)
         form = FORMATS.get(target.suffix.lower())
         if form is None:
             known = ", ".join(FORMATS)
             raise EngineError(f"can't write `{target}`: its name says no picture format", f"end it in one of {known}")
-        return self.write_bytes(path, encoded(image, form, about))
+        beside = about.text.encode() if about is not None and about.beside else None
+        return self.write_bytes(path, encoded(image, form, about), beside)
 
-    def write_bytes(self, path: str, body: bytes) -> Path | None:
-        """Write a file of `body` as `write` does a picture."""
+    def write_bytes(self, path: str, body: bytes, beside: bytes | None = None) -> Path | None:
+        """Write a file of `body` as `write` does a picture, and one of `beside` next to it."""
         target = self.locate(path)
         if "\0" in path:
             raise EngineError(f"can't write `{target}`: its name holds a NUL character")
         make_folder(target.parent)
         try:
-            return self._place(target, body)
+            return self._place(target, body, beside)
         except OSError as error:
             raise cannot(f"write `{target}`", error) from error
 
-    def _place(self, target: Path, body: bytes) -> Path | None:
-        with _temporary(target.parent, body) as temporary:
-            if self.policy is OutputPolicy.OVERWRITE:
-                os.replace(temporary, target)
-                return target
+    def _place(self, target: Path, body: bytes, beside: bytes | None) -> Path | None:
+        with (
+            _temporary(target.parent, body) as temporary,
+            contextlib.nullcontext() if beside is None else _temporary(target.parent, beside) as second,
+        ):
             names = _numbered(target) if self.policy is OutputPolicy.NUMBER else iter([target])
             for name in names:
+                # First the file beside it: a picture that is there is a statement that is done.
+                if second is not None and not self._place_beside(second, name):
+                    continue
+                if self.policy is OutputPolicy.OVERWRITE:
+                    os.replace(temporary, name)
+                    return name
                 if not os.path.lexists(name) and _claim(temporary, name):
                     return name
+                if second is not None and self.policy is not OutputPolicy.SKIP:
+                    _beside(name).unlink()
         if self.policy is OutputPolicy.ERROR:
             raise self.taken(str(target))
         return None
+
+    def _place_beside(self, temporary: Path, name: Path) -> bool:
+        """Put `temporary` beside the picture `name`, which isn't there yet, or return False if that name is taken."""
+        beside = _beside(name)
+        match self.policy:
+            case OutputPolicy.OVERWRITE:
+                os.replace(temporary, beside)
+                return True
+            case OutputPolicy.SKIP if not os.path.lexists(name):
+                # Left by a run that ended right there.
+                os.replace(temporary, beside)
+                return True
+            case OutputPolicy.ERROR if os.path.lexists(beside):
+                raise self.taken(str(beside))
+        return not os.path.lexists(name) and not os.path.lexists(beside) and _claim(temporary, beside)
 
 
 def encoded(image: Image, form: Format, about: About | None) -> bytes:
     """Return `image` as a file of `form`; the same picture and text give the same bytes."""
     buffer = io.BytesIO()
-    extra = {} if about is None else embedded(form, about)
+    extra = {} if about is None or not about.inside else embedded(form, about)
     match form:
         case "PNG":
             image.save(buffer, "PNG", **extra)
@@ -106,6 +135,10 @@ def encoded(image: Image, form: Format, about: About | None) -> bytes:
             # Lossless: pictures are compared by their pixels.
             image.save(buffer, "WEBP", lossless=True, **extra)
     return buffer.getvalue()
+
+
+def _beside(picture: Path) -> Path:
+    return picture.with_name(f"{picture.name}{SIDECAR}")
 
 
 def _numbered(target: Path) -> Iterator[Path]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from aquatint.plan.memory import held
-from aquatint.plan.steps import Generate, Load, Plan, Save
-from aquatint.plan.uses import uses
+from aquatint.plan.steps import Generate, Load, Phase, Plan, Save
+from aquatint.plan.uses import needs, uses
 from aquatint.runtime.events import Event, ImageWritten, LoadFinished, ModelTotals, Released
 
 
@@ -65,7 +65,11 @@ class Tally:
         return list(together.values())
 
     def _weights(self, step: Generate | Save) -> int:
-        keys = set(uses(step, self._pipelines).values())
+        if isinstance(step, Generate):
+            # Its phases use the parts that it doesn't.
+            keys = {key for key in self._pipelines[step.pipeline].parts.values() if key is not None}
+        else:
+            keys = set(uses(step, self._pipelines).values())
         # What an earlier run of the session has loaded goes by the plan.
         return sum(self._held[key] if key in self._held else held(self._components[key]).most for key in keys)
 
@@ -79,17 +83,17 @@ def _added(one: ModelTotals, other: ModelTotals) -> ModelTotals:
 
 
 def _loaded_for(plan: Plan) -> dict[str, str]:
-    """Return for each load the step that uses its component first."""
+    """Return for each load the statement that uses its component first."""
     waiting: dict[str, list[str]] = {}
     found: dict[str, str] = {}
     for step in plan.steps:
         match step:
             case Load():
                 waiting.setdefault(step.component, []).append(step.id)
-            case Generate() | Save():
-                for key in set(uses(step, plan.pipelines).values()):
-                    for load in waiting.pop(key, ()):
-                        found[load] = step.id
+            case Generate() | Phase() | Save():
+                user = step.generate if isinstance(step, Phase) else step.id
+                for key in needs(step, plan.pipelines, plan.components):
+                    found |= dict.fromkeys(waiting.pop(key, ()), user)
             case _:
                 pass
     return found
