@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import defaultdict, deque
 from collections.abc import Collection, Mapping
 from enum import StrEnum
-from statistics import median
+from statistics import median, median_low
 
 from aquatint.runtime.work import Kind, LoadAhead
 
@@ -108,10 +108,11 @@ class Speeds:
 
 def _of_nearest(measured: Mapping[Kind, Collection[float]], kind: Kind) -> float | None:
     """Return the median for `kind`; else of images of its pipeline, else of all, each carried over to its size."""
+    # The lower one of two: the first image warms the libraries up.
     if kind in measured:
-        return median(measured[kind])
+        return median_low(measured[kind])
     alike = [other for other in measured if other.pipeline == kind.pipeline] or list(measured)
-    known = [_scaled(median(measured[other]), other, kind) for other in alike]
+    known = [_scaled(median_low(measured[other]), other, kind) for other in alike]
     return median(known) if known else None
 
 
