@@ -39,6 +39,12 @@ def it_describes_itself_in_json(engine: Engine, scene: Scene) -> None:
     assert json.loads(json.dumps(engine.describe())) == engine.describe()
 
 
+def it_tells_of_a_device_with_memory_of_its_own_alone(engine: Engine, scene: Scene) -> None:
+    load(engine, scene)
+    for told in (engine.device_memory(), engine.device_memory(afresh=True)):
+        assert told is None or 0 <= told.now <= told.most
+
+
 def it_counts_loads_and_quantizations(engine: Engine, scene: Scene) -> None:
     for part in weighty(scene):
         before = replace(engine.counters)
@@ -203,6 +209,7 @@ def what_cannot_be_loaded_is_an_engine_error(engine: Engine, scene: Scene) -> No
 
 CONTRACT: tuple[Callable[[Engine, Scene], None], ...] = (
     it_describes_itself_in_json,
+    it_tells_of_a_device_with_memory_of_its_own_alone,
     it_counts_loads_and_quantizations,
     a_loaded_component_tells_what_it_came_to,
     an_image_is_rgb_and_counted,

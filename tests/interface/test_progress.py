@@ -93,6 +93,8 @@ error: the picture is all black
 released unet
 warning: 1 of 2 pictures of this sheet were not made
 wrote sheet.png  sheet of 2 pictures
+model   quantizer  images  loads  per image  weights
+shapes  q8              3      3      0.0 s  8.6 MiB
 3 of 4 images in 0.0 s: 3 loads (1 quantized), 1 reuse, 1 release, 1 failure
 1 failure:
   shapes.aqt:3:1  the picture is all black

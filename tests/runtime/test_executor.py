@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from aquatint.plan.steps import (
+    ByteRange,
     Compare,
     Hole,
     ImageRef,
@@ -36,6 +37,7 @@ from aquatint.runtime.events import (
     LoadFinished,
     LoadStarted,
     Measured,
+    ModelTotals,
     Printed,
     Released,
     Reused,
@@ -51,6 +53,9 @@ from aquatint.runtime.outputs import OutputPolicy
 from aquatint.runtime.residents import Residents
 from support.fake_engine import FakeEngine
 from support.plans import component, generate, grid, load, place, release, simple_plan
+
+PEAK = ByteRange(9_000_000, 9_000_000)
+"""Of two components of these plans, which are all of one size."""
 
 
 class Run:
@@ -86,7 +91,7 @@ def test_a_run_tells_everything_in_order(tmp_path: Path) -> None:
         *[Released] * 2,
         RunFinished,
     ]
-    assert run.events[0] == RunStarted(steps=5, images=2, loads=2)
+    assert run.events[0] == RunStarted(steps=5, images=2, loads=2, denoise_steps=4, predicted_peak=PEAK)
     assert run.events[1] == LoadStarted(
         "load-u", "u", "unet", "UNet2DConditionModel", "builtin:shapes", "sdnq int8", 4_500_000
     )
@@ -97,7 +102,8 @@ def test_a_run_tells_everything_in_order(tmp_path: Path) -> None:
     assert run.finished == RunFinished(
         images=2, loads=2, quantizations=1, reuses=0, releases=2, failed=0, skipped=0,
         written=[str(tmp_path / "out/1.png"), str(tmp_path / "out/2.png")], interrupted=False, seconds=0.0,
-        engine={"engine": "fake", "device": "cpu"},
+        engine={"engine": "fake", "device": "cpu"}, bytes_loaded=9_000_000, predicted_peak=PEAK,
+        models=[ModelTotals("shapes", {"unet": "q8"}, images=2, loads=2, seconds=0.0, weights=9_000_000)],
     )  # fmt: skip
     assert run.files() == ["out/1.png", "out/2.png"]
 
@@ -131,7 +137,7 @@ def test_components_stay_warm_between_runs_of_a_session(tmp_path: Path) -> None:
     Run(plan, tmp_path, engine, residents)
     second = Run(plan, tmp_path, engine, residents)
     assert second.of(LoadStarted) == []
-    assert second.events[0] == RunStarted(steps=3, images=1, loads=0)
+    assert second.events[0] == RunStarted(steps=3, images=1, loads=0, denoise_steps=2, predicted_peak=PEAK)
     assert (second.finished.loads, second.finished.reuses) == (0, 2)
     assert engine.count("assemble") == 1
     residents.release_all()
@@ -368,7 +374,7 @@ def test_skip_makes_what_is_missing_and_loads_nothing_for_what_is_there(tmp_path
     (tmp_path / "sheet.png").unlink()
     kept = (tmp_path / "3.png").stat().st_ino
     run = Run(plan, tmp_path, existing=OutputPolicy.SKIP)
-    assert run.events[0] == RunStarted(steps=7, images=1, loads=2)
+    assert run.events[0] == RunStarted(steps=7, images=1, loads=2, denoise_steps=2, predicted_peak=PEAK)
     assert [call for call in run.engine.calls if call[0] == "load"] == [("load", "v"), ("load", "w")]
     assert run.engine.count("generate") == 1
     assert (tmp_path / "3.png").stat().st_ino == kept

@@ -18,7 +18,16 @@ from PIL.Image import Image
 
 from aquatint.catalog.pipelines import is_denoiser, is_text_encoder
 from aquatint.plan.steps import Component, Json, Pipeline
-from aquatint.runtime.engine import Counters, EngineError, Form, Generation, Loaded, Needs, OnStep
+from aquatint.runtime.engine import (
+    Counters,
+    DeviceMemory,
+    EngineError,
+    Form,
+    Generation,
+    Loaded,
+    Needs,
+    OnStep,
+)  # fmt: skip
 
 
 @dataclass(eq=False)
@@ -102,6 +111,7 @@ class FakeEngine:
     foreseen: list[str] = field(default_factory=list)
     images_asked: int = 0
     asked: list[Generation] = field(default_factory=list)
+    memory: DeviceMemory | None = None
 
     def describe(self) -> dict[str, Json]:
         return {"engine": "fake", "device": "cpu"}
@@ -177,6 +187,9 @@ class FakeEngine:
         self.live.remove(loaded.object)
         loaded.object.released = True
         self.counters.releases += 1
+
+    def device_memory(self, *, afresh: bool = False) -> DeviceMemory | None:
+        return self.memory
 
     def live_keys(self) -> set[str]:
         """Return the keys of what is loaded."""

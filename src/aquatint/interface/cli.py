@@ -17,6 +17,7 @@ import aquatint
 from aquatint.interface.commands import (
     check,
     dump,
+    events,
     explain,
     fmt,
     generate,
@@ -46,6 +47,7 @@ _COMMANDS = {
     "replay": replay,
     "models": models,
     "store": store,
+    "events": events,
     "dump": dump,
 }
 

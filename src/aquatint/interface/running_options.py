@@ -76,10 +76,11 @@ def exit_code(finished: RunFinished) -> int:
 
 def _run_options(options: argparse.Namespace) -> Options:
     from aquatint.runtime.executor import Options
+    from aquatint.runtime.memory_probe import usage
     from aquatint.runtime.outputs import OutputPolicy
     from aquatint.runtime.verify import changed
 
     return Options(
         output_dir=options.output_dir, existing=OutputPolicy(options.existing),
-        fail_fast=getattr(options, "fail_fast", False), verify=changed,
+        fail_fast=getattr(options, "fail_fast", False), verify=changed, probe=usage,
     )  # fmt: skip

@@ -19,7 +19,7 @@ from aquatint.language.evaluate import Interpreter
 from aquatint.language.world import World
 from aquatint.plan.render import quantized
 from aquatint.plan.steps import Compare, Component, Generate, Json, Load, Pipeline, Plan, Save
-from aquatint.runtime.engine import Call, Counters, Engine, Form, Generation, Loaded, OnStep
+from aquatint.runtime.engine import Call, Counters, DeviceMemory, Engine, Form, Generation, Loaded, OnStep
 from aquatint.runtime.events import EngineStarting, RunFinished
 from aquatint.runtime.executor import Executor, Options
 from aquatint.source import Source
@@ -132,3 +132,6 @@ class _NoEngine:
 
     def release(self, loaded: Loaded) -> None:
         raise AssertionError("this plan releases nothing")
+
+    def device_memory(self, *, afresh: bool = False) -> DeviceMemory | None:
+        return None

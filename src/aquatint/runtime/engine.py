@@ -81,6 +81,14 @@ class Counters:
 
 
 @dataclass(frozen=True, slots=True)
+class DeviceMemory:
+    """Bytes of tensors on a device: `now`, and at `most` since that was begun afresh."""
+
+    now: int
+    most: int
+
+
+@dataclass(frozen=True, slots=True)
 class Needs:
     """What a call that is under way waits for: the part with this role, and its component's key."""
 
@@ -156,4 +164,8 @@ class Engine(Protocol):
 
     def release(self, loaded: Loaded) -> None:
         """Drop `loaded` and give its memory back; calls that need it wait until it is loaded again."""
+        ...
+
+    def device_memory(self, *, afresh: bool = False) -> DeviceMemory | None:
+        """Return what is taken of the device, None if its memory is the process's own; `afresh` begins a new peak."""
         ...

@@ -16,7 +16,6 @@ from typing import Any, assert_never
 import msgspec
 
 from aquatint.catalog.quantizers import label
-from aquatint.plan.counts import counts
 from aquatint.plan.steps import (
     Compare,
     Component,
@@ -50,7 +49,6 @@ from aquatint.runtime.events import (
     Released,
     Reused,
     RunFinished,
-    RunStarted,
     SaveStarted,
     StatementFailed,
     StatementSkipped,
@@ -59,11 +57,14 @@ from aquatint.runtime.events import (
 )
 from aquatint.runtime.failures import explain
 from aquatint.runtime.image_calls import ImageCalls
+from aquatint.runtime.memory_probe import Meter, Probe
 from aquatint.runtime.metadata import about_image, about_sheet
 from aquatint.runtime.model_card import CARD, about_model, card
 from aquatint.runtime.outputs import OutputPolicy, Outputs
 from aquatint.runtime.residents import Residents
 from aquatint.runtime.sheet import draw_sheet
+from aquatint.runtime.watch import Watch
+from aquatint.runtime.work import ahead
 from aquatint.runtime.yielded import Yielded
 
 Sink = Callable[[Event], None]
@@ -75,13 +76,17 @@ CANT_WEIGH = "this version plans with a weighter, and can't run it yet", "leave 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How to run a plan. `verify` says why a component is not what was planned, or None if it is."""
+    """How to run a plan. `verify` says why a component is not what was planned, or None if it is.
+
+    With a `probe` the memory that is taken is measured, from before the first run on.
+    """
 
     output_dir: Path = Path()
     existing: OutputPolicy = OutputPolicy.NUMBER
     fail_fast: bool = False
     verify: Callable[[Component], str | None] | None = None
     clock: Callable[[], float] = time.monotonic
+    probe: Probe | None = None
 
 
 class Executor:
@@ -95,6 +100,7 @@ class Executor:
         self.options = options or Options()
         self.residents = residents or Residents(engine)
         self.yielded = Yielded()
+        self.meter = None if self.options.probe is None else Meter(self.options.probe)
 
     def run(self, plan: Plan) -> RunFinished:
         """Carry out `plan` and return the totals, which were also the last event.
@@ -102,10 +108,13 @@ class Executor:
         Faults of steps are events, not exceptions; an interrupt from the keyboard ends the run and is in the totals.
         What the sink raises ends the run too and comes out of here.
         """
+        run = _Run(self, plan)
         try:
-            return _Run(self, plan).run()
+            return run.run()
         except _SinkFailed as failed:
             raise failed.error from None
+        finally:
+            run.watch.end()
 
 
 class _SinkFailed(BaseException):
@@ -125,7 +134,6 @@ class _Run:
 
     def __init__(self, executor: Executor, plan: Plan) -> None:
         self.engine = executor.engine
-        self.sink = executor.sink
         self.options = executor.options
         self.residents = executor.residents
         self.yielded = executor.yielded
@@ -133,6 +141,7 @@ class _Run:
         self.facts = self.engine.describe()
         self.settled = _settled(plan, self.outputs)
         self.plan = _without_idle_loads(plan, self.settled)
+        self.watch = Watch(self.plan, executor.sink, self.options.clock, self.engine, executor.meter)
         self.yielded.begin(self.plan)
         self.next_loads = _next_loads(self.plan)
         self.failed_loads: set[str] = set()
@@ -176,14 +185,14 @@ class _Run:
             saved=self.saved,
             restored=after.restored - before.restored,
         )
+        finished = self.watch.completed(finished)
         self._emit(finished)
         return finished
 
     def _announce(self) -> None:
-        steps = [step for step in self.plan.steps if step.id not in self.settled]
-        expected = counts(msgspec.structs.replace(self.plan, steps=steps), self.residents.keys())
-        there = sum(self._is_taken(made.path) for step in steps if isinstance(step, Generate) for made in step.outputs)
-        self._emit(RunStarted(len(self.plan.steps), expected.images - there, expected.loads))
+        resident = self.residents.keys()
+        work = ahead(self.plan, resident, self.settled, self._is_taken)
+        self._telling(lambda: self.watch.begin(work, resident))
 
     def _carry_out(self, step: Step) -> None:
         match step:
@@ -405,7 +414,7 @@ class _Run:
             written.append(str(path))
             self.yielded.made[image] = path
             seconds += self.options.clock() - started
-            self._emit(ImageWritten(step.id, str(path), output.seed, seconds))
+            self._emit(ImageWritten(step.id, str(path), output.seed, seconds, index + 1))
         self.yielded.keep(image, picture)
 
     def _load_unforeseen(self, component: Component) -> None:
@@ -554,8 +563,11 @@ class _Run:
         self._emit(StatementSkipped(step.id, str(step.place), reason))
 
     def _emit(self, event: Event) -> None:
+        self._telling(lambda: self.watch(event))
+
+    def _telling(self, tell: Callable[[], None]) -> None:
         try:
-            self.sink(event)
+            tell()
         except Exception as error:
             raise _SinkFailed(error) from error
 

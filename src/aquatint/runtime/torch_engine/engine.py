@@ -10,12 +10,21 @@ from PIL.Image import Image
 
 from aquatint.catalog.pipelines import is_text_encoder
 from aquatint.plan.steps import Component, Json, Pipeline
-from aquatint.runtime.engine import Counters, EngineError, Form, Generation, Loaded, OnStep
+from aquatint.runtime.engine import Counters, DeviceMemory, EngineError, Form, Generation, Loaded, OnStep
 from aquatint.runtime.store import Store
-from aquatint.runtime.torch_engine import calls, generating, loading, measuring, memory, offloading, saving, weights
+from aquatint.runtime.torch_engine import (
+    calls,
+    devices,
+    generating,
+    loading,
+    measuring,
+    memory,
+    offloading,
+    saving,
+    weights,
+)
 from aquatint.runtime.torch_engine.assembled import Assembled
 from aquatint.runtime.torch_engine.calls import TorchCall
-from aquatint.runtime.torch_engine.devices import has_device
 from aquatint.runtime.torch_engine.faults import engine_error
 from aquatint.runtime.torch_engine.libraries import libraries, versions
 from aquatint.runtime.torch_engine.prefetching import Prefetcher
@@ -144,6 +153,10 @@ class TorchEngine:
             weights.drop(torch, loaded.object)
             memory.give_back(torch)
 
+    def device_memory(self, *, afresh: bool = False) -> DeviceMemory | None:
+        """Return what is taken of the device, None if its memory is the process's own; `afresh` begins a new peak."""
+        return devices.memory(self._libraries.torch, self.device, afresh)
+
     def _check_device(self) -> None:
-        if not has_device(self._libraries.torch, self.device):
+        if not devices.has_device(self._libraries.torch, self.device):
             raise EngineError(f"there is no device `{self.device}` on this machine", "run with `--device cpu`")

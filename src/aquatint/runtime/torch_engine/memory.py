@@ -18,6 +18,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from aquatint.runtime.memory_probe import usage
+
 # From glibc's malloc.h.
 M_TRIM_THRESHOLD = -1
 M_MMAP_THRESHOLD = -3
@@ -138,8 +140,8 @@ def populate(address: int, size: int) -> None:
 
 def _resident() -> int:
     """Return the bytes of this process's own pages, those of files apart."""
-    _, resident, shared, *_ = Path("/proc/self/statm").read_text().split()
-    return (int(resident) - int(shared)) * mmap.PAGESIZE
+    found = usage()
+    return 0 if found is None or found.own is None else found.own
 
 
 def give_back(torch: Any) -> None:
