@@ -37,7 +37,12 @@ def made_again(before: Evaluation) -> list[tuple[dict[str, Any], dict[str, Any]]
     assert plan is not None
     known = {item.code for item in before.diagnostics}
     pairs = []
-    images = [(step, output) for step in plan.steps if isinstance(step, Generate) for output in step.outputs]
+    images = [
+        (step, output)
+        for step in plan.steps
+        if isinstance(step, Generate) and not step.deferred
+        for output in step.outputs
+    ]
     for step, output in images[:IMAGES]:
         text = about_image(plan, step, output, (64, 64), {}).text
         script = text_of(with_output(image_record(read_json(text))))

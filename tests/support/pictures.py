@@ -34,10 +34,10 @@ def planned(script: str = SCRIPT) -> Plan:
 
 
 def records(plan: Plan) -> list[dict[str, Any]]:
-    """Return the record of each image of `plan`, as a file would have it."""
+    """Return the record of each image of `plan` that waits for no other step, as a file would have it."""
     return [
         json.loads(about_image(plan, step, output, (64, 64), ENGINE).text)
-        for step in plan.steps if isinstance(step, Generate) for output in step.outputs
+        for step in plan.steps if isinstance(step, Generate) and not step.deferred for output in step.outputs
     ]  # fmt: skip
 
 

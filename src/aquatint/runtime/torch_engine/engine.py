@@ -44,7 +44,7 @@ class TorchEngine:
         self.counters = Counters()
         self.device = device
         self._libraries = libraries()
-        self.remembered = Memory(self._libraries.torch)
+        self.remembered = Memory(self._libraries)
         self._places: dict[str, Place] = {}
         self._foreseen: set[str] = set()
         self._prefetcher = Prefetcher()

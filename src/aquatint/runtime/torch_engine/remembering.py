@@ -7,10 +7,13 @@ write into it.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
+
+from aquatint.runtime.torch_engine.libraries import Libraries
 
 LIMIT = 256 << 20
 """Bytes of outputs that are kept, the last used ones."""
@@ -23,9 +26,10 @@ class _NoKey(Exception):
 class Memory:
     """Outputs of modules by what they were made of. `hits` counts the calls that needed no computing."""
 
-    def __init__(self, torch: Any, limit: int = LIMIT) -> None:
+    def __init__(self, libraries: Libraries, limit: int = LIMIT) -> None:
         self.hits = 0
-        self._torch = torch
+        self._torch = libraries.torch
+        self._caches = libraries.transformers.DynamicCache
         self._limit = limit
         self._kept: OrderedDict[str, tuple[Any, int]] = OrderedDict()
         self._bytes = 0
@@ -56,7 +60,7 @@ class Memory:
         return digest.hexdigest()
 
     def _add(self, digest: Any, value: Any) -> None:
-        torch = self._torch
+        torch: Any = self._torch
         match value:
             case None | bool() | int() | float() | str():
                 digest.update(f"{type(value).__name__}:{value!r};".encode())
@@ -78,13 +82,25 @@ class Memory:
             return 0
         if isinstance(value, self._torch.Tensor):
             return int(value.nbytes)
-        items = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else None
+        items = self._items(value)
         if items is None:
             return None
         sizes = [self._size(item) for item in items]
         return None if None in sizes else sum(size for size in sizes if size is not None)
 
+    def _items(self, value: Any) -> list[Any] | None:
+        """Return what is in `value`; None for a type that isn't known here."""
+        if isinstance(value, dict):
+            return list(value.values())
+        if isinstance(value, list | tuple):
+            return list(value)
+        if isinstance(value, self._caches):  # what a language model would go on writing with
+            return [tensor for layer in value.layers for tensor in (layer.keys, layer.values)]
+        return None
+
     def _copy(self, value: Any) -> Any:
+        if isinstance(value, self._caches):
+            return copy.deepcopy(value)
         if isinstance(value, self._torch.Tensor):
             return value.clone()
         if isinstance(value, dict):  # a model's output is one, with its items as attributes

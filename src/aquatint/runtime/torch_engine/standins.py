@@ -137,7 +137,7 @@ class StandIn:
 
     def __getattr__(self, name: str) -> Any:
         # Hooks of offloading, and the protocols of copying and comparing: nothing that a stand-in has.
-        if name.startswith(("__", "_hf", "_diffusers")):
+        if name.startswith(("__", "_hf", "_diffusers")) or (name in _STATE and self._place.live is None):
             raise AttributeError(name)
         return self._place.ask((*self._path, name))
 
@@ -194,6 +194,8 @@ def _plain(value: Any) -> Any:
     return {name: item for name, item in items.items() if not name.startswith("_") and name not in _ORIGIN}
 
 
+# What pipelines do to every submodule in the end; one that isn't loaded has nothing to reset.
+_STATE = ("_reset_stateful_cache",)
 # What is known without a skeleton.
 _TOLD = (("config",), ("dtype",), ("device",))
 # Set while a component is loaded, and read by no pipeline.
