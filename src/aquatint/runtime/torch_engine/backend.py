@@ -65,8 +65,13 @@ def usable() -> list[EngineBackend]:
 
 
 @cache
-def owners() -> tuple[str, ...]:
-    """Return the packages whose objects carry tensors, of all installed backends."""
+def is_owned(kind: type) -> bool:
+    """Return whether objects of this class carry tensors of a backend: it is of a package of one that is installed."""
+    return kind.__module__.startswith(_owners())
+
+
+@cache
+def _owners() -> tuple[str, ...]:
     return tuple(dict.fromkeys(owner for each in usable() for owner in each.OWNERS))
 
 
