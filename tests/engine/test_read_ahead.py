@@ -1,4 +1,4 @@
-"""What a thread reads ahead is what reading when asked gives: the tensors, their memory, and the errors."""
+"""What is read ahead is what reading when asked gives: the tensors, their memory, and the errors."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def test_each_tensor_is_checked_before_it_is_given(file: Path) -> None:
         ahead[file].read("half")
 
 
-def test_the_thread_ends_with_the_body(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_threads_end_with_the_body(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(read_ahead, "RUN", 1)
     seen: list[str] = []
 

@@ -64,15 +64,14 @@ def usable() -> list[EngineBackend]:
     return [_imported(each.engine) for each in backends() if is_installed(each.package)]
 
 
-@cache
 def is_owned(kind: type) -> bool:
-    """Return whether objects of this class carry tensors of a backend: it is of a package of one that is installed."""
-    return kind.__module__.startswith(_owners())
+    """Return whether objects of this class may carry tensors: whether it is of a package of an installed backend."""
+    return _is_of_a_backend(kind.__module__)
 
 
 @cache
-def _owners() -> tuple[str, ...]:
-    return tuple(dict.fromkeys(owner for each in usable() for owner in each.OWNERS))
+def _is_of_a_backend(module: str) -> bool:
+    return module.startswith(tuple(owner for each in usable() for owner in each.OWNERS))
 
 
 @cache

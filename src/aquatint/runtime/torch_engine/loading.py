@@ -28,7 +28,7 @@ DTYPES = ("float32", "float16", "bfloat16")
 def load(libraries: Libraries, component: Component, counters: Counters, ahead: bool = False) -> Loaded:
     """Return `component`, live; raise `EngineError`.
 
-    With `ahead` its files are read by a thread from the start: for tensors that stay as they are.
+    With `ahead` its files are read by other threads from the start: for tensors that stay as they are.
     """
     folder = _folder(component)
     found = find_class(libraries, component.library, component.class_name)

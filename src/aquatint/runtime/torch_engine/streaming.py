@@ -148,7 +148,7 @@ def streaming(
     `library` is "diffusers" or "transformers". Yields the count of what was read so far; one that is still zero at the
     end tells that the library took another way. Other files than `files` are opened as ever. `before_each` is called
     with a tensor's size before it is read; `check` sees each tensor's bytes before anyone else. With `ahead` the files
-    are read from the start by a thread of their own (`read_ahead`), which is for those whose tensors stay as they are.
+    are read from the start by threads of their own (`read_ahead`), which is for those whose tensors stay as they are.
     Raises `EngineError` for a damaged file, and whatever `check` does.
     """
     streamed = Streamed(before_each=before_each)
