@@ -156,7 +156,7 @@ class _Loan:
             self.component, source=str(reading.folder), subfolder="", variant=None, revision=None, quantization=None
         )
         # Counted by the caller, once it is known to be good.
-        loaded = loading.load(self.libraries, there, Counters())
+        loaded = loading.load(self.libraries, there, Counters(), ahead=True)
         more = _put_back(self.libraries.torch, loaded.object, reading.folder, self.component.dtype)
         _rename(loaded.object, self.root)
         return dataclasses.replace(loaded, bytes=loaded.bytes + more)
