@@ -145,7 +145,8 @@ class StatementSkipped(Event, frozen=True):
 class RunFinished(Event, frozen=True):
     """The totals of a run, counted at the calls, not copied from the plan.
 
-    Of the components that the plan quantizes, `quantizations` were quantized and `restored` came from the store.
+    Of the components that the plan quantizes, `quantizations` were quantized and `restored` came from the store. Of the
+    plan's `outputs`, files and folders, `done` are there, made now or before.
     """
 
     images: int
@@ -161,3 +162,5 @@ class RunFinished(Event, frozen=True):
     engine: dict[str, Json]
     saved: int = 0
     restored: int = 0
+    done: int = 0
+    outputs: int = 0

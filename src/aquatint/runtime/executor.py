@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, assert_never
 
@@ -19,6 +19,7 @@ from PIL.Image import Image
 
 from aquatint.catalog.quantizers import label
 from aquatint.plan.counts import counts
+from aquatint.plan.fingerprints import LOSSY, Planned
 from aquatint.plan.steps import (
     Compare,
     Component,
@@ -26,6 +27,7 @@ from aquatint.plan.steps import (
     Generate,
     Grid,
     ImageRef,
+    Json,
     Line,
     Load,
     NumberRef,
@@ -65,10 +67,13 @@ from aquatint.runtime.events import (
     Warned,
 )
 from aquatint.runtime.failures import explain
+from aquatint.runtime.journal import Journal
+from aquatint.runtime.ledger import Ledger
 from aquatint.runtime.metadata import about_image, about_sheet
 from aquatint.runtime.model_card import CARD, about_model, card
 from aquatint.runtime.outputs import OutputPolicy, Outputs
 from aquatint.runtime.residents import Residents
+from aquatint.runtime.settled import settled, without_idle_loads
 from aquatint.runtime.sheet import draw_sheet
 
 Sink = Callable[[Event], None]
@@ -80,13 +85,20 @@ CANT_WEIGH = "this version plans with a weighter, and can't run it yet", "leave 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How to run a plan. `verify` says why a component is not what was planned, or None if it is."""
+    """How to run a plan. `verify` says why a component is not what was planned, or None if it is.
+
+    `journal` is that of `output_dir`, None for a run that keeps none; `surroundings` go into it. The run ends as soon
+    as `stopping` says so when an image or a step is finished.
+    """
 
     output_dir: Path = Path()
     existing: OutputPolicy = OutputPolicy.NUMBER
     fail_fast: bool = False
     verify: Callable[[Component], str | None] | None = None
     clock: Callable[[], float] = time.monotonic
+    journal: Journal | None = None
+    surroundings: dict[str, Json] = field(default_factory=dict)
+    stopping: Callable[[], bool] = lambda: False
 
 
 class Executor:
@@ -136,10 +148,13 @@ class _Run:
         self.residents = executor.residents
         self.made = executor.made
         self.known = executor.known
-        self.outputs = Outputs(self.options.output_dir, self.options.existing)
         self.facts = self.engine.describe()
-        self.settled = _settled(plan, self.outputs)
-        self.plan = _without_idle_loads(plan, self.settled)
+        self.ledger = Ledger(
+            plan, self.options.journal, self.facts, self.options.surroundings, self.known, self._complain
+        )
+        self.outputs = Outputs(self.options.output_dir, self.options.existing, self.ledger)
+        self.settled = settled(plan, self.outputs)
+        self.plan = without_idle_loads(plan, self.settled)
         self.last_use = _last_uses(self.plan)
         self.files = {
             ImageRef(step.id, index): output.path
@@ -157,9 +172,12 @@ class _Run:
         before = dataclasses.replace(self.engine.counters)
         interrupted = False
         try:
+            if self.options.journal is not None:
+                self.outputs.sweep(self.ledger.planned)
             self._announce()
             self.residents.next_statement()
             for number, step in enumerate(self.plan.steps):
+                self._pause()
                 self._carry_out(step)
                 self._drop_pictures(number)
         except _Stop:
@@ -181,6 +199,8 @@ class _Run:
             engine=self.facts,
             saved=self.saved,
             restored=after.restored - before.restored,
+            done=sum(self._is_made(planned) for planned in self.ledger.planned.values()),
+            outputs=len(self.ledger.planned),
         )
         self._emit(finished)
         return finished
@@ -188,8 +208,27 @@ class _Run:
     def _announce(self) -> None:
         steps = [step for step in self.plan.steps if step.id not in self.settled]
         expected = counts(msgspec.structs.replace(self.plan, steps=steps), self.residents.keys())
-        there = sum(self._is_taken(made.path) for step in steps if isinstance(step, Generate) for made in step.outputs)
+        images = [made for step in steps if isinstance(step, Generate) for made in step.outputs]
+        there = sum(self.outputs.settled(made.path) is not None for made in images)
         self._emit(RunStarted(len(self.plan.steps), expected.images - there, expected.loads))
+
+    def _pause(self) -> None:
+        if self.options.stopping():
+            raise KeyboardInterrupt
+
+    def _is_settled(self, step: Grid | Compare | Upscale) -> bool:
+        """Skip or fail a step that existing files decide, and return whether they do."""
+        match self.settled.get(step.id):
+            case str(reason):
+                self._skip(step, reason)
+            case EngineError() as error:
+                self._fail(step, error, "looking for its file", [])
+            case None:
+                return False
+        return True
+
+    def _is_made(self, planned: Planned) -> bool:
+        return planned.path in self.ledger.written or self.outputs.settled(planned.path) is not None
 
     def _carry_out(self, step: Step) -> None:
         match step:
@@ -199,7 +238,8 @@ class _Run:
                 self._generate(step)
                 self.residents.next_statement()
             case Upscale():
-                self._fail(step, EngineError(*CANT_UPSCALE), "rewriting prompts", [])
+                if not self._is_settled(step):
+                    self._fail(step, EngineError(*CANT_UPSCALE), "rewriting prompts", [])
             case Compare():
                 self._compare(step)
             case Grid():
@@ -267,7 +307,8 @@ class _Run:
             case str(reason):
                 self._skip(step, reason)
                 for index, output in enumerate(step.outputs):
-                    self._keep(ImageRef(step.id, index), self.outputs.locate(output.path))
+                    if (there := self.outputs.settled(output.path)) is not None:
+                        self._keep_file(ImageRef(step.id, index), there)
                 return
             case EngineError() as error:
                 self._fail(step, error, "looking for its files", [])
@@ -359,9 +400,11 @@ class _Run:
         written: list[str],
     ) -> None:
         reference = ImageRef(step.id, index)
-        if self._is_taken(output.path):
-            self._emit(Warned(step.id, f"`{self.outputs.locate(output.path)}` exists; it is not made again"))
-            self._keep(reference, self.outputs.locate(output.path))
+        self._pause()
+        if (there := self.outputs.settled(output.path)) is not None:
+            if self.options.existing is OutputPolicy.SKIP:
+                self._emit(Warned(step.id, f"{self.outputs.why(there)}; it is not made again"))
+            self._keep_file(reference, there)
             return
         prompt = _prompt(step.arguments)
         self._emit(
@@ -390,13 +433,16 @@ class _Run:
             self.images += 1
             self.written.append(str(path))
             written.append(str(path))
-            self.made[reference] = path
             self._emit(ImageWritten(step.id, str(path), output.seed, self.options.clock() - started))
+            if path.suffix.lower() in LOSSY:
+                # What is made of it is what a later run would make of the file.
+                self._keep_file(reference, path)
+                return
+            self.made[reference] = path
         self._keep(reference, image)
 
     def _grid(self, step: Grid) -> None:
-        if self._is_taken(step.path):
-            self._skip(step, f"`{self.outputs.locate(step.path)}` exists")
+        if self._is_settled(step):
             return
         try:
             pictures = [self._picture(cell.image) for cell in step.cells]
@@ -436,8 +482,7 @@ class _Run:
         return complete(line, {ref: self.known.get(ref, "-") for ref in references(line)})
 
     def _compare(self, step: Compare) -> None:
-        if step.path is not None and self._is_taken(step.path):
-            self._skip(step, f"`{self.outputs.locate(step.path)}` exists")
+        if self._is_settled(step):
             return
         rows: list[tables.Row] = []
         try:
@@ -461,6 +506,9 @@ class _Run:
             self.known |= {NumberRef(step.id, metric): value for metric, value in means.items()}
             if step.path is None:
                 self._emit(Printed(step.id, tables.text(rows, step.metrics).removesuffix("\n")))
+                return
+            if (there := self.outputs.settled(step.path)) is not None:  # only its numbers were needed
+                self._skip(step, self.outputs.why(there))
                 return
             path = self.outputs.write_bytes(step.path, tables.table(step.path, rows, step.metrics))
         except Exception as error:
@@ -528,9 +576,6 @@ class _Run:
         if released is not None:
             self._emit(Released(step.id, step.component, role))
 
-    def _is_taken(self, path: str) -> bool:
-        return self.options.existing is OutputPolicy.SKIP and self.outputs.exists(path)
-
     def _picture(self, reference: ImageRef) -> Image | None:
         match self.pictures.get(reference, self.made.get(reference)):
             case Path() as path:
@@ -541,6 +586,10 @@ class _Run:
                     return None
             case found:
                 return found
+
+    def _keep_file(self, reference: ImageRef, path: Path) -> None:
+        self.made[reference] = path
+        self._keep(reference, path)
 
     def _keep(self, reference: ImageRef, picture: Image | Path) -> None:
         if reference in self.last_use:
@@ -564,59 +613,14 @@ class _Run:
         self.skipped += 1
         self._emit(StatementSkipped(step.id, str(step.place), reason))
 
+    def _complain(self, message: str) -> None:
+        self._emit(Warned("", message))
+
     def _emit(self, event: Event) -> None:
         try:
             self.sink(event)
         except Exception as error:
             raise _SinkFailed(error) from error
-
-
-def _settled(plan: Plan, outputs: Outputs) -> dict[str, str | EngineError]:
-    """Return the steps whose outcome existing files decide: why one is skipped, or how it fails."""
-    settled: dict[str, str | EngineError] = {}
-    for step in plan.steps:
-        match step:
-            case Generate() if step.outputs:
-                outcome = _settled_images(step, outputs)
-            case Save():
-                outcome = saved_folders.settled(outputs, step.path)
-            case _:
-                continue
-        if outcome is not None:
-            settled[step.id] = outcome
-    return settled
-
-
-def _settled_images(step: Generate, outputs: Outputs) -> str | EngineError | None:
-    if outputs.policy not in (OutputPolicy.SKIP, OutputPolicy.ERROR):
-        return None
-    taken = [output.path for output in step.outputs if outputs.exists(output.path)]
-    if outputs.policy is OutputPolicy.ERROR and taken:
-        return outputs.taken(taken[0])
-    if len(taken) < len(step.outputs):
-        return None
-    more = f" and {len(taken) - 1} more of its files exist" if len(taken) > 1 else " exists"
-    return f"`{outputs.locate(taken[0])}`{more}"
-
-
-def _without_idle_loads(plan: Plan, settled: Mapping[str, object]) -> Plan:
-    """Return `plan` without the loads that only settled steps would use."""
-    if not settled:
-        return plan
-    kept: list[Step] = []
-    used: set[str] = set()
-    for step in reversed(plan.steps):
-        match step:
-            case Generate() | Save() if step.id not in settled:
-                used.update(uses(step, plan.pipelines).values())
-            case Release():
-                used.discard(step.component)
-            case Load() if step.component not in used:
-                continue
-            case _:
-                pass
-        kept.append(step)
-    return msgspec.structs.replace(plan, steps=kept[::-1])
 
 
 def _last_uses(plan: Plan) -> dict[ImageRef, int]:
