@@ -14,12 +14,26 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import aquatint
-from aquatint.interface.commands import check, dump, explain, fmt, generate, models, params, plan, repl, run, store
+from aquatint.interface.commands import (
+    check,
+    dump,
+    explain,
+    fmt,
+    generate,
+    models,
+    params,
+    plan,
+    repl,
+    run,
+    status,
+    store,
+)
 from aquatint.interface.exits import DONE, FAILED, INTERRUPTED, WRONG, Refusal
 
 _COMMANDS = {
     "run": run,
     "plan": plan,
+    "status": status,
     "check": check,
     "explain": explain,
     "fmt": fmt,

@@ -57,6 +57,11 @@ class Planned(Record, frozen=True):
     index: int | None
     parts: Parts | None
 
+    @property
+    def fingerprint(self) -> str | None:
+        """One hash of all parts."""
+        return None if self.parts is None else digest(self.parts)
+
 
 class _FromElsewhere(Exception):
     """Something is made of what another plan yields."""

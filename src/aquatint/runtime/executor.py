@@ -172,9 +172,8 @@ class _Run:
         before = dataclasses.replace(self.engine.counters)
         interrupted = False
         try:
-            if self.options.journal is not None:
-                self.outputs.sweep(self.ledger.planned)
             self._announce()
+            self._take_stock()
             self.residents.next_statement()
             for number, step in enumerate(self.plan.steps):
                 self._pause()
@@ -211,6 +210,16 @@ class _Run:
         images = [made for step in steps if isinstance(step, Generate) for made in step.outputs]
         there = sum(self.outputs.settled(made.path) is not None for made in images)
         self._emit(RunStarted(len(self.plan.steps), expected.images - there, expected.loads))
+
+    def _take_stock(self) -> None:
+        """Clear away what killed runs left, and say why what an earlier run made is made again."""
+        if self.options.journal is None:
+            return
+        self.outputs.sweep(self.ledger.planned)
+        number, names = self.ledger.of_other_engines()
+        if number and self.options.existing is OutputPolicy.RESUME:
+            which = "1 output is" if number == 1 else f"{number} outputs are"
+            self._complain(f"{which} made again, for another {', '.join(names)}; `--existing skip` keeps what is there")
 
     def _pause(self) -> None:
         if self.options.stopping():

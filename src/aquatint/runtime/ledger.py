@@ -14,6 +14,8 @@ from enum import StrEnum
 from importlib.metadata import version
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from aquatint import __version__
 from aquatint.plan.fingerprints import Planned, planned
 from aquatint.plan.keys import digest
@@ -44,6 +46,7 @@ class Standing:
     state: State
     file: Path
     why: tuple[str, ...] = ()
+    is_elsewhere: bool = False  # not where the plan wants it, where something else was in its way
 
 
 class Ledger:
@@ -68,7 +71,10 @@ class Ledger:
         self.engine = EngineEntry(digest(with_what, 8), with_what, surroundings)
         self.known = known
         self.complain = complain
-        self.planned = {each.path: each for each in planned(plan)}
+        self.planned: dict[str, Planned] = {}
+        for each in planned(plan):
+            # Two of one name, in a plan that no script comes to, can't both be there: neither is ever done.
+            self.planned[each.path] = replace(each, parts=None) if each.path in self.planned else each
         self.written: set[str] = set()
         self._steps = {step.id: step for step in plan.steps}
         self._paths = {(each.step, each.index): each.path for each in self.planned.values()}
@@ -89,16 +95,30 @@ class Ledger:
         if self.journal is None:
             return Standing(wanted, State.UNKNOWN if os.path.lexists(target) else State.MISSING, target)
         if (done := self.done(path)) is not None:
-            return Standing(wanted, State.DONE, done)
-        entries = [*self.journal.of_output(path)]
-        for entry in entries:
+            return Standing(wanted, State.DONE, done, is_elsewhere=not _is_same(done, target))
+        for entry in self.journal.of_output(path):
             if self.journal.holds(entry) and self._is_of_this_script(entry):
-                return Standing(wanted, State.STALE, self.journal.locate(entry), tuple(self._why(entry)))
+                file = self.journal.locate(entry)
+                return Standing(wanted, State.STALE, file, tuple(self._why(entry)), not _is_same(file, target))
         if not os.path.lexists(target):
             return Standing(wanted, State.MISSING, target)
         wrote = [*self.journal.of_file(target)]
         of_others = any(self.journal.holds(entry) for entry in wrote)
         return Standing(wanted, State.CHANGED if wrote and not of_others else State.UNKNOWN, target)
+
+    def of_other_engines(self) -> tuple[int, list[str]]:
+        """Return how many outputs aren't done for the engine's sake alone, and in what it is another one than then."""
+        number = 0
+        names: set[str] = set()
+        for path, wanted in self.planned.items():
+            if self.journal is None or wanted.parts is None or self.done(path) is not None:
+                continue
+            for entry in self.journal.of_output(path):
+                if entry.parts == wanted.parts and self.journal.holds(entry):
+                    number += 1
+                    names.update(self._why(entry))
+                    break
+        return number, sorted(names)
 
     def is_ours(self, path: str, place: Path) -> bool:
         """Return whether what is at `place` may make room for the output `path`.
@@ -208,7 +228,7 @@ def differences(old: Mapping[str, Json], new: Mapping[str, Json], of: str = "") 
     for name in sorted({*old, *new}):
         before, now = old.get(name), new.get(name)
         if isinstance(before, dict) and isinstance(now, dict):
-            yield from differences(before, now, "version of ")
+            yield from differences(before, now, "" if name == "variables" else "version of ")
         elif before != now:
             yield of + name
 
@@ -218,6 +238,10 @@ _CANT_BE_KEPT = (
     errno.EOPNOTSUPP, errno.ENOSYS,
 )  # fmt: skip
 # A folder in which no journal can be kept; a run goes on without.
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    return os.path.abspath(one) == os.path.abspath(other)
 
 
 def _name_of(script: str, root: Path) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 from aquatint.plan.keys import digest
 from aquatint.plan.steps import Json
 from aquatint.runtime.journal import Journal
-from aquatint.runtime.ledger import WRITTEN_BY
+from aquatint.runtime.ledger import WRITTEN_BY, differences
 from aquatint.runtime.torch_engine.libraries import versions
 
 _VARIABLES = (
@@ -41,6 +41,22 @@ def foreseen(journal: Journal, around: dict[str, Json]) -> dict[str, Json] | Non
     wanted = digest(around)
     found = [entry.facts for (_, other), entry in journal.engines.items() if other == wanted]
     return {name: fact for name, fact in found[-1].items() if name != WRITTEN_BY} if found else None
+
+
+def expected(journal: Journal, around: dict[str, Json]) -> dict[str, Json]:
+    """Return what an engine in the surroundings `around` would say of itself, as far as that can be told.
+
+    Where `journal` doesn't know, it is what the latest one said, with what is known for certain in its place; and what
+    may have changed the rest, so that nothing made by that one counts as made by this.
+    """
+    known = foreseen(journal, around)
+    if known is not None or not journal.engines:
+        return known or {}
+    latest = list(journal.engines.values())[-1]
+    certain = {name: around[name] for name in ("device", "versions")}
+    changed = differences({**latest.surroundings, **certain}, around)
+    facts = {name: fact for name, fact in latest.facts.items() if name != WRITTEN_BY}
+    return facts | certain | {f"{name}, perhaps": True for name in changed}
 
 
 def _processor() -> str:
