@@ -159,22 +159,23 @@ class Journal:
 
     def add(self, *entries: Entry | EngineEntry) -> None:
         """Add `entries`, and wait until they are on the disk; to be called in `alone`. Raises `OSError`."""
-        if self._is_gone():
-            # Someone has removed it under a run that goes on: what is still there stays known.
+        # Where someone has removed it under a run that goes on, what is still there stays known. Never afterwards: the
+        # files of `entries` aren't there yet.
+        if self._is_gone() or self._at[1] > max(COMPACT_AT, 2 * self._least):
             self._write_anew()
         self._append(entries)
         for entry in entries:
             self._learn(entry)
-        if self._at[1] > max(COMPACT_AT, 2 * self._least):
-            self._write_anew()
 
     def _append(self, entries: Iterable[Entry | EngineEntry]) -> None:
         body = b"".join(msgspec.json.encode(entry) + b"\n" for entry in entries)
-        handle = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_CLOEXEC", 0), 0o666)
+        handle = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
         try:
             end = os.fstat(handle).st_size
-            if end and os.pread(handle, 1, end - 1) != b"\n":
-                body = b"\n" + body  # the last line is torn: it stays one of its own, which nobody reads
+            if end:
+                os.lseek(handle, end - 1, os.SEEK_SET)
+                if os.read(handle, 1) != b"\n":
+                    body = b"\n" + body  # the last line is torn: it stays one of its own, which nobody reads
             try:
                 written = os.write(handle, body)
                 while written < len(body):
@@ -196,8 +197,7 @@ class Journal:
             entry for entries in self._entries.values() for entry in entries.values()
             if self._size(self.locate(entry)) == entry.content.size
         ]  # fmt: skip
-        used = {entry.engine for entry in kept}
-        return [*(engine for engine in self.engines.values() if engine.id in used), *kept]
+        return [*self.engines.values(), *kept]
 
     def _write_anew(self) -> None:
         temporary = self.path.with_name(f"{FILE}.new")
