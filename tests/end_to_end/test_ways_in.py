@@ -69,7 +69,7 @@ def test_a_failed_statement_takes_nothing_else_down(aquatint: Aquatint, tmp_path
     )
     answer = aquatint("run", "-", stdin=script)
     assert answer.code == 1
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["one.png", "taken", "three.png"]
+    assert sorted(file.name for file in tmp_path.iterdir()) == [".aquatint", "one.png", "taken", "three.png"]
     assert "taken" in answer.err and "<stdin>:3:1" in answer.err
     assert "2 of 3 images" in answer.err and "1 failure" in answer.err
     answer = aquatint("run", "-", "--fail-fast", "--existing", "skip", stdin=script)

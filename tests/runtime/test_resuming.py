@@ -345,16 +345,21 @@ def test_another_process_makes_the_same_meanwhile(tmp_path: Path) -> None:
     assert files(tmp_path / "new") == {name: body for name, body in files(tmp_path).items() if "new" not in name}
 
 
-def _killed(plan: Plan, folder: Path, after: float, wait: bool = False) -> list[str]:
-    """Run `plan` in a process that is killed `after` seconds, unless it ends before; return what it said it wrote."""
+def _killed(plan: Plan, folder: Path, after: float | None = None, at_call: int = 0) -> tuple[list[str], bool]:
+    """Run `plan` in a process that is killed; return what it said it wrote, and whether it came to its end before that.
+
+    It is killed `after` seconds, or right before the call number `at_call` of those that change what is on the disk.
+    """
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
         try:
+            if at_call:
+                _die_at(at_call)
 
             def told(event: Event) -> None:
                 if isinstance(event, ImageWritten):
-                    os.write(writer, f"{event.path}\n".encode())
+                    _write(writer, f"{event.path}\n".encode())
 
             engine = FakeEngine(at_step=lambda done: time.sleep(0.0005))
             options = Options(folder, OutputPolicy.RESUME, journal=Journal(folder))
@@ -365,13 +370,61 @@ def _killed(plan: Plan, folder: Path, after: float, wait: bool = False) -> list[
         finally:
             os._exit(4)
     os.close(writer)
-    time.sleep(after)
-    if not wait:
+    if after is not None:
+        time.sleep(after)
         os.kill(child, signal.SIGKILL)
     ended = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     assert ended in (0, -signal.SIGKILL)
     with os.fdopen(reader) as lines:
-        return lines.read().split()
+        return lines.read().split(), ended == 0
+
+
+_write = os.write
+
+
+def _die_at(number: int) -> None:
+    """Let this process, which is a copy of the tests', be killed right before that call."""
+    calls = 0
+
+    def counted(original: Any) -> Any:
+        def call(*arguments: Any, **named: Any) -> Any:
+            nonlocal calls
+            calls += 1
+            if calls == number:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return original(*arguments, **named)
+
+        return call
+
+    for name in ("fsync", "ftruncate", "link", "mkdir", "rename", "replace", "rmdir", "unlink", "write"):
+        setattr(os, name, counted(getattr(os, name)))
+
+
+def _unhidden(folder: Path) -> dict[str, bytes]:
+    # A kill between the two renames that replace a saved model leaves the old one under a hidden name.
+    return {name: body for name, body in files(folder).items() if not name.startswith(".aquatint-")}
+
+
+@pytest.mark.parametrize("over", [False, True], ids=["anew", "replacing"])
+def test_a_kill_before_any_call_that_changes_the_disk_loses_nothing(tmp_path: Path, over: bool) -> None:
+    plan = whole_plan()
+    Run(plan, tmp_path / "new")
+    wanted = files(tmp_path / "new")
+    is_over = False
+    at_call = 0
+    while not is_over:
+        at_call += 1
+        folder = tmp_path / str(at_call)
+        if over:
+            Run(whole_plan("a cat", seed=5), folder)
+        told, is_over = _killed(plan, folder, at_call=at_call)
+        again = Run(plan, folder)
+        assert not set(told) & set(again.finished.written)
+        assert _unhidden(folder) == wanted, f"killed before call {at_call}"
+        assert not [path for path in folder.rglob(".aquatint-*") if path.suffix != ".old"]
+        assert Run(plan, folder).engine.calls == []
+        shutil.rmtree(folder)
+    assert at_call > 30
 
 
 def test_kills_at_any_moment_lose_nothing(tmp_path: Path) -> None:
@@ -383,19 +436,18 @@ def test_kills_at_any_moment_lose_nothing(tmp_path: Path) -> None:
         fresh.append(files(tmp_path / f"new{number}"))
     drawn = random.Random(1)
     started = time.monotonic()
-    _killed(plans[0], tmp_path / "timed", 0, wait=True)
+    _killed(plans[0], tmp_path / "timed")
     seconds = time.monotonic() - started
     kills = turns = 0
     while kills < 100:
         plan, wanted, folder = plans[turns % 2], fresh[turns % 2], tmp_path / "out"
         told: list[str] = []
         while set(standings(plan, folder).values()) != {State.DONE}:
-            told += _killed(plan, folder, drawn.uniform(0, seconds))
+            told += _killed(plan, folder, after=drawn.uniform(0, seconds))[0]
             kills += 1
         assert len(told) == len(set(told))
-        last = Run(plan, folder)
-        assert last.engine.calls == []
-        assert {name: body for name, body in files(folder).items() if not name.startswith(".aquatint-")} == wanted
+        assert Run(plan, folder).engine.calls == []
+        assert _unhidden(folder) == wanted
         assert not list(folder.glob(".aquatint-*.part"))
         turns += 1
     assert turns > 5  # else next to nothing was replaced
