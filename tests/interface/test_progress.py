@@ -177,7 +177,7 @@ def test_an_interrupted_run_says_so(tmp_path: Path) -> None:
     _, err = shown(simple_plan(), Mode.PLAIN, tmp_path, FakeEngine(image_faults={1: KeyboardInterrupt()}))
     assert err.splitlines()[-2:] == [
         "1 of 2 images in 0.0 s: 2 loads (1 quantized), 0 reuses, 0 releases",
-        "interrupted; the files that were written are whole",
+        "interrupted: 1 of 2 outputs done; run again to go on",
     ]
 
 

@@ -102,7 +102,7 @@ def test_a_run_tells_everything_in_order(tmp_path: Path) -> None:
     assert run.finished == RunFinished(
         images=2, loads=2, quantizations=1, reuses=0, releases=2, failed=0, skipped=0,
         written=[str(tmp_path / "out/1.png"), str(tmp_path / "out/2.png")], interrupted=False, seconds=0.0,
-        engine={"engine": "fake", "device": "cpu"}, bytes_loaded=9_000_000, predicted_peak=PEAK,
+        engine={"engine": "fake", "device": "cpu"}, done=2, outputs=2, bytes_loaded=9_000_000, predicted_peak=PEAK,
         models=[ModelTotals("shapes", {"unet": "q8"}, images=2, loads=2, seconds=0.0, weights=9_000_000)],
     )  # fmt: skip
     assert run.files() == ["out/1.png", "out/2.png"]

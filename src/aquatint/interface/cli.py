@@ -29,6 +29,7 @@ from aquatint.interface.commands import (
     replay,
     run,
     script,
+    status,
     store,
 )
 from aquatint.interface.exits import DONE, FAILED, INTERRUPTED, WRONG, Refusal
@@ -36,6 +37,7 @@ from aquatint.interface.exits import DONE, FAILED, INTERRUPTED, WRONG, Refusal
 _COMMANDS = {
     "run": run,
     "plan": plan,
+    "status": status,
     "check": check,
     "explain": explain,
     "fmt": fmt,

@@ -286,6 +286,8 @@ class Log:
                 *([f"{event.skipped} skipped"] if event.skipped else []),
             ]
             lines.append([(made, "bold"), (f" in {duration(event.seconds)}: {', '.join(work)}", "")])
+        elif event.outputs and event.done == event.outputs and event.skipped:
+            lines.append([(number(event.outputs, "output"), "bold"), (" done already", "")])
         lines += _peaks(event)
         if self.failures and len(self.statements) > 1:  # a lone statement's failure has just been said
             lines.append([(f"{failed}:", "bold red")])
@@ -294,7 +296,10 @@ class Log:
                 for failure in self.failures
             ]
         if event.interrupted:
-            lines.append([("interrupted", "bold yellow"), ("; the files that were written are whole", "")])
+            done = (
+                f": {event.done} of {number(event.outputs, 'output')} done; run again to go on" if event.outputs else ""
+            )
+            lines.append([("interrupted", "bold yellow"), (done, "")])
         return lines
 
     def _table(self, event: RunFinished) -> list[Line]:

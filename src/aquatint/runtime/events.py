@@ -260,7 +260,8 @@ class ModelTotals(msgspec.Struct, frozen=True):
 class RunFinished(Event, frozen=True):
     """The totals of a run, counted at the calls, not copied from the plan; the last event, interrupted or not.
 
-    Of the components that the plan quantizes, `quantizations` were quantized and `restored` came from the store.
+    Of the components that the plan quantizes, `quantizations` were quantized and `restored` came from the store. Of the
+    plan's `outputs`, files and folders, `done` are there, made now or before.
     """
 
     images: Annotated[int, Meta(description="images written")]
@@ -295,3 +296,7 @@ class RunFinished(Event, frozen=True):
         Meta(description="which of the numbers of `memory_used` that is of; `own` where the system tells it"),
     ] = None
     models: Annotated[list[ModelTotals], Meta(description="a row for each model and its quantizers")] = []
+    done: Annotated[
+        int, Meta(description="outputs of the plan, files and folders, that are there, made now or before")
+    ] = 0
+    outputs: Annotated[int, Meta(description="outputs of the plan")] = 0

@@ -9,19 +9,19 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, assert_never
 
-import msgspec
-
 from aquatint.catalog.quantizers import label
+from aquatint.plan.fingerprints import LOSSY, Planned
 from aquatint.plan.steps import (
     Compare,
     Component,
     Generate,
     Grid,
     ImageRef,
+    Json,
     Load,
     NumberRef,
     Phase,
@@ -32,7 +32,7 @@ from aquatint.plan.steps import (
     Step,
     Upscale,
 )
-from aquatint.plan.uses import needs, uses
+from aquatint.plan.uses import uses
 from aquatint.runtime import saved_folders, tables
 from aquatint.runtime.engine import Engine, EngineError, Form
 from aquatint.runtime.events import (
@@ -57,11 +57,14 @@ from aquatint.runtime.events import (
 )
 from aquatint.runtime.failures import explain
 from aquatint.runtime.image_calls import ImageCalls
+from aquatint.runtime.journal import Journal
+from aquatint.runtime.ledger import Ledger
 from aquatint.runtime.memory_probe import Meter, Probe
 from aquatint.runtime.metadata import about_image, about_sheet
 from aquatint.runtime.model_card import CARD, about_model, card
 from aquatint.runtime.outputs import OutputPolicy, Outputs
 from aquatint.runtime.residents import Residents
+from aquatint.runtime.settled import settled, without_idle_loads
 from aquatint.runtime.sheet import draw_sheet
 from aquatint.runtime.watch import Watch
 from aquatint.runtime.work import ahead
@@ -78,7 +81,9 @@ CANT_WEIGH = "this version plans with a weighter, and can't run it yet", "leave 
 class Options:
     """How to run a plan. `verify` says why a component is not what was planned, or None if it is.
 
-    With a `probe` the memory that is taken is measured, from before the first run on.
+    With a `probe` the memory that is taken is measured, from before the first run on. `journal` is that of
+    `output_dir`, None for a run that keeps none; `surroundings` go into it. The run ends as soon as `stopping` says so
+    when an image or a step is finished.
     """
 
     output_dir: Path = Path()
@@ -87,6 +92,9 @@ class Options:
     verify: Callable[[Component], str | None] | None = None
     clock: Callable[[], float] = time.monotonic
     probe: Probe | None = None
+    journal: Journal | None = None
+    surroundings: dict[str, Json] = field(default_factory=dict)
+    stopping: Callable[[], bool] = lambda: False
 
 
 class Executor:
@@ -137,10 +145,13 @@ class _Run:
         self.options = executor.options
         self.residents = executor.residents
         self.yielded = executor.yielded
-        self.outputs = Outputs(self.options.output_dir, self.options.existing)
         self.facts = self.engine.describe()
-        self.settled = _settled(plan, self.outputs)
-        self.plan = _without_idle_loads(plan, self.settled)
+        self.ledger = Ledger(
+            plan, self.options.journal, self.facts, self.options.surroundings, self.yielded.known, self._complain
+        )
+        self.outputs = Outputs(self.options.output_dir, self.options.existing, self.ledger)
+        self.settled = settled(plan, self.outputs)
+        self.plan = without_idle_loads(plan, self.settled)
         self.watch = Watch(self.plan, executor.sink, self.options.clock, self.engine, executor.meter)
         self.yielded.begin(self.plan)
         self.next_loads = _next_loads(self.plan)
@@ -158,8 +169,10 @@ class _Run:
         interrupted = False
         try:
             self._announce()
+            self._take_stock()
             self.residents.next_statement()
             for number, step in enumerate(self.plan.steps):
+                self._pause()
                 self._foresee(number)
                 self._carry_out(step)
                 self.yielded.drop_after(number)
@@ -184,6 +197,8 @@ class _Run:
             engine=self.facts,
             saved=self.saved,
             restored=after.restored - before.restored,
+            done=sum(self._is_made(planned) for planned in self.ledger.planned.values()),
+            outputs=len(self.ledger.planned),
         )
         finished = self.watch.completed(finished)
         self._emit(finished)
@@ -191,8 +206,36 @@ class _Run:
 
     def _announce(self) -> None:
         resident = self.residents.keys()
-        work = ahead(self.plan, resident, self.settled, self._is_taken)
+        work = ahead(self.plan, resident, self.settled, lambda path: self.outputs.settled(path) is not None)
         self._telling(lambda: self.watch.begin(work, resident))
+
+    def _take_stock(self) -> None:
+        """Clear away what killed runs left, and say why what an earlier run made is made again."""
+        if self.options.journal is None:
+            return
+        self.outputs.sweep(self.ledger.planned)
+        number, names = self.ledger.of_other_engines()
+        if number and self.options.existing is OutputPolicy.RESUME:
+            which = "1 output is" if number == 1 else f"{number} outputs are"
+            self._complain(f"{which} made again, for another {', '.join(names)}; `--existing skip` keeps what is there")
+
+    def _pause(self) -> None:
+        if self.options.stopping():
+            raise KeyboardInterrupt
+
+    def _is_settled(self, step: Grid | Compare | Upscale) -> bool:
+        """Skip or fail a step that existing files decide, and return whether they do."""
+        match self.settled.get(step.id):
+            case str(reason):
+                self._skip(step, reason)
+            case EngineError() as error:
+                self._fail(step, error, "looking for its file", [])
+            case None:
+                return False
+        return True
+
+    def _is_made(self, planned: Planned) -> bool:
+        return planned.path in self.ledger.written or self.outputs.settled(planned.path) is not None
 
     def _carry_out(self, step: Step) -> None:
         match step:
@@ -206,7 +249,8 @@ class _Run:
                 self.residents.next_statement()
                 self._release_unforeseen()
             case Upscale():
-                self._fail(step, EngineError(*CANT_UPSCALE), "rewriting prompts", [])
+                if not self._is_settled(step):
+                    self._fail(step, EngineError(*CANT_UPSCALE), "rewriting prompts", [])
             case Compare():
                 self._compare(step)
             case Grid():
@@ -285,7 +329,7 @@ class _Run:
         self._count_reuses(step)
         completed, pictures = self.yielded.completed(generate)
         for index, output in enumerate(generate.outputs):
-            if not self._is_taken(output.path) and not self._carried_on(completed, pictures, index):
+            if self.outputs.settled(output.path) is None and not self._carried_on(completed, pictures, index):
                 return
 
     def _cannot_begin(self, step: Generate) -> bool:
@@ -337,7 +381,8 @@ class _Run:
             case str(reason):
                 self._skip(step, reason)
                 for index, output in enumerate(step.outputs):
-                    self.yielded.keep(ImageRef(step.id, index), self.outputs.locate(output.path))
+                    if (there := self.outputs.settled(output.path)) is not None:
+                        self.yielded.keep_file(ImageRef(step.id, index), there)
                 return
             case EngineError() as error:
                 self._fail(step, error, "looking for its files", [])
@@ -394,9 +439,11 @@ class _Run:
 
     def _image(self, step: Generate, pictures: Mapping[str, Any], index: int, written: list[str]) -> None:
         image, output = ImageRef(step.id, index), step.outputs[index]
-        if self._is_taken(output.path):
-            self._emit(Warned(step.id, f"`{self.outputs.locate(output.path)}` exists; it is not made again"))
-            self.yielded.keep(image, self.outputs.locate(output.path))
+        self._pause()
+        if (there := self.outputs.settled(output.path)) is not None:
+            if self.options.existing is OutputPolicy.SKIP:
+                self._emit(Warned(step.id, f"{self.outputs.why(there)}; it is not made again"))
+            self.yielded.keep_file(image, there)
             return
         if not self.calls.has_begun(image):
             self._begin(step, pictures, image)
@@ -412,9 +459,13 @@ class _Run:
             self.images += 1
             self.written.append(str(path))
             written.append(str(path))
-            self.yielded.made[image] = path
             seconds += self.options.clock() - started
             self._emit(ImageWritten(step.id, str(path), output.seed, seconds, index + 1))
+            if path.suffix.lower() in LOSSY:
+                # What is made of it is what a later run would make of the file.
+                self.yielded.keep_file(image, path)
+                return
+            self.yielded.made[image] = path
         self.yielded.keep(image, picture)
 
     def _load_unforeseen(self, component: Component) -> None:
@@ -426,8 +477,7 @@ class _Run:
         )
 
     def _grid(self, step: Grid) -> None:
-        if self._is_taken(step.path):
-            self._skip(step, f"`{self.outputs.locate(step.path)}` exists")
+        if self._is_settled(step):
             return
         try:
             pictures = [self.yielded.picture(cell.image) for cell in step.cells]
@@ -453,8 +503,7 @@ class _Run:
         self._emit(GridWritten(step.id, str(path), len(step.cells)))
 
     def _compare(self, step: Compare) -> None:
-        if step.path is not None and self._is_taken(step.path):
-            self._skip(step, f"`{self.outputs.locate(step.path)}` exists")
+        if self._is_settled(step):
             return
         rows: list[tables.Row] = []
         try:
@@ -479,6 +528,9 @@ class _Run:
             if step.path is None:
                 if step.printed:
                     self._emit(Printed(step.id, tables.text(rows, step.metrics).removesuffix("\n")))
+                return
+            if (there := self.outputs.settled(step.path)) is not None:  # only its numbers were needed
+                self._skip(step, self.outputs.why(there))
                 return
             path = self.outputs.write_bytes(step.path, tables.table(step.path, rows, step.metrics))
         except Exception as error:
@@ -546,9 +598,6 @@ class _Run:
             self.residents.release(key)
         self.unforeseen.clear()
 
-    def _is_taken(self, path: str) -> bool:
-        return self.options.existing is OutputPolicy.SKIP and self.outputs.exists(path)
-
     def _fail(self, step: Step, error: Exception, doing: str, written: list[str]) -> None:
         assert not isinstance(step, Release)
         self.failed += 1
@@ -562,6 +611,9 @@ class _Run:
         self.skipped += 1
         self._emit(StatementSkipped(step.id, str(step.place), reason))
 
+    def _complain(self, message: str) -> None:
+        self._emit(Warned("", message))
+
     def _emit(self, event: Event) -> None:
         self._telling(lambda: self.watch(event))
 
@@ -570,34 +622,6 @@ class _Run:
             tell()
         except Exception as error:
             raise _SinkFailed(error) from error
-
-
-def _settled(plan: Plan, outputs: Outputs) -> dict[str, str | EngineError]:
-    """Return the steps whose outcome existing files decide: why one is skipped, or how it fails."""
-    settled: dict[str, str | EngineError] = {}
-    for step in plan.steps:
-        match step:
-            case Generate() if step.outputs:
-                outcome = _settled_images(step, outputs)
-            case Save():
-                outcome = saved_folders.settled(outputs, step.path)
-            case _:
-                continue
-        if outcome is not None:
-            settled[step.id] = outcome
-    return settled
-
-
-def _settled_images(step: Generate, outputs: Outputs) -> str | EngineError | None:
-    if outputs.policy not in (OutputPolicy.SKIP, OutputPolicy.ERROR):
-        return None
-    taken = [output.path for output in step.outputs if outputs.exists(output.path)]
-    if outputs.policy is OutputPolicy.ERROR and taken:
-        return outputs.taken(taken[0])
-    if len(taken) < len(step.outputs):
-        return None
-    more = f" and {len(taken) - 1} more of its files exist" if len(taken) > 1 else " exists"
-    return f"`{outputs.locate(taken[0])}`{more}"
 
 
 def _next_loads(plan: Plan) -> dict[int, Component]:
@@ -611,28 +635,6 @@ def _next_loads(plan: Plan) -> dict[int, Component]:
         elif isinstance(step, Phase | Generate) and following is not None:
             found[number] = following
     return found
-
-
-def _without_idle_loads(plan: Plan, settled: Mapping[str, object]) -> Plan:
-    """Return `plan` without the loads that only settled steps would use."""
-    if not settled:
-        return plan
-    kept: list[Step] = []
-    used: set[str] = set()
-    for step in reversed(plan.steps):
-        match step:
-            case Generate() | Save() if step.id not in settled:
-                used.update(needs(step, plan.pipelines, plan.components))
-            case Phase() if step.generate not in settled:
-                used.update(needs(step, plan.pipelines, plan.components))
-            case Release():
-                used.discard(step.component)
-            case Load() if step.component not in used:
-                continue
-            case _:
-                pass
-        kept.append(step)
-    return msgspec.structs.replace(plan, steps=kept[::-1])
 
 
 def _prompt(arguments: Mapping[str, Any]) -> str:

@@ -44,6 +44,11 @@ class Yielded:
         if image in self._last_use:
             self._pictures[image] = picture
 
+    def keep_file(self, image: ImageRef, path: Path) -> None:
+        """Know the file of a picture, for steps of this plan and of later ones."""
+        self.made[image] = path
+        self.keep(image, path)
+
     def drop_after(self, number: int) -> None:
         """Drop the pictures that no step after the one at `number` uses."""
         for image in [image for image in self._pictures if self._last_use[image] <= number]:
