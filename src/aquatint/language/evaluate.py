@@ -94,7 +94,7 @@ class Interpreter:
         for name in script.lost:
             # Reported where it stands; what comes of it is not.
             prelude.bind(name.text, UNKNOWN, name.span)
-        scope = Scope(prelude if script.lost else self._prelude, dict(session.scope.names))
+        scope = session.scope.continued(prelude if script.lost else self._prelude)
         run = _Run(self.world, script, scope, diagnostics, session, self._prelude)
         run.actions.told = run.saving.told = told
         try:

@@ -86,18 +86,27 @@ class Expressions:
 
     def value(self, node: n.Expression, scope: Scope) -> Any:
         """Return what `node` stands for, or `UNKNOWN` after a report."""
-        self.spend(1, node.span)
+        self.steps += 1
+        if self.steps > self.step_limit:
+            raise TooManySteps(node.span)
+        # The frequent ones first: each case that isn't the one takes its time.
         match node:
+            case n.Reference():
+                return self._reference(node, scope)
             case n.Literal():
                 return self._number(node)
+            case n.Binary():
+                return self._binary(node, scope)
+            case n.String():
+                return node.text if node.raw else self._template(node, scope)
+            case n.Call():
+                return self._call(node, scope)
+            case n.Member():
+                return self._member(node, scope)
             case n.Size():
                 return self._size(node)
             case n.Bytes():
                 return node.count
-            case n.String():
-                return node.text if node.raw else self._template(node, scope)
-            case n.Reference():
-                return self._reference(node, scope)
             case n.List():
                 return self._made(self._all([self.value(item, scope) for item in node.items]), node)
             case n.Map():
@@ -106,8 +115,6 @@ class Expressions:
                 return self._range(node, scope)
             case n.Unary():
                 return self._unary(node, scope)
-            case n.Binary():
-                return self._binary(node, scope)
             case n.Conditional():
                 condition = self.truth(node.condition, scope)
                 if condition is None:
@@ -117,10 +124,6 @@ class Expressions:
                 return self._index(node, scope)
             case n.Slice():
                 return self._slice(node, scope)
-            case n.Member():
-                return self._member(node, scope)
-            case n.Call():
-                return self._call(node, scope)
             case n.Comprehension():
                 return self._comprehension(node, scope)
             case n.Derived():

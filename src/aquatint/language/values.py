@@ -300,11 +300,16 @@ def weight(value: Any) -> int:
         items = left.pop()
         total += len(items)
         for item in items.values() if isinstance(items, Mapping) else items:
+            if type(item) in _SCALARS:
+                continue
             if isinstance(item, str):
                 total += len(item) // 16
             elif isinstance(item, tuple | Mapping):
                 left.append(item)
     return max(1, total)
+
+
+_SCALARS = frozenset({int, float, bool, type(None)})
 
 
 def called_exactly(value: Any) -> str:

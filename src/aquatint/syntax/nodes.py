@@ -298,11 +298,13 @@ Statement = (
 
 def children(node: Node) -> list[Node]:
     """Return the nodes right below `node`, in order, without words: those are names of what is beside them."""
+    found: list[Node] = []
     kind = type(node)
+    if kind in _LEAVES:
+        return found
     fields = _FIELDS.get(kind)
     if fields is None:
         fields = _FIELDS[kind] = tuple(name for name in kind.__struct_fields__ if name != "span")
-    found: list[Node] = []
     for name in fields:
         value = getattr(node, name)
         if isinstance(value, tuple):
@@ -313,6 +315,7 @@ def children(node: Node) -> list[Node]:
 
 
 _FIELDS: dict[type[Node], tuple[str, ...]] = {}
+_LEAVES = frozenset({Word, Literal, Size, Bytes, String, Reference})
 
 
 def _gather(values: tuple[object, ...], found: list[Node]) -> None:
