@@ -47,7 +47,7 @@ def add_planning_options(command: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     command.add_argument(
         "--limit", type=int, default=1, metavar="N", choices=range(1, 1001),
-        help="allow a script N times the usual steps and images: 10 million and 100,000 (1)",
+        help="allow a script N times the usual steps and images: 8 million and 100,000 (1)",
     )  # fmt: skip
 
 

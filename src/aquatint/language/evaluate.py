@@ -235,6 +235,9 @@ class _Run:
 
     def _let(self, node: n.Let, scope: Scope) -> None:
         value = self.expressions.value(node.value, scope)
+        if len(node.names) == 1:
+            self._bind(node.names[0], value, scope)
+            return
         inner = Scope()
         self.expressions.unpack(node.names, value, inner, node.value.span)
         for name in node.names:

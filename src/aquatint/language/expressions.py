@@ -39,11 +39,23 @@ from aquatint.language.views import TemplateProblem
 from aquatint.source import Span
 from aquatint.syntax import nodes as n
 
-STEP_LIMIT = 10_000_000
-"""Steps of a script's evaluation: one for each expression and turn of a loop, and more for what makes much at once."""
+STEP_LIMIT = 8_000_000
+"""Steps of a script's evaluation: one for each expression, and more for what takes longer or makes much at once.
 
-BLOCK_STEPS = 50
+A step takes up to a microsecond, so that a script that comes to too many is stopped within seconds.
+"""
+
+BLOCK_STEPS = 60
 """Steps of a block that declares, changes or does something."""
+
+TEMPLATE_STEPS = 30
+"""Steps of the rendering of a template, beside those that it takes itself."""
+
+CALL_STEPS = 10
+"""Steps of the call of a script's function or task, beside those of what is in it."""
+
+TURN_STEPS = 2
+"""Steps of a turn of a loop."""
 
 
 class TooManySteps(Exception):
@@ -152,7 +164,7 @@ class Expressions:
         outer = self.turn
         for number, inner in enumerate(self._iterate(clauses, scope)):
             self.turn = (*outer, number)
-            self.spend(1, clauses[0].span)
+            self.spend(TURN_STEPS, clauses[0].span)
             yield inner
         self.turn = outer
 
@@ -246,7 +258,7 @@ class Expressions:
         except TemplateProblem as problem:
             return self.error("bad-template", problem.message, inside(node.span, problem.word), help=problem.help)
         finally:
-            self.spend(self.templates.spent, node.span)
+            self.spend(TEMPLATE_STEPS + self.templates.spent, node.span)
 
     def _reference(self, node: n.Reference, scope: Scope) -> Any:
         binding = scope.find(node.name)
@@ -399,6 +411,7 @@ class Expressions:
 
     def _carried_out(self, routine: Routine, arguments: list[Any], named: dict[str, Any], node: n.Call) -> Any:
         """Return what `routine` makes of its arguments, called by `node`."""
+        self.spend(CALL_STEPS, node.span)
         outer, self.turn = self.turn, (*self.turn, self.draws.way(node))
         try:
             with self.diagnostics.through(Label(node.span, "called here")):

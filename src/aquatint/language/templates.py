@@ -255,7 +255,8 @@ class Templates:
         """Return `text` with its expressions replaced; `random` and `shuffle` draw from a generator with `seed`."""
         self.spent = 0
         self._turn_steps = 1 + len(text) // 100
-        self._random.seed(seed)
+        if self.is_drawn(text):
+            self._random.seed(seed)
         template = self._template(text)
         try:
             for value in names.values():

@@ -291,6 +291,8 @@ def weight(value: Any) -> int:
 
     Counts no further than somewhat beyond `ITEM_LIMIT`: lists that share their items can hold more than memory does.
     """
+    if type(value) in _SCALARS:
+        return 1
     if isinstance(value, str):
         return 1 + len(value) // 16
     if not isinstance(value, tuple | Mapping):
