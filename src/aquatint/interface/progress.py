@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Protocol, Self, TextIO
 
 import msgspec
 
+from aquatint.interface.colour import live_console
 from aquatint.plan.render import sized
 from aquatint.runtime.events import (
     DenoiseStep,
@@ -152,7 +153,6 @@ class _Live:
 
     def _start(self, event: RunStarted) -> None:
         # Imported here: whoever has no terminal needs no rich.
-        from rich.console import Console
         from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
         self._stop()
@@ -162,7 +162,7 @@ class _Live:
             TimeElapsedColumn(),
             TextColumn("{task.fields[count]}", markup=False),
             TextColumn("{task.description}", markup=False),
-            console=Console(file=self.err, highlight=False),
+            console=live_console(self.err),
             transient=True,
         )
         self.images = self.progress.add_task("images", total=event.images or None, count=f"0/{event.images}")
@@ -213,10 +213,9 @@ class _Live:
                 pass
 
     def _show(self, lines: Iterable[Line]) -> None:
-        from rich.console import Console
         from rich.text import Text
 
-        console = Console(file=self.err, highlight=False) if self.progress is None else self.progress.console
+        console = live_console(self.err) if self.progress is None else self.progress.console
         for line in lines:
             console.print(Text.assemble(*line), soft_wrap=True)
 
