@@ -1,5 +1,6 @@
 """How mistakes are shown: summary, colours, other files' places, JSON; and what `explain` writes."""
 
+import contextlib
 import io
 import json
 import os
@@ -14,7 +15,7 @@ import pytest
 from aquatint.codes import codes
 from aquatint.diagnostics import Diagnostic, Diagnostics, Label, Severity, render
 from aquatint.interface.cli import main
-from aquatint.interface.colour import colours
+from aquatint.interface.colour import chosen_by, colours, live_console
 from aquatint.interface.report import as_json, write_diagnostics
 from aquatint.source import Source, Span
 
@@ -88,6 +89,42 @@ def test_which_streams_are_coloured(monkeypatch: pytest.MonkeyPatch) -> None:
     assert colours(io.StringIO())
     monkeypatch.setenv("NO_COLOR", "1")
     assert not colours(io.StringIO())
+
+
+@pytest.mark.parametrize("command", [["check", "x.aqt"], ["plan", "x.aqt"], ["run", "x.aqt"], ["x.aqt"],
+                                     ["explain", "unknown-name"], ["plan"], ["check", "y.aqt"], ["fmt", "-x"]],
+                         ids=" ".join)  # fmt: skip
+def test_the_command_line_decides_about_colours(
+    broken: Path, command: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(broken)
+
+    def shown(*words: str) -> str:
+        with contextlib.suppress(SystemExit):
+            main(words)
+        out, err = capsys.readouterr()
+        return out + err
+
+    for always, never in (("NO_COLOR", "FORCE_COLOR"), ("FORCE_COLOR", "NO_COLOR")):
+        monkeypatch.setenv(always, "1")
+        monkeypatch.delenv(never, raising=False)
+        for words in ("--color", "always"), ("--color=always",), ("--color", "never", "--color", "always"):
+            assert "\x1b[" in shown(*words, *command)
+            assert "\x1b[" in shown(*command, *words)
+        for words in ("--color", "never"), ("--color=never",), ("--color", "always", "--color", "never"):
+            assert "\x1b[" not in shown(*words, *command)
+            assert "\x1b[" not in shown(*command, *words)
+        assert ("\x1b[" in shown("--color", "auto", *command)) == (always == "FORCE_COLOR")
+    assert "argument --color: invalid choice: 'blue'" in shown("--color", "blue", *command)
+
+
+def test_progress_has_the_colours_that_reports_have(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm-256color")
+    for name in ("NO_COLOR", "FORCE_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+    for choice, off in {"always": False, "never": True, "auto": True}.items():
+        with chosen_by(["run", "--color", choice]):
+            assert live_console(io.StringIO()).no_color == off
 
 
 def test_each_place_shows_its_own_file_and_line() -> None:

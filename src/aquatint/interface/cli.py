@@ -6,6 +6,7 @@ Imports little before it knows what to do: `--version` and `--help` answer at on
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import re
 import sys
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import aquatint
+from aquatint.interface import colour
 from aquatint.interface.commands import (
     check,
     dump,
@@ -103,6 +105,11 @@ class _QuantizerHelp(argparse.Action):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line `arguments` and return the exit code."""
     given = _hyphenated(sys.argv[1:] if arguments is None else arguments)
+    with colour.chosen_by(given):
+        return _done(given)
+
+
+def _done(given: list[str]) -> int:
     if given == ["--version"]:
         print(f"aquatint {aquatint.__version__}")
         return DONE
@@ -158,11 +165,13 @@ def _hyphenated(given: Sequence[str]) -> list[str]:
 
 def _with_command(given: list[str]) -> list[str]:
     """Return `given` with the command that it leaves out."""
-    first = next((word for word in given if not word.startswith("-") or word == "-"), None)
+    # The choice of colours may stand before the command, with its value as a word of its own.
+    told = [word for before, word in itertools.pairwise(["", *given]) if colour.OPTION not in (before, word)]
+    first = next((word for word in told if not word.startswith("-") or word == "-"), None)
     if first in _COMMANDS or any(word.partition("=")[0] in _ANSWERS for word in given):
         return given
-    if first is None and not given and sys.stdin.isatty():
-        return ["repl"]
+    if not [word for word in told if not word.startswith(f"{colour.OPTION}=")] and sys.stdin.isatty():
+        return ["repl", *given]
     if first is None:
         return ["run", *given, "-"]
     if given[0] == first and len(given) > 1 and not Path(first).exists() and (near := _near(first, _COMMANDS)):
@@ -192,6 +201,10 @@ def _parser() -> _Parser:
 
 def _add_global_options(parser: argparse.ArgumentParser) -> None:
     """Declare what stands before and after a command alike, for `parser` and for the commands that it has."""
+    parser.add_argument(
+        colour.OPTION, choices=colour.CHOICES, default=argparse.SUPPRESS,
+        help="whether to colour what is written: on a terminal (auto, the default), always or never",
+    )  # fmt: skip
     parser.add_argument("--no-stdin", action="store_true", default=argparse.SUPPRESS, help="never read standard input")
     parser.add_argument(
         _QUANTIZER_HELP, nargs="*", metavar="BACKEND", action=_QuantizerHelp, default=argparse.SUPPRESS,

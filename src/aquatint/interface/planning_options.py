@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import gc
 import os
 import re
 import sys
@@ -11,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, TextIO
 
+from aquatint.interface.collection import without_collection
 from aquatint.interface.exits import Refusal
 from aquatint.interface.warning_options import review
 
@@ -56,7 +56,7 @@ def add_planning_options(command: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     command.add_argument(
         "--limit", type=int, default=1, metavar="N", choices=range(1, 1001),
-        help="allow a script N times the usual steps and images: 10 million and 100,000 (1)",
+        help="allow a script N times the usual steps and images: 8 million and 100,000 (1)",
     )  # fmt: skip
 
 
@@ -146,16 +146,10 @@ def evaluate(source: Source, options: argparse.Namespace, told: list[Statement] 
     from aquatint.syntax.parser import parse
 
     looked_over = review(options)
-    # Trees and plans hold no cycles, and looking for some took a fifth of the time of a large script.
-    collects = gc.isenabled()
-    gc.disable()
-    try:
+    with without_collection():
         parsed = parse(source)
         evaluation = Interpreter(world(options)).evaluate(parsed.script, parsed.diagnostics, told=told)
         return evaluation if looked_over is None else looked_over(parsed.script, evaluation)
-    finally:
-        if collects:
-            gc.enable()
 
 
 def report(diagnostics: Iterable[Diagnostic], options: argparse.Namespace, json_to: TextIO | None = None) -> None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Protocol, Self, TextIO
 
 import msgspec
 
+from aquatint.interface.colour import live_console
 from aquatint.plan.render import ranged, sized
 from aquatint.runtime.events import (
     EngineStarting,
@@ -126,11 +127,8 @@ class _Live:
     """The log, and under it an area that tells how far the run is, while it goes."""
 
     def __init__(self, out: TextIO, err: TextIO) -> None:
-        # Imported here: whoever has no terminal needs no rich.
-        from rich.console import Console
-
         self.out = out
-        self.console = Console(file=err, highlight=False)
+        self.console = live_console(err)
         self.log = Log(lambda: self.console.width)
         self.area: LiveArea | None = None
         self.drawn: Live | None = None

@@ -201,6 +201,8 @@ class Blocks:
         for name, setting in self._settings(block, scope, layer).items():
             known = schema.find(name)
             if known is None:
+                if self.diagnostics.is_full:
+                    continue  # to look for what was meant takes its time
                 if name in later:
                     if name not in TABLED:
                         self._later(name, setting.name_span)

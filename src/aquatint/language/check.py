@@ -43,14 +43,15 @@ class _Check:
         self.includes = includes
         self.prelude = prelude
         self.templates = Templates()
-        self.below: dict[str, Span] = {}
+        # Where each block around binds its names, the innermost last.
+        self.below: list[dict[str, Span]] = []
         self._open: list[n.Script] = []
         self._names: dict[Source, Scope] = {}
 
     def script(self, script: n.Script, scope: Scope) -> Scope:
         """Check a whole script, once, and return its scope with the names that it binds."""
         if script.source not in self._names:
-            outer, self.below = self.below, {}
+            outer, self.below = self.below, []
             self._open.append(script)
             self.statements(script.statements, scope)
             check_types(script, self.prelude, self.diagnostics)
@@ -60,19 +61,20 @@ class _Check:
         return self._names[script.source]
 
     def statements(self, statements: tuple[n.Statement, ...], scope: Scope) -> None:
-        outer, self.below = self.below, dict(self.below)
+        here: dict[str, Span] = {}
         for statement in reversed(statements):
             match statement:
                 case n.Let():
-                    self.below |= {name.text: name.span for name in statement.names}
+                    here |= {name.text: name.span for name in statement.names}
                 case n.Param() | n.Declare() | n.Derive() | n.Function() | n.Procedure():
-                    self.below[statement.name.text] = statement.name.span
+                    here[statement.name.text] = statement.name.span
+        self.below.append(here)
         for statement in statements:
             try:
                 self.statement(statement, scope)
             except RecursionError:
                 report_too_deep(statement, self.diagnostics)
-        self.below = outer
+        self.below.pop()
 
     def statement(self, node: n.Statement, scope: Scope) -> None:
         match node:
@@ -180,7 +182,8 @@ class _Check:
                     self.expression(node.condition, inner)
             case _:
                 for child in n.children(node):
-                    self.expression(child, scope)
+                    if not isinstance(child, n.Literal):
+                        self.expression(child, scope)
 
     def _template(self, node: n.String, scope: Scope) -> None:
         if node.raw or not Templates.is_template(node.text):
@@ -196,7 +199,8 @@ class _Check:
     def _name(self, name: str, span: Span, scope: Scope) -> None:
         found = scope.find(name)
         if found is None:
-            report_unknown_name(name, span, scope, self.diagnostics, self.below.get(name))
+            below = next((here[name] for here in reversed(self.below) if name in here), None)
+            report_unknown_name(name, span, scope, self.diagnostics, below)
         elif found.value is _ITSELF:
             self.diagnostics.error("recursion", f"`{name}` would call itself", span,
                                    help="go through a list with `for` or a comprehension")  # fmt: skip

@@ -112,7 +112,7 @@ class Interpreter:
         for name in script.lost:
             # Reported where it stands; what comes of it is not.
             prelude.bind(name.text, UNKNOWN, name.span)
-        scope = Scope(prelude if script.lost else self._prelude, dict(session.scope.names))
+        scope = session.scope.continued(prelude if script.lost else self._prelude)
         run = _Run(self.world, script, scope, diagnostics, session, self._prelude)
         run.generating.told = run.saving.told = told
         run.prompting.running = run.generating.running = running
@@ -266,6 +266,9 @@ class _Run:
 
     def _let(self, node: n.Let, scope: Scope) -> None:
         value = self.expressions.value(node.value, scope)
+        if len(node.names) == 1:
+            self._bind(node.names[0], value, scope)
+            return
         inner = Scope()
         self.expressions.unpack(node.names, value, inner, node.value.span)
         for name in node.names:

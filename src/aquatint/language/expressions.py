@@ -42,11 +42,23 @@ from aquatint.language.views import TemplateProblem
 from aquatint.source import Span
 from aquatint.syntax import nodes as n
 
-STEP_LIMIT = 10_000_000
-"""Steps of a script's evaluation: one for each expression and turn of a loop, and more for what makes much at once."""
+STEP_LIMIT = 8_000_000
+"""Steps of a script's evaluation: one for each expression, and more for what takes longer or makes much at once.
 
-BLOCK_STEPS = 50
+A step takes up to a microsecond, so that a script that comes to too many is stopped within seconds.
+"""
+
+BLOCK_STEPS = 60
 """Steps of a block that declares, changes or does something."""
+
+TEMPLATE_STEPS = 30
+"""Steps of the rendering of a template, beside those that it takes itself."""
+
+CALL_STEPS = 10
+"""Steps of the call of a script's function or task, beside those of what is in it."""
+
+TURN_STEPS = 2
+"""Steps of a turn of a loop."""
 
 
 class TooManySteps(Exception):
@@ -89,18 +101,27 @@ class Expressions:
 
     def value(self, node: n.Expression, scope: Scope) -> Any:
         """Return what `node` stands for, or `UNKNOWN` after a report."""
-        self.spend(1, node.span)
+        self.steps += 1
+        if self.steps > self.step_limit:
+            raise TooManySteps(node.span)
+        # The frequent ones first: each case that isn't the one takes its time.
         match node:
+            case n.Reference():
+                return self._reference(node, scope)
             case n.Literal():
                 return self._number(node)
+            case n.Binary():
+                return self._binary(node, scope)
+            case n.String():
+                return node.text if node.raw else self._template(node, scope)
+            case n.Call():
+                return self._call(node, scope)
+            case n.Member():
+                return self._member(node, scope)
             case n.Size():
                 return self._size(node)
             case n.Bytes():
                 return node.count
-            case n.String():
-                return node.text if node.raw else self._template(node, scope)
-            case n.Reference():
-                return self._reference(node, scope)
             case n.List():
                 return self._made(self._all([self.value(item, scope) for item in node.items]), node)
             case n.Map():
@@ -109,8 +130,6 @@ class Expressions:
                 return self._range(node, scope)
             case n.Unary():
                 return self._unary(node, scope)
-            case n.Binary():
-                return self._binary(node, scope)
             case n.Conditional():
                 condition = self.truth(node.condition, scope)
                 if condition is None:
@@ -120,10 +139,6 @@ class Expressions:
                 return self._index(node, scope)
             case n.Slice():
                 return self._slice(node, scope)
-            case n.Member():
-                return self._member(node, scope)
-            case n.Call():
-                return self._call(node, scope)
             case n.Comprehension():
                 return self._comprehension(node, scope)
             case n.Derived():
@@ -155,7 +170,7 @@ class Expressions:
         outer = self.turn
         for number, inner in enumerate(self._iterate(clauses, scope)):
             self.turn = (*outer, number)
-            self.spend(1, clauses[0].span)
+            self.spend(TURN_STEPS, clauses[0].span)
             yield inner
         self.turn = outer
 
@@ -261,7 +276,7 @@ class Expressions:
         except TemplateProblem as problem:
             return self.template_problem(problem, node.span)
         finally:
-            self.spend(self.templates.spent, node.span)
+            self.spend(TEMPLATE_STEPS + self.templates.spent, node.span)
 
     def _reference(self, node: n.Reference, scope: Scope) -> Any:
         binding = scope.find(node.name)
@@ -429,6 +444,7 @@ class Expressions:
 
     def _carried_out(self, routine: Routine, arguments: list[Any], named: dict[str, Any], node: n.Call) -> Any:
         """Return what `routine` makes of its arguments, called by `node`."""
+        self.spend(CALL_STEPS, node.span)
         outer, self.turn = self.turn, (*self.turn, self.draws.way(node))
         try:
             with self.diagnostics.through(Label(node.span, "called here")):

@@ -23,6 +23,9 @@ from aquatint.syntax import nodes as n
 # Of what may go wrong, these don't depend on whether a condition around them guards against it.
 _CERTAIN = ("wrong-type", "bad-call")
 
+# What is evaluated of them depends on what isn't known here.
+_UNDECIDED = (n.Conditional, n.Comprehension, n.Derived, n.Action)
+
 
 def check_types(script: n.Script, prelude: Scope, diagnostics: Diagnostics) -> None:
     """Report values of wrong types and calls of wrong form in all of `script`, reached or not."""
@@ -54,11 +57,10 @@ class Foreseen(Expressions):
                 self.look_into(child, scope)
 
     def value(self, node: n.Expression, scope: Scope) -> Any:
-        match node:
-            case n.Conditional() | n.Binary(operator="and" | "or") | n.Comprehension() | n.Derived() | n.Action():
-                for child in n.children(node):
-                    self.look_into(child, scope)
-                return UNKNOWN
+        if isinstance(node, _UNDECIDED) or (isinstance(node, n.Binary) and node.operator in ("and", "or")):
+            for child in n.children(node):
+                self.look_into(child, scope)
+            return UNKNOWN
         return super().value(node, scope)
 
     def act(self, node: n.Action, scope: Scope) -> Any:

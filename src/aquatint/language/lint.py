@@ -46,12 +46,17 @@ def lint(script: n.Script, diagnostics: Diagnostics) -> None:
 
 @dataclass(slots=True)
 class _Name:
-    """What is known of a bound name; `value` is `UNKNOWN` unless it is a constant."""
+    """What is known of a bound name; `value` is `UNKNOWN` unless it is a constant.
+
+    What `meaning` comes to in `scope` is its value once somebody asks: most constants are prompts, which nobody does.
+    """
 
     word: n.Word
     code: str
     what: str
     help: str
+    scope: Scope
+    meaning: n.Expression | None = None
     value: Any = UNKNOWN
     is_used: bool = False
 
@@ -61,7 +66,13 @@ class _Constants(Foreseen):
 
     def _reference(self, node: n.Reference, scope: Scope) -> Any:
         binding = scope.find(node.name)
-        return binding.value.value if binding is not None else UNKNOWN
+        if binding is None:
+            return UNKNOWN
+        name: _Name = binding.value
+        if name.meaning is not None:
+            meaning, name.meaning = name.meaning, None
+            name.value = self.value(meaning, name.scope)
+        return name.value
 
 
 class _Lint:
@@ -95,9 +106,9 @@ class _Lint:
         match node:
             case n.Let():
                 self._expression(node.value, scope)
-                value = self._constant(node.value, scope) if len(node.names) == 1 else UNKNOWN
                 for name in node.names:
-                    self._bind(name, scope, "unused-name", "name", _OUT, value)
+                    meaning = node.value if len(node.names) == 1 else None
+                    self._bind(name, scope, "unused-name", "name", _OUT, meaning)
             case n.Param():
                 self._children(node, scope)
                 self._bind(node.name, scope, "unused-name", "parameter", _OUT)
@@ -117,7 +128,7 @@ class _Lint:
             case n.Loop():
                 inner = self._clauses(node.clauses, scope, node.body.statements)
                 self._block(node.body.statements, inner)
-                self._report_unused_clauses(inner, scope)
+                self._report_unused(inner)
             case n.Branch():
                 self._branch(node, scope)
             case n.Claim():
@@ -166,25 +177,22 @@ class _Lint:
             self._block(node.otherwise.statements, scope)
 
     def _clauses(self, clauses: tuple[n.Clause, ...], scope: Scope, body: Iterable[n.Node]) -> Scope:
-        """Return the scope inside the loop of `clauses`, each name in a scope of its own: a later may shadow it."""
+        """Return the scope inside the loop of `clauses`, where a name may take the place of an earlier one."""
+        inner = Scope(scope)
         for clause in clauses:
-            self._expression(clause.values, scope)
-            if self._constant(clause.values, scope) in ((), {}):
-                self._empty_loop(clause.values, scope, next(iter(body), None))
+            self._expression(clause.values, inner)
+            if self._constant(clause.values, inner) in ((), {}):
+                self._empty_loop(clause.values, inner, next(iter(body), None))
             for name in clause.names:
-                scope = Scope(scope)
-                self._bind(name, scope, "unused-name", "name", _TURNS_ONLY)
-        return scope
-
-    def _report_unused_clauses(self, inner: Scope, outer: Scope) -> None:
-        scope: Scope | None = inner
-        while scope is not None and scope is not outer:
-            self._report_unused(scope)
-            scope = scope.outer
+                if (shadowed := inner.names.get(name.text)) is not None:
+                    self._report_if_unused(shadowed.value)
+                self._bind(name, inner, "unused-name", "name", _TURNS_ONLY)
+        return inner
 
     def _children(self, node: n.Node, scope: Scope) -> None:
         for child in n.children(node):
-            self._expression(child, scope)
+            if not isinstance(child, n.Literal):
+                self._expression(child, scope)
 
     def _expression(self, node: n.Node, scope: Scope) -> None:
         """Look into an expression, or any node that holds only expressions."""
@@ -202,7 +210,7 @@ class _Lint:
                     self._test(node.condition, [node.element], ())
                     self._expression(node.condition, inner)
                 self._expression(node.element, inner)
-                self._report_unused_clauses(inner, scope)
+                self._report_unused(inner)
             case n.Conditional():
                 self._test(node.condition, [node.then], [node.otherwise])
                 self._children(node, scope)
@@ -214,8 +222,10 @@ class _Lint:
 
     # Names
 
-    def _bind(self, word: n.Word, scope: Scope, code: str, what: str, help: str, value: Any = UNKNOWN) -> None:
-        scope.bind(word.text, _Name(word, code, what, help, value), word.span)
+    def _bind(
+        self, word: n.Word, scope: Scope, code: str, what: str, help: str, meaning: n.Expression | None = None
+    ) -> None:
+        scope.bind(word.text, _Name(word, code, what, help, scope, meaning), word.span)
 
     def _use(self, name: str, scope: Scope) -> None:
         if (binding := scope.find(name)) is not None:
@@ -227,12 +237,13 @@ class _Lint:
 
     def _report_unused(self, scope: Scope) -> None:
         for binding in scope.names.values():
-            name: _Name = binding.value
-            if not name.is_used and not name.word.text.startswith("_"):
-                help = name.help.format(name=name.word.text)
-                what = "" if name.what == "name" else f"{name.what} "
-                self.diagnostics.warning(name.code, f"{what}`{name.word.text}` is never used", name.word.span,
-                                         help=help)  # fmt: skip
+            self._report_if_unused(binding.value)
+
+    def _report_if_unused(self, name: _Name) -> None:
+        if not name.is_used and not name.word.text.startswith("_"):
+            help = name.help.format(name=name.word.text)
+            what = "" if name.what == "name" else f"{name.what} "
+            self.diagnostics.warning(name.code, f"{what}`{name.word.text}` is never used", name.word.span, help=help)
 
     def _in_template(self, node: n.String) -> Iterable[str]:
         if node.raw or not Templates.is_template(node.text):
@@ -303,8 +314,8 @@ class _Lint:
     def _constant(self, node: n.Expression, scope: Scope) -> Any:
         try:
             return self.constants.value(node, scope)
-        except TooManySteps:
-            return UNKNOWN
+        except (TooManySteps, RecursionError):
+            return UNKNOWN  # perhaps the names that it is made of go back to one another for thousands of lines
 
     def _truth(self, node: n.Expression) -> bool | None:
         """Return whether `node` holds if that can be read from itself, without any name."""
@@ -359,13 +370,17 @@ def _settings(block: n.Block) -> dict[tuple[str, ...], Span]:
     return found
 
 
+_DOING = (n.Action, n.Show, n.Claim, n.Value)
+_ROUTINES = (n.Function, n.Procedure)
+
+
 def _does_something(node: n.Node) -> bool:
     """Return whether evaluating `node` does more than to bind names."""
     waiting = [node]
     while waiting:
         item = waiting.pop()
-        if isinstance(item, n.Action | n.Show | n.Claim | n.Value):
+        if isinstance(item, _DOING):
             return True
-        if not isinstance(item, n.Function | n.Procedure):
+        if not isinstance(item, _ROUTINES):
             waiting += n.children(item)
     return False

@@ -17,6 +17,9 @@ INTEGER_BITS = 1100
 """Bits of a whole number: somewhat more than the largest float has."""
 
 
+_NUMBERS = (int, float)
+
+
 def apply(operator: str, left: Any, right: Any) -> Any:
     """Return `left operator right`, for every operator but `and` and `or`."""
     # `+` and `*` only put lists together.
@@ -33,7 +36,7 @@ def apply(operator: str, left: Any, right: Any) -> Any:
 
 def is_number(value: Any) -> bool:
     """Return whether `value` is a number, which a boolean is not."""
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, _NUMBERS) and not isinstance(value, bool)
 
 
 def is_whole(value: Any) -> bool:
@@ -92,7 +95,8 @@ def _power(left: Any, right: Any) -> Any:
 
 def _arithmetic(operator: str, function: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
     def apply(left: Any, right: Any) -> Any:
-        _numbers(operator, left, right)
+        if not (type(left) in _NUMBERS and type(right) in _NUMBERS):
+            _numbers(operator, left, right)
         return function(left, right)
 
     return apply

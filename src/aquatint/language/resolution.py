@@ -14,6 +14,7 @@ from typing import Any
 
 from aquatint.catalog import checkpoints, estimates, pipelines
 from aquatint.catalog.checkpoints import Checkpoint, CheckpointError, Part
+from aquatint.catalog.estimates import Estimate
 from aquatint.catalog.pipelines import PipelineInfo
 from aquatint.catalog.quantizers import canonical
 from aquatint.diagnostics import Diagnostics, Label, did_you_mean
@@ -59,6 +60,7 @@ class Resolver:
         self._known: dict[int, tuple[Model, Resolved | None]] = {}
         self._alike: dict[Any, Resolved | None] = {}
         self._checkpoints: dict[tuple[str, str | None, str], Checkpoint] = {}
+        self._filed: dict[Any, Estimate] = {}
         self._uses: list[Use] = []
         self._contradictions: list[prequantized.Contradiction] = []
         self.saved: dict[str, Span] = {}  # the folders that the script has written with `save` so far
@@ -293,7 +295,11 @@ class Resolver:
         )  # fmt: skip
         size, held, reads = 0, None, 0
         if dtype is not None:
-            before = estimates.as_filed(place.folder, part, variant, dtype)
+            # Models of one checkpoint, each with settings of its own, hold the same.
+            files = (place.folder, part.library, part.class_name, part.subfolder, part.stored is None, variant, dtype)
+            if files not in self._filed:
+                self._filed[files] = estimates.as_filed(place.folder, part, variant, dtype)
+            before = self._filed[files]
             after = next((use.estimate for use in self._uses if use.role == role), before)
             size, held = before.most, ByteRange(after.least, after.most)
             reads = checkpoints.file_bytes(place.folder, part.subfolder, variant)

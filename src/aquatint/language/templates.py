@@ -307,7 +307,8 @@ class Templates:
         environment = self._environment
         environment.holes, environment.deferred = [], None
         self._turn_steps = 1 + len(text) // 100
-        self._random.seed(seed)
+        if self.is_drawn(text):
+            self._random.seed(seed)
         template = self._template(text)
         try:
             for value in names.values():

@@ -335,6 +335,8 @@ def weight(value: Any) -> int:
 
     Counts no further than somewhat beyond `ITEM_LIMIT`: lists that share their items can hold more than memory does.
     """
+    if type(value) in _SCALARS:
+        return 1
     if isinstance(value, str):
         return 1 + len(value) // 16
     if not isinstance(value, tuple | Mapping):
@@ -344,11 +346,16 @@ def weight(value: Any) -> int:
         items = left.pop()
         total += len(items)
         for item in items.values() if isinstance(items, Mapping) else items:
+            if type(item) in _SCALARS:
+                continue
             if isinstance(item, str):
                 total += len(item) // 16
             elif isinstance(item, tuple | Mapping):
                 left.append(item)
     return max(1, total)
+
+
+_SCALARS = frozenset({int, float, bool, type(None)})
 
 
 def called_exactly(value: Any) -> str:

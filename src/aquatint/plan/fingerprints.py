@@ -127,6 +127,8 @@ class _Fingerprints:
         if step.metadata:
             parts |= {"metadata": _hash(True), "name of the model": _hash(step.model),
                       "names of quantizers": _hash(step.quantizers)}  # fmt: skip
+        if step.sidecar:
+            parts["sidecar"] = _hash(True)
         return parts
 
     def _pipeline(self, pipeline: Pipeline) -> Parts:

@@ -8,11 +8,11 @@ tokens that no rule fits is `parser`'s business.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from copy import copy
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from lark.exceptions import UnexpectedToken
+from lark.parsers.lalr_analysis import Shift
 
 from aquatint.source import Span
 from aquatint.syntax import nodes as n
@@ -56,16 +56,36 @@ def end_of(tokens: Sequence[Tok]) -> Tok:
     return Tok("$END", "", Span(tokens[-1].span.source, end, end))
 
 
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    """A rule of the parser's tables; `apply` is None for one that hands on its one value, as `?sum: product` does."""
+
+    makes: str
+    count: int
+    apply: Apply | None
+
+
 class _Programs:
-    """The programs of the shapes that were met; Lark's own parser makes them while it is at work."""
+    """The programs of the shapes that were met, and Lark's tables, which say how to make one."""
 
     def __init__(self) -> None:
         self.programs: dict[tuple[str, ...], Program] = {}
-        self._applied: list[tuple[Apply, int]] = []
         # Lark leaves its interactive parser untyped.
-        parser: Any = language().parse_interactive(start="statement")
-        self._conf = copy(parser.parser_state.parse_conf)
-        self._conf.callbacks = {rule: self._noting(rule, apply) for rule, apply in self._conf.callbacks.items()}
+        conf: Any = language().parse_interactive(start="statement").parser_state.parse_conf
+        self._start: int = conf.start_state
+        self._end: int = conf.end_state
+        rules = {rule: _rule(rule, apply) for rule, apply in conf.callbacks.items()}
+        # By state and kind of token: the next state, or the rule to apply first.
+        self._actions: dict[int, dict[str, int | _Rule]] = {
+            state: {kind: arg if action is Shift else rules[arg] for kind, (action, arg) in actions.items()}
+            for state, actions in conf.states.items()
+        }
+        # By state and what a rule makes: the next state.
+        self._gotos: dict[int, dict[str, int]] = {
+            state: {made: arg for made, (action, arg) in actions.items() if action is Shift}
+            for state, actions in conf.states.items()
+        }
+        self._ways: dict[tuple[int, int, str], int] = {}
 
     @staticmethod
     @cache
@@ -74,31 +94,53 @@ class _Programs:
 
     def learn(self, shape: tuple[str, ...], tokens: Sequence[Tok]) -> n.Statement | None:
         """Return the statement that `tokens` are, remembering how, or None if they are none."""
-        parser: Any = language().parse_interactive(start="statement")
+        # Lark's own loop over its tables takes four times as long, which long lists show.
         remembered = len(tokens) <= LONGEST and len(self.programs) < SHAPES
-        if remembered:
-            parser.parser_state.parse_conf = self._conf
         program: Program = []
-        made: Any = None
-        try:
-            for token in (*tokens, end_of(tokens)):
-                self._applied = []
-                made = parser.feed_token(token)
-                program.append(self._applied)
-        except UnexpectedToken:
-            return None
+        applied: list[tuple[Apply, int]] = []
+        actions, gotos, ways, end = self._actions, self._gotos, self._ways, self._end
+        states, values = [self._start], list[Any]()
+        for token in (*tokens, end_of(tokens)):
+            kind = token.type
+            while not isinstance(step := actions[states[-1]].get(kind), int):
+                if step is None:
+                    return None
+                apply, count = step.apply, step.count
+                if apply is None:
+                    way = (states[-2], states[-1], kind)
+                    states[-1] = ways[way] if way in ways else self._handed_on(*way)
+                    continue
+                if remembered:
+                    applied.append((apply, count))
+                if count:
+                    values[-count:] = [apply(values[-count:])]
+                    del states[-count:]
+                else:
+                    values.append(apply([]))
+                state = gotos[states[-1]][step.makes]
+                states.append(state)
+                if state == end:
+                    break
+            else:
+                states.append(step)
+                values.append(token)
+            if remembered:
+                program.append(applied)
+                applied = []
         if remembered:
             self.programs[shape] = program
-        statement: n.Statement = made
+        statement: n.Statement = values[-1]
         return statement
 
-    def _noting(self, rule: Any, apply: Apply) -> Apply:
-        # A rule such as `?sum: product` hands on its one value as it is.
-        hands_on = rule.options.expand1 and rule.alias is None and [s.is_term for s in rule.expansion] == [False]
+    def _handed_on(self, before: int, state: int, kind: str) -> int:
+        """Return the state after the rules that hand on the last value, in `state` after `before`, to a `kind`."""
+        after = state
+        while isinstance(step := self._actions[after].get(kind), _Rule) and step.apply is None:
+            after = self._gotos[before][step.makes]
+        self._ways[before, state, kind] = after
+        return after
 
-        def note(values: list[Any]) -> Any:
-            if not hands_on:
-                self._applied.append((apply, len(values)))
-            return apply(values)
 
-        return note
+def _rule(rule: Any, apply: Apply) -> _Rule:
+    hands_on = rule.options.expand1 and rule.alias is None and [s.is_term for s in rule.expansion] == [False]
+    return _Rule(rule.origin.name, len(rule.expansion), None if hands_on else apply)

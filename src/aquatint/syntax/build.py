@@ -125,7 +125,8 @@ class Build(lark.Transformer[Tok, Any]):
         return tuple(x for x in c if x is not None)
 
     def argument(self, c: Children) -> n.Argument:
-        return n.Argument(_span(c), c[0], c[1])
+        name, value = c
+        return n.Argument(value.span if name is None else name.span.to(value.span), name, value)
 
     def index(self, c: Children) -> n.Index:
         return n.Index(_span(c), c[0], c[1])
@@ -186,6 +187,15 @@ class Build(lark.Transformer[Tok, Any]):
     word = name
 
 
+_PLACED = (n.Node, Tok)
+
+
 def _span(children: Children) -> Span:
-    present = [child.span for child in children if isinstance(child, n.Node | Tok)]
-    return present[0].to(present[-1])
+    # From both ends: a list may have half a million items.
+    first, last = children[0], children[-1]
+    if not isinstance(first, _PLACED):
+        first = next(child for child in children if isinstance(child, _PLACED))
+    if not isinstance(last, _PLACED):
+        last = next(child for child in reversed(children) if isinstance(child, _PLACED))
+    span: Span = first.span.to(last.span)
+    return span

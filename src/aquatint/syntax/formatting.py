@@ -7,7 +7,7 @@ what each bracket is. Files are the interface's. `docs/formatting.md` has the ru
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 from typing import Literal
 
@@ -46,6 +46,8 @@ def formatted(script: n.Script) -> str:
     Raises `Unfaithful` rather than return a text with other nodes or comments.
     """
     text = _print(_read(script))
+    if text == script.source.text:
+        return text
     again = parse(Source(script.source.name, text))
     if again.diagnostics.has_errors or _meaning(again.script) != _meaning(script):
         raise Unfaithful(f"the canonical form of `{script.source.name}` would mean something else")
@@ -60,8 +62,9 @@ def _meaning(script: n.Script) -> list[object]:
     while waiting:
         item = waiting.pop()
         if isinstance(item, n.Node):
-            out.append(type(item))
-            waiting += (getattr(item, field) for field in item.__struct_fields__ if field != "span")
+            kind = type(item)
+            out.append(kind)
+            waiting += [getattr(item, name) for name in n.fields(kind)]
         elif isinstance(item, tuple):
             out.append(len(item))
             waiting += item
@@ -112,14 +115,12 @@ class _Atom:
     # How many columns and lines have passed, were everything on one line, and as the author wrote it.
     column: int = 0
     line: int = 0
+    kind: str = field(init=False)
+    is_comment: bool = field(init=False)
 
-    @property
-    def kind(self) -> str:
-        return self.token.type
-
-    @property
-    def is_comment(self) -> bool:
-        return self.kind == "COMMENT"
+    def __post_init__(self) -> None:
+        self.kind = self.token.type
+        self.is_comment = self.kind == "COMMENT"
 
 
 class _Roles:
@@ -176,7 +177,7 @@ def _nodes(script: n.Script) -> Iterator[n.Node]:
             waiting += item
         elif isinstance(item, n.Node):
             yield item
-            waiting += (getattr(item, field) for field in item.__struct_fields__)
+            waiting += [getattr(item, name) for name in n.fields(type(item))]
 
 
 def _read(script: n.Script) -> list[_Atom]:

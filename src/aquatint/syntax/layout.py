@@ -26,6 +26,9 @@ _CLOSER = {"LPAR": "RPAR", "LSQB": "RSQB", "LBRACE": "RBRACE"}
 _TEXT = {"LPAR": "(", "LSQB": "[", "LBRACE": "{", "RPAR": ")", "RSQB": "]", "RBRACE": "}"}
 _STRINGS = {"OPEN_STRING": "STRING", "OPEN_LONG_STRING": "LONG_STRING", "OPEN_RAW_STRING": "RAW_STRING"}
 _NUMBERS = frozenset({"INT", "FLOAT", "SIZE", "BYTES"})
+_STRUCTURE = _TEXT.keys() | {"NEWLINE", "SEMICOLON", "ELSE"}
+"""What decides where statements begin and end; all else is handed on as it is."""
+_LOOKED_INTO = _STRINGS.keys() | _NUMBERS | {"COMMENT", "STRAY", "STRING", "LONG_STRING"}
 
 # A line that begins so begins a statement: what was still open before it was left open by mistake.
 _DECLARATIONS = frozenset({"QUANTIZER", "MODEL", "UPSCALER", "WEIGHTER", "LET", "PARAM", "OVERRIDE"})
@@ -37,6 +40,7 @@ _BEFORE_MAP = frozenset({
 })  # fmt: skip
 
 
+_END_OF_HYPHENED = re.compile(r"-[A-Za-z0-9_]+[ \t]*:")
 _HYPHENED = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:-[A-Za-z0-9_]+)+(?=[ \t]*:)")
 
 
@@ -83,6 +87,10 @@ def lay_out(source: Source, diagnostics: Diagnostics) -> Layout:
             while not stack[-1].holds_statements:
                 _mend(out, stack.pop(), token, diagnostics)
             _separate(out, stack[-1], token)
+        if kind not in _STRUCTURE:
+            stack[-1].first = stack[-1].first or kind
+            out.append(token)
+            continue
         if kind in ("NEWLINE", "SEMICOLON"):
             if kind == "SEMICOLON" or _is_brace(stack[-1]):
                 _separate(out, stack[-1], token)
@@ -172,7 +180,9 @@ def _lex(source: Source, layout: Layout, diagnostics: Diagnostics) -> list[Tok]:
     text = source.text
     for kind, start, end in lex(text):
         token = Tok(kind, text[start:end], Span(source, start, end))
-        if kind == "COMMENT":
+        if kind not in _LOOKED_INTO:
+            tokens.append(token)
+        elif kind == "COMMENT":
             layout.comments.append(n.Comment(token.span, token.text))
         elif kind == "STRAY":
             if not (tokens and tokens[-1].type == "STRAY" and tokens[-1].span.end == start):
@@ -204,6 +214,8 @@ def _lex(source: Source, layout: Layout, diagnostics: Diagnostics) -> list[Tok]:
 
 def _hyphened(source: Source, tokens: list[Tok]) -> list[Tok]:
     """Return `tokens` with the keys of blocks that are spelt as in URIs, `bits4-quant-type:`, as one name each."""
+    if not _END_OF_HYPHENED.search(source.text):
+        return tokens
     out: list[Tok] = []
     is_block: list[bool] = []
     end = 0

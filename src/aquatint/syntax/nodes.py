@@ -296,14 +296,21 @@ Statement = (
 )
 
 
+def fields(kind: type[Node]) -> tuple[str, ...]:
+    """Return the names of what nodes of this `kind` hold, without their place."""
+    names = _FIELDS.get(kind)
+    if names is None:
+        names = _FIELDS[kind] = tuple(name for name in kind.__struct_fields__ if name != "span")
+    return names
+
+
 def children(node: Node) -> list[Node]:
     """Return the nodes right below `node`, in order, without words: those are names of what is beside them."""
-    kind = type(node)
-    fields = _FIELDS.get(kind)
-    if fields is None:
-        fields = _FIELDS[kind] = tuple(name for name in kind.__struct_fields__ if name != "span")
     found: list[Node] = []
-    for name in fields:
+    kind = type(node)
+    if kind in _LEAVES:
+        return found
+    for name in fields(kind):
         value = getattr(node, name)
         if isinstance(value, tuple):
             _gather(value, found)
@@ -313,6 +320,7 @@ def children(node: Node) -> list[Node]:
 
 
 _FIELDS: dict[type[Node], tuple[str, ...]] = {}
+_LEAVES = frozenset({Word, Literal, Size, Bytes, String, Reference})
 
 
 def _gather(values: tuple[object, ...], found: list[Node]) -> None:

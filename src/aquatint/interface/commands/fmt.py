@@ -6,6 +6,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING, Any
 
+from aquatint.interface.collection import without_collection
 from aquatint.interface.exits import DONE, FAILED, WRONG, Refusal
 from aquatint.interface.script_file import read_script, write_script
 
@@ -37,12 +38,13 @@ def run(options: argparse.Namespace) -> int:
         raise Refusal("bad-command-line", "no file is named", "name scripts, or `-` for standard input")
     names = dict.fromkeys(options.files or ["-"])
     sources = [read_script(name, no_stdin=options.no_stdin, commands=options.commands) for name in names]
-    parses = [parse(source) for source in sources]
-    if any(parsed.diagnostics.has_errors for parsed in parses):
-        write_diagnostics((item for parsed in parses for item in parsed.diagnostics), sys.stderr)
-        return WRONG
-    # All before the first is written.
-    texts = [formatted(parsed.script) for parsed in parses]
+    with without_collection():
+        parses = [parse(source) for source in sources]
+        if any(parsed.diagnostics.has_errors for parsed in parses):
+            write_diagnostics((item for parsed in parses for item in parsed.diagnostics), sys.stderr)
+            return WRONG
+        # All before the first is written.
+        texts = [formatted(parsed.script) for parsed in parses]
     changed = False
     for name, source, text in zip(names, sources, texts, strict=True):
         changed = changed or text != source.text
