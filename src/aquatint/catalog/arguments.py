@@ -59,6 +59,7 @@ def scriptable(info: PipelineInfo) -> Mapping[str, Argument]:
 
 # Every `generate` of a script asks.
 _SCRIPTABLE: dict[str, tuple[PipelineInfo, Mapping[str, Argument]]] = {}
+_NEEDED: dict[str, tuple[PipelineInfo, tuple[str, ...]]] = {}
 
 
 def _is_scriptable(argument: Argument) -> bool:
@@ -73,8 +74,16 @@ def takes_pictures(argument: Argument) -> bool:
     return not _NO_PICTURE.fullmatch(argument.name) and any(map(_has_pictures, _alternatives(argument.type)))
 
 
-def is_needed(argument: Argument) -> bool:
-    """Return whether a call can't do without an argument."""
+def needed(info: PipelineInfo) -> tuple[str, ...]:
+    """Return the arguments that a pipeline's call can't do without, by name."""
+    found = _NEEDED.get(info.name)
+    if found is None or found[0] is not info:
+        names = tuple(name for name, argument in info.arguments.items() if _is_needed(argument))
+        found = _NEEDED[info.name] = info, names
+    return found[1]
+
+
+def _is_needed(argument: Argument) -> bool:
     # diffusers gives some that it can't do without a default of None all the same.
     of_none = argument.name in ("image", "mask_image") and takes_pictures(argument)
     return argument.required or argument.name == "prompt" or (of_none and "None" not in _alternatives(argument.type))

@@ -366,7 +366,12 @@ class Blocks:
                 setting.name_span,
             )
         elif name in LATER_GENERATE:
-            self._later(name, setting.name_span)
+            self.diagnostics.error(
+                "not-supported-yet",
+                f"a `{info.name}` takes no `{name}`, and this version can't choose another pipeline that does",
+                setting.name_span,
+                help="name a checkpoint whose own pipeline takes it",
+            )
         else:
             names = [*GENERATE.names(), *known]
             meant = FAMILIAR.get(name.lower())

@@ -25,7 +25,9 @@ class NotYet(Exception):
         return f"this depends on {self.deferred.of}, which is known only when the plan runs"
 
 
-HELP = "it can be passed on, put into a template, and printed"
+HELP = "it can be passed on, printed, and put into a template, with the filters " + ", ".join(
+    f"`{name}`" for name in sorted(texts.OPERATIONS)
+)
 """What can be done with a deferred value."""
 
 

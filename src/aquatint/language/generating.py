@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 from types import MappingProxyType
 from typing import Any
 
-from aquatint.catalog.arguments import is_needed
+from aquatint.catalog.arguments import needed
 from aquatint.catalog.models import GENERATE
 from aquatint.catalog.pipelines import scheduler_names, scheduler_substitutes
 from aquatint.diagnostics import Diagnostics, did_you_mean
@@ -156,11 +156,7 @@ class Generating:
         self, given: Mapping[str, Setting], settings: Mapping[str, Setting], resolved: Resolved, node: n.Action
     ) -> bool:
         unknown = {name for name, setting in given.items() if setting.value is UNKNOWN}
-        missing = [
-            name
-            for name, argument in resolved.info.arguments.items()
-            if name not in settings and name not in unknown and is_needed(argument)
-        ]
+        missing = [name for name in needed(resolved.info) if name not in settings and name not in unknown]
         # Perhaps it is what could not be read, or is misspelt.
         if not self.diagnostics.any_within(node.block.span):
             for name in missing:

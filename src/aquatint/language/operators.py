@@ -22,6 +22,10 @@ _NUMBERS = (int, float)
 
 def apply(operator: str, left: Any, right: Any) -> Any:
     """Return `left operator right`, for every operator but `and` and `or`."""
+    if operator == "+" and isinstance(left, str | Deferred) and isinstance(right, str | Deferred):
+        for value in (left, right):
+            if isinstance(value, Deferred) and value.kind == "number" and not _are_numbers(left, right):
+                raise ValueError("`+` joins strings, and this is a deferred number; write `str(...)` around it")
     # `+` and `*` only put lists together.
     looking = (left, right) if operator not in ("+", "*") else [v for v in (left, right) if isinstance(v, Deferred)]
     if (found := deferred_in(looking)) is not None and not (operator == "+" and _are_texts(left, right)):
@@ -52,6 +56,10 @@ def is_key(value: Any) -> bool:
 def _numbers(operator: str, left: Any, right: Any) -> None:
     if not (is_number(left) and is_number(right)):
         raise ValueError(f"`{operator}` takes two numbers, not {type_name(left)} and {type_name(right)}")
+
+
+def _are_numbers(left: Any, right: Any) -> bool:
+    return all(is_number(v) or (isinstance(v, Deferred) and v.kind == "number") for v in (left, right))
 
 
 def _are_texts(left: Any, right: Any) -> bool:

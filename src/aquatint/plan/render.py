@@ -64,8 +64,8 @@ def summary(plan: Plan, resident: AbstractSet[str] = frozenset()) -> str:
     if (most := peak(plan, resident)) is not None:
         parts.append(f"peak {ranged(most.held)} of weights ({most.place.file}:{most.place.line})")
     if (limit := plan.memory) is not None:
-        other = "can't be done" if limit.lru_loads is None else _number(limit.lru_loads, "load")
-        parts.append(f"at most {sized(limit.bytes)} (as written, releasing what was used least recently: {other})")
+        other = "doesn't fit" if limit.lru_loads is None else f"takes {_number(limit.lru_loads, 'load')}"
+        parts.append(f"within {sized(limit.bytes)} (the script's order, whole statements and LRU: {other})")
     return ", ".join(parts)
 
 

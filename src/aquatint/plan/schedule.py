@@ -114,6 +114,10 @@ class _Planner:
         fine: bool,
     ) -> None:
         self.fine = fine
+        self._last_report: str | None = None
+        self._known: dict[tuple[object, ...], list[Part]] = {}
+        self._bare: dict[tuple[str, tuple[str, ...] | None], tuple[str, ...]] = {}
+        self._keys: dict[tuple[str, tuple[str, ...] | None], tuple[str, ...]] = {}
         self.pipelines = pipelines
         self.components = components
         self.steps = steps
@@ -128,12 +132,13 @@ class _Planner:
     def _add(self, step: Step, position: int) -> None:
         after = tuple(dict.fromkeys(name for name in self._before(step) if name in self.by_task))
         self.by_task[step.id] = step
+        if _reports(step):
+            self._last_report = step.id
         whole = Task(step.id, self._weighty(step), after, position=position)
         if not isinstance(step, Generate):
             self.others.append(whole)
             return
-        parts = split(step, self.pipelines[step.pipeline], self.components, self.fine)
-        self.parts[step.id] = parts
+        parts = self.parts[step.id] = self._split(step)
         if len(parts) == 1:
             self.others.append(whole)
             return
@@ -150,12 +155,28 @@ class _Planner:
         """Yield the steps that have to have run before `step`: what it waits for, and what is reported before it."""
         for reference in awaits(step):
             yield reference.step
-        if _reports(step):
-            yield from [known.id for known in self.by_task.values() if _reports(known)][-1:]
+        if _reports(step) and self._last_report is not None:
+            yield self._last_report
+
+    def _split(self, step: Generate) -> list[Part]:
+        """Return the phases of `step`: most statements of a script are alike in what decides them."""
+        sides = step.arguments.get("width"), step.arguments.get("height")
+        alike = step.pipeline, len(step.outputs), *sides, step.weighter is None
+        if step.deferred or not all(side is None or isinstance(side, int) for side in sides):
+            return split(step, self.pipelines[step.pipeline], self.components, self.fine)
+        if alike not in self._known:
+            self._known[alike] = split(step, self.pipelines[step.pipeline], self.components, self.fine)
+        return self._known[alike]
 
     def _weighty(self, step: Step) -> tuple[str, ...]:
-        keys = dict.fromkeys(uses(step, self.pipelines).values())
-        return tuple(key for key in keys if self.components[key].dtype is not None)
+        """Return the keys of the components with weights that `step` uses."""
+        if not isinstance(step, Generate | Phase | Save):
+            return ()
+        asked = step.pipeline, None if step.roles is None else tuple(step.roles)
+        if asked not in self._keys:
+            keys = dict.fromkeys(uses(step, self.pipelines).values())
+            self._keys[asked] = tuple(key for key in keys if self.components[key].dtype is not None)
+        return self._keys[asked]
 
     def _phase(self, step: Generate, part: Part) -> Phase:
         return Phase(f"{step.id}-{part.name}", step.id, step.pipeline, part.name, part.roles, step.place)
@@ -274,9 +295,16 @@ class _Planner:
             return []
         return [key for key in self.pipelines[step.pipeline].parts.values() if key is not None]
 
-    def _weightless(self, task: str) -> list[str]:
-        keys = needs(self._stepped(task), self.pipelines, self.components)
-        return [key for key in keys if self.components[key].dtype is None]
+    def _weightless(self, task: str) -> tuple[str, ...]:
+        """Return the keys of the components without weights that a task needs."""
+        step = self.by_task[task]
+        if not isinstance(step, Generate | Phase | Save):
+            return ()
+        asked = step.pipeline, tuple(step.roles or ()) if isinstance(step, Save) else None
+        if asked not in self._bare:
+            keys = needs(step, self.pipelines, self.components)
+            self._bare[asked] = tuple(key for key in keys if self.components[key].dtype is None)
+        return self._bare[asked]
 
     def _stepped(self, task: str) -> Step:
         """Return the step of a task; the end of one in phases works with the parts of its last phase."""
