@@ -212,7 +212,7 @@ def evaluate(
         parameters=given | dict(given.split("=", 1) for given in options.set),
         limit=options.limit,
         script=lambda name: (INCLUDED / name).read_bytes(),
-        files=shelf, environment={"STYLE": "ink"}, folder="/work",
+        files=shelf, environment={"STYLE": "ink"}, folder="/work", output_folder="/work",
         hardware=lambda device: Hardware("a processor", 16 << 30) if device == "cpu" else Hardware(device, None),
     )  # fmt: skip
     parsed = parse(Source(options.name, text))

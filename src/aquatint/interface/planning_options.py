@@ -75,9 +75,10 @@ def world(options: argparse.Namespace) -> World:
         found = hardware(device)
         return found if memory is None else replace(found, memory=memory)
 
+    folder = _folder()
     return World(
         device=_device(options.device), plan_seed=options.plan_seed, parameters=parameters, hardware=known,
-        folder=_folder(), limit=options.limit,
+        folder=folder, output_folder=os.path.join(folder, getattr(options, "output_dir", "")), limit=options.limit,
     )  # fmt: skip
 
 

@@ -254,10 +254,10 @@ class Actions:
 
     def claim(self, path: str, span: Span) -> bool:
         """Return whether no other statement of the plan writes to `path`."""
-        plain = posixpath.normpath(path)
-        first = self._output_spans.get(plain)
+        file = self._file(path)
+        first = self._output_spans.get(file)
         if first is None:
-            self._output_spans[plain] = span
+            self._output_spans[file] = span
             return True
         if first == span:
             self.diagnostics.error("duplicate-output", f"more than one turn of this loop writes `{path}`", span,
@@ -269,11 +269,16 @@ class Actions:
 
     def _free(self, path: str, span: Span) -> str:
         free, number = path, 1
-        while free in self._output_spans:
+        while self._file(free) in self._output_spans:
             number += 1
             free = f"{path.removesuffix('.png')}-{number}.png"
-        self._output_spans[free] = span
+        self._output_spans[self._file(free)] = span
         return free
+
+    def _file(self, path: str) -> str:
+        """Return one name for all those of a file, as far as that can be told without looking for links."""
+        whole = posixpath.normpath(posixpath.join(self.blocks.world.output_folder, path))
+        return "/" + whole.lstrip("/") if whole.startswith("/") else whole
 
     # grid
 
