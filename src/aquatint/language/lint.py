@@ -279,26 +279,38 @@ class _Lint:
             return
         unseen: dict[str, n.Word] = {}
         unread: dict[str, dict[tuple[str, ...], Span]] = {}
+        everywhere: Span | None = None  # the `*` of the last `override *`, unless it is seen
+        newer: set[str] = set()  # declared behind it
         for statement in statements:
-            if isinstance(statement, n.Include) or (isinstance(statement, n.Override) and statement.name is None):
-                unseen, unread = {}, {}  # it may use any name
+            if isinstance(statement, n.Include):
+                unseen, unread, everywhere = {}, {}, None  # it may use any name
                 continue
             # To override is no use that sees an override before it.
             user = statement.block if isinstance(statement, n.Override) else statement
-            for name in self._mentions(user):
+            mentioned = self._mentions(user)
+            for name in mentioned:
                 unseen.pop(name, None)
                 unread.pop(name, None)
+            if mentioned - newer:
+                everywhere = None  # any of them may be a model
             match statement:
                 case n.Declare():
                     unread[statement.name.text] = _settings(statement.block)
+                    newer.add(statement.name.text)
+                case n.Override(name=None):
+                    start = statement.span.start + statement.span.text.index("*")
+                    everywhere, unread, newer = Span(statement.span.source, start, start + 1), {}, set()
                 case n.Override(name=n.Word() as word):
                     unseen[word.text] = word
                     before, now = unread.get(word.text, {}), _settings(statement.block)
                     self._overwritten(before, now)
                     unread[word.text] = before | now
-        for name, word in unseen.items():
+        last = [(f"`{name}`", word.span) for name, word in unseen.items()]
+        if everywhere is not None:
+            last.append(("a model that it changes", everywhere))
+        for what, span in last:
             self.diagnostics.warning(
-                "unused-override", f"nothing after this in its block uses `{name}`", word.span,
+                "unused-override", f"nothing after this in its block uses {what}", span,
                 help="put it before what it is for, or take it out",
             )  # fmt: skip
 
