@@ -48,11 +48,15 @@ __all__ = ["Evaluation", "Interpreter"]
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """A plan, unless there were errors; `values` are those of the expressions that stood alone."""
+    """A plan, unless there were errors; `values` are those of the expressions that stood alone.
+
+    `idle` are the places of the lists that loops went over and that were empty every time.
+    """
 
     plan: Plan | None
     diagnostics: Diagnostics
     values: tuple[Any, ...] = ()
+    idle: frozenset[Span] = frozenset()
 
 
 @dataclass(slots=True)
@@ -112,7 +116,8 @@ class Interpreter:
             script=script.source.name, inputs=run.inputs(), plan_seed=self.world.plan_seed,
             device=self.world.device, keep=keep,
         )  # fmt: skip
-        return Evaluation(plan, diagnostics, tuple(run.values))
+        idle = frozenset(place for place, held in run.expressions.held.items() if not held)
+        return Evaluation(plan, diagnostics, tuple(run.values), idle)
 
 
 class _Run:
