@@ -22,6 +22,9 @@ from aquatint.interface.commands import generate, run
 from aquatint.interface.generate_script import model_name, quoted
 from aquatint.interface.submodel_uri import Submodule, parse_submodule
 from aquatint.plan.steps import Plan, Print, plan_from_json, plan_to_json
+from aquatint.source import Source
+from aquatint.syntax.formatting import formatted
+from aquatint.syntax.parser import parse
 from engine import plain
 from support import cases, folders, tiny
 
@@ -120,7 +123,11 @@ generate stable_diffusion_xl_base_1_0 {
 model stable_diffusion_xl_base_1_0 {
     source: "stabilityai/stable-diffusion-xl-base-1.0"
     variant: "fp16"
-    unet { source: "stabilityai/stable-diffusion-xl-base-1.0", subfolder: "unet", quantizer: "bnb;bits=8" }
+    unet {
+        source: "stabilityai/stable-diffusion-xl-base-1.0"
+        subfolder: "unet"
+        quantizer: "bnb;bits=8"
+    }
     vae { source: "madebyollin/sdxl-vae-fp16-fix" }
 }
 
@@ -218,7 +225,11 @@ model shapes {
     source: "builtin:shapes"
 }
 
-for prompt, negative_prompt in [["a circle", "blue"], ["a star ; or two", none], ['it' + "'" + 's {{ raw }}', ""]] {
+for prompt, negative_prompt in [
+    ["a circle", "blue"],
+    ["a star ; or two", none],
+    ['it' + "'" + 's {{ raw }}', ""],
+] {
     generate shapes {
         prompt: prompt
         negative_prompt: negative_prompt
@@ -280,6 +291,18 @@ def test_the_script_of_a_command_line(name: str, models: Path, capsys: pytest.Ca
     arguments, script = SCRIPTS[name]
     assert emitted(*arguments, capsys=capsys) == script
     planned(script)  # it has no mistakes
+
+
+@pytest.mark.parametrize("options", [[], ["--device", "cuda:1"]], ids=["", "with-heading"])
+@pytest.mark.parametrize("words", [20, 90])
+def test_the_script_is_in_canonical_form(words: int, options: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    long = [f"{'a very long prompt ' * (words // 10)}{number}" for number in range(3)]
+    uri = f'+;quantizer="sdnq;weights-dtype=int8;modules-to-not-convert={"some.module." * (words // 8)}x";dtype=float16'
+    line = ["builtin:shapes", "--prompts", *long, "--seeds", *map(str, range(words)), "--unet", uri]
+    line += ["--output", "{{ prompt | slug }}.png", "--quantizer", "bnb;bits=4", "bnb;bits=8", "--text-encoders", uri]
+    line += options
+    script = emitted(*line, capsys=capsys)
+    assert formatted(parse(Source("x.aqt", script)).script) == script
 
 
 @pytest.mark.parametrize("name", SCRIPTS)

@@ -218,7 +218,7 @@ def evaluate(
         order=options.order,
         memory=None if options.memory is None else Memory(options.memory),
         script=lambda name: (INCLUDED / name).read_bytes(),
-        files=shelf, environment={"STYLE": "ink"}, folder="/work",
+        files=shelf, environment={"STYLE": "ink"}, folder="/work", output_folder="/work",
         hardware=lambda device: Hardware("a processor", 16 << 30) if device == "cpu" else Hardware(device, None),
     )  # fmt: skip
     parsed = parse(Source(options.name, text))

@@ -84,9 +84,11 @@ def world(options: argparse.Namespace, running: bool = False) -> World:
         found = hardware(device)
         return found if memory is None else replace(found, memory=memory)
 
+    folder = _folder()
     return World(
         device=_device(options.device), plan_seed=options.plan_seed, parameters=parameters, hardware=known,
-        folder=_folder(), limit=options.limit, order=options.order, memory=_budget(options, running),
+        folder=folder, output_folder=os.path.join(folder, getattr(options, "output_dir", "")), limit=options.limit,
+        order=options.order, memory=_budget(options, running),
     )  # fmt: skip
 
 

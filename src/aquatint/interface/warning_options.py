@@ -41,7 +41,7 @@ class Review:
         from aquatint.diagnostics import Diagnostics
         from aquatint.language.lint import lint
 
-        lint(script, evaluation.diagnostics)
+        lint(script, evaluation.diagnostics, evaluation.idle)
         reviewed = Diagnostics()
         for item in evaluation.diagnostics.items:
             if item.severity == "warning":

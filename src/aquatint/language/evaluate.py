@@ -59,11 +59,15 @@ __all__ = ["Evaluation", "Interpreter"]
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """A plan, unless there were errors; `values` are those of the expressions that stood alone."""
+    """A plan, unless there were errors; `values` are those of the expressions that stood alone.
+
+    `idle` are the places of the lists that loops went over and that were empty every time.
+    """
 
     plan: Plan | None
     diagnostics: Diagnostics
     values: tuple[Any, ...] = ()
+    idle: frozenset[Span] = frozenset()
 
 
 @dataclass(slots=True)
@@ -134,7 +138,8 @@ class Interpreter:
         )  # fmt: skip
         if shortfall is not None and memory is not None:
             _report_shortfall(shortfall, memory, run.builder.spans[shortfall.step], diagnostics)
-        return Evaluation(None if diagnostics.has_errors else plan, diagnostics, tuple(run.values))
+        idle = frozenset(place for place, held in run.expressions.held.items() if not held)
+        return Evaluation(None if diagnostics.has_errors else plan, diagnostics, tuple(run.values), idle)
 
 
 class _Run:
@@ -156,7 +161,7 @@ class _Run:
         self.expressions = Expressions(diagnostics, self.draws, self, self.outside, world.limit)
         self.blocks = Blocks(world, diagnostics, self.expressions)
         self.resolver = Resolver(world, diagnostics)
-        outputs = OutputNames(diagnostics)
+        outputs = OutputNames(diagnostics, world.output_folder)
         self.generating = Generating(
             diagnostics, self.blocks, self.resolver, self.builder, outputs, IMAGE_LIMIT * world.limit
         )

@@ -92,6 +92,8 @@ class Expressions:
         self.steps = 0
         self.step_limit = STEP_LIMIT * limit
         self._active: list[Routine] = []
+        # For each list that a loop was to go over, whether it ever held anything.
+        self.held: dict[Span, bool] = {}
 
     def spend(self, steps: int, span: Span) -> None:
         """Count `steps`; raise `TooManySteps` if that makes too many: no script may keep a planner busy for ever."""
@@ -194,6 +196,7 @@ class Expressions:
             self.error("not-a-list", f"`for` goes through a list, not {type_name(values)}", clause.values.span,
                        help="put it in brackets: `[...]`")  # fmt: skip
             return
+        self.held[clause.values.span] = bool(values) or self.held.get(clause.values.span, False)
         for item in values:
             inner = Scope(scope)
             if not self.unpack(clause.names, item, inner, clause.values.span):

@@ -1,4 +1,4 @@
-"""Warnings: what a whole script says to no effect, found without evaluating it.
+"""Warnings: what a whole script says to no effect, found without evaluating it, but for loops that had no turn.
 
 Doubt is settled for the script: nothing is reported that may have a use. What is wrong in a script is an error, and the
 business of `check` and of evaluation.
@@ -7,11 +7,12 @@ business of `check` and of evaluation.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from typing import Any
 
 from aquatint.diagnostics import Diagnostics, Label
+from aquatint.language.choices import Choices
 from aquatint.language.expressions import TooManySteps
 from aquatint.language.foreseen import Foreseen
 from aquatint.language.operators import is_whole
@@ -31,11 +32,14 @@ _OUT = "take it out, or call it `_{name}`"
 _WORD = re.compile(r"[A-Za-z_]\w*")
 
 
-def lint(script: n.Script, diagnostics: Diagnostics) -> None:
-    """Add the warnings about `script`, a whole one, to its `diagnostics`, except those that its errors may cause."""
+def lint(script: n.Script, diagnostics: Diagnostics, idle: Set[Span]) -> None:
+    """Add the warnings about `script`, a whole one, to its `diagnostics`, except those that its errors may cause.
+
+    `idle` are the places of lists that its loops went over and that were empty every time.
+    """
     found = Diagnostics()
     try:
-        _Lint(script, found).script()
+        _Lint(script, found, idle).script()
     except RecursionError:
         return  # evaluation says that it is nested too deep
     errors = [item.span for item in diagnostics if item.severity == "error" and item.span is not None]
@@ -78,9 +82,11 @@ class _Constants(Foreseen):
 class _Lint:
     """Walks a script with the names that each block binds."""
 
-    def __init__(self, script: n.Script, diagnostics: Diagnostics) -> None:
+    def __init__(self, script: n.Script, diagnostics: Diagnostics, idle: Set[Span]) -> None:
         self.statements_of_script = script.statements
         self.diagnostics = diagnostics
+        self.idle = idle
+        self._choices: Choices | None = None
         self.templates = Templates()
         self.constants = _Constants(Diagnostics())
 
@@ -127,6 +133,9 @@ class _Lint:
                 self._children(node, scope)
             case n.Loop():
                 inner = self._clauses(node.clauses, scope, node.body.statements)
+                for clause in node.clauses:
+                    if clause.values.span in self.idle and not self._is_chosen(clause.values):
+                        self._empty_loop(clause.values, inner, next(iter(node.body.statements), None))
                 self._block(node.body.statements, inner)
                 self._report_unused(inner)
             case n.Branch():
@@ -271,6 +280,12 @@ class _Lint:
             waiting += n.children(item)
         return names
 
+    def _is_chosen(self, node: n.Node) -> bool:
+        """Return whether a parameter or the like may decide what `node` comes to."""
+        if self._choices is None:
+            self._choices = Choices(self.statements_of_script, self._mentions)
+        return self._choices.decide(node)
+
     # Overrides
 
     def _overrides(self, statements: tuple[n.Statement, ...]) -> None:
@@ -279,26 +294,38 @@ class _Lint:
             return
         unseen: dict[str, n.Word] = {}
         unread: dict[str, dict[tuple[str, ...], Span]] = {}
+        everywhere: Span | None = None  # the `*` of the last `override *`, unless it is seen
+        newer: set[str] = set()  # declared behind it
         for statement in statements:
-            if isinstance(statement, n.Include) or (isinstance(statement, n.Override) and statement.name is None):
-                unseen, unread = {}, {}  # it may use any name
+            if isinstance(statement, n.Include):
+                unseen, unread, everywhere = {}, {}, None  # it may use any name
                 continue
             # To override is no use that sees an override before it.
             user = statement.block if isinstance(statement, n.Override) else statement
-            for name in self._mentions(user):
+            mentioned = self._mentions(user)
+            for name in mentioned:
                 unseen.pop(name, None)
                 unread.pop(name, None)
+            if mentioned - newer:
+                everywhere = None  # any of them may be a model
             match statement:
                 case n.Declare():
                     unread[statement.name.text] = _settings(statement.block)
+                    newer.add(statement.name.text)
+                case n.Override(name=None):
+                    start = statement.span.start + statement.span.text.index("*")
+                    everywhere, unread, newer = Span(statement.span.source, start, start + 1), {}, set()
                 case n.Override(name=n.Word() as word):
                     unseen[word.text] = word
                     before, now = unread.get(word.text, {}), _settings(statement.block)
                     self._overwritten(before, now)
                     unread[word.text] = before | now
-        for name, word in unseen.items():
+        last = [(f"`{name}`", word.span) for name, word in unseen.items()]
+        if everywhere is not None:
+            last.append(("a model that it changes", everywhere))
+        for what, span in last:
             self.diagnostics.warning(
-                "unused-override", f"nothing after this in its block uses `{name}`", word.span,
+                "unused-override", f"nothing after this in its block uses {what}", span,
                 help="put it before what it is for, or take it out",
             )  # fmt: skip
 

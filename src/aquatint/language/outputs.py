@@ -18,8 +18,9 @@ from aquatint.source import Span
 class OutputNames:
     """The names that one plan's statements have taken."""
 
-    def __init__(self, diagnostics: Diagnostics) -> None:
+    def __init__(self, diagnostics: Diagnostics, folder: str) -> None:
         self.diagnostics = diagnostics
+        self.folder = folder  # that relative names are in
         self._spans: dict[str, Span] = {}
 
     def is_good(self, setting: Setting, suffixes: Sequence[str] = OUTPUT_SUFFIXES, what: str = "pictures") -> bool:
@@ -51,10 +52,10 @@ class OutputNames:
 
     def claim(self, path: str, span: Span) -> bool:
         """Return whether no other statement of the plan writes to `path`."""
-        plain = posixpath.normpath(path)
-        first = self._spans.get(plain)
+        file = self._file(path)
+        first = self._spans.get(file)
         if first is None:
-            self._spans[plain] = span
+            self._spans[file] = span
             return True
         if first == span:
             self.diagnostics.error("duplicate-output", f"more than one turn of this loop writes `{path}`", span,
@@ -67,8 +68,13 @@ class OutputNames:
     def free(self, path: str, span: Span) -> str:
         """Take `path`, or the first name made of it that no statement before has taken, and return it."""
         free, number = path, 1
-        while free in self._spans:
+        while self._file(free) in self._spans:
             number += 1
             free = f"{path.removesuffix('.png')}-{number}.png"
-        self._spans[free] = span
+        self._spans[self._file(free)] = span
         return free
+
+    def _file(self, path: str) -> str:
+        """Return one name for all those of a file, as far as that can be told without looking for links."""
+        whole = posixpath.normpath(posixpath.join(self.folder, path))
+        return "/" + whole.lstrip("/") if whole.startswith("/") else whole

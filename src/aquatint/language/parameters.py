@@ -228,7 +228,7 @@ class Described:
     help: str
 
 
-def _written(type: n.Type) -> str:
+def _written(type: n.TypeName) -> str:
     """Return a type as it is written, without blanks."""
     return f"{type.name}[{_written(type.of)}]" if type.of else type.name
 

@@ -73,9 +73,10 @@ class World:
     `checkpoint` reads the index of a pipeline, given its source, the revision, and its folder in the source ("" for the
     source itself), and raises `CheckpointError`. `is_installed` says whether a package can be imported, without doing
     so. `script` reads a file that a script includes, and raises `OSError` or `ValueError` with the reason. `files` are
-    those that scripts read, `folder` is what paths on the command line are relative to. `hardware` tells of a device,
-    and is asked only by plans that depend on it. `limit` says how many times the usual steps and images a script may
-    come to. `order` is the order of a plan's steps, and `memory` what its components may take.
+    those that scripts read, `folder` is what paths on the command line are relative to, and `output_folder` what those
+    of outputs are. `hardware` tells of a device, and is asked only by plans that depend on it. `limit` says how many
+    times the usual steps and images a script may come to. `order` is the order of a plan's
+    steps, and `memory` what its components may take.
     """
 
     device: str = "cpu"
@@ -87,6 +88,7 @@ class World:
     files: Files = field(default_factory=Disk)
     environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
     folder: str = ""
+    output_folder: str = ""
     hardware: Callable[[str], Hardware] = unknown_hardware
     limit: int = 1
     order: Order = "least"

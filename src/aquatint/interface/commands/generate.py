@@ -103,16 +103,25 @@ def run(options: argparse.Namespace) -> int:
     if any("\ud800" <= character <= "\udfff" for word in _words(options) for character in word):
         raise Refusal("not-utf-8", "an argument is not text in UTF-8")
     diagnostics = Diagnostics()
-    text = script(request(options, diagnostics))
-    source = Source(NAME, text)
+    source = Source(NAME, _canonical(script(request(options, diagnostics))))
     if diagnostics.has_errors:
         # What the rest of the command line comes to is checked as well, so that all mistakes are told at once.
         report([*diagnostics.items, *evaluate(source, options).diagnostics], options)
         return WRONG
     if options.emit_script:
-        sys.stdout.write(_heading(options) + text)
+        sys.stdout.write(_heading(options) + source.text)
         return DONE
     return show(source, options) if options.plan else concluded(session(options).feed(source), options)
+
+
+def _canonical(text: str) -> str:
+    """Return the script `text` as `aquatint fmt` writes it, if it can be read: what it says may have mistakes."""
+    from aquatint.source import Source
+    from aquatint.syntax.formatting import formatted
+    from aquatint.syntax.parser import parse
+
+    parsed = parse(Source(NAME, text))
+    return text if parsed.diagnostics.has_errors else formatted(parsed.script)
 
 
 def _words(options: argparse.Namespace) -> Iterator[str]:
