@@ -24,6 +24,7 @@ from aquatint.catalog import compatibility
 from aquatint.catalog.compatibility import Cell
 from aquatint.runtime.engine import EngineError
 from aquatint.runtime.torch_engine import TorchEngine
+from aquatint.runtime.torch_engine.assembled import Assembled
 from aquatint.runtime.torch_engine.libraries import libraries
 from support.quantizer_kinds import KINDS
 from support.scenes import Scene, drawn, everywhere, load, scene
@@ -54,7 +55,13 @@ class Studio:
         uri = KINDS[kind]
         self.engine = engine
         self.scene: Scene = scene(folder, everywhere(folder, uri) if uri is not None else None, **arguments)
-        self.pipeline = engine.assemble(self.scene.pipeline, load(engine, self.scene))
+        parts = load(engine, self.scene)
+        assembled = engine.assemble(self.scene.pipeline, parts)
+        # A pipeline of the live modules, which users of diffusers do things to.
+        objects = {role: None if part is None else part.object for role, part in parts.items()}
+        self.pipeline = assembled.found(**objects, **self.scene.pipeline.options)
+        self.pipeline.set_progress_bar_config(disable=True)
+        self.assembled = Assembled(libraries(), self.scene.pipeline, assembled.found, objects, (), "cpu", self.pipeline)
         if not packed:
             # As on every other processor and device.
             for layer in self.layers(libraries().bitsandbytes.nn.Linear4bit):
@@ -70,7 +77,7 @@ class Studio:
 
     def draw(self) -> Any:
         """Return the picture's pixels as numbers."""
-        image = drawn(self.engine, self.pipeline, self.scene.generation, lambda done, total: None)
+        image = drawn(self.engine, self.assembled, self.scene.generation, lambda done, total: None)
         return numpy.asarray(image).astype(int)
 
 

@@ -53,8 +53,9 @@ def work(
             raise EngineError(f"{name} has no argument `{unknown[0]}`", help)
         if "callback_on_step_end" in known:
             arguments["callback_on_step_end"] = _reporter(on_step)
-        # The scheduler is the one part that changes while it works.
-        pipeline.scheduler = fresh_scheduler(libraries, pipeline.scheduler, generation.scheduler)
+        # The scheduler is the one part that changes while it works. One that is offloaded is used again: put it back.
+        kept = pipeline.scheduler
+        pipeline.scheduler = fresh_scheduler(libraries, kept, generation.scheduler)
         generator = libraries.torch.Generator("cpu").manual_seed(generation.seed)
         try:
             with engine_error(f"{name} can't make this image"):
@@ -63,6 +64,8 @@ def work(
             if isinstance(error.__cause__, _Stopped):
                 raise error.__cause__.cause from None
             raise
+        finally:
+            pipeline.scheduler = kept
 
     return generate
 
