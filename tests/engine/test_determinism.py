@@ -68,13 +68,11 @@ def test_every_pipeline_has_its_own_scheduler(engine: Engine, folder: Tiny) -> N
     made = scene(folder("sd"))
     parts = load(engine, made)
     one, other = (engine.assemble(made.pipeline, parts) for _ in range(2))
-    assert (
-        len(
-            {id(parts["scheduler"] and parts["scheduler"].object), id(one.make().scheduler), id(other.make().scheduler)}
-        )
-        == 3
-    )
-    assert one.unet is other.unet
+    held = parts["scheduler"]
+    assert held is not None
+    schedulers = [held.object, one.make().scheduler, one.make().scheduler, other.make().scheduler]
+    assert len({id(scheduler) for scheduler in schedulers}) == 4
+    assert one.places == other.places
 
 
 def test_a_pipeline_in_the_middle_of_another_ones_loop_disturbs_nothing(engine: Engine, folder: Tiny) -> None:

@@ -24,7 +24,7 @@ from aquatint.runtime.engine import Engine, EngineError, Form
 from aquatint.runtime.store import Store
 from aquatint.runtime.torch_engine import TorchEngine, weights
 from engine import plain_saved
-from support.scenes import component, everywhere, load, paint, scene
+from support.scenes import component, drawn, everywhere, load, paint, scene
 
 Tiny = Callable[[str], Path]
 
@@ -91,13 +91,13 @@ def test_what_was_made_with_a_model_leaves_no_trace_in_its_files(
     engine: Engine, folder: Tiny, saved: dict[tuple[str, str], Path], tmp_path: Path, kind: str
 ) -> None:
     source = folder("flux")
-    drawn = scene(source, everywhere(source, URIS[kind] or ""))
-    parts = load(engine, drawn)
-    pipeline = engine.assemble(drawn.pipeline, parts)
-    first = drawn(engine, pipeline, drawn.generation, lambda done, total: None).tobytes()
-    engine.save(drawn.pipeline, parts, tmp_path, Form())
+    asked = scene(source, everywhere(source, URIS[kind] or ""))
+    parts = load(engine, asked)
+    pipeline = engine.assemble(asked.pipeline, parts)
+    first = drawn(engine, pipeline, asked.generation, lambda done, total: None).tobytes()
+    engine.save(asked.pipeline, parts, tmp_path, Form())
     assert content(tmp_path) == content(saved["flux", kind])
-    assert drawn(engine, pipeline, drawn.generation, lambda done, total: None).tobytes() == first
+    assert drawn(engine, pipeline, asked.generation, lambda done, total: None).tobytes() == first
 
 
 def test_nothing_of_this_machine_is_written(saved: dict[tuple[str, str], Path], folder: Tiny) -> None:

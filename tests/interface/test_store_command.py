@@ -160,7 +160,7 @@ generate sd {{ prompt: "a cat", seed: 1, num_inference_steps: 1, width: 64, heig
 """)
 
     def run(*options: str) -> tuple[list[bool], int, int, bytes]:
-        assert main(["run", str(script), "--json", "--threads", "1", *options]) == 0
+        assert main(["run", str(script), "--json", "--threads", "1", "--existing", "number", *options]) == 0
         events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
         loads = [each["from_store"] for each in events if each["event"] == "load_finished" and each["quantized_layers"]]
         totals = events[-1]
