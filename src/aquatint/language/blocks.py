@@ -291,10 +291,13 @@ class Blocks:
                 settings[known.name] = setting
         return settings if sound else None
 
-    def arguments(self, settings: Mapping[str, Setting], info: PipelineInfo) -> tuple[dict[str, Setting], bool]:
-        """Return those of `settings` that `generate` takes on such a pipeline, and whether that is all of them."""
-        what = f"`generate` with a `{info.name}`"
-        known = scriptable(info)
+    def arguments(self, settings: Mapping[str, Setting], info: PipelineInfo | None) -> tuple[dict[str, Setting], bool]:
+        """Return those of `settings` that `generate` takes on such a pipeline, and whether that is all of them.
+
+        On a pipeline of which nothing is known, it takes those that are the same on all of them.
+        """
+        what = "`generate`" if info is None else f"`generate` with a `{info.name}`"
+        known = {} if info is None else scriptable(info)
         sound: dict[str, Setting] = {}
         failed = False
         for name, setting in settings.items():
@@ -315,7 +318,9 @@ class Blocks:
             failed = failed or not good
         return sound, not failed
 
-    def _argument(self, name: str, setting: Setting, known: Mapping[str, Any], info: PipelineInfo, what: str) -> bool:
+    def _argument(
+        self, name: str, setting: Setting, known: Mapping[str, Any], info: PipelineInfo | None, what: str
+    ) -> bool:
         if name in known:
             wrong = problem(known[name], plain(setting.value))
             if wrong is not None:
@@ -336,6 +341,8 @@ class Blocks:
             )
         elif name in LATER_GENERATE:
             self._later(name, setting.name_span)
+        elif info is None:
+            pass  # perhaps it is one of the pipeline's
         elif name in info.arguments:
             self.diagnostics.error(
                 "not-supported-yet",
