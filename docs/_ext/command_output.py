@@ -39,7 +39,7 @@ _DIRECTIVE = re.compile(
 )
 _FENCED = re.compile(r"^(?P<fence>`{3,}|~{3,})(?P<info>.*)\n(?P<text>(?:.*\n)*?)(?P=fence) *$", re.MULTILINE)
 # What differs from run to run and from machine to machine, and says nothing about whether the page is right.
-_TIME = re.compile(r"\b\d+(?:\.\d+)? (?:ms|s)\b")
+_TIME = re.compile(r"\b\d+(?:\.\d+)? (?:ms|s)\b|\b\d+(?:\.\d+)? [KMG]iB (?=of the process.* measured$)", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,8 @@ def has_commands(text: str) -> bool:
 def filled(text: str) -> Filled:
     """Run the commands of a page, in order, and return it with what they write.
 
-    A block that differs in nothing but times stays as it is, so that writing a page anew changes what has changed.
+    A block that differs in nothing but times and measured memory stays as it is, so that writing a page anew changes
+    what has changed.
     """
     pieces, failures, stale = [], [], []
     end = 0

@@ -13,7 +13,7 @@ import pytest
 
 from aquatint.codes import GROUPS, Code, codes
 from aquatint.interface.cli import main
-from support import cases
+from support import cases, pictures
 from support.used_codes import used_codes
 
 PACKAGE = Path(__file__).parents[2] / "src" / "aquatint"
@@ -86,6 +86,7 @@ def test_the_command_gives_the_code(
     (tmp_path / "circle.aqt").write_text("print 1\n", encoding="utf-8")
     (tmp_path / "latin-1.aqt").write_bytes("print 1  # größer\n".encode("latin-1"))
     (tmp_path / "no-plan.json").write_text('{"version": 0}\n', encoding="utf-8")
+    pictures.write_pictures(tmp_path)
     monkeypatch.chdir(tmp_path)
 
     def run(found: re.Match[str]) -> str:

@@ -8,8 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from aquatint.runtime import events
-
 ROOT = Path(__file__).parents[2]
 PAGES = [
     ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "grammar" / "README.md", *sorted((ROOT / "docs").rglob("*.md"))
@@ -58,14 +56,3 @@ def test_the_list_of_decisions_is_whole() -> None:
     listing = (ROOT / "docs" / "decisions" / "README.md").read_text(encoding="utf-8")
     pages = {page.name for page in (ROOT / "docs" / "decisions").glob("*.md")} - {"README.md"}
     assert set(_LINK.findall(listing)) & pages == pages
-
-
-def test_every_event_is_described_with_its_fields() -> None:
-    page = (ROOT / "docs" / "running.md").read_text(encoding="utf-8")
-    kinds = [kind for kind in vars(events).values() if isinstance(kind, type) and issubclass(kind, events.Event)]
-    rows = [
-        f"| `{kind.__struct_config__.tag}` | {', '.join(f'`{name}`' for name in kind.__struct_fields__)} |"
-        for kind in kinds
-        if kind is not events.Event
-    ]
-    assert [row for row in rows if row not in page] == []

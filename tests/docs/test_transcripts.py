@@ -1,4 +1,4 @@
-"""What the pages show of runs is what runs write, but for the times. `pytest --update-cases` writes it anew."""
+"""What the pages show of runs is what runs write, but for what they measure. `pytest --update-cases` writes it anew."""
 
 import os
 import re
@@ -16,7 +16,8 @@ ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "docs" / "running.md", ROOT / "docs" / "tour.md"]
 
 _RUN = re.compile(r"^```console\n\$ aquatint (run (?P<script>\w+\.aqt).*)\n(?P<shown>(?:.*\n)+?)```$", re.MULTILINE)
-_TIME = re.compile(r"\d+\.\d s\b")
+# What was measured: times, and the memory of the process.
+_TIME = re.compile(r"\d+\.\d s\b|\d+\.\d [KMG]iB (?=of the process.* measured$)", re.MULTILINE)
 _PARAMETERS = re.compile(r"(?:^    (?!\$).*\n)+(?<=aquatint \d\.\d\.\d\n)", re.MULTILINE)
 
 
@@ -54,7 +55,7 @@ def test_a_run_writes_what_the_page_shows(
     (tmp_path / script).write_text(scripts(page)[script], encoding="utf-8")
     (tmp_path / "blocked").touch()
     arguments = shlex.split(command)
-    if "skip" in arguments:
+    if "--resume" in arguments:
         aquatint(tmp_path, "run", "--quiet", script)
     written = aquatint(tmp_path, *arguments)
     if update_cases and _TIME.sub("T", written) != _TIME.sub("T", shown):

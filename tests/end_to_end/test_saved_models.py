@@ -54,7 +54,7 @@ def test_a_model_is_saved_by_one_run_and_used_by_the_next(aquatint: Aquatint, tm
     assert again.code == 0
     assert "skipped save.aqt:6:1: `saved` exists" in again.err
     assert sorted(path.name for path in tmp_path.iterdir()) == [
-        "first.png", "save.aqt", "saved", "second.png", "use.aqt",
+        ".aquatint", "first.png", "save.aqt", "saved", "second.png", "use.aqt",
     ]  # fmt: skip
 
 
@@ -75,7 +75,7 @@ def test_a_kill_while_a_model_is_saved_leaves_none_or_all_of_it(aquatint: Aquati
         assert all((tmp_path / "saved" / file).is_file() for file in files)
     answer = aquatint("run", "save.aqt", "--existing", "overwrite")
     assert answer.code == 0, answer.err
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["first.png", "save.aqt", "saved"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".aquatint", "first.png", "save.aqt", "saved"]
 
 
 def test_the_lines_on_the_card_load_the_model(aquatint: Aquatint, tmp_path: Path) -> None:

@@ -69,7 +69,7 @@ def test_a_failed_statement_takes_nothing_else_down(aquatint: Aquatint, tmp_path
     )
     answer = aquatint("run", "-", stdin=script)
     assert answer.code == 1
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["one.png", "taken", "three.png"]
+    assert sorted(file.name for file in tmp_path.iterdir()) == [".aquatint", "one.png", "taken", "three.png"]
     assert "taken" in answer.err and "<stdin>:3:1" in answer.err
     assert "2 of 3 images" in answer.err and "1 failure" in answer.err
     answer = aquatint("run", "-", "--fail-fast", "--existing", "skip", stdin=script)
@@ -112,7 +112,7 @@ def test_an_interrupt_ends_with_130_and_leaves_whole_files(tmp_path: Path) -> No
     for file in made:
         with Image.open(file) as image:
             image.load()
-    assert not list(tmp_path.glob(".*"))
+    assert [path.name for path in tmp_path.glob(".*")] == [".aquatint"]
 
 
 def test_the_repl_keeps_models_warm(tmp_path: Path) -> None:
@@ -144,7 +144,7 @@ def test_the_repl_keeps_models_warm(tmp_path: Path) -> None:
     finally:
         process.kill()
         os.close(controller)
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["a.png", "b.png", "both.png"]
+    assert sorted(file.name for file in tmp_path.iterdir()) == [".aquatint", "a.png", "b.png", "both.png"]
 
 
 def _wait(controller: int, pattern: str, seconds: float = 90) -> None:

@@ -18,7 +18,7 @@ from PIL.Image import Image
 
 from aquatint.plan.steps import Component
 from aquatint.runtime.engine import Engine, EngineError, Form, Generation, Loaded
-from support.scenes import Scene, load
+from support.scenes import Scene, drawn, load
 
 
 def quiet(done: int, total: int) -> None:
@@ -27,7 +27,7 @@ def quiet(done: int, total: int) -> None:
 
 def picture(engine: Engine, scene: Scene, parts: dict[str, Loaded | None]) -> Image:
     """Return the scene's image, made with a pipeline of its own."""
-    return engine.generate(engine.assemble(scene.pipeline, parts), scene.generation, quiet)
+    return drawn(engine, engine.assemble(scene.pipeline, parts), scene.generation, quiet)
 
 
 def weighty(scene: Scene) -> list[Component]:
@@ -37,6 +37,12 @@ def weighty(scene: Scene) -> list[Component]:
 
 def it_describes_itself_in_json(engine: Engine, scene: Scene) -> None:
     assert json.loads(json.dumps(engine.describe())) == engine.describe()
+
+
+def it_tells_of_a_device_with_memory_of_its_own_alone(engine: Engine, scene: Scene) -> None:
+    load(engine, scene)
+    for told in (engine.device_memory(), engine.device_memory(afresh=True)):
+        assert told is None or 0 <= told.now <= told.most
 
 
 def it_counts_loads_and_quantizations(engine: Engine, scene: Scene) -> None:
@@ -56,6 +62,53 @@ def a_loaded_component_tells_what_it_came_to(engine: Engine, scene: Scene) -> No
         assert part.quantization is not None or loaded.quantized_layers == 0
 
 
+def a_call_waits_for_what_is_not_loaded(engine: Engine, scene: Scene) -> None:
+    parts = load(engine, scene)
+    whole = picture(engine, scene, parts).tobytes()
+    for part in weighty(scene):
+        engine.release(next(held for held in parts.values() if held is not None and held.component == part))
+    waiting = {role: held.component if held and held.component.dtype else held for role, held in parts.items()}
+    pipeline = engine.assemble(scene.pipeline, waiting)
+    calls = [engine.begin(pipeline, scene.generation, quiet) for _ in range(2)]
+    live: list[Loaded] = []
+    ended: list[bytes] = []
+    for _ in range(50):
+        # Both go on with one part, and then it is gone; the next is what the first of them waits for.
+        stops = [call.advance() for call in calls]
+        ended += [stop.tobytes() for stop in stops if isinstance(stop, Image)]
+        waits = [(call, stop) for call, stop in zip(calls, stops, strict=True) if not isinstance(stop, Image)]
+        for held in live:
+            engine.release(held)
+        if not waits:
+            break
+        calls, (stop, *_) = [call for call, _ in waits], [stop for _, stop in waits]
+        component = scene.components[stop.role]
+        assert component is not None and component.key == stop.key
+        live = [engine.load(component)]
+    assert ended == [whole, whole]
+
+
+def a_call_that_is_given_up_leaves_nothing_behind(engine: Engine, scene: Scene) -> None:
+    parts = load(engine, scene)
+    whole = picture(engine, scene, parts).tobytes()
+    last = weighty(scene)[-1]
+    engine.release(next(held for held in parts.values() if held is not None and held.component == last))
+    call = engine.begin(engine.assemble(scene.pipeline, parts), scene.generation, quiet)
+    assert not isinstance(call.advance(), Image)
+    call.close()
+    call.close()
+    assert picture(engine, scene, {**parts, last.role: engine.load(last)}).tobytes() == whole
+
+
+def measures_are_none_for_a_picture_and_itself(engine: Engine, scene: Scene) -> None:
+    made = picture(engine, scene, load(engine, scene))
+    other = made.point(lambda value: 255 - value)
+    assert engine.measure(made, made, ["mse", "max_error"]) == {"mse": 0.0, "max_error": 0.0}
+    assert engine.measure(made, other, ["mse"])["mse"] > 0
+    with pytest.raises(EngineError, match="different sizes"):
+        engine.measure(made, made.resize((8, 8)), ["mse"])
+
+
 def an_image_is_rgb_and_counted(engine: Engine, scene: Scene) -> None:
     before = engine.counters.images
     image = picture(engine, scene, load(engine, scene))
@@ -67,7 +120,7 @@ def an_image_is_rgb_and_counted(engine: Engine, scene: Scene) -> None:
 def the_same_call_gives_the_same_bits(engine: Engine, scene: Scene) -> None:
     parts = load(engine, scene)
     pipeline = engine.assemble(scene.pipeline, parts)
-    first, second = (engine.generate(pipeline, scene.generation, quiet).tobytes() for _ in range(2))
+    first, second = (drawn(engine, pipeline, scene.generation, quiet).tobytes() for _ in range(2))
     assert first == second
     assert picture(engine, scene, parts).tobytes() == first
     assert picture(engine, scene, load(engine, scene)).tobytes() == first
@@ -76,23 +129,23 @@ def the_same_call_gives_the_same_bits(engine: Engine, scene: Scene) -> None:
 def another_seed_gives_another_image(engine: Engine, scene: Scene) -> None:
     pipeline = engine.assemble(scene.pipeline, load(engine, scene))
     other = replace(scene.generation, seed=scene.generation.seed + 1)
-    first = engine.generate(pipeline, scene.generation, quiet)
-    assert engine.generate(pipeline, other, quiet).tobytes() != first.tobytes()
+    first = drawn(engine, pipeline, scene.generation, quiet)
+    assert drawn(engine, pipeline, other, quiet).tobytes() != first.tobytes()
 
 
 def an_image_in_between_changes_nothing(engine: Engine, scene: Scene) -> None:
     parts = load(engine, scene)
     one, other = engine.assemble(scene.pipeline, parts), engine.assemble(scene.pipeline, parts)
-    first = engine.generate(one, scene.generation, quiet).tobytes()
-    engine.generate(other, replace(scene.generation, seed=99), quiet)
-    engine.generate(one, replace(scene.generation, seed=98), quiet)
-    assert engine.generate(one, scene.generation, quiet).tobytes() == first
+    first = drawn(engine, one, scene.generation, quiet).tobytes()
+    drawn(engine, other, replace(scene.generation, seed=99), quiet)
+    drawn(engine, one, replace(scene.generation, seed=98), quiet)
+    assert drawn(engine, one, scene.generation, quiet).tobytes() == first
 
 
 def steps_are_reported_in_order(engine: Engine, scene: Scene) -> None:
     told: list[tuple[int, int]] = []
     pipeline = engine.assemble(scene.pipeline, load(engine, scene))
-    engine.generate(pipeline, scene.generation, lambda done, total: told.append((done, total)))
+    drawn(engine, pipeline, scene.generation, lambda done, total: told.append((done, total)))
     assert told
     assert told == [(number + 1, told[0][1]) for number in range(told[0][1])]
 
@@ -105,23 +158,23 @@ def an_error_of_the_listener_passes_and_leaves_nothing(engine: Engine, scene: Sc
         raise Stop
 
     pipeline = engine.assemble(scene.pipeline, load(engine, scene))
-    first = engine.generate(pipeline, scene.generation, quiet).tobytes()
+    first = drawn(engine, pipeline, scene.generation, quiet).tobytes()
     with pytest.raises(Stop):
-        engine.generate(pipeline, scene.generation, stop)
-    assert engine.generate(pipeline, scene.generation, quiet).tobytes() == first
+        drawn(engine, pipeline, scene.generation, stop)
+    assert drawn(engine, pipeline, scene.generation, quiet).tobytes() == first
 
 
 def the_call_arguments_are_left_alone(engine: Engine, scene: Scene) -> None:
     arguments = dict(scene.generation.arguments)
     generation = Generation(arguments, scene.generation.seed)
-    engine.generate(engine.assemble(scene.pipeline, load(engine, scene)), generation, quiet)
+    drawn(engine, engine.assemble(scene.pipeline, load(engine, scene)), generation, quiet)
     assert arguments == scene.generation.arguments
 
 
 def saving_writes_what_was_asked_for_and_changes_nothing(engine: Engine, scene: Scene) -> None:
     parts = load(engine, scene)
     pipeline = engine.assemble(scene.pipeline, parts)
-    first = engine.generate(pipeline, scene.generation, quiet).tobytes()
+    first = drawn(engine, pipeline, scene.generation, quiet).tobytes()
     before = replace(engine.counters)
     role = weighty(scene)[0].role
     with TemporaryDirectory() as all, TemporaryDirectory() as some:
@@ -131,7 +184,7 @@ def saving_writes_what_was_asked_for_and_changes_nothing(engine: Engine, scene: 
         assert {path.name for path in Path(all).iterdir()} == {*there, "model_index.json"}
         assert [path.name for path in Path(some).iterdir()] == [role]
     assert engine.counters == before
-    assert engine.generate(pipeline, scene.generation, quiet).tobytes() == first
+    assert drawn(engine, pipeline, scene.generation, quiet).tobytes() == first
     assert picture(engine, scene, parts).tobytes() == first
 
 
@@ -156,9 +209,13 @@ def what_cannot_be_loaded_is_an_engine_error(engine: Engine, scene: Scene) -> No
 
 CONTRACT: tuple[Callable[[Engine, Scene], None], ...] = (
     it_describes_itself_in_json,
+    it_tells_of_a_device_with_memory_of_its_own_alone,
     it_counts_loads_and_quantizations,
     a_loaded_component_tells_what_it_came_to,
     an_image_is_rgb_and_counted,
+    a_call_waits_for_what_is_not_loaded,
+    a_call_that_is_given_up_leaves_nothing_behind,
+    measures_are_none_for_a_picture_and_itself,
     the_same_call_gives_the_same_bits,
     another_seed_gives_another_image,
     an_image_in_between_changes_nothing,

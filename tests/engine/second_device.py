@@ -25,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from aquatint.runtime.torch_engine import TorchEngine, offloading
 from aquatint.runtime.torch_engine.libraries import libraries
 from support.quantizer_kinds import KINDS
-from support.scenes import Scene, everywhere, load, scene
+from support.scenes import Scene, drawn, everywhere, load, scene
 
 NAME = "hpu"
 FEATURES = ("offload-model", "offload-group", "offload-sequential", "group-leaves", "to-device")
@@ -132,7 +132,7 @@ def _enable(pipeline: Any, feature: str) -> None:
 
 
 def _picture(engine: TorchEngine, made: Scene, pipeline: Any) -> bytes:
-    return engine.generate(pipeline, made.generation, lambda done, total: None).tobytes()
+    return drawn(engine, pipeline, made.generation, lambda done, total: None).tobytes()
 
 
 if __name__ == "__main__":

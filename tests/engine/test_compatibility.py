@@ -26,7 +26,7 @@ from aquatint.runtime.engine import EngineError
 from aquatint.runtime.torch_engine import TorchEngine
 from aquatint.runtime.torch_engine.libraries import libraries
 from support.quantizer_kinds import KINDS
-from support.scenes import Scene, everywhere, load, scene
+from support.scenes import Scene, drawn, everywhere, load, scene
 
 
 def tried(test: str) -> Any:
@@ -70,7 +70,7 @@ class Studio:
 
     def draw(self) -> Any:
         """Return the picture's pixels as numbers."""
-        image = self.engine.generate(self.pipeline, self.scene.generation, lambda done, total: None)
+        image = drawn(self.engine, self.pipeline, self.scene.generation, lambda done, total: None)
         return numpy.asarray(image).astype(int)
 
 

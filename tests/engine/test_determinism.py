@@ -13,7 +13,7 @@ import torch
 
 from aquatint.runtime.engine import Engine, Generation
 from aquatint.runtime.torch_engine import weights
-from support.scenes import Scene, component, load, paint, scene
+from support.scenes import Scene, component, drawn, load, paint, scene
 
 Tiny = Callable[[str], Path]
 RANDOM = "sdnq;type=uint4;use-svd=true;svd-rank=8"
@@ -51,24 +51,29 @@ def test_a_scheduler_that_draws_noise_repeats(engine: Engine, folder: Tiny, sche
     made = scene(folder("sd"))
     pipeline = engine.assemble(made.pipeline, load(engine, made))
     asked = replace(made.generation, scheduler=scheduler)
-    first, second = (engine.generate(pipeline, asked, lambda done, total: None).tobytes() for _ in range(2))
+    first, second = (drawn(engine, pipeline, asked, lambda done, total: None).tobytes() for _ in range(2))
     assert first == second
 
 
 def test_a_scheduler_of_one_image_is_not_that_of_the_next(engine: Engine, folder: Tiny) -> None:
     made = scene(folder("sd"))
     pipeline = engine.assemble(made.pipeline, load(engine, made))
-    first = engine.generate(pipeline, made.generation, lambda done, total: None).tobytes()
+    first = drawn(engine, pipeline, made.generation, lambda done, total: None).tobytes()
     other = replace(made.generation, scheduler="EulerDiscreteScheduler")
-    assert engine.generate(pipeline, other, lambda done, total: None).tobytes() != first
-    assert engine.generate(pipeline, made.generation, lambda done, total: None).tobytes() == first
+    assert drawn(engine, pipeline, other, lambda done, total: None).tobytes() != first
+    assert drawn(engine, pipeline, made.generation, lambda done, total: None).tobytes() == first
 
 
 def test_every_pipeline_has_its_own_scheduler(engine: Engine, folder: Tiny) -> None:
     made = scene(folder("sd"))
     parts = load(engine, made)
     one, other = (engine.assemble(made.pipeline, parts) for _ in range(2))
-    assert len({id(parts["scheduler"] and parts["scheduler"].object), id(one.scheduler), id(other.scheduler)}) == 3
+    assert (
+        len(
+            {id(parts["scheduler"] and parts["scheduler"].object), id(one.make().scheduler), id(other.make().scheduler)}
+        )
+        == 3
+    )
     assert one.unet is other.unet
 
 
@@ -77,13 +82,13 @@ def test_a_pipeline_in_the_middle_of_another_ones_loop_disturbs_nothing(engine: 
     parts = load(engine, made)
     asked = replace(made.generation, scheduler="EulerAncestralDiscreteScheduler")
     one, other = (engine.assemble(made.pipeline, parts) for _ in range(2))
-    first = engine.generate(one, asked, lambda done, total: None).tobytes()
+    first = drawn(engine, one, asked, lambda done, total: None).tobytes()
 
     def between(done: int, total: int) -> None:
         if done == 2:
-            engine.generate(other, replace(asked, seed=31), lambda done, total: None)
+            drawn(engine, other, replace(asked, seed=31), lambda done, total: None)
 
-    assert engine.generate(one, asked, between).tobytes() == first
+    assert drawn(engine, one, asked, between).tobytes() == first
 
 
 def replace_steps(made: Scene, steps: int) -> Scene:

@@ -14,7 +14,7 @@ from sdnq.layers import SDNQLayer
 from aquatint.catalog import checkpoints, estimates, quantizers
 from aquatint.plan.steps import Component
 from aquatint.runtime.engine import Engine, Loaded
-from support.scenes import component, load, quantization, scene
+from support.scenes import component, drawn, load, quantization, scene
 
 KINDS = {"unet": ("sd", "unet"), "transformer": ("flux", "transformer"), "clip": ("sd", "text_encoder"),
          "t5": ("flux", "text_encoder_2")}  # fmt: skip
@@ -199,7 +199,7 @@ def test_a_vae_can_be_quantized(engine: Engine, folder: Tiny) -> None:
     assert vae is not None
     assert vae.quantized_layers > 10
     pipeline = engine.assemble(made.pipeline, parts)
-    assert engine.generate(pipeline, made.generation, lambda done, total: None).size == (64, 64)
+    assert drawn(engine, pipeline, made.generation, lambda done, total: None).size == (64, 64)
 
 
 @pytest.mark.parametrize("kind", ["int8", "uint8", "uint4", "int4", "float8_e4m3fn", "int16"])

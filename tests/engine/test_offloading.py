@@ -15,7 +15,7 @@ import pytest
 from aquatint.runtime.engine import EngineError, Loaded
 from aquatint.runtime.torch_engine import TorchEngine
 from support.quantizer_kinds import KINDS
-from support.scenes import Scene, everywhere, load, scene
+from support.scenes import Scene, drawn, everywhere, load, scene
 
 MOVING = ("model", "group")  # `sequential` can't be from the CPU to the CPU
 
@@ -37,7 +37,7 @@ def offloaded(folder: Path, way: str, uri: str | None = None) -> Scene:
 
 def draw(engine: TorchEngine, made: Scene, parts: dict[str, Loaded | None]) -> bytes:
     pipeline = engine.assemble(made.pipeline, parts)
-    return engine.generate(pipeline, made.generation, lambda done, total: None).tobytes()
+    return drawn(engine, pipeline, made.generation, lambda done, total: None).tobytes()
 
 
 def modules(parts: dict[str, Loaded | None]) -> list[Any]:

@@ -19,7 +19,7 @@ from aquatint.runtime.engine import Engine, EngineError, Generation
 from aquatint.runtime.torch_engine import TorchEngine, sdnq_backend
 from aquatint.runtime.torch_engine.faults import engine_error
 from aquatint.runtime.torch_engine.libraries import libraries
-from support.scenes import component, load, quantization, scene
+from support.scenes import component, drawn, load, quantization, scene
 
 Tiny = Callable[[str], Path]
 
@@ -204,7 +204,7 @@ def test_wrong_arguments(engine: Engine, folder: Tiny, changes: dict[str, Any], 
     made = scene(folder("sd"), **changes)
     pipeline = engine.assemble(made.pipeline, load(engine, made))
     with pytest.raises(EngineError, match=expected):
-        engine.generate(pipeline, made.generation, lambda done, total: None)
+        drawn(engine, pipeline, made.generation, lambda done, total: None)
 
 
 def test_a_picture_of_nan_is_not_passed_on_as_a_black_one(engine: Engine, folder: Tiny) -> None:
@@ -215,7 +215,7 @@ def test_a_picture_of_nan_is_not_passed_on_as_a_black_one(engine: Engine, folder
     vae.object.decoder.conv_out.bias.fill_(float("nan"))
     pipeline = engine.assemble(made.pipeline, parts)
     with pytest.raises(EngineError, match="NaN"):
-        engine.generate(pipeline, made.generation, lambda done, total: None)
+        drawn(engine, pipeline, made.generation, lambda done, total: None)
 
 
 @pytest.mark.parametrize(
@@ -227,7 +227,7 @@ def test_a_scheduler_that_does_not_fit(engine: Engine, folder: Tiny, name: str, 
     made = scene(folder(name))
     pipeline = engine.assemble(made.pipeline, load(engine, made))
     with pytest.raises(EngineError, match=scheduler):
-        engine.generate(pipeline, Generation(made.generation.arguments, 1, scheduler), lambda done, total: None)
+        drawn(engine, pipeline, Generation(made.generation.arguments, 1, scheduler), lambda done, total: None)
 
 
 def test_parts_that_do_not_fit_a_pipeline(engine: Engine, folder: Tiny) -> None:

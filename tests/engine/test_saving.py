@@ -94,10 +94,10 @@ def test_what_was_made_with_a_model_leaves_no_trace_in_its_files(
     drawn = scene(source, everywhere(source, URIS[kind] or ""))
     parts = load(engine, drawn)
     pipeline = engine.assemble(drawn.pipeline, parts)
-    first = engine.generate(pipeline, drawn.generation, lambda done, total: None).tobytes()
+    first = drawn(engine, pipeline, drawn.generation, lambda done, total: None).tobytes()
     engine.save(drawn.pipeline, parts, tmp_path, Form())
     assert content(tmp_path) == content(saved["flux", kind])
-    assert engine.generate(pipeline, drawn.generation, lambda done, total: None).tobytes() == first
+    assert drawn(engine, pipeline, drawn.generation, lambda done, total: None).tobytes() == first
 
 
 def test_nothing_of_this_machine_is_written(saved: dict[tuple[str, str], Path], folder: Tiny) -> None:

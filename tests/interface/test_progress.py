@@ -93,6 +93,8 @@ error: the picture is all black
 released unet
 warning: 1 of 2 pictures of this sheet were not made
 wrote sheet.png  sheet of 2 pictures
+model   quantizer  images  loads  per image  weights
+shapes  q8              3      3      0.0 s  8.6 MiB
 3 of 4 images in 0.0 s: 3 loads (1 quantized), 1 reuse, 1 release, 1 failure
 1 failure:
   shapes.aqt:3:1  the picture is all black
@@ -175,7 +177,7 @@ def test_an_interrupted_run_says_so(tmp_path: Path) -> None:
     _, err = shown(simple_plan(), Mode.PLAIN, tmp_path, FakeEngine(image_faults={1: KeyboardInterrupt()}))
     assert err.splitlines()[-2:] == [
         "1 of 2 images in 0.0 s: 2 loads (1 quantized), 0 reuses, 0 releases",
-        "interrupted; the files that were written are whole",
+        "interrupted: 1 of 2 outputs done; run again to go on",
     ]
 
 

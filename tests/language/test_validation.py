@@ -1,4 +1,4 @@
-"""Plans that come from outside and have a `save` step that would write where none is meant to."""
+"""Plans that come from outside: a `save` step that would write where none is meant to, references that lead nowhere."""
 
 from __future__ import annotations
 
@@ -7,9 +7,23 @@ from typing import Any
 import msgspec
 import pytest
 
-from aquatint.plan.steps import PlanError
+from aquatint.plan.steps import (
+    Compare,
+    Hole,
+    ImageRef,
+    Json,
+    NumberRef,
+    Pair,
+    PlanError,
+    Plugin,
+    Print,
+    Quantization,
+    Text,
+    TextRef,
+    Upscale,
+)
 from aquatint.plan.validate import validate
-from support.plans import component, load, pipeline, plan, save
+from support.plans import component, generate, grid, load, pipeline, place, plan, save
 
 
 def saving(roles: list[str] | None = None, parts: dict[str, str | None] | None = None, **changes: Any) -> None:
@@ -48,3 +62,65 @@ def test_what_is_saved_must_be_loaded() -> None:
     with pytest.raises(PlanError, match="uses `vae`, which is not loaded then"):
         validate(plan([component("u"), component("v", "vae")], [pipeline("p", {"unet": "u", "vae": "v"})],
                       [load("u"), save("k1", "p", "out/m")]))  # fmt: skip
+
+
+def chained(**changes: Any) -> None:
+    """Validate a plan in which steps take what others yield; `changes` are fields of its steps, `STEP_FIELD`."""
+    text = Text(["a ", Hole(TextRef("u1", 1), [["upper"]])])
+    measured = Text([Hole(NumberRef("c1", "psnr", 0), [["round", 1]])])
+    steps = [
+        Upscale("u1", Plugin("magicprompt", {}, None, "better"), ["a cat"], 2, 1, place(1), ""),
+        msgspec.structs.replace(generate("g1", "p", ["a.png"]), arguments={}, deferred={"prompt": text}),
+        msgspec.structs.replace(generate("g2", "p", ["b.png"]), deferred={"image": [ImageRef("g1", 0)]}),
+        Compare("c1", [Pair(ImageRef("g1", 0), ImageRef("g2", 0), "x")], ["psnr"], None, place(2)),
+        Print("p1", measured, place(3)),
+        msgspec.structs.replace(grid("s1", "s.png", [("g1", 0)]), title=text),
+    ]
+    by_step: dict[str, dict[str, Any]] = {}
+    for name, value in changes.items():
+        step, _, field = name.partition("_")
+        by_step.setdefault(step, {})[field] = value
+    changed = [msgspec.structs.replace(step, **by_step.get(step.id, {})) for step in steps]
+    validate(plan([component("u")], [pipeline("p", {"unet": "u"})], [load("u"), *changed]))
+
+
+BEFORE = ", which is not made before it"
+INCOMPLETE = "step `p1` has a text that can't be completed: "
+
+
+def operated(*operation: Json) -> Text:
+    return Text([Hole(TextRef("u1", 0), [list(operation)])])
+
+
+def test_a_chain_that_hangs_together() -> None:
+    chained()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"g1_deferred": {"prompt": Text([Hole(TextRef("u1", 2))])}}, "step `g1` needs string 2 of `u1`" + BEFORE),
+        ({"g1_deferred": {"image": ImageRef("g2", 0)}}, "step `g1` needs image 0 of `g2`" + BEFORE),
+        ({"g2_deferred": {"image": [ImageRef("g1", -1)]}}, "step `g2` needs image -1 of `g1`" + BEFORE),
+        ({"p1_text": Text([Hole(NumberRef("c1", "ssim"))])}, "step `p1` needs `ssim` of `c1`" + BEFORE),
+        ({"p1_text": Text([Hole(NumberRef("c1", "psnr", 1))])}, "step `p1` needs `psnr` of `c1`" + BEFORE),
+        ({"s1_title": Text([Hole(TextRef("g1", 0))])}, "step `s1` needs string 0 of `g1`" + BEFORE),
+        ({"c1_pairs": [Pair(ImageRef("g1", 0), ImageRef("g2", 1), "x")]}, "step `c1` needs image 1 of `g2`" + BEFORE),
+        ({"c1_metrics": ["lpips"]}, "step `c1` measures by `lpips`, which is no metric"),
+        ({"u1_variations": 0}, "step `u1` makes no variations"),
+        (
+            {"u1_upscaler": Plugin("m", {}, Quantization("snq", {}, "q"), "better")},
+            "the quantizer of `better`: there is no quantization backend `snq`",
+        ),
+        ({"g1_arguments": {"prompt": "x"}}, "step `g1` has two values for `prompt`"),
+        ({"p1_text": operated("open", "/etc/passwd")}, INCOMPLETE + "it does something that is no operation"),
+        ({"p1_text": operated("round", 1)}, INCOMPLETE + "`round` takes a number"),
+        ({"p1_text": operated("replace", "a", ["b"])}, INCOMPLETE + "`replace` can't take this"),
+        ({"p1_text": operated()}, INCOMPLETE + "it does something that is no operation"),
+        ({"p1_text": Text([Hole(operated("upper", 1))])}, INCOMPLETE + "`upper` can't be called like this"),
+    ],
+)
+def test_chains_that_are_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(PlanError) as error:
+        chained(**changes)
+    assert str(error.value) == message

@@ -7,10 +7,26 @@ import weakref
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from PIL import Image
 
-from aquatint.plan.steps import Plan, Print
+from aquatint.plan.steps import (
+    ByteRange,
+    Compare,
+    Hole,
+    ImageRef,
+    Load,
+    NumberRef,
+    Pair,
+    Plan,
+    Plugin,
+    Print,
+    Step,
+    Text,
+    TextRef,
+    Upscale,
+)
 from aquatint.runtime.engine import EngineError
 from aquatint.runtime.events import (
     DenoiseStep,
@@ -20,6 +36,8 @@ from aquatint.runtime.events import (
     ImageWritten,
     LoadFinished,
     LoadStarted,
+    Measured,
+    ModelTotals,
     Printed,
     Released,
     Reused,
@@ -27,6 +45,7 @@ from aquatint.runtime.events import (
     RunStarted,
     StatementFailed,
     StatementSkipped,
+    TableWritten,
     Warned,
 )
 from aquatint.runtime.executor import Executor, Options
@@ -34,6 +53,9 @@ from aquatint.runtime.outputs import OutputPolicy
 from aquatint.runtime.residents import Residents
 from support.fake_engine import FakeEngine
 from support.plans import component, generate, grid, load, place, release, simple_plan
+
+PEAK = ByteRange(9_000_000, 9_000_000)
+"""Of two components of these plans, which are all of one size."""
 
 
 class Run:
@@ -69,7 +91,7 @@ def test_a_run_tells_everything_in_order(tmp_path: Path) -> None:
         *[Released] * 2,
         RunFinished,
     ]
-    assert run.events[0] == RunStarted(steps=5, images=2, loads=2)
+    assert run.events[0] == RunStarted(steps=5, images=2, loads=2, denoise_steps=4, predicted_peak=PEAK)
     assert run.events[1] == LoadStarted(
         "load-u", "u", "unet", "UNet2DConditionModel", "builtin:shapes", "sdnq int8", 4_500_000
     )
@@ -80,7 +102,8 @@ def test_a_run_tells_everything_in_order(tmp_path: Path) -> None:
     assert run.finished == RunFinished(
         images=2, loads=2, quantizations=1, reuses=0, releases=2, failed=0, skipped=0,
         written=[str(tmp_path / "out/1.png"), str(tmp_path / "out/2.png")], interrupted=False, seconds=0.0,
-        engine={"engine": "fake", "device": "cpu"},
+        engine={"engine": "fake", "device": "cpu"}, done=2, outputs=2, bytes_loaded=9_000_000, predicted_peak=PEAK,
+        models=[ModelTotals("shapes", {"unet": "q8"}, images=2, loads=2, seconds=0.0, weights=9_000_000)],
     )  # fmt: skip
     assert run.files() == ["out/1.png", "out/2.png"]
 
@@ -114,7 +137,7 @@ def test_components_stay_warm_between_runs_of_a_session(tmp_path: Path) -> None:
     Run(plan, tmp_path, engine, residents)
     second = Run(plan, tmp_path, engine, residents)
     assert second.of(LoadStarted) == []
-    assert second.events[0] == RunStarted(steps=3, images=1, loads=0)
+    assert second.events[0] == RunStarted(steps=3, images=1, loads=0, denoise_steps=2, predicted_peak=PEAK)
     assert (second.finished.loads, second.finished.reuses) == (0, 2)
     assert engine.count("assemble") == 1
     residents.release_all()
@@ -304,8 +327,8 @@ def test_pictures_are_kept_only_as_long_as_a_sheet_needs_them(tmp_path: Path) ->
     seen: list[tuple[str, int]] = []
 
     class Watching(FakeEngine):
-        def generate(self, *arguments: Any) -> Image.Image:
-            image = super().generate(*arguments)
+        def painted(self, *arguments: Any) -> Image.Image:
+            image = super().painted(*arguments)
             alive.append(weakref.ref(image))
             return image
 
@@ -351,7 +374,7 @@ def test_skip_makes_what_is_missing_and_loads_nothing_for_what_is_there(tmp_path
     (tmp_path / "sheet.png").unlink()
     kept = (tmp_path / "3.png").stat().st_ino
     run = Run(plan, tmp_path, existing=OutputPolicy.SKIP)
-    assert run.events[0] == RunStarted(steps=7, images=1, loads=2)
+    assert run.events[0] == RunStarted(steps=7, images=1, loads=2, denoise_steps=2, predicted_peak=PEAK)
     assert [call for call in run.engine.calls if call[0] == "load"] == [("load", "v"), ("load", "w")]
     assert run.engine.count("generate") == 1
     assert (tmp_path / "3.png").stat().st_ino == kept
@@ -410,5 +433,78 @@ def test_a_release_that_goes_wrong_is_a_warning(tmp_path: Path) -> None:
 
 
 def test_what_the_libraries_say_of_an_image_is_told(tmp_path: Path) -> None:
-    run = Run(simple_plan(), tmp_path, engine=FakeEngine(warnings=["the prompt was cut off"]))
+    run = Run(simple_plan(), tmp_path, engine=FakeEngine(said=["the prompt was cut off"]))
     assert run.of(Warned) == [Warned("g1", "the prompt was cut off")] * 2
+
+
+def compare(id: str, pairs: list[tuple[str, str]], path: str | None = None) -> Compare:
+    """Return a compare step of the first images of steps."""
+    made = [Pair(ImageRef(one, 0), ImageRef(other, 0), other) for one, other in pairs]
+    return Compare(id, made, ["mse"], path, place(91))
+
+
+def chained_plan(*more: Step) -> Plan:
+    """Return a plan whose second step takes the first one's image, and that measures the two."""
+    first = generate("g1", "p", ["a.png"])
+    second = msgspec.structs.replace(generate("g2", "p", ["b.png"]), deferred={"image": ImageRef("g1", 0)})
+    measured = Text(["mse ", Hole(NumberRef("c1", "mse"), [["round", 1]])])
+    steps = [first, second, compare("c1", [("g1", "g2"), ("g1", "g1")]), Print("p1", measured, place(92)), *more]
+    base = simple_plan()
+    return msgspec.structs.replace(base, steps=[s for s in base.steps if isinstance(s, Load)] + steps)
+
+
+def test_what_steps_yield_reaches_those_that_wait_for_it(tmp_path: Path) -> None:
+    run = Run(chained_plan(), tmp_path)
+    asked = [generation.arguments.get("image") for generation in run.engine.asked]
+    assert [None if image is None else image.size for image in asked] == [None, (16, 16)]
+    assert run.of(Measured) == [Measured("c1", "g2", {"mse": 1.0}), Measured("c1", "g1", {"mse": 0.0})]
+    assert [event.text for event in run.of(Printed)] == [
+        "|      | mse |\n|------|----:|\n| g2   |   1 |\n| g1   |   0 |\n| mean | 0.5 |",
+        "mse 0.5",
+    ]
+
+
+def test_a_step_that_waits_for_what_failed_is_skipped(tmp_path: Path) -> None:
+    engine = FakeEngine(image_faults={0: EngineError("no")})
+    table = compare("c2", [("g1", "g2"), ("g2", "g2")], "t.csv")
+    run = Run(chained_plan(table), tmp_path, engine)
+    assert [(event.step, event.reason) for event in run.of(StatementSkipped)] == [
+        ("g2", "it needs image 0 of `g1`, which was not made"),
+        ("c1", "none of its pictures was made"),
+        ("p1", "it needs what `c1` was to yield"),
+        ("c2", "none of its pictures was made"),
+    ]
+    assert run.files() == []
+
+
+def test_a_table_is_written_with_what_was_made(tmp_path: Path) -> None:
+    engine = FakeEngine(image_faults={1: EngineError("no")})
+    run = Run(chained_plan(compare("c2", [("g1", "g2"), ("g1", "g1")], "out/t.csv")), tmp_path, engine)
+    assert (tmp_path / "out/t.csv").read_text() == ("label,reference,image,mse\ng2,a.png,b.png,\ng1,a.png,a.png,0.0\n")
+    assert run.of(TableWritten) == [TableWritten("c2", str(tmp_path / "out/t.csv"), 2)]
+
+
+def test_upscale_can_be_planned_only(tmp_path: Path) -> None:
+    step = Upscale("u1", Plugin("magicprompt", {}, None, "better"), ["a cat"], 1, 1, place(93), "upscale better { }")
+    run = Run(chained_plan(step, Print("p2", Text([Hole(TextRef("u1", 0))]), place(94))), tmp_path)
+    assert [event.message for event in run.of(StatementFailed)] == [
+        "this version plans `upscale`, and can't run it yet"
+    ]
+    assert [event.step for event in run.of(StatementSkipped)] == ["p2"]
+
+
+def test_the_engine_is_told_what_is_loaded_next(tmp_path: Path) -> None:
+    run = Run(simple_plan(load("u"), load("v"), generate("g1", "p", ["1.png"])), tmp_path)
+    assert run.engine.foreseen == []
+    steps = [
+        load("u"),
+        load("v"),
+        generate("g1", "p", ["1.png"]),
+        release("v"),
+        load("v"),
+        generate("g2", "p", ["2.png"]),
+    ]
+    steps[4] = msgspec.structs.replace(steps[4], id="load-v-again")
+    again = Run(simple_plan(*steps), tmp_path / "again")
+    # It is there, so there is nothing to foresee before it is released.
+    assert (again.engine.foreseen, again.finished.loads) == ([], 3)

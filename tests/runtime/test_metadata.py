@@ -176,9 +176,33 @@ def test_text_too_long_for_a_jpeg_is_refused() -> None:
     whole = plan_with(prompt="word " * 20_000)
     step = statement(whole)
     about = about_image(whole, step, step.outputs[0], (16, 16), {})
-    with pytest.raises(EngineError, match="too long for a JPEG"):
+    with pytest.raises(EngineError, match="too long for a JPEG") as caught:
         embedded("JPEG", about)
+    assert "`sidecar: true`" in (caught.value.help or "")
     assert "exif" in embedded("WEBP", about)
+
+
+@pytest.mark.parametrize(("words", "inside"), [(6_000, {"parameters"}), (20_000, set())])
+def test_what_is_too_long_for_a_jpeg_stands_beside_it(tmp_path: Path, words: int, inside: set[str]) -> None:
+    step = generate("g1", "p", ["a.jpg"], prompt="word " * words)
+    step = msgspec.structs.replace(step, sidecar=True)
+    whole = simple_plan(load("u"), load("v"), step)
+    Executor(FakeEngine(), lambda event: None, Options(output_dir=tmp_path)).run(whole)
+    assert set(read_metadata(tmp_path / "a.jpg")) == inside
+    record = json.loads((tmp_path / "a.jpg.json").read_text())
+    assert record["arguments"]["prompt"] == "word " * words
+
+
+@pytest.mark.parametrize("metadata", [True, False])
+def test_a_record_may_stand_beside_a_picture_that_says_nothing(tmp_path: Path, metadata: bool) -> None:
+    step = msgspec.structs.replace(generate("g1", "p", ["a.png"], metadata=metadata), sidecar=True)
+    sheet = msgspec.structs.replace(grid("s1", "b.png", [("g1", 0)]), sidecar=True)
+    whole = simple_plan(load("u"), load("v"), step, sheet)
+    Executor(FakeEngine(), lambda event: None, Options(output_dir=tmp_path)).run(whole)
+    beside = json.loads((tmp_path / "a.png.json").read_text())
+    assert beside["seed"] == 1
+    assert read_metadata(tmp_path / "a.png").get("aquatint") == (beside if metadata else None)
+    assert json.loads((tmp_path / "b.png.json").read_text()) == read_metadata(tmp_path / "b.png")["aquatint"]
 
 
 def test_pictures_of_others_say_nothing(tmp_path: Path) -> None:

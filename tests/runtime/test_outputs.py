@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from aquatint.runtime.engine import EngineError
+from aquatint.runtime.metadata import About
 from aquatint.runtime.outputs import FORMATS, OutputPolicy, Outputs
 from support.fake_engine import painted
 
@@ -179,3 +180,65 @@ def test_a_kill_at_any_moment_leaves_only_whole_files(tmp_path: Path, policy: Ou
         with Image.open(path) as image:
             image.load()
             assert image.size == (400, 400)
+
+
+def about(beside: bool = True) -> About:
+    return About("", {"seed": 1}, beside=beside)
+
+
+def test_the_record_goes_into_a_file_beside_the_picture(tmp_path: Path) -> None:
+    outputs = Outputs(tmp_path, OutputPolicy.NUMBER)
+    assert outputs.write("a.png", PICTURE, about()) == tmp_path / "a.png"
+    assert outputs.write("a.webp", PICTURE, about()) == tmp_path / "a.webp"
+    assert outputs.write("b.png", PICTURE, about(beside=False)) == tmp_path / "b.png"
+    assert (tmp_path / "a.png.json").read_text() == about().text == '{"seed":1}'
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["a.png", "a.png.json", "a.webp", "a.webp.json", "b.png"]
+
+
+def test_both_names_have_to_be_free(tmp_path: Path) -> None:
+    for name in ("a.png", "a-2.png.json"):
+        (tmp_path / name).write_text("mine")
+    assert Outputs(tmp_path, OutputPolicy.NUMBER).write("a.png", PICTURE, about()) == tmp_path / "a-3.png"
+    assert (tmp_path / "a.png").read_text() == (tmp_path / "a-2.png.json").read_text() == "mine"
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["a-2.png.json", "a-3.png", "a-3.png.json", "a.png"]
+
+
+def test_the_file_beside_it_follows_the_policy(tmp_path: Path) -> None:
+    beside = tmp_path / "a.png.json"
+    beside.write_text("old")
+    with pytest.raises(EngineError, match=r"`.*a\.png\.json` exists"):
+        Outputs(tmp_path, OutputPolicy.ERROR).write("a.png", PICTURE, about())
+    assert [file.name for file in tmp_path.iterdir()] == ["a.png.json"]
+    # One without its picture is left over from a run that was cut off.
+    assert Outputs(tmp_path, OutputPolicy.SKIP).write("a.png", PICTURE, about()) == tmp_path / "a.png"
+    assert beside.read_text() == about().text
+    beside.write_text("old")
+    assert Outputs(tmp_path, OutputPolicy.SKIP).write("a.png", PICTURE, about()) is None
+    assert beside.read_text() == "old"
+    assert Outputs(tmp_path, OutputPolicy.OVERWRITE).write("a.png", PICTURE, about()) == tmp_path / "a.png"
+    assert beside.read_text() == about().text
+
+
+def test_a_picture_that_appeared_meanwhile_gets_no_file_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.png").write_text("mine")
+    monkeypatch.setattr(os.path, "lexists", lambda path: False)
+    assert Outputs(tmp_path, OutputPolicy.NUMBER).write("a.png", PICTURE, about()) == tmp_path / "a-2.png"
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["a-2.png", "a-2.png.json", "a.png"]
+
+
+@pytest.mark.parametrize("policy", list(OutputPolicy))
+def test_a_full_disk_leaves_nothing_beside_it_either(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, policy: OutputPolicy
+) -> None:
+    calls = iter([None, OSError(errno.ENOSPC, "No space left on device")])
+
+    def full(descriptor: int) -> None:
+        if (error := next(calls)) is not None:
+            raise error
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(EngineError, match="no space left on device"):
+        Outputs(tmp_path, policy).write("a.png", PICTURE, about())
+    assert list(tmp_path.iterdir()) == []

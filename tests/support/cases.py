@@ -48,14 +48,16 @@ from aquatint.interface.warning_options import Review
 from aquatint.language.disk import Entry
 from aquatint.language.evaluate import Evaluation, Interpreter
 from aquatint.language.why import Statement, UnknownPlace, why
-from aquatint.language.world import Given, Hardware, World
+from aquatint.language.world import Given, Hardware, Memory, World
 from aquatint.plan.render import render as render_plan
 from aquatint.plan.steps import Print
+from aquatint.plan.texts import shown
 from aquatint.source import Source
 from aquatint.syntax.dump import tokens_text, tree_text
 from aquatint.syntax.formatting import formatted
 from aquatint.syntax.layout import lay_out
 from aquatint.syntax.parser import parse
+from aquatint.syntax.tokens import byte_count
 
 KINDS = ("plan", "steps", "printed", "errors", "tokens", "ast", "format", "why")
 
@@ -161,6 +163,8 @@ def _options(info: str) -> tuple[str, argparse.Namespace]:
     parser.add_argument("--params", action="append", default=[])
     parser.add_argument("--plan-seed", type=int, default=0)
     parser.add_argument("--limit", type=int, default=1)
+    parser.add_argument("--memory", type=byte_count)
+    parser.add_argument("--order", default="least")
     parser.add_argument("--name", default="script.aqt")
     parser.add_argument("--lint", action="store_true")
     parser.add_argument("--why", action="append", default=[])
@@ -211,6 +215,8 @@ def evaluate(
         device=options.device, plan_seed=options.plan_seed,
         parameters=given | dict(given.split("=", 1) for given in options.set),
         limit=options.limit,
+        order=options.order,
+        memory=None if options.memory is None else Memory(options.memory),
         script=lambda name: (INCLUDED / name).read_bytes(),
         files=shelf, environment={"STYLE": "ink"}, folder="/work", output_folder="/work",
         hardware=lambda device: Hardware("a processor", 16 << 30) if device == "cpu" else Hardware(device, None),
@@ -247,7 +253,7 @@ def output(case: Case, kind: str, evaluation: Evaluation) -> str:
         case "plan":
             return render_plan(plan)
         case "printed":
-            return "".join(step.text + "\n" for step in plan.steps if isinstance(step, Print))
+            return "".join(shown(step.text) + "\n" for step in plan.steps if isinstance(step, Print))
         case "steps":
             lines = render_plan(plan).splitlines()[1:-1]
             return "".join(line + "\n" for line in lines if line and not line.startswith(_HIDDEN_LINES))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,18 @@ from typing import Any
 from PIL import Image as images
 from PIL.Image import Image
 
+from aquatint.catalog.pipelines import is_denoiser, is_text_encoder
 from aquatint.plan.steps import Component, Json, Pipeline
-from aquatint.runtime.engine import Counters, EngineError, Form, Generation, Loaded, OnStep
+from aquatint.runtime.engine import (
+    Counters,
+    DeviceMemory,
+    EngineError,
+    Form,
+    Generation,
+    Loaded,
+    Needs,
+    OnStep,
+)  # fmt: skip
 
 
 @dataclass(eq=False)
@@ -30,10 +40,53 @@ class Weights:
 
 @dataclass
 class PaintedPipeline:
-    """What stands for a pipeline: its parts by role."""
+    """What stands for a pipeline: its components by role, those without weights live."""
 
     key: str
-    parts: dict[str, Weights | None]
+    parts: dict[str, Component | None]
+
+
+@dataclass
+class PaintedCall:
+    """A call that is under way; it needs text encoders first, then denoisers, then the rest."""
+
+    engine: FakeEngine
+    pipeline: PaintedPipeline
+    generation: Generation
+    on_step: OnStep
+    number: int
+    warnings: list[str] = field(default_factory=list)
+    done: int = 0
+    closed: bool = False
+    _had: set[str] = field(default_factory=set)
+
+    def advance(self) -> Image | Needs:
+        """Go on until a part with weights is needed that isn't live, or to the end."""
+        assert not self.closed, "a call that is over is carried on"
+        for role, part in sorted(self.pipeline.parts.items(), key=lambda item: _turn(item[0])):
+            if part is None or part.dtype is None or role in self._had:
+                continue
+            if part.key not in self.engine.live_keys():
+                return Needs(role, part.key)
+            self._had.add(role)
+            if is_denoiser(role):
+                self._denoise()
+        if not self.done:
+            self._denoise()
+        self.closed = True
+        return self.engine.painted(self.pipeline, self.generation)
+
+    def close(self) -> None:
+        """Give the call up."""
+        self.closed = True
+
+    def _denoise(self) -> None:
+        total = int(self.generation.arguments.get("num_inference_steps", 3))
+        for self.done in range(1, total + 1):
+            if self.done == total and self.number in self.engine.image_faults:
+                raise self.engine.image_faults[self.number]
+            self.engine.at_step(self.done)
+            self.on_step(self.done, total)
 
 
 @dataclass
@@ -46,7 +99,6 @@ class FakeEngine:
     """
 
     counters: Counters = field(default_factory=Counters)
-    warnings: list[str] = field(default_factory=list)
     load_faults: Mapping[str, BaseException] = field(default_factory=dict)
     image_faults: Mapping[int, BaseException] = field(default_factory=dict)
     assemble_faults: Mapping[str, BaseException] = field(default_factory=dict)
@@ -55,7 +107,11 @@ class FakeEngine:
     live: list[Weights] = field(default_factory=list)
     loaded_twice: list[str] = field(default_factory=list)
     at_step: Callable[[int], None] = lambda done: None
+    said: list[str] = field(default_factory=list)  # what the libraries say of every image
+    foreseen: list[str] = field(default_factory=list)
     images_asked: int = 0
+    asked: list[Generation] = field(default_factory=list)
+    memory: DeviceMemory | None = None
 
     def describe(self) -> dict[str, Json]:
         return {"engine": "fake", "device": "cpu"}
@@ -75,32 +131,41 @@ class FakeEngine:
         quantized = component.quantization is not None
         return Loaded(component, weights, component.bytes, 76 if quantized else 0, 83 if component.bytes else 0)
 
-    def assemble(self, pipeline: Pipeline, parts: Mapping[str, Loaded | None]) -> PaintedPipeline:
+    def foresee(self, component: Component) -> None:
+        self.foreseen.append(component.key)
+
+    def assemble(self, pipeline: Pipeline, parts: Mapping[str, Loaded | Component | None]) -> PaintedPipeline:
         self.calls.append(("assemble", pipeline.key))
         if pipeline.key in self.assemble_faults:
             raise self.assemble_faults[pipeline.key]
-        given = {role: None if part is None else part.component.key for role, part in parts.items()}
-        assert given == pipeline.parts
-        weights = {role: None if part is None else part.object for role, part in parts.items()}
-        assert not any(part.released for part in weights.values() if part is not None)
-        return PaintedPipeline(pipeline.key, weights)
+        made: dict[str, Component | None] = {}
+        for role, part in parts.items():
+            made[role] = part.component if isinstance(part, Loaded) else part
+            component = made[role]
+            key = None if component is None else component.key
+            assert key == pipeline.parts[role], f"{role} is {key}, not {pipeline.parts[role]}"
+            assert component is None or component.dtype is not None or isinstance(part, Loaded), f"{role} isn't loaded"
+        assert made.keys() == pipeline.parts.keys()
+        return PaintedPipeline(pipeline.key, made)
 
-    def generate(self, pipeline: PaintedPipeline, generation: Generation, on_step: OnStep) -> Image:
+    def begin(self, pipeline: PaintedPipeline, generation: Generation, on_step: OnStep) -> PaintedCall:
         self.calls.append(("generate", generation.seed))
-        number = self.images_asked
+        self.asked.append(generation)
         self.images_asked += 1
-        assert not any(part.released for part in pipeline.parts.values() if part is not None), "a part was released"
-        total = int(generation.arguments.get("num_inference_steps", 3))
-        for done in range(1, total + 1):
-            if done == total and number in self.image_faults:
-                raise self.image_faults[number]
-            self.at_step(done)
-            on_step(done, total)
+        return PaintedCall(self, pipeline, generation, on_step, self.images_asked - 1, list(self.said))
+
+    def painted(self, pipeline: PaintedPipeline, generation: Generation) -> Image:
+        """Return the picture that a call comes to."""
         self.counters.images += 1
         parts = {role: None if part is None else part.key for role, part in sorted(pipeline.parts.items())}
         what = [pipeline.key, parts, dict(generation.arguments), generation.seed, generation.scheduler]
         width, height = generation.arguments.get("width", 64), generation.arguments.get("height", 64)
-        return painted(json.dumps(what, sort_keys=True), (width, height))
+        return painted(json.dumps(what, sort_keys=True, default=_pixels), (width, height))
+
+    def measure(self, reference: Image, image: Image, metrics: Sequence[str]) -> dict[str, float]:
+        if reference.size != image.size:
+            raise EngineError("can't compare pictures of different sizes")
+        return dict.fromkeys(metrics, float(reference.tobytes() != image.tobytes()))
 
     def save(self, pipeline: Pipeline, parts: Mapping[str, Loaded | None], folder: Path, form: Form) -> None:
         self.calls.append(("save", pipeline.key))
@@ -123,6 +188,9 @@ class FakeEngine:
         loaded.object.released = True
         self.counters.releases += 1
 
+    def device_memory(self, *, afresh: bool = False) -> DeviceMemory | None:
+        return self.memory
+
     def live_keys(self) -> set[str]:
         """Return the keys of what is loaded."""
         return {weights.key for weights in self.live}
@@ -136,3 +204,13 @@ def painted(text: str, size: tuple[int, int]) -> Image:
     """Return a picture of 4 x 4 colours that `text` decides."""
     digest = hashlib.sha384(text.encode()).digest()
     return images.frombytes("RGB", (4, 4), digest).resize(size, images.Resampling.NEAREST)
+
+
+def _turn(role: str) -> tuple[int, str]:
+    return (0 if is_text_encoder(role) else 1 if is_denoiser(role) else 2), role
+
+
+def _pixels(value: Any) -> str:
+    """Return what stands for a picture among the arguments of a call."""
+    assert isinstance(value, Image), f"{value!r} is no argument"
+    return hashlib.sha256(value.tobytes()).hexdigest()

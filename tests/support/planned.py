@@ -7,6 +7,7 @@ from pathlib import Path
 from aquatint.plan.steps import Component, Generate, Plan
 from aquatint.runtime.engine import Engine, Generation, Loaded
 from support import cases
+from support.scenes import drawn
 
 DRAW = 'generate m { prompt: "a red cat", seed: 7, num_inference_steps: 2, width: 64, height: 64, output: "out.png" }'
 
@@ -47,5 +48,5 @@ def paint(engine: Engine, text: str) -> list[bytes]:
             assembled = engine.assemble(pipeline, parts)
             for output in step.outputs:
                 generation = Generation(step.arguments, output.seed, step.scheduler)
-                pictures.append(engine.generate(assembled, generation, lambda done, total: None).tobytes())
+                pictures.append(drawn(engine, assembled, generation, lambda done, total: None).tobytes())
     return pictures

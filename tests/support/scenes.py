@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from PIL.Image import Image
+
 from aquatint.catalog import checkpoints, quantizers
 from aquatint.plan.steps import Component, Pipeline, Quantization
 from aquatint.runtime.engine import Engine, Generation, Loaded, OnStep
@@ -68,7 +70,14 @@ def load(engine: Engine, made: Scene) -> dict[str, Loaded | None]:
     return {role: part and engine.load(part) for role, part in made.components.items()}
 
 
+def drawn(engine: Engine, pipeline: Any, generation: Generation, on_step: OnStep) -> Image:
+    """Return the image of an assembled pipeline all of whose parts are loaded."""
+    image = engine.begin(pipeline, generation, on_step).advance()
+    assert isinstance(image, Image), f"it waits for {image}"
+    return image
+
+
 def paint(engine: Engine, made: Scene, on_step: OnStep = lambda done, total: None) -> bytes:
     """Load, assemble and generate; return the picture's pixels."""
     pipeline = engine.assemble(made.pipeline, load(engine, made))
-    return engine.generate(pipeline, made.generation, on_step).tobytes()
+    return drawn(engine, pipeline, made.generation, on_step).tobytes()

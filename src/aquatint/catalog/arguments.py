@@ -32,7 +32,15 @@ FAMILIAR = {
 }  # fmt: skip
 """What other programs call settings of `generate`."""
 
-# Alternatives of a type that a script has values for; the others are tensors, images and callables.
+PICTURE = object()
+"""Stands for a picture in a value that `problem` is asked about: pictures are there only when a plan runs."""
+
+# How diffusers writes the type of a picture; `PipelineImageInput` is one or several.
+_PICTURE = re.compile(r"PipelineImageInput|(?:PIL\.)?Image\.Image")
+# Of the same types, and no pictures; or pictures for an adapter, which has to be loaded first.
+_NO_PICTURE = re.compile(r".*(?:latents|embeds)|ip_adapter.*")
+
+# Alternatives of a type that a script has values for; the others are tensors and callables.
 _SIMPLE: dict[str, tuple[type, ...]] = {"int": (int,), "float": (int, float), "bool": (bool,), "str": (str,)}
 
 _MINIMUM = {"num_inference_steps": 1, "height": 8, "width": 8}
@@ -51,10 +59,46 @@ def scriptable(info: PipelineInfo) -> Mapping[str, Argument]:
 
 # Every `generate` of a script asks.
 _SCRIPTABLE: dict[str, tuple[PipelineInfo, Mapping[str, Argument]]] = {}
+_NEEDED: dict[str, tuple[PipelineInfo, tuple[str, ...]]] = {}
 
 
 def _is_scriptable(argument: Argument) -> bool:
-    return argument.name not in MANAGED and any(_kinds(part) for part in _alternatives(argument.type))
+    parts = _alternatives(argument.type)
+    if takes_pictures(argument):
+        return True
+    return argument.name not in MANAGED and any(part in _SIMPLE or _is_plain_list(part) for part in parts)
+
+
+def takes_pictures(argument: Argument) -> bool:
+    """Return whether a picture, or several, can be an argument."""
+    return not _NO_PICTURE.fullmatch(argument.name) and any(map(_has_pictures, _alternatives(argument.type)))
+
+
+def needed(info: PipelineInfo) -> tuple[str, ...]:
+    """Return the arguments that a pipeline's call can't do without, by name."""
+    found = _NEEDED.get(info.name)
+    if found is None or found[0] is not info:
+        names = tuple(name for name, argument in info.arguments.items() if _is_needed(argument))
+        found = _NEEDED[info.name] = info, names
+    return found[1]
+
+
+def _is_needed(argument: Argument) -> bool:
+    # diffusers gives some that it can't do without a default of None all the same.
+    of_none = argument.name in ("image", "mask_image") and takes_pictures(argument)
+    return argument.required or argument.name == "prompt" or (of_none and "None" not in _alternatives(argument.type))
+
+
+def _has_pictures(part: str) -> bool:
+    return any(_PICTURE.fullmatch(word) for word in _inside(part))
+
+
+def _inside(part: str) -> list[str]:
+    """Return the alternatives of a list's items, or of what is no list."""
+    if not part.startswith(("list[", "List[", "tuple[")):
+        return [part]
+    inner = _alternatives(part[part.index("[") + 1 : -1])
+    return [piece.strip() for item in inner for piece in item.split(",") if "[" not in item] or inner
 
 
 def problem(argument: Argument, value: Any) -> str | None:
@@ -75,6 +119,8 @@ def problem(argument: Argument, value: Any) -> str | None:
 
 def _is_writable(value: Any) -> bool:
     """Return whether `value` can be written into a plan."""
+    if value is PICTURE:
+        return True
     if isinstance(value, Mapping):
         return all(map(_is_writable, value.values()))
     if isinstance(value, list | tuple):
@@ -93,8 +139,8 @@ def _alternatives(type: str) -> list[str]:
     return [part for part in [*parts, type[start:].strip()] if part]
 
 
-def _kinds(part: str) -> bool:
-    return part in _SIMPLE or (part.startswith(("list[", "List[", "tuple[", "dict[")) and _plain_inside(part))
+def _is_plain_list(part: str) -> bool:
+    return part.startswith(("list[", "List[", "tuple[", "dict[")) and _plain_inside(part)
 
 
 def _plain_inside(part: str) -> bool:
@@ -109,10 +155,13 @@ def _fits(part: str, value: Any) -> bool:
         return isinstance(value, _SIMPLE[part]) and (part == "bool") == isinstance(value, bool)
     if part.startswith("dict["):
         return isinstance(value, Mapping)
-    if part.startswith(("list[", "List[", "tuple[")) and _plain_inside(part):
-        inner = _alternatives(part[part.index("[") + 1 : -1])
-        inner = [piece.strip() for item in inner for piece in item.split(",") if "[" not in item] or inner
-        return isinstance(value, list | tuple) and all(any(_fits(piece, item) for piece in inner) for item in value)
+    if value is PICTURE:
+        return _PICTURE.fullmatch(part) is not None
+    is_list = (
+        part == "PipelineImageInput" or _is_plain_list(part) or (part.lower()[:4] == "list" and _has_pictures(part))
+    )
+    if is_list and isinstance(value, list | tuple):
+        return all(any(_fits(piece, item) for piece in _inside(part)) for item in value)
     return False
 
 
@@ -124,8 +173,11 @@ def _described(parts: list[str]) -> str:
         "str": "a string",
         "None": "`none`",
     }
-    known = [names.get(part) or ("a list" if part[:4].lower() == "list" or part.startswith("tuple") else "a map")
-             for part in parts if part in names or _kinds(part)]  # fmt: skip
+    known = [
+        names.get(part) or ("an image" if _PICTURE.fullmatch(part) else "a list of images" if _has_pictures(part)
+        else "a list" if part[:4].lower() == "list" or part.startswith("tuple") else "a map")
+        for part in parts if part in names or _has_pictures(part) or _is_plain_list(part)
+    ]  # fmt: skip
     unique = list(dict.fromkeys(known))
     return (
         unique[0]

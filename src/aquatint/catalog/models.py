@@ -1,10 +1,11 @@
-"""What the blocks of a script take: `model`, its submodules, `generate`, `grid` and `save`.
+"""What the blocks of a script take: `model`, its submodules, and the verbs.
 
 Names only this language's; the arguments of a pipeline's call are in `pipelines`, quantizers in `quantizers`.
 """
 
 from __future__ import annotations
 
+from aquatint.catalog.metrics import METRICS
 from aquatint.catalog.settings import Schema, Setting
 
 DTYPES = ("float32", "float16", "bfloat16")
@@ -22,8 +23,8 @@ MODEL = Schema("model", (
             "`float32` on a CPU and `float16` elsewhere unless it is set.", choices=DTYPES),
     Setting("variant", "str", "Which of a checkpoint's sets of weight files to load, such as `fp16`."),
     Setting("revision", "str", "The revision of a hub repository: a branch, a tag or a commit."),
-    Setting("quantizer", "any", "The quantizer of the denoiser and of every text encoder: a quantizer's name, a URI, "
-            "or `none`."),
+    Setting("quantizer", "quantizer", "The quantizer of the denoiser and of every text encoder: a quantizer's name, "
+            "a URI, or `none`."),
     Setting("quantizer_map", "names", "The submodules that the model's quantizer is for, instead of the denoiser and "
             "every text encoder."),
     Setting("offload", "str", "Hold the weights in the computer's memory and bring them to the GPU for their turn: "
@@ -38,7 +39,7 @@ PART = Schema("submodule", (
     Setting("dtype", "str", "As the model's `dtype`, for this submodule alone.", choices=DTYPES),
     Setting("variant", "str", "As the model's `variant`, for this submodule alone."),
     Setting("revision", "str", "As the model's `revision`, for this submodule alone."),
-    Setting("quantizer", "any", "This submodule's quantizer; `none` leaves it as it is."),
+    Setting("quantizer", "quantizer", "This submodule's quantizer; `none` leaves it as it is."),
 ))  # fmt: skip
 """The settings of a submodule's block."""
 
@@ -51,6 +52,9 @@ GENERATE = Schema("generate", (
     Setting("scheduler", "str", "The class name of another diffusers scheduler, made from the checkpoint's settings."),
     Setting("output", "str", "The file to write. Without it the name is made of model, quantizer, prompt and seed."),
     Setting("metadata", "bool", "Whether the file says how it was made.", True),
+    Setting("weighter", "any", "What turns the prompt into embeddings, instead of the pipeline itself: a `weighter`."),
+    Setting("sidecar", "bool", "Whether a file beside the image, called like it with `.json` behind, says how it was "
+            "made.", False),
 ))  # fmt: skip
 """What `generate` takes beside the arguments of the pipeline's call."""
 
@@ -58,11 +62,30 @@ GRID = Schema("grid", (
     Setting("images", "any", "Results or images to lay out; without it, all that the block around has made so far."),
     Setting("columns", "any", "How many columns, or the name of the fact that the columns tell apart."),
     Setting("rows", "str", "The name of the fact that the rows tell apart."),
-    Setting("labels", "names", "The captions, one per image; without it, what tells the images apart."),
-    Setting("title", "str", "A line above the pictures.", ""),
+    Setting("labels", "names", "The captions, one per image; without it, what tells the images apart.", deferred=True),
+    Setting("title", "str", "A line above the pictures.", "", deferred=True),
     Setting("output", "str", "The file to write."),
+    Setting("sidecar", "bool", "Whether a file beside the sheet, called like it with `.json` behind, says what is on "
+            "it.", False),
 ))  # fmt: skip
 """What `grid` takes."""
+
+UPSCALE = Schema("upscale", (
+    Setting("prompts", "names", "The prompts to rewrite, one or several.", deferred=True),
+    Setting("variations", "int", "How many strings to make of each; as the upscaler says unless it is set.", minimum=1,
+            maximum=10_000),
+    Setting("seed", "int", "The seed of what is drawn; the upscaler's, or one that the plan draws, unless it is set.",
+            minimum=0, maximum=2**63 - 1),
+))  # fmt: skip
+"""What `upscale` takes."""
+
+COMPARE = Schema("compare", (
+    Setting("metrics", "names", "The measures to take.", ("psnr",), choices=tuple(METRICS)),
+    Setting("labels", "names", "What the table calls the images, one per pair; without it, what tells them apart.",
+            deferred=True),
+    Setting("output", "str", "The file to write: `.csv`, `.json` or `.md`. Without it the table is printed."),
+))  # fmt: skip
+"""What `compare` takes."""
 
 SAVE = Schema("save", (
     Setting("to", "str", "The folder to write."),
@@ -79,5 +102,7 @@ RESERVED_PARTS = frozenset({"defaults"})
 LATER_MODEL = ("device", "lora", "compile", "task")
 LATER_GENERATE = ("image", "mask_image", "control_image", "strength", "ip_adapter_image", "video", "images_per_batch")
 """Settings of the language's design that this version does not have."""
+
+TABLE_SUFFIXES = (".csv", ".json", ".md")
 
 OUTPUT_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")

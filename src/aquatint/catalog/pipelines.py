@@ -70,16 +70,26 @@ class PipelineInfo:
     @cached_property
     def denoisers(self) -> tuple[str, ...]:
         """The roles of the networks that denoise, which are what a model's quantizer is for."""
-        return tuple(role for role in self.components if _DENOISER.fullmatch(role))
+        return tuple(filter(is_denoiser, self.components))
 
     @cached_property
     def text_encoders(self) -> tuple[str, ...]:
         """The roles of the networks that read the prompt."""
-        return tuple(role for role in self.components if _TEXT_ENCODER.fullmatch(role))
+        return tuple(filter(is_text_encoder, self.components))
 
     def nearest_argument(self, name: str) -> str | None:
         """Return the argument that `name` is probably a misspelling of, if one is near."""
         return nearest(name, self.arguments)
+
+
+def is_text_encoder(role: str) -> bool:
+    """Return whether a component in `role` reads the prompt."""
+    return _TEXT_ENCODER.fullmatch(role) is not None
+
+
+def is_denoiser(role: str) -> bool:
+    """Return whether a component in `role` denoises."""
+    return _DENOISER.fullmatch(role) is not None
 
 
 class _Entry(msgspec.Struct):

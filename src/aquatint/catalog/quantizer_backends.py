@@ -7,11 +7,11 @@ says is in `backend`; the checks that read them are in `quantizers`.
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterator
 from functools import cache
 
 from aquatint.catalog.backend import Backend, Constraint, Problem
 from aquatint.catalog.bnb import BNB
+from aquatint.catalog.extensions import extensions
 from aquatint.catalog.sdnq import SDNQ
 from aquatint.diagnostics import did_you_mean
 
@@ -70,32 +70,4 @@ def is_installed(package: str) -> bool:
 
 @cache
 def _others() -> tuple[tuple[Backend, ...], tuple[tuple[str, str], ...]]:
-    # Imported here: scripts that use this program's own backends don't pay for it.
-    from importlib.metadata import entry_points
-
-    found: list[Backend] = []
-    unusable: list[tuple[str, str]] = []
-    taken = {name for each in _OWN for name in (each.name, *each.aliases)}
-    for entry in sorted(entry_points(group=GROUP), key=lambda entry: (entry.name, entry.value)):
-        try:
-            made = entry.load()
-        except Exception as error:  # whatever a stranger's module raises while it is imported
-            unusable.append((entry.name, f"`{entry.value}` can't be imported: {error or type(error).__name__}"))
-            continue
-        reason = next(_faults(made, entry.name, taken), None)
-        if reason is None:
-            found.append(made)
-            taken |= {made.name, *made.aliases}
-        else:
-            unusable.append((entry.name, f"`{entry.value}` {reason}"))
-    return tuple(found), tuple(unusable)
-
-
-def _faults(made: object, name: str, taken: set[str]) -> Iterator[str]:
-    if not isinstance(made, Backend):
-        yield f"is a {type(made).__name__} and no `aquatint.catalog.backend.Backend`"
-        return
-    if made.name != name:
-        yield f"calls itself `{made.name}`"
-    if clash := sorted({made.name, *made.aliases} & taken):
-        yield f"takes the name `{clash[0]}`, which another backend has"
+    return extensions(GROUP, Backend, _OWN, "backend")

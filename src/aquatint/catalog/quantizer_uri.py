@@ -114,7 +114,7 @@ def _value(setting: Setting, text: str, offset: int) -> Any:
                 return json.loads(text) if text.startswith("[") else [item.strip() for item in text.split(",") if item]
             case "map":
                 return json.loads(text)
-            case "str" | "any":
+            case "str" | "quantizer" | "any":
                 return text
     except (ValueError, KeyError):
         message = setting.problem(text) or f"`{setting.name}` can't be `{text}`"

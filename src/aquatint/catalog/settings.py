@@ -10,8 +10,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-Type = Literal["int", "float", "bool", "str", "names", "map", "any"]
-"""`names` is a list of strings, for which a single string stands too; `map` has strings for keys."""
+Type = Literal["int", "float", "bool", "str", "names", "map", "quantizer", "any"]
+"""`names` is a list of strings, for which a single string stands too; `map` has strings for keys. What a quantizer is
+says the language: none of a schema's limits is for one."""
 
 REQUIRED: Any = object()
 """The default of a setting that has none."""
@@ -33,6 +34,7 @@ class Setting:
     maximum: float | None = None
     above: float | None = None
     aliases: tuple[str, ...] = ()
+    deferred: bool = False  # whether its strings may be such that are known only when the plan runs
 
     def problem(self, value: Any) -> str | None:
         """Return why `value` (a plain Python value) can't be this setting's, or None if it can."""
@@ -42,8 +44,9 @@ class Setting:
             return f"`{self.name}` takes a list of strings, not of {_described_value(wrong[0])}"
         if not _has_type(value, self.type):
             return f"`{self.name}` takes {_described(self.type)}, not {_described_value(value)}"
-        if self.choices and value not in self.choices:
-            return f"`{self.name}` can't be {_described_value(value)}"
+        chosen = value if self.type == "names" and _is_list(value) else [value]
+        if self.choices and (wrong := [item for item in chosen if item not in self.choices]):
+            return f"`{self.name}` can't be {_described_value(wrong[0])}"
         if self.minimum is not None and value < self.minimum:
             return f"`{self.name}` must be at least {_bound(self.minimum)}, not {value}"
         if self.above is not None and value <= self.above:
@@ -106,7 +109,7 @@ def _has_type(value: Any, type: Type) -> bool:
             return isinstance(value, str) or (_is_list(value) and all(isinstance(item, str) for item in value))
         case "map":
             return isinstance(value, Mapping) and all(isinstance(key, str) for key in value)
-        case "any":
+        case "quantizer" | "any":
             return True
 
 
@@ -117,7 +120,7 @@ def _is_list(value: Any) -> bool:
 def _described(type: Type) -> str:
     return {
         "int": "a whole number", "float": "a number", "bool": "`true` or `false`", "str": "a string",
-        "names": "a list of names", "map": "a map", "any": "any value",
+        "names": "a list of names", "map": "a map", "quantizer": "a quantizer", "any": "any value",
     }[type]  # fmt: skip
 
 

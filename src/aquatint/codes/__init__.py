@@ -22,6 +22,7 @@ GROUPS = {
     "quantizers": "Quantizers",
     "models": "Models and checkpoints",
     "outputs": "Outputs",
+    "pictures": "Pictures and their records",
     "effect": "What has no effect",
     "program": "The program",
 }

@@ -16,20 +16,42 @@ from typing import Any, NoReturn
 
 import aquatint
 from aquatint.interface import colour
-from aquatint.interface.commands import check, dump, explain, fmt, generate, models, params, plan, repl, run, store
+from aquatint.interface.commands import (
+    check,
+    dump,
+    events,
+    explain,
+    fmt,
+    generate,
+    info,
+    models,
+    params,
+    plan,
+    repl,
+    replay,
+    run,
+    script,
+    status,
+    store,
+)
 from aquatint.interface.exits import DONE, FAILED, INTERRUPTED, WRONG, Refusal
 
 _COMMANDS = {
     "run": run,
     "plan": plan,
+    "status": status,
     "check": check,
     "explain": explain,
     "fmt": fmt,
     "params": params,
     "repl": repl,
     "generate": generate,
+    "info": info,
+    "script": script,
+    "replay": replay,
     "models": models,
     "store": store,
+    "events": events,
     "dump": dump,
 }
 

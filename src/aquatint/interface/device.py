@@ -46,6 +46,49 @@ def hardware(device: str) -> Hardware:
     return found[index] if index < len(found) else Hardware(device, None)
 
 
+MARGIN = 2 << 30
+"""Bytes of the free memory that a plan leaves for the libraries and for computing, unless it is told what there is."""
+
+
+def free_memory(device: str) -> int | None:
+    """Return the bytes of `device` that nobody uses now, None where that can't be found out."""
+    kind, _, number = device.partition(":")
+    if kind in ("cpu", "mps"):
+        return _available() if kind == "cpu" or default_device() == "mps" else None
+    if kind != "cuda" or default_device() != "cuda":
+        return None
+    # Not run here: there is no GPU.
+    free = [*_nvidia_free(), *_amd_free()]
+    index = int(number or 0)
+    return free[index] if index < len(free) else None
+
+
+def _available() -> int | None:
+    try:
+        found = re.search(r"^MemAvailable: +(\d+) kB$", Path("/proc/meminfo").read_text(encoding="ascii"), re.MULTILINE)
+    except (OSError, UnicodeDecodeError):
+        return None
+    return int(found[1]) << 10 if found else None
+
+
+def _nvidia_free() -> Iterator[int]:
+    command = ["nvidia-smi", "--query-gpu=memory.free", "--format=csv,noheader,nounits"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return
+    yield from (int(line) << 20 for line in done.stdout.split() if line.isdigit())
+
+
+def _amd_free() -> Iterator[int]:
+    for file in sorted(Path("/sys/class/drm").glob("card*/device/mem_info_vram_total")):
+        try:
+            used = int(file.with_name("mem_info_vram_used").read_text(encoding="utf-8"))
+            yield int(file.read_text(encoding="utf-8")) - used
+        except (OSError, ValueError):
+            continue
+
+
 def _processor() -> str:
     try:
         found = re.search(r"^model name\s*: *(.+)$", Path("/proc/cpuinfo").read_text(encoding="utf-8"), re.MULTILINE)

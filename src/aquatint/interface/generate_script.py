@@ -64,7 +64,7 @@ def script(request: Request) -> str:
         body.append(f"scheduler: {quoted(request.scheduler)}")
     if request.output is not None:
         body.append(f"output: {_template(request.output)}")
-    lines = [*_block(f"generate {target}", body)]
+    lines = [*block(f"generate {target}", body)]
     if loops:
         clauses = [f"{variable} in [{', '.join(values)}]" for variable, values in loops.items()]
         # Prompts are long: a clause a line, unless they all fit.
@@ -75,16 +75,21 @@ def script(request: Request) -> str:
 
 def model_name(source: str) -> str:
     """Return what a script can call the model of `source`: its last word, as a name that is free."""
-    # Imported here: it takes the parser to know the keywords.
-    from aquatint.language.builtins import prelude
-    from aquatint.syntax.parser import parse
-
     last = PurePath(source.replace("\\", "/")).name.rpartition(":")[2]
     name = re.sub(r"\W+", "_", last, flags=re.ASCII).strip("_").lower()
     if not name or name[0].isdigit():
         name = f"model_{name}".rstrip("_")
-    taken = prelude().find(name) is not None or name in _LOOP_NAMES
-    return f"my_{name}" if taken or parse(Source("", f"let {name} = 1")).diagnostics.has_errors else name
+    return name if is_free(name) and name not in _LOOP_NAMES else f"my_{name}"
+
+
+def is_free(name: str) -> bool:
+    """Return whether a script can bind `name`: a name of ASCII that is no keyword, and nothing's of every script."""
+    # Imported here: it takes the parser to know the keywords.
+    from aquatint.language.builtins import prelude
+    from aquatint.syntax.parser import parse
+
+    is_name = name.isascii() and name.isidentifier() and prelude().find(name) is None
+    return is_name and not parse(Source("", f"let {name} = 1")).diagnostics.has_errors
 
 
 def quoted(text: str) -> str:
@@ -123,7 +128,7 @@ def _model(name: str, request: Request) -> list[str]:
             lines.append(f"{role}: none")
         elif inside := _submodule(submodule):
             lines.append(f"{role} {{ {', '.join(inside)} }}")
-    return _block(f"model {name}", lines)
+    return block(f"model {name}", lines)
 
 
 def _submodule(submodule: Submodule) -> list[str]:
@@ -172,5 +177,6 @@ def _or_none(text: str | None) -> str:
     return "none" if text is None else quoted(text)
 
 
-def _block(head: str, lines: Iterable[str]) -> list[str]:
+def block(head: str, lines: Iterable[str]) -> list[str]:
+    """Return the lines of a block with `lines` in it."""
     return [f"{head} {{", *(f"    {line}" for line in lines), "}"]

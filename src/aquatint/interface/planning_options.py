@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from aquatint.diagnostics import Diagnostic
     from aquatint.language.evaluate import Evaluation
     from aquatint.language.why import Statement
-    from aquatint.language.world import World
+    from aquatint.language.world import Memory, World
     from aquatint.source import Source
 
 
@@ -46,13 +46,22 @@ def add_planning_options(command: argparse.ArgumentParser) -> None:
         help="seed of the seeds that the plan draws, and of `random` in templates (0)",
     )  # fmt: skip
     command.add_argument(
+        "--memory", metavar="SIZE",
+        help="what models may take at a time, such as 8GiB, or -2GiB for all that is free but that; "
+        "a plan is made for any amount, and a run for what is free, unless it is set",
+    )  # fmt: skip
+    command.add_argument(
+        "--order", choices=("least", "script"), default="least",
+        help="run statements in the order that loads least (the default), or as they are written",
+    )  # fmt: skip
+    command.add_argument(
         "--limit", type=int, default=1, metavar="N", choices=range(1, 1001),
         help="allow a script N times the usual steps and images: 8 million and 100,000 (1)",
     )  # fmt: skip
 
 
-def world(options: argparse.Namespace) -> World:
-    """Return what plans are made from beside the script. Raises `Refusal`."""
+def world(options: argparse.Namespace, running: bool = False) -> World:
+    """Return what plans are made from beside the script, of plans that run at once if `running`. Raises `Refusal`."""
     from aquatint.interface.device import hardware
     from aquatint.language.world import Given, Hardware, World
 
@@ -79,6 +88,7 @@ def world(options: argparse.Namespace) -> World:
     return World(
         device=_device(options.device), plan_seed=options.plan_seed, parameters=parameters, hardware=known,
         folder=folder, output_folder=os.path.join(folder, getattr(options, "output_dir", "")), limit=options.limit,
+        order=options.order, memory=_budget(options, running),
     )  # fmt: skip
 
 
@@ -89,14 +99,36 @@ def _folder() -> str:
         return ""
 
 
-def _memory(given: str | None) -> int | None:
+def _memory(given: str | None, option: str = "--device-memory") -> int | None:
     from aquatint.syntax.tokens import byte_count
 
     try:
         return None if given is None else byte_count(given)
     except ValueError:
-        raise Refusal("bad-command-line", f"`--device-memory {given}` is no number of bytes",
+        raise Refusal("bad-command-line", f"`{option} {given}` is no number of bytes",
                       "write it as in `12GiB`") from None  # fmt: skip
+
+
+def _budget(options: argparse.Namespace, running: bool) -> Memory | None:
+    """Return what models may take at a time, None for any amount. Raises `Refusal`."""
+    from aquatint.interface.device import MARGIN, free_memory
+    from aquatint.language.world import Memory
+
+    given = options.memory
+    if given is not None and not given.startswith("-"):
+        limit = _memory(given, "--memory")
+        return None if limit is None else Memory(limit)
+    if given is None and not running:
+        return None
+    device = _device(options.device)
+    free = free_memory(device)
+    spared = MARGIN if given is None else _memory(given[1:], "--memory") or 0
+    if free is None:
+        if given is None:
+            return None
+        raise Refusal("bad-command-line", f"how much memory of `{device}` is free can't be found out here",
+                      "say what there is: `--memory 8GiB`")  # fmt: skip
+    return Memory(max(0, free - spared), is_measured=given is None)
 
 
 def _device(given: str | None) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from enum import StrEnum
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self, TextIO
@@ -16,9 +16,8 @@ from typing import TYPE_CHECKING, Protocol, Self, TextIO
 import msgspec
 
 from aquatint.interface.colour import live_console
-from aquatint.plan.render import sized
+from aquatint.plan.render import ranged, sized
 from aquatint.runtime.events import (
-    DenoiseStep,
     EngineStarting,
     Event,
     GenerateStarted,
@@ -34,13 +33,16 @@ from aquatint.runtime.events import (
     SaveStarted,
     StatementFailed,
     StatementSkipped,
+    TableWritten,
     Warned,
 )
 
 if TYPE_CHECKING:
-    from rich.progress import Progress
+    from rich.live import Live
 
-_PROMPT_SHOWN = 40  # characters of a prompt beside its progress bar
+    from aquatint.interface.live_area import LiveArea
+
+_DRAWN_EACH_SECOND = 8
 
 
 class Mode(StrEnum):
@@ -122,14 +124,14 @@ class _Plain(_Context):
 
 
 class _Live:
-    """The log, and under it bars for the run and for what is being done, while a run goes."""
+    """The log, and under it an area that tells how far the run is, while it goes."""
 
     def __init__(self, out: TextIO, err: TextIO) -> None:
         self.out = out
-        self.err = err
-        self.log = Log()
-        self.progress: Progress | None = None
-        self.activity: str | None = None
+        self.console = live_console(err)
+        self.log = Log(lambda: self.console.width)
+        self.area: LiveArea | None = None
+        self.drawn: Live | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -140,6 +142,8 @@ class _Live:
         self._stop()
 
     def __call__(self, event: Event) -> None:
+        if self.area is not None:
+            self.area.feed(event)
         match event:
             case RunStarted() if event.images or event.loads:
                 self._start(event)
@@ -148,76 +152,37 @@ class _Live:
             case Printed():
                 self._print(event)
             case _:
-                self._advance(event)
-        self._show(self.log.lines(event))
+                pass
+        for line in self.log.lines(event):
+            self._show(line)
 
     def _start(self, event: RunStarted) -> None:
-        # Imported here: whoever has no terminal needs no rich.
-        from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+        from rich.live import Live
+
+        from aquatint.interface.live_area import LiveArea
 
         self._stop()
-        self.progress = Progress(
-            SpinnerColumn(),
-            BarColumn(24),
-            TimeElapsedColumn(),
-            TextColumn("{task.fields[count]}", markup=False),
-            TextColumn("{task.description}", markup=False),
-            console=live_console(self.err),
-            transient=True,
-        )
-        self.images = self.progress.add_task("images", total=event.images or None, count=f"0/{event.images}")
-        self.current = self.progress.add_task("", total=None, count="", visible=False)
-        self.total, self.done = event.images, 0
-        self.progress.start()
+        self.area = LiveArea(event)
+        self.drawn = Live(self.area, console=self.console, refresh_per_second=_DRAWN_EACH_SECOND, transient=True)
+        self.drawn.start()
 
     def _stop(self) -> None:
-        if self.progress is not None:
-            self.progress.stop()
-            self.progress = None
+        if self.drawn is not None:
+            self.drawn.stop()
+        self.area = self.drawn = None
 
     def _print(self, event: Printed) -> None:
-        # The bars are on the same terminal, as a rule: they make room.
-        if self.progress is not None:
-            self.progress.stop()
+        # The area is on the same terminal, as a rule: it makes room.
+        if self.drawn is not None:
+            self.drawn.stop()
         _write(self.out, [printable_text(event.text)])
-        if self.progress is not None:
-            self.progress.start()
+        if self.drawn is not None:
+            self.drawn.start()
 
-    def _advance(self, event: Event) -> None:
-        if self.progress is None:
-            return
-        match event:
-            case LoadStarted():
-                about = [event.role, event.class_name, event.quantizer or "", sized(event.bytes) if event.bytes else ""]
-                text = "loading " + "  ".join(printable(part) for part in about if part)
-                self.progress.reset(self.current, description=text, total=None, count="", visible=True)
-            case SaveStarted():
-                text = f"saving {printable(event.model)}  {printable(event.path)}  {sized(event.bytes)}"
-                self.progress.reset(self.current, description=text, total=None, count="", visible=True)
-            case LoadFinished() | ModelSaved() | StatementFailed():
-                self.progress.update(self.current, visible=False)
-            case GenerateStarted():
-                prompt = printable(event.prompt)
-                if len(prompt) > _PROMPT_SHOWN:
-                    prompt = prompt[: _PROMPT_SHOWN - 1] + "…"
-                text = "  ".join(part for part in (printable(event.model), f"seed {event.seed}", prompt) if part)
-                self.progress.reset(self.current, description=text, total=None, count="", visible=True)
-            case DenoiseStep():
-                count = f"{event.done}/{event.total}"
-                self.progress.update(self.current, completed=event.done, total=event.total, count=count)
-            case ImageWritten():
-                self.done += 1
-                self.progress.update(self.images, completed=self.done, count=f"{self.done}/{self.total}")
-                self.progress.update(self.current, visible=False)
-            case _:
-                pass
-
-    def _show(self, lines: Iterable[Line]) -> None:
+    def _show(self, line: Line) -> None:
         from rich.text import Text
 
-        console = live_console(self.err) if self.progress is None else self.progress.console
-        for line in lines:
-            console.print(Text.assemble(*line), soft_wrap=True)
+        self.console.print(Text.assemble(*line), soft_wrap=True)
 
 
 Line = list[tuple[str, str]]
@@ -232,11 +197,12 @@ def plain(line: Line) -> str:
 class Log:
     """Makes the lines that stay: one for each thing done, and the summary at the end of a run."""
 
-    def __init__(self) -> None:
+    def __init__(self, columns: Callable[[], int | None] = lambda: None) -> None:
+        self.columns = columns  # of the terminal; None where there is none
         self.started = RunStarted(0, 0, 0)
-        self.loading: LoadStarted | None = None
+        self.loading: dict[str, LoadStarted] = {}  # by step
         self.failures: list[StatementFailed] = []
-        self.statements = 0
+        self.statements: set[str] = set()  # the steps that have been begun
         self.saves = 0
 
     def lines(self, event: Event) -> list[Line]:
@@ -246,14 +212,13 @@ class Log:
                 return [[(f"importing the libraries for {printable(event.device)} ...", "dim")]]
             case RunStarted():
                 self.started = event
-                self.failures = []
-                self.statements = self.saves = 0
+                self.loading, self.failures, self.statements, self.saves = {}, [], set(), 0
                 return []
             case GenerateStarted():
-                self.statements += 1
+                self.statements.add(event.step)
                 return []
             case LoadStarted():
-                self.loading = event
+                self.loading[event.step] = event
                 return []
             case LoadFinished():
                 return [self._loaded(event)]
@@ -261,8 +226,10 @@ class Log:
                 return [_done("wrote", event.path, f"seed {event.seed}", duration(event.seconds))]
             case GridWritten():
                 return [_done("wrote", event.path, f"sheet of {number(event.cells, 'picture')}")]
+            case TableWritten():
+                return [_done("wrote", event.path, f"table of {number(event.pairs, 'pair')}")]
             case SaveStarted():
-                self.statements += 1
+                self.statements.add(event.step)
                 self.saves += 1
                 return []
             case ModelSaved():
@@ -282,9 +249,9 @@ class Log:
                 return []
 
     def _loaded(self, event: LoadFinished) -> Line:
-        begun = self.loading
+        begun = self.loading.pop(event.step, None)
         facts = [event.role]
-        if begun is not None and begun.step == event.step:
+        if begun is not None:
             facts.append(begun.class_name)
             if begun.quantizer is not None:
                 facts.append(begun.quantizer)
@@ -297,7 +264,7 @@ class Log:
         return _done("loaded", *facts, duration(event.seconds))
 
     def _summary(self, event: RunFinished) -> list[Line]:
-        lines: list[Line] = []
+        lines: list[Line] = self._table(event)
         failed = number(event.failed, "failure")
         if self.started.images or event.loads or event.written:
             made = number(event.images, "image")
@@ -317,15 +284,38 @@ class Log:
                 *([f"{event.skipped} skipped"] if event.skipped else []),
             ]
             lines.append([(made, "bold"), (f" in {duration(event.seconds)}: {', '.join(work)}", "")])
-        if self.failures and self.statements > 1:  # a lone statement's failure has just been said
+        elif event.outputs and event.done == event.outputs and event.skipped:
+            lines.append([(number(event.outputs, "output"), "bold"), (" done already", "")])
+        lines += _peaks(event)
+        if self.failures and len(self.statements) > 1:  # a lone statement's failure has just been said
             lines.append([(f"{failed}:", "bold red")])
             lines += [
                 [("  ", ""), (printable(failure.place), "cyan"), (f"  {printable(failure.message)}", "")]
                 for failure in self.failures
             ]
         if event.interrupted:
-            lines.append([("interrupted", "bold yellow"), ("; the files that were written are whole", "")])
+            done = (
+                f": {event.done} of {number(event.outputs, 'output')} done; run again to go on" if event.outputs else ""
+            )
+            lines.append([("interrupted", "bold yellow"), (done, "")])
         return lines
+
+    def _table(self, event: RunFinished) -> list[Line]:
+        if len(self.statements) < 2 or not event.models:
+            return []
+        from aquatint.interface.model_table import model_table
+
+        head, *rows = model_table(event.models, self.columns())
+        return [[(head, "dim")], *([(row, "")] for row in rows)]
+
+
+def _peaks(event: RunFinished) -> list[Line]:
+    """Return the line that has the planned peak beside the measured one."""
+    if event.predicted_peak is None or event.measured_peak is None:
+        return []
+    what = {"own": "of the process", "resident": "of the process, files included", "device": "of the device", None: ""}
+    planned, measured = ranged(event.predicted_peak), sized(event.measured_peak)
+    return [[(f"peak memory: {planned} of weights planned, {measured} {what[event.measured_by]} measured", "")]]
 
 
 def _done(verb: str, *facts: str) -> Line:

@@ -36,6 +36,7 @@ FEW = 12
 
 _WORDS: dict[Type, str] = {
     "int": "N", "float": "X", "bool": "true | false", "str": "NAME", "names": "NAME,NAME,...", "map": "JSON",
+    "quantizer": "QUANTIZER",
     "any": "VALUE",
 }  # fmt: skip
 

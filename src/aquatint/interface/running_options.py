@@ -26,8 +26,18 @@ def add_running_options(command: argparse.ArgumentParser) -> None:
         help="the folder that relative outputs are written below (the current one)",
     )  # fmt: skip
     command.add_argument(
-        "--existing", choices=("number", "overwrite", "skip", "error"), default="number",
-        help="where an output exists: write beside it as NAME-2 (number, the default), replace it, skip it, or fail",
+        "--existing", choices=("resume", "redo", "number", "overwrite", "skip", "error"), default="resume",
+        help="where an output exists: leave what is done, replace what an earlier version of the script made, and "
+        "write beside everything else as NAME-2 (resume, the default); the same, but make everything again (redo); "
+        "always write beside it, replace it, skip it, or fail",
+    )  # fmt: skip
+    command.add_argument(
+        "--resume", dest="existing", action="store_const", const="resume", default=argparse.SUPPRESS,
+        help="go on where an earlier run ended: the same as --existing resume",
+    )  # fmt: skip
+    command.add_argument(
+        "--force", dest="existing", action="store_const", const="redo", default=argparse.SUPPRESS,
+        help="make again what is done: the same as --existing redo",
     )  # fmt: skip
     command.add_argument(
         "--threads", type=int, metavar="N", help="CPU threads; results are the same bits for the same number only"
@@ -47,7 +57,7 @@ def session(options: argparse.Namespace, keep: bool = False) -> Session:
 
     if options.threads is not None and not 1 <= options.threads <= 1024:
         raise Refusal("bad-command-line", f"`--threads {options.threads}` must be from 1 to 1024")
-    of_plans = world(options)
+    of_plans = world(options, running=True)
     store = store_of(options)
     mode = Mode.QUIET if options.quiet else Mode.JSON if options.json else Mode.AUTO
 
@@ -63,8 +73,8 @@ def session(options: argparse.Namespace, keep: bool = False) -> Session:
             help = "install the program with all that it needs: see the README"
             raise Refusal("no-engine", f"the library `{error.name}` is not installed", help) from None
 
-    return Session(of_plans, reporter(mode, sys.stdout, sys.stderr), make_engine, _run_options(options), keep,
-                   review(options))  # fmt: skip
+    return Session(of_plans, reporter(mode, sys.stdout, sys.stderr), make_engine,
+                   _run_options(options, of_plans.device), keep, review(options))  # fmt: skip
 
 
 def exit_code(finished: RunFinished) -> int:
@@ -74,12 +84,16 @@ def exit_code(finished: RunFinished) -> int:
     return FAILED if finished.failed else DONE
 
 
-def _run_options(options: argparse.Namespace) -> Options:
+def _run_options(options: argparse.Namespace, device: str) -> Options:
     from aquatint.runtime.executor import Options
+    from aquatint.runtime.journal import Journal
+    from aquatint.runtime.memory_probe import usage
     from aquatint.runtime.outputs import OutputPolicy
+    from aquatint.runtime.surroundings import surroundings
     from aquatint.runtime.verify import changed
 
     return Options(
         output_dir=options.output_dir, existing=OutputPolicy(options.existing),
-        fail_fast=getattr(options, "fail_fast", False), verify=changed,
+        fail_fast=getattr(options, "fail_fast", False), verify=changed, probe=usage,
+        journal=Journal(options.output_dir), surroundings=surroundings(device, options.threads),
     )  # fmt: skip

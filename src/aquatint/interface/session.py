@@ -5,23 +5,28 @@ Files, standard input and the REPL all come through here. Nothing here writes to
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from PIL.Image import Image
 
 from aquatint.diagnostics import Diagnostics
+from aquatint.interface.interrupts import Interrupts
 from aquatint.interface.progress import Reporter
 from aquatint.interface.warning_options import Review
 from aquatint.language.evaluate import Interpreter
 from aquatint.language.world import World
 from aquatint.plan.render import quantized
-from aquatint.plan.steps import Component, Generate, Json, Load, Pipeline, Plan, Save
-from aquatint.runtime.engine import Counters, Engine, Form, Generation, Loaded, OnStep
+from aquatint.plan.steps import Component, Json, Pipeline, Plan
+from aquatint.runtime.engine import Call, Counters, DeviceMemory, Engine, Form, Generation, Loaded, OnStep
 from aquatint.runtime.events import EngineStarting, RunFinished
 from aquatint.runtime.executor import Executor, Options
+from aquatint.runtime.ledger import Ledger
+from aquatint.runtime.outputs import OutputPolicy, Outputs
+from aquatint.runtime.settled import needs_no_engine, settled
+from aquatint.runtime.surroundings import foreseen
 from aquatint.source import Source
 from aquatint.syntax.parser import parse
 
@@ -54,6 +59,7 @@ class Session:
     review: Review | None = None
     _interpreter: Interpreter | None = None
     _executor: Executor | None = None
+    _interrupts: Interrupts = field(default_factory=Interrupts)
 
     @property
     def interpreter(self) -> Interpreter:
@@ -66,7 +72,7 @@ class Session:
         parsed = parse(source)
         if parsed.incomplete and self.keep:
             return Outcome(parsed.diagnostics, incomplete=True)
-        evaluation = self.interpreter.evaluate(parsed.script, parsed.diagnostics, keep=self.keep)
+        evaluation = self.interpreter.evaluate(parsed.script, parsed.diagnostics, keep=self.keep, running=True)
         if self.review is not None:
             evaluation = self.review(parsed.script, evaluation)
         if evaluation.plan is None:
@@ -84,39 +90,70 @@ class Session:
             for held in self._executor.residents.components()
         ]
 
-    def run(self, plan: Plan) -> RunFinished:
-        """Run `plan` with the engine and the warm models of this session."""
+    def start(self) -> dict[str, Json]:
+        """Make the engine, which takes seconds, and return what it says decides the bits."""
         with self.reporter as sink:
-            if self._executor is not None:
-                return self._executor.run(plan)
-            if not any(isinstance(step, Load | Generate | Save) for step in plan.steps):
-                return Executor(_NoEngine(), sink, self.options).run(plan)
             sink(EngineStarting(self.world.device))
             self._executor = Executor(self.make_engine(), sink, self.options)
+            return self._executor.engine.describe()
+
+    def run(self, plan: Plan) -> RunFinished:
+        """Run `plan` with the engine and the warm models of this session."""
+        with self.reporter as sink, self._interrupts:
+            if self._executor is not None:
+                return self._executor.run(plan)
+            options = replace(self.options, stopping=lambda: self._interrupts.requested)
+            if (facts := self._facts_without_engine(plan)) is not None:
+                return Executor(_NoEngine(facts), sink, options).run(plan)
+            sink(EngineStarting(self.world.device))
+            self._executor = Executor(self.make_engine(), sink, options)
             return self._executor.run(plan)
+
+    def _facts_without_engine(self, plan: Plan) -> dict[str, Json] | None:
+        """Return what the engine would say of itself if nothing is left in `plan` to need one, else None."""
+        if needs_no_engine(plan, {}):
+            return {}
+        journal, around = self.options.journal, self.options.surroundings
+        if journal is None or self.keep:  # what is made of these images later will need the engine
+            return None
+        facts = foreseen(journal, around)
+        if facts is None and self.options.existing is OutputPolicy.RESUME:
+            return None
+        ledger = Ledger(plan, journal, facts or {}, around)
+        outputs = Outputs(self.options.output_dir, self.options.existing, ledger)
+        return (facts or {}) if needs_no_engine(plan, settled(plan, outputs)) else None
 
 
 class _NoEngine:
-    """Stands in for an engine in plans that load and generate nothing, such as a lone `print`."""
+    """Stands in for an engine in plans that load and generate nothing, such as a lone `print`, or nothing any more."""
 
-    def __init__(self) -> None:
+    def __init__(self, facts: dict[str, Json]) -> None:
+        self.facts = facts
         self.counters = Counters()
-        self.warnings: list[str] = []
 
     def describe(self) -> dict[str, Json]:
-        return {}
+        return self.facts
 
     def load(self, component: Component) -> Loaded:
         raise AssertionError("this plan loads nothing")
 
-    def assemble(self, pipeline: Pipeline, parts: Mapping[str, Loaded | None]) -> Any:
+    def foresee(self, component: Component) -> None:
+        raise AssertionError("this plan loads nothing")
+
+    def assemble(self, pipeline: Pipeline, parts: Mapping[str, Loaded | Component | None]) -> Any:
         raise AssertionError("this plan assembles nothing")
 
-    def generate(self, pipeline: Any, generation: Generation, on_step: OnStep) -> Image:
+    def begin(self, pipeline: Any, generation: Generation, on_step: OnStep) -> Call:
         raise AssertionError("this plan generates nothing")
+
+    def measure(self, reference: Image, image: Image, metrics: Sequence[str]) -> dict[str, float]:
+        raise AssertionError("this plan compares nothing")
 
     def save(self, pipeline: Pipeline, parts: Mapping[str, Loaded | None], folder: Path, form: Form) -> None:
         raise AssertionError("this plan saves nothing")
 
     def release(self, loaded: Loaded) -> None:
         raise AssertionError("this plan releases nothing")
+
+    def device_memory(self, *, afresh: bool = False) -> DeviceMemory | None:
+        return None

@@ -6,24 +6,30 @@ What the settings come to for a checkpoint is in `resolution`; what `generate` a
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
 from aquatint.catalog import quantizers
-from aquatint.catalog.arguments import FAMILIAR, MANAGED, problem, scriptable
+from aquatint.catalog.arguments import FAMILIAR, MANAGED, PICTURE, problem, scriptable
 from aquatint.catalog.models import GENERATE, LATER_GENERATE, LATER_MODEL, MODEL, PART, RESERVED_PARTS
 from aquatint.catalog.pipelines import PipelineInfo, component_roles
 from aquatint.catalog.settings import Schema
 from aquatint.catalog.settings import Setting as Described
 from aquatint.diagnostics import Diagnostics, Label, did_you_mean
 from aquatint.language import suitability
+from aquatint.language.deferred import NotYet, deferred_in
 from aquatint.language.expressions import Expressions
 from aquatint.language.scope import Scope
 from aquatint.language.values import (
     UNKNOWN,
+    Deferred,
+    ImageValue,
     Layer,
     Model,
+    Prompter,
     Quantizer,
+    Result,
     Setting,
     Size,
     Unknown,
@@ -54,7 +60,7 @@ class Blocks:
         self, name: str, block: n.Block, base: Quantizer | None, scope: Scope, at: Span, layer: Layer
     ) -> Quantizer | Unknown:
         """Return the quantizer that `block` describes on top of `base`."""
-        given = self._settings(block, scope, layer)
+        given = {name: self._now(setting) for name, setting in self._settings(block, scope, layer).items()}
         for item in block.items:
             if isinstance(item, n.Part):
                 self.diagnostics.error("unknown-setting", f"a quantizer has no part `{item.name.text}`", item.name.span,
@@ -121,6 +127,8 @@ class Blocks:
         """Return the quantizer that a value stands for: itself, `none`, or a URI."""
         if value is None or value is UNKNOWN or isinstance(value, Quantizer):
             return value
+        if isinstance(value, Deferred):
+            return self.expressions.not_yet(NotYet(value), span)
         if not isinstance(value, str):
             return self._error(
                 "wrong-type", f"a quantizer is a quantizer's name, a URI or `none`, not {type_name(value)}", span
@@ -206,16 +214,7 @@ class Blocks:
                     self.diagnostics.error("unknown-setting", f"{what} has no setting `{name}`", setting.name_span,
                                            help=did_you_mean(name, parts, "settings"))  # fmt: skip
                 continue
-            setting = self._once(known.name, setting, made)
-            if known.name == "quantizer":
-                attribute = next(
-                    i for i in block.items if i.name.span == setting.name_span and isinstance(i, n.Attribute)
-                )
-                value = self.quantizer_value(setting.value, setting.span, attribute.value)
-                setting = Setting(value, setting.span, setting.name_span, layer)
-            elif setting.value is not UNKNOWN and not self._fits(known, setting):
-                setting = Setting(UNKNOWN, setting.span, setting.name_span, layer)
-            made[known.name] = setting
+            made[known.name] = self.fitting(known, self._once(known.name, setting, made), block)
         if role is not None:
             for item in block.items:
                 if isinstance(item, n.Part):
@@ -223,6 +222,22 @@ class Blocks:
                         "unknown-setting", f"submodule `{role}` has no part `{item.name.text}`", item.name.span
                     )
         return made
+
+    def fitting(self, known: Described, setting: Setting, block: n.Block) -> Setting:
+        """Return what `setting` of `block` comes to as the one described by `known`: unknown if it doesn't fit that."""
+        value = setting.value
+        if known.type == "quantizer":
+            attribute = next(i for i in block.items if i.name.span == setting.name_span and isinstance(i, n.Attribute))
+            value = self.quantizer_value(value, setting.span, attribute.value)
+        elif value is not UNKNOWN and not self._fits(known, setting):
+            value = UNKNOWN
+        return setting if value is setting.value else replace(setting, value=value)
+
+    def _now(self, setting: Setting) -> Setting:
+        """Return `setting`, unknown after reporting that it holds what is known only when the plan runs."""
+        if (found := deferred_in(setting.value)) is None:
+            return setting
+        return replace(setting, value=self.expressions.not_yet(NotYet(found), setting.span))
 
     def _omission(self, role: str, setting: Setting) -> Setting:
         """Return the setting that leaves the submodule `role` out, unknown after reporting that it is another one."""
@@ -248,6 +263,8 @@ class Blocks:
                 self._later(name, item.name.span)
 
     def _fits(self, known: Described, setting: Setting) -> bool:
+        if self._now(setting).value is UNKNOWN:
+            return False
         value = plain(setting.value)
         wrong = known.problem(value)
         if wrong is None:
@@ -282,10 +299,14 @@ class Blocks:
                 self.diagnostics.error("unknown-setting", f"`{schema.name}` has no setting `{name}`", setting.name_span,
                                        help=did_you_mean(name, schema.names(), "settings"))  # fmt: skip
                 sound = False
-            elif isinstance(setting.value, Unknown):
+            elif isinstance(setting.value, Unknown) or (
+                not known.deferred and known.type != "any" and self._now(setting).value is UNKNOWN
+            ):
                 sound = False
-            elif known.type != "any" and (wrong := known.problem(plain(setting.value))):
-                self.diagnostics.error("wrong-type", wrong, setting.span)
+            elif known.type != "any" and (wrong := known.problem(_standing_in(setting.value))):
+                code = "wrong-type" if " takes " in wrong else "wrong-value"
+                help = did_you_mean(str(setting.value), map(str, known.choices), "choices") if known.choices else None
+                self.diagnostics.error(code, wrong, setting.span, help=help)
                 sound = False
             elif setting.value is not None:
                 settings[known.name] = setting
@@ -308,7 +329,7 @@ class Blocks:
             if own is not None and setting.value is None and own.default is None:
                 continue  # as if it had been left out
             if own is not None:
-                good = self._size(setting) if own.name == "size" else self._fits(own, setting)
+                good = self._own_fits(own, setting)
                 key = own.name
             else:
                 key = name.replace("-", "_")
@@ -322,7 +343,11 @@ class Blocks:
         self, name: str, setting: Setting, known: Mapping[str, Any], info: PipelineInfo | None, what: str
     ) -> bool:
         if name in known:
-            wrong = problem(known[name], plain(setting.value))
+            number = next((v for v in (deferred_in(setting.value),) if v is not None and v.kind == "number"), None)
+            if number is not None:
+                self.expressions.not_yet(NotYet(number), setting.span)
+                return False
+            wrong = problem(known[name], _standing_in(setting.value))
             if wrong is not None:
                 is_type = " takes " in wrong
                 actual = called_exactly(setting.value) if is_type else f"`{setting.value}`"
@@ -339,15 +364,20 @@ class Blocks:
             self.diagnostics.error(
                 "unknown-setting", f"`{name}` can't be set by a script", setting.name_span, help=MANAGED[name]
             )
-        elif name in LATER_GENERATE:
-            self._later(name, setting.name_span)
         elif info is None:
             pass  # perhaps it is one of the pipeline's
         elif name in info.arguments:
             self.diagnostics.error(
                 "not-supported-yet",
-                f"`{name}` takes images or tensors, which this version can't pass on",
+                f"`{name}` takes tensors, or an adapter's images, which this version can't pass on",
                 setting.name_span,
+            )
+        elif name in LATER_GENERATE:
+            self.diagnostics.error(
+                "not-supported-yet",
+                f"a `{info.name}` takes no `{name}`, and this version can't choose another pipeline that does",
+                setting.name_span,
+                help="name a checkpoint whose own pipeline takes it",
             )
         else:
             names = [*GENERATE.names(), *known]
@@ -355,6 +385,16 @@ class Blocks:
             help = f"did you mean `{meant}`?" if meant in names else did_you_mean(name, names, "settings")
             self.diagnostics.error("unknown-setting", f"{what} has no setting `{name}`", setting.name_span, help=help)
         return False
+
+    def _own_fits(self, own: Described, setting: Setting) -> bool:
+        if own.name == "size":
+            return self._size(setting)
+        if own.name == "weighter":
+            sound = isinstance(setting.value, Prompter) and setting.value.plugin.kind == "weighter"
+            if not sound:
+                self._wrong("weighter", "a weighter's name", setting)
+            return sound
+        return self._fits(own, setting)
 
     def _size(self, setting: Setting) -> bool:
         if isinstance(setting.value, Size):
@@ -405,6 +445,20 @@ class Blocks:
     def _error(self, code: str, message: str, span: Span, *, help: str | None = None) -> Unknown:
         self.diagnostics.error(code, message, span, help=help)
         return UNKNOWN
+
+
+def _standing_in(value: Any) -> Any:
+    """Return `value` as plain Python, with something of their type for what is known only when the plan runs."""
+    match value:
+        case Deferred():
+            return "" if value.kind == "string" else 0.0
+        case ImageValue():
+            return PICTURE
+        case Result():
+            return PICTURE if len(value.images) == 1 else [PICTURE] * len(value.images)
+        case tuple():
+            return [_standing_in(item) for item in value]
+    return plain(value)
 
 
 def _within(span: Span, source: n.Expression | None, text: str, offset: int, length: int) -> Span:

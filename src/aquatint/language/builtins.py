@@ -13,9 +13,12 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from aquatint.catalog.models import DTYPES
+from aquatint.catalog.prompt_plugins import KINDS, prompt_plugins
 from aquatint.catalog.quantizer_backends import backends
+from aquatint.language import deferred
+from aquatint.language.deferred import deferred_in
 from aquatint.language.scope import Scope
-from aquatint.language.values import ITEM_LIMIT, Builtin, PathText, Size, shown, type_name
+from aquatint.language.values import ITEM_LIMIT, Builtin, PathText, Result, Size, shown, type_name
 
 DEVICE = object()
 """What `device` is bound to; evaluation puts the plan's device in its place where a script uses it."""
@@ -29,9 +32,11 @@ def prelude(more: Iterable[Builtin] = ()) -> Scope:
     words = {*DTYPES, *(word for each in backends() for setting in each.schema.settings for word in setting.choices)}
     for word in sorted(word for word in words if isinstance(word, str) and word.isidentifier()):
         scope.bind(word, word, None)
-    for each in backends():
-        for name in (each.name, *each.aliases):
-            scope.bind(name, each.name, None)
+    plugins = [plugin for kind in KINDS for plugin in prompt_plugins(kind)]
+    named = [(each.name, each.aliases) for each in backends()] + [(each.name, each.aliases) for each in plugins]
+    for name, aliases in named:
+        for alias in (name, *aliases):
+            scope.bind(alias, name, None)
     scope.bind("device", DEVICE, None)
     for function in (*FUNCTIONS, *more):
         scope.bind(function.name, function, None)
@@ -41,6 +46,8 @@ def prelude(more: Iterable[Builtin] = ()) -> Scope:
 def _sequence(value: Any) -> tuple[Any, ...]:
     if isinstance(value, tuple):
         return value
+    if isinstance(value, Result):
+        return value.images
     if hasattr(value, "keys"):
         return tuple(value)
     raise ValueError(f"takes a list, not {type_name(value)}")
@@ -185,8 +192,11 @@ def _named(value: Any) -> str:
     return f'"{value[:40]}"' if isinstance(value, str) else type_name(value)
 
 
-def _join(values: Any, separator: str = ", ") -> str:
-    return joined([shown(item) for item in _sequence(values)], str(separator))
+def _join(values: Any, separator: Any = ", ") -> Any:
+    items = _sequence(values)
+    if deferred_in((items, separator)) is not None:
+        return deferred.joined(items, separator)
+    return joined([shown(item) for item in items], str(separator))
 
 
 def joined(texts: list[str], separator: str) -> str:
@@ -194,6 +204,10 @@ def joined(texts: list[str], separator: str) -> str:
     if sum(map(len, texts)) + len(separator) * len(texts) > ITEM_LIMIT:
         raise ValueError(f"makes more than {ITEM_LIMIT:,} characters")
     return separator.join(texts)
+
+
+def _str(value: Any) -> Any:
+    return deferred.joined([value]) if deferred_in(value) is not None else shown(value)
 
 
 def _size(width: Any, height: Any) -> Size:
@@ -209,13 +223,13 @@ def _path(*parts: Any) -> PathText:
 
 
 FUNCTIONS = (
-    Builtin("len", "(values)", _len),
+    Builtin("len", "(values)", _len, lazy=True),
     Builtin("range", "(stop) or (start, stop, step = 1)", _range),
-    Builtin("zip", "(lists...)", _zip),
-    Builtin("enumerate", "(values, start = 0)", _enumerate),
-    Builtin("product", "(lists...)", _product),
+    Builtin("zip", "(lists...)", _zip, lazy=True),
+    Builtin("enumerate", "(values, start = 0)", _enumerate, lazy=True),
+    Builtin("product", "(lists...)", _product, lazy=True),
     Builtin("seeds", "(n, from = 0)", _seeds),
-    Builtin("join", '(values, separator = ", ")', _join),
+    Builtin("join", '(values, separator = ", ")', _join, lazy=True),
     Builtin("slug", "(text, length = 40)", _slug),
     Builtin("path", "(parts...)", _path),
     Builtin("min", "(values...)", lambda *values: min(_ordered(values, "min"))),
@@ -223,7 +237,7 @@ FUNCTIONS = (
     Builtin("sum", "(values)", _sum),
     Builtin("sorted", "(values)", _sorted),
     Builtin("unique", "(values)", _unique),
-    Builtin("str", "(value)", shown),
+    Builtin("str", "(value)", _str, lazy=True),
     Builtin("int", "(value)", _int),
     Builtin("float", "(value)", _float),
     Builtin("size", "(width, height)", _size),

@@ -1,6 +1,6 @@
 """What can be said of a script without evaluating it, in the parts that evaluation may not reach too.
 
-Unknown names in branches that are not taken, and constructs that this version of the language lacks.
+Unknown names in branches that are not taken.
 """
 
 from __future__ import annotations
@@ -17,8 +17,6 @@ from aquatint.language.views import TemplateProblem
 from aquatint.source import Source, Span
 from aquatint.syntax import nodes as n
 
-_LATER_VERBS = {"upscale", "compare"}
-_LATER_NOUNS = {"upscaler", "weighter"}
 _ITSELF = object()
 """What a function's or task's name stands for inside of it."""
 
@@ -88,13 +86,9 @@ class _Check:
                     self.expression(node.default, scope)
                 self._bind((node.name,), scope)
             case n.Declare():
-                if node.noun.text in _LATER_NOUNS:
-                    self._later(node.noun)
                 self.expression(node.block, scope)
                 self._bind((node.name,), scope)
             case n.Derive():
-                if node.noun.text in _LATER_NOUNS:
-                    self._later(node.noun)
                 self.expression(node.value, scope)
                 self._bind((node.name,), scope)
             case n.Override():
@@ -186,8 +180,6 @@ class _Check:
                 self.expression(node.element, inner)
                 if node.condition is not None:
                     self.expression(node.condition, inner)
-            case n.Action() if node.verb.text in _LATER_VERBS:
-                self._later(node.verb)
             case _:
                 for child in n.children(node):
                     if not isinstance(child, n.Literal):
@@ -212,6 +204,3 @@ class _Check:
         elif found.value is _ITSELF:
             self.diagnostics.error("recursion", f"`{name}` would call itself", span,
                                    help="go through a list with `for` or a comprehension")  # fmt: skip
-
-    def _later(self, word: n.Word) -> None:
-        self.diagnostics.error("not-supported-yet", f"`{word.text}` is not in this version of the language", word.span)

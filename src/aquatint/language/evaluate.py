@@ -9,17 +9,24 @@ import hashlib
 from dataclasses import dataclass, field, replace
 from typing import Any, assert_never
 
+from aquatint.catalog.prompt_plugins import Kind
 from aquatint.diagnostics import Diagnostics, Label, did_you_mean
-from aquatint.language.actions import IMAGE_LIMIT, Actions, place_of
 from aquatint.language.blocks import Blocks
 from aquatint.language.builtins import prelude
 from aquatint.language.check import check, report_too_deep
+from aquatint.language.comparing import Comparing
+from aquatint.language.deferred import pieces
 from aquatint.language.draws import Draws
 from aquatint.language.expressions import BLOCK_STEPS, Expressions, TooManySteps
+from aquatint.language.generating import IMAGE_LIMIT, Generating
+from aquatint.language.grids import Grids
 from aquatint.language.includes import Includes
 from aquatint.language.names import report_reserved_name
+from aquatint.language.outputs import OutputNames
 from aquatint.language.outside import Outside
 from aquatint.language.parameters import ParameterError, read_parameter
+from aquatint.language.places import place_of
+from aquatint.language.prompting import Prompting
 from aquatint.language.reading import READERS
 from aquatint.language.resolution import Resolver
 from aquatint.language.saving import Saving
@@ -29,6 +36,7 @@ from aquatint.language.values import (
     Layer,
     Model,
     Module,
+    Prompter,
     Quantizer,
     Routine,
     Unknown,
@@ -37,9 +45,12 @@ from aquatint.language.values import (
     weight,
 )
 from aquatint.language.why import Statement
-from aquatint.language.world import Given, World
+from aquatint.language.world import Given, Memory, World
 from aquatint.plan.builder import PlanBuilder
+from aquatint.plan.render import sized
+from aquatint.plan.schedule import Shortfall
 from aquatint.plan.steps import Plan
+from aquatint.plan.texts import text_of
 from aquatint.source import Span
 from aquatint.syntax import nodes as n
 
@@ -86,12 +97,19 @@ class Interpreter:
         return sorted(self._session.scope.names)
 
     def evaluate(
-        self, script: n.Script, diagnostics: Diagnostics, *, keep: bool = False, told: list[Statement] | None = None
+        self,
+        script: n.Script,
+        diagnostics: Diagnostics,
+        *,
+        keep: bool = False,
+        told: list[Statement] | None = None,
+        running: bool = False,
     ) -> Evaluation:
         """Return the plan of `script`. `diagnostics` are those of its syntax, to which the script's are added.
 
         With `keep` the plan releases nothing at its end, for the scripts that follow. After an error nothing that the
-        script bound lasts. `told` gets the statements that became steps, for `why`.
+        script bound lasts. `told` gets the statements that became steps, for `why`. What can only be planned is an
+        error where the plan is made for `running`.
         """
         session = self._session
         prelude = Scope(self._prelude)
@@ -100,7 +118,8 @@ class Interpreter:
             prelude.bind(name.text, UNKNOWN, name.span)
         scope = session.scope.continued(prelude if script.lost else self._prelude)
         run = _Run(self.world, script, scope, diagnostics, session, self._prelude)
-        run.actions.told = run.saving.told = told
+        run.generating.told = run.saving.told = told
+        run.prompting.running = run.generating.running = running
         try:
             check(script, scope, diagnostics, run.includes, self._prelude)
             run.statements(script.statements, scope)
@@ -111,13 +130,16 @@ class Interpreter:
         run.finish()
         if diagnostics.has_errors:
             return Evaluation(None, diagnostics)
-        self._session = _Session(scope, run.actions.made, run.builder.made, run.parameters)
-        plan = run.builder.plan(
+        self._session = _Session(scope, run.generating.made, run.builder.made, run.parameters)
+        memory = self.world.memory
+        plan, shortfall = run.builder.plan(
             script=script.source.name, inputs=run.inputs(), plan_seed=self.world.plan_seed,
-            device=self.world.device, keep=keep,
+            device=self.world.device, keep=keep, order=self.world.order, memory=memory.limit if memory else None,
         )  # fmt: skip
+        if shortfall is not None and memory is not None:
+            _report_shortfall(shortfall, memory, run.builder.spans[shortfall.step], diagnostics)
         idle = frozenset(place for place, held in run.expressions.held.items() if not held)
-        return Evaluation(plan, diagnostics, tuple(run.values), idle)
+        return Evaluation(None if diagnostics.has_errors else plan, diagnostics, tuple(run.values), idle)
 
 
 class _Run:
@@ -139,13 +161,20 @@ class _Run:
         self.expressions = Expressions(diagnostics, self.draws, self, self.outside, world.limit)
         self.blocks = Blocks(world, diagnostics, self.expressions)
         self.resolver = Resolver(world, diagnostics)
-        self.actions = Actions(diagnostics, self.blocks, self.resolver, self.builder, IMAGE_LIMIT * world.limit)
-        self.actions.made = list(session.images)
-        self.saving = Saving(diagnostics, self.blocks, self.resolver, self.builder, self.actions.claim)
+        outputs = OutputNames(diagnostics, world.output_folder)
+        self.generating = Generating(
+            diagnostics, self.blocks, self.resolver, self.builder, outputs, IMAGE_LIMIT * world.limit
+        )
+        self.generating.made = list(session.images)
+        self.prompting = Prompting(diagnostics, self.blocks, self.builder)
+        self.comparing = Comparing(diagnostics, self.blocks, self.builder, outputs)
+        self.grids = Grids(diagnostics, self.blocks, self.builder, outputs)
+        self.saving = Saving(diagnostics, self.blocks, self.resolver, self.builder, outputs.claim)
         self.outermost = scope
         self.of_session = session.scope.names
         self.since = 0  # images there were when the innermost block began
         self.values: list[Any] = []
+        self.alone: n.Expression | None = None  # the one that is the statement that is carried out
         self.parameters = set(session.parameters)
         self.given: dict[str, str] = {}
 
@@ -194,10 +223,12 @@ class _Run:
                 values = [self.expressions.value(value, scope) for value in node.values]
                 self.expressions.spend(sum(map(weight, values)), node.span)
                 if not any(value is UNKNOWN for value in values):
-                    self.builder.print(" ".join(shown(value) for value in values), place_of(node.span))
+                    parts = [part for value in values for part in (" ", *pieces(value))][1:]
+                    self.builder.print(text_of(parts), place_of(node.span))
             case n.Claim():
                 self._claim(node, scope)
             case n.Value():
+                self.alone = node.value
                 self.values.append(self.expressions.alone(node.value, scope))
             case n.Function():
                 self._define(node, node.value, scope)
@@ -213,7 +244,7 @@ class _Run:
         self._body(body, scope)
 
     def _body(self, body: n.Body, scope: Scope) -> None:
-        since, self.since = self.since, len(self.actions.made)
+        since, self.since = self.since, len(self.generating.made)
         self.statements(body.statements, Scope(scope))
         self.since = since
 
@@ -317,18 +348,21 @@ class _Run:
         elif node.noun.text == "model" and base is not UNKNOWN:
             made = self.blocks.model(node.name.text, node.block, base, scope, node.name.span, "model")
             value = self._judged(made, node.block, base)
+        elif base is not UNKNOWN:
+            value = self.prompting.prompter(
+                _kind(node.noun), node.name.text, node.block, base, scope, node.name.span, "model"
+            )
         self._bind(node.name, value, scope)
 
     def _base(self, node: n.Declare, scope: Scope) -> Any:
         """Return the value that a declaration extends, None if there is none."""
         if node.base is None:
             return None
-        wanted: type = Quantizer if node.noun.text == "quantizer" else Model
         value = self.expressions.value(n.Reference(node.base.span, node.base.text), scope)
-        if value is UNKNOWN or isinstance(value, wanted):
+        if value is UNKNOWN or _noun(value) == node.noun.text:
             return value
         return self.expressions.error(
-            "wrong-type", f"a {node.noun.text} can't extend {type_name(value)}", node.base.span
+            "wrong-type", f"{_article(node.noun.text)} can't extend {type_name(value)}", node.base.span
         )
 
     def _derive(self, node: n.Derive, scope: Scope) -> None:
@@ -337,11 +371,13 @@ class _Run:
             value = self.blocks.quantizer_value(value, node.value.span, node.value)
             if isinstance(value, Quantizer):
                 value = Quantizer.of(node.name.text, value.backend, value.settings)
-        elif node.noun.text == "model" and value is not UNKNOWN:
-            if isinstance(value, Model):
-                value = replace(value, name=node.name.text, span=node.name.span)
-            else:
-                value = self.expressions.error("wrong-type", f"a model can't be {type_name(value)}", node.value.span)
+        elif value is not UNKNOWN and _noun(value) != node.noun.text:
+            message = f"{_article(node.noun.text)} can't be {type_name(value)}"
+            value = self.expressions.error("wrong-type", message, node.value.span)
+        elif isinstance(value, Model):
+            value = replace(value, name=node.name.text, span=node.name.span)
+        elif isinstance(value, Prompter):
+            value = replace(value, name=node.name.text)
         self._bind(node.name, value, scope)
 
     def _judged(self, model: Model, block: n.Block, base: Model | None) -> Any:
@@ -397,10 +433,14 @@ class _Run:
             case Quantizer():
                 made = self.blocks.quantizer(value.name, block, value, scope, at, layer)
                 return made if isinstance(made, Unknown) else made.renamed(value)
+            case Prompter():
+                return self.prompting.prompter(value.plugin.kind, value.name, block, value, scope, at, layer)
         if value is UNKNOWN:
             return UNKNOWN
         return self.expressions.error(
-            "wrong-type", f"`{layer}` changes a model or a quantizer, not {type_name(value)}", at
+            "wrong-type",
+            f"`{layer}` changes a model, a quantizer, an upscaler or a weighter, not {type_name(value)}",
+            at,
         )
 
     def _branch(self, node: n.Branch, scope: Scope) -> None:
@@ -423,12 +463,46 @@ class _Run:
 
     def act(self, node: n.Action, scope: Scope) -> Any:
         """Carry out a verb."""
+        targets = [self.expressions.value(target, scope) for target in node.targets]
         match node.verb.text:
             case "generate":
-                target = self.expressions.value(node.targets[0], scope)
-                return self.actions.generate(node, target, scope)
+                return self.generating.generate(node, targets[0], scope)
+            case "upscale":
+                return self.prompting.upscale(node, targets[0], scope)
+            case "compare":
+                return self.comparing.compare(node, targets, scope, printed=node is self.alone)
             case "grid":
-                return self.actions.grid(node, scope, self.since)
+                return self.grids.grid(node, scope, self.generating.made[self.since :])
             case "save":
-                return self.saving.save(node, self.expressions.value(node.targets[0], scope), scope)
-        return UNKNOWN  # `check` has said that it isn't there yet
+                return self.saving.save(node, targets[0], scope)
+        raise AssertionError(node.verb.text)
+
+
+def _report_shortfall(shortfall: Shortfall, memory: Memory, span: Span, diagnostics: Diagnostics) -> None:
+    """Say that a statement doesn't fit: an error if somebody has said what there is, else a warning."""
+    message = f"this needs {sized(shortfall.needed)} at a time, and there are {sized(memory.limit)}"
+    help = "take a quantizer of fewer bits, or a smaller model"
+    if memory.is_measured:
+        diagnostics.warning("too-little-memory", message + " free", span, help=help)
+    else:
+        diagnostics.error("too-little-memory", message, span, help=f"{help}; `--memory` says how much there is")
+
+
+def _noun(value: Any) -> str | None:
+    """Return the noun by which a script declares such a value."""
+    match value:
+        case Quantizer():
+            return "quantizer"
+        case Model():
+            return "model"
+        case Prompter():
+            return value.plugin.kind
+    return None
+
+
+def _kind(noun: n.Word) -> Kind:
+    return "upscaler" if noun.text == "upscaler" else "weighter"
+
+
+def _article(noun: str) -> str:
+    return f"an {noun}" if noun == "upscaler" else f"a {noun}"

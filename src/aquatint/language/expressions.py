@@ -15,6 +15,7 @@ from typing import Any, Protocol, assert_never
 from aquatint.diagnostics import Diagnostics, Label, did_you_mean
 from aquatint.language import operators
 from aquatint.language.builtins import DEVICE, inclusive_range
+from aquatint.language.deferred import HELP, NotYet, deferred_in
 from aquatint.language.draws import Draws, Turn
 from aquatint.language.names import inside, report_reserved_name, report_unknown_name
 from aquatint.language.operators import is_key, is_number, is_whole
@@ -25,6 +26,8 @@ from aquatint.language.values import (
     ITEM_LIMIT,
     UNKNOWN,
     Builtin,
+    Deferred,
+    Result,
     Routine,
     Size,
     Unavailable,
@@ -159,6 +162,9 @@ class Expressions:
     def truth(self, node: n.Expression, scope: Scope) -> bool | None:
         """Return whether `node` holds, or None if that is unknown. Empty, zero and `none` do not hold."""
         value = self.value(node, scope)
+        if isinstance(value, Deferred):
+            self.not_yet(NotYet(value), node.span)
+            return None
         return None if value is UNKNOWN else bool(value)
 
     def iterate(self, clauses: tuple[n.Clause, ...], scope: Scope) -> Iterator[Scope]:
@@ -185,8 +191,7 @@ class Expressions:
                 inner.bind(name.text, UNKNOWN, name.span)
             yield from self._iterate(clauses[1:], inner)
             return
-        if isinstance(values, Mapping):
-            values = tuple(values)
+        values = _items(values)
         if not isinstance(values, tuple):
             self.error("not-a-list", f"`for` goes through a list, not {type_name(values)}", clause.values.span,
                        help="put it in brackets: `[...]`")  # fmt: skip
@@ -203,6 +208,7 @@ class Expressions:
         if len(names) == 1:
             scope.bind(names[0].text, value, names[0].span)
             return True
+        value = value.images if isinstance(value, Result) else value
         if value is not UNKNOWN and not (isinstance(value, tuple) and len(value) == len(names)):
             has = f"{len(value)} item{'s' * (len(value) != 1)}" if isinstance(value, tuple) else type_name(value)
             self.error("cannot-unpack", f"{len(names)} names for {has}", span)
@@ -215,6 +221,18 @@ class Expressions:
         """Report an error and return `UNKNOWN`."""
         self.diagnostics.error(code, message, span, help=help)
         return UNKNOWN
+
+    def not_yet(self, problem: NotYet, span: Span) -> Unknown:
+        """Report that what stands at `span` needs a value that is known only when the plan runs."""
+        self.diagnostics.error("deferred-value", problem.message, span, help=HELP,
+                               labels=(Label(problem.deferred.span, "made here"),))  # fmt: skip
+        return UNKNOWN
+
+    def template_problem(self, problem: TemplateProblem, span: Span) -> Unknown:
+        """Report what is wrong with the template at `span`."""
+        if problem.deferred is not None:
+            return self.not_yet(NotYet(problem.deferred), inside(span, problem.word))
+        return self.error("bad-template", problem.message, inside(span, problem.word), help=problem.help)
 
     def _number(self, node: n.Literal) -> Any:
         if isinstance(node.value, float) and not math.isfinite(node.value):
@@ -259,7 +277,7 @@ class Expressions:
         except _Reported:
             return UNKNOWN
         except TemplateProblem as problem:
-            return self.error("bad-template", problem.message, inside(node.span, problem.word), help=problem.help)
+            return self.template_problem(problem, node.span)
         finally:
             self.spend(TEMPLATE_STEPS + self.templates.spent, node.span)
 
@@ -310,6 +328,8 @@ class Expressions:
         value = self.value(node.operand, scope)
         if value is UNKNOWN:
             return UNKNOWN
+        if isinstance(value, Deferred):
+            return self.not_yet(NotYet(value), node.operand.span)
         if node.operator == "not":
             return not value
         if not is_number(value):
@@ -321,6 +341,8 @@ class Expressions:
     def _binary(self, node: n.Binary, scope: Scope) -> Any:
         left = self.value(node.left, scope)
         if node.operator in ("and", "or") and left is not UNKNOWN:
+            if isinstance(left, Deferred):
+                return self.not_yet(NotYet(left), node.left.span)
             if bool(left) == (node.operator == "or"):
                 return left
             return self.value(node.right, scope)
@@ -331,6 +353,8 @@ class Expressions:
             # `in` and `==` may look at all of it.
             self.spend(weight(left) + weight(right), node.span)
             return self._made(operators.apply(node.operator, left, right), node)
+        except NotYet as problem:
+            return self.not_yet(problem, node.span)
         except ValueError as problem:
             return self.error("wrong-type", str(problem), node.span)
         except ZeroDivisionError:
@@ -342,6 +366,10 @@ class Expressions:
         base, index = self.value(node.base, scope), self.value(node.index, scope)
         if base is UNKNOWN or index is UNKNOWN:
             return UNKNOWN
+        base = base.images if isinstance(base, Result) else base
+        for part, value in ((node.base, base), (node.index, index)):
+            if isinstance(value, Deferred):
+                return self.not_yet(NotYet(value), part.span)
         if isinstance(base, Mapping):
             if is_key(index) and not isinstance(index, bool) and index in base:
                 return base[index]
@@ -361,6 +389,9 @@ class Expressions:
         bounds = [None if bound is None else self.value(bound, scope) for bound in (node.start, node.stop)]
         if base is UNKNOWN or any(bound is UNKNOWN for bound in bounds):
             return UNKNOWN
+        base = base.images if isinstance(base, Result) else base
+        if isinstance(base, Deferred):
+            return self.not_yet(NotYet(base), node.base.span)
         if not isinstance(base, tuple | str):
             return self.error("wrong-type", f"{type_name(base)} has no items", node.base.span)
         for part, bound in zip((node.start, node.stop), bounds, strict=True):
@@ -398,6 +429,8 @@ class Expressions:
                 return self.error("wrong-type", f"`{function.name}` is a task and makes no value", node.span,
                                   help="call it in a line of its own; `def` makes functions")  # fmt: skip
             return self._carried_out(function, arguments, named, node)
+        if not function.lazy and (found := deferred_in([*arguments, *named.values()])) is not None:
+            return self.not_yet(NotYet(found), node.span)
         if function.outside:
             arguments = [self.outside, posixpath.dirname(node.span.source.name), *arguments]
         try:
@@ -493,6 +526,11 @@ def routine_scope(routine: Routine, arguments: list[Any], named: Mapping[str, An
     for name in routine.parameters:
         scope.bind(name, given[name] if name in given else routine.defaults[name], routine.span)
     return scope
+
+
+def _items(value: Any) -> Any:
+    """Return what a loop goes through of `value`: a map's keys, a result's images, or the list that it is."""
+    return tuple(value) if isinstance(value, Mapping) else value.images if isinstance(value, Result) else value
 
 
 def _shown(value: Any) -> str:

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from aquatint.language import operators
+from aquatint.language import deferred, operators
 from aquatint.language.builtins import joined, slug
+from aquatint.language.deferred import deferred_in
 from aquatint.language.values import ITEM_LIMIT, called_exactly
-from aquatint.language.views import MapView, TemplateProblem, kind_of, unview, written
+from aquatint.language.views import MapView, TemplateProblem, kind_of, unview, view, written
 
 
 def items_of(values: Any, name: str) -> list[Any]:
@@ -20,8 +21,11 @@ def items_of(values: Any, name: str) -> list[Any]:
     return list(values)
 
 
-def join(values: Any, separator: Any = "") -> str:
+def join(values: Any, separator: Any = "") -> Any:
     """Return the items' texts as one."""
+    items = tuple(unview(item) for item in items_of(values, "join"))
+    if deferred_in((items, unview(separator))) is not None:
+        return view(deferred.joined(items, unview(separator)))
     try:
         return joined([written(item) for item in items_of(values, "join")], written(separator))
     except ValueError as problem:

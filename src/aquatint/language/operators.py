@@ -1,7 +1,7 @@
 """What the operators do to two values, in scripts and in templates alike.
 
-Each takes values of the language and raises `ValueError` with the reason, `ZeroDivisionError`, or `OverflowError` for a
-result that is too large.
+Each takes values of the language and raises `ValueError` with the reason, `ZeroDivisionError`, `OverflowError` for a
+result that is too large, or `NotYet` if it would have to look at what is known only when the plan runs.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from aquatint.language.values import ITEM_LIMIT, type_name
+from aquatint.language.deferred import NotYet, deferred_in, joined
+from aquatint.language.values import ITEM_LIMIT, Deferred, type_name
 
 INTEGER_BITS = 1100
 """Bits of a whole number: somewhat more than the largest float has."""
@@ -21,6 +22,14 @@ _NUMBERS = (int, float)
 
 def apply(operator: str, left: Any, right: Any) -> Any:
     """Return `left operator right`, for every operator but `and` and `or`."""
+    if operator == "+" and isinstance(left, str | Deferred) and isinstance(right, str | Deferred):
+        for value in (left, right):
+            if isinstance(value, Deferred) and value.kind == "number" and not _are_numbers(left, right):
+                raise ValueError("`+` joins strings, and this is a deferred number; write `str(...)` around it")
+    # `+` and `*` only put lists together.
+    looking = (left, right) if operator not in ("+", "*") else [v for v in (left, right) if isinstance(v, Deferred)]
+    if (found := deferred_in(looking)) is not None and not (operator == "+" and _are_texts(left, right)):
+        raise NotYet(found)
     result = _OPERATORS[operator](left, right)
     if isinstance(result, float) and not math.isfinite(result):
         raise OverflowError
@@ -49,7 +58,17 @@ def _numbers(operator: str, left: Any, right: Any) -> None:
         raise ValueError(f"`{operator}` takes two numbers, not {type_name(left)} and {type_name(right)}")
 
 
+def _are_numbers(left: Any, right: Any) -> bool:
+    return all(is_number(v) or (isinstance(v, Deferred) and v.kind == "number") for v in (left, right))
+
+
+def _are_texts(left: Any, right: Any) -> bool:
+    return all(v.kind == "string" if isinstance(v, Deferred) else isinstance(v, str) for v in (left, right))
+
+
 def _add(left: Any, right: Any) -> Any:
+    if isinstance(left, Deferred) or isinstance(right, Deferred):
+        return joined([left, right])
     for kind in (str, tuple):
         if isinstance(left, kind) and isinstance(right, kind):
             if len(left) + len(right) > ITEM_LIMIT:

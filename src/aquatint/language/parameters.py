@@ -228,6 +228,11 @@ class Described:
     help: str
 
 
+def _written(type: n.TypeName) -> str:
+    """Return a type as it is written, without blanks."""
+    return f"{type.name}[{_written(type.of)}]" if type.of else type.name
+
+
 def described(script: n.Script) -> list[Described]:
     """Return a script's parameters in order; the help is the comment above each, or else the one behind it."""
     comments = {comment.span.line: comment.text.lstrip("#").strip() for comment in script.comments}
@@ -235,7 +240,7 @@ def described(script: n.Script) -> list[Described]:
     return [
         Described(
             node.name.text,
-            node.type.span.text if node.type else _kind(node.default),
+            _written(node.type) if node.type else _kind(node.default),
             None if node.default is None else node.default.span.text,
             _help(node, comments, alone),
         )

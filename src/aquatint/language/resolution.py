@@ -127,7 +127,7 @@ class Resolver:
         # What is unknown has been reported; the rest is still checked.
         sound = claims.check_type(model, checkpoint, self.diagnostics)
         rest = claims.without_omitted(model, checkpoint, info, self.diagnostics)
-        sound, checkpoint = sound and rest is not None, rest or checkpoint
+        sound, whole, checkpoint = sound and rest is not None, checkpoint, rest or checkpoint
         sound = self._check_parts(model, checkpoint) and sound
         sound = sound and all(s.value is not UNKNOWN for s in model.settings.values())
         quantized = quantized_roles(model, checkpoint.parts, info)
@@ -163,6 +163,7 @@ class Resolver:
         pipeline = Pipeline(
             key=key, class_name=checkpoint.pipeline, source=checkpoint.source,
             revision=_value(model.settings, "revision"), parts=keys, options=checkpoint.options, offload=self._offload,
+            subfolder=checkpoint.subfolder, omitted=_omitted(whole, checkpoint),
         )  # fmt: skip
         try:
             steps = checkpoints.train_timesteps(checkpoint.folder / checkpoint.subfolder)
@@ -359,6 +360,10 @@ def quantizer_summary(quantizers: Mapping[str, str | None], info: PipelineInfo) 
         if quantizers[role] != main and (role in info.denoisers or role in info.text_encoders or quantizers[role])
     ]  # fmt: skip
     return (main or "full") + (f" ({', '.join(others)})" if others else "")
+
+
+def _omitted(whole: Checkpoint, left: Checkpoint) -> list[str]:
+    return [role for role, part in whole.parts.items() if part is not None and left.parts[role] is None]
 
 
 def _content(model: Model) -> Any:

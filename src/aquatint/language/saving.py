@@ -18,12 +18,13 @@ from aquatint.catalog.stored import rounded, unreadable
 from aquatint.diagnostics import Diagnostics, Label, did_you_mean
 from aquatint.language.blocks import Blocks
 from aquatint.language.names import inside
+from aquatint.language.places import place_of
 from aquatint.language.resolution import Resolved, Resolver
 from aquatint.language.scope import Scope
 from aquatint.language.values import UNKNOWN, Model, Quantizer, Setting, Unknown, shown, type_name
 from aquatint.language.why import Statement
 from aquatint.plan.builder import PlanBuilder
-from aquatint.plan.steps import Component, Place
+from aquatint.plan.steps import Component
 from aquatint.source import Span
 from aquatint.syntax import nodes as n
 
@@ -84,8 +85,7 @@ class Saving:
         step = self.builder.save(
             pipeline=resolved.pipeline.key, model=target.name, quantizers=dict(resolved.quantizers), roles=roles,
             path=path, variant=_value(settings, "variant"), max_shard_size=_value(settings, "max_shard_size"),
-            place=Place(file=node.span.source.name, line=node.span.line, column=node.span.column),
-            statement=node.span.text,
+            place=place_of(node.span), statement=node.span.text, span=node.verb.span,
         )  # fmt: skip
         if self.told is not None:
             self.told.append(

@@ -24,18 +24,25 @@ from jinja2.visitor import NodeTransformer
 from aquatint.diagnostics import did_you_mean
 from aquatint.language import filters, operators
 from aquatint.language.builtins import FUNCTIONS
-from aquatint.language.values import ITEM_LIMIT, PATH_MEMBERS, PathText, Routine, members, shown, weight
+from aquatint.language.deferred import NotYet, deferred_in, operated, pieces
+from aquatint.language.deferred import written as written_parts
+from aquatint.language.values import ITEM_LIMIT, PATH_MEMBERS, Deferred, PathText, Routine, members, shown, weight
 from aquatint.language.views import (
     METHODS_OF_MAPS,
+    DeferredView,
     FunctionView,
+    ItemsView,
     MapView,
     TemplateProblem,
     View,
     kind_of,
+    not_yet,
     unview,
     view,
     written,
 )
+from aquatint.plan.steps import Hole
+from aquatint.plan.texts import OPERATIONS
 
 STEP_LIMIT = 1_000_000
 """Steps of one rendering: turns of loops, and the weight of what its filters, functions and operators take and make."""
@@ -65,6 +72,8 @@ _METHODS: dict[type, tuple[str, ...]] = {
         "revindex", "revindex0",
     ),
 }  # fmt: skip
+# These move items about and write them, without a look at what they are.
+_LAZY = ("count", "first", "items", "join", "last", "length", "list", "reverse")
 # Of these the answer depends on how a template is carried out.
 _NO_TESTS = ("filter", "test", "sameas")
 _COMPARISONS = {"eq": "==", "ne": "!=", "lt": "<", "lteq": "<=", "gt": ">", "gteq": ">=", "in": "in", "notin": "not in"}
@@ -95,17 +104,50 @@ Invoke = Callable[[Routine, list[Any], dict[str, Any]], Any]
 """Carries out a function that the script defines, which may render templates of its own."""
 
 
+# Between these characters, which stand for none, a template writes the number of a hole of its text.
+_HOLE = re.compile("\ufdd0([0-9]+)\ufdd1")
+
+
 class _Environment(SandboxedEnvironment):
-    """Jinja with the language's operators, and doors only for what `_FILTERS` and `_METHODS` name."""
+    """Jinja with the language's operators, and doors only for what `_FILTERS` and `_METHODS` name.
+
+    `holes` are those that the rendering has written so far, and `deferred` the first value that made some.
+    """
 
     intercepted_binops = frozenset({"+", "-", "*", "/", "//", "%", "**"})
 
-    def __init__(self, spend: Callable[[Any], None], invoke: Invoke) -> None:
+    def __init__(self, spend: Callable[..., None], invoke: Invoke) -> None:
         # Unoptimized, since the optimizer would draw from `random` before it is seeded.
         super().__init__(undefined=_Undefined, keep_trailing_newline=True, finalize=_finalized, optimized=False)
         self.globals.clear()
         self.spend = spend
         self.invoke = invoke
+        self.holes: list[Hole] = []
+        self.deferred: Deferred | None = None
+
+    def write(self, value: Any) -> str:
+        """Return what a template writes for `value`, with marks for what is known only when the plan runs."""
+        made = unview(value)
+        found = deferred_in(made)
+        if found is None:
+            return shown(made)
+        self.deferred = self.deferred or found
+        marked: list[str] = []
+        for part in pieces(made):
+            if isinstance(part, str):
+                marked.append(part)
+            else:
+                marked.append(f"\ufdd0{len(self.holes)}\ufdd1")
+                self.holes.append(part)
+        return "".join(marked)
+
+    def parts(self, text: str) -> Iterator[str | Hole]:
+        """Yield what the rendered `text` is made of."""
+        for number, part in enumerate(_HOLE.split(text)):
+            if number % 2 and int(part) < len(self.holes):
+                yield self.holes[int(part)]
+            elif number % 2 == 0:
+                yield part
 
     def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
         if attr.startswith("_"):
@@ -119,7 +161,9 @@ class _Environment(SandboxedEnvironment):
         return None
 
     def getitem(self, obj: Any, argument: Any) -> Any:
-        self.spend(obj if isinstance(argument, slice) else argument)
+        if isinstance(obj, DeferredView):
+            raise not_yet(NotYet(obj._value))
+        self.spend(obj if isinstance(argument, slice) else argument, lazy=isinstance(argument, slice))
         return super().getitem(obj, argument)
 
     def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
@@ -132,16 +176,18 @@ class _Environment(SandboxedEnvironment):
 
     def operate(self, operator: str, left: Any, right: Any) -> Any:
         """Return `left operator right` as a script would."""
-        self.spend([left, right])
+        self.spend([left, right], lazy=True)
         try:
             result = view(operators.apply(operator, unview(left), unview(right)))
+        except NotYet as problem:
+            raise not_yet(problem) from None
         except ZeroDivisionError:
             raise TemplateProblem("division by zero") from None
         except OverflowError:
             raise TemplateProblem("the result is too large") from None
         except ValueError as problem:
             raise TemplateProblem(str(problem)) from None
-        self.spend(result)
+        self.spend(result, lazy=True)
         return result
 
     def call(__self, __context: Any, __obj: Any, *args: Any, **kwargs: Any) -> Any:
@@ -153,7 +199,8 @@ class _Environment(SandboxedEnvironment):
             raise __obj.problem()
         if not isinstance(__obj, FunctionView) and not isinstance(owner, str | dict | LoopContext):
             raise TemplateProblem(f"{kind_of(__obj)} can't be called")
-        __self.spend([*args, *kwargs.values(), *([owner] if isinstance(owner, str) else [])])
+        is_view = isinstance(__obj, FunctionView)
+        __self.spend([*args, *kwargs.values(), *([owner] if isinstance(owner, str) else [])], lazy=is_view)
         try:
             if isinstance(__obj, FunctionView) and isinstance(routine := __obj._function, Routine):
                 given = {key: unview(value) for key, value in kwargs.items()}
@@ -163,7 +210,7 @@ class _Environment(SandboxedEnvironment):
         except (TypeError, ValueError, IndexError):
             raise TemplateProblem(f"`{name}` can't be called like this", word=name) from None
         made = list(islice(made, ITEM_LIMIT)) if isinstance(owner, dict) and name != "get" else made
-        __self.spend(made)
+        __self.spend(made, lazy=True)
         return made
 
 
@@ -235,7 +282,7 @@ class Templates:
         for operator in _COMPARISONS.values():
             environment.filters[_SIGN + operator] = partial(environment.operate, operator)
         tests: dict[str, Any] = {name: test for name, test in environment.tests.items() if name not in _NO_TESTS}
-        environment.tests = {name: self._counted(name, test) for name, test in tests.items()}
+        environment.tests = {name: self._counted(name, test, is_filter=False) for name, test in tests.items()}
 
     @staticmethod
     def is_template(text: str) -> bool:
@@ -251,9 +298,14 @@ class Templates:
         """Return whether rendering may draw by chance, and so needs a seed."""
         return "random" in text or "shuffle" in text
 
-    def render(self, text: str, names: Mapping[str, Any], seed: int = 0) -> str:
-        """Return `text` with its expressions replaced; `random` and `shuffle` draw from a generator with `seed`."""
+    def render(self, text: str, names: Mapping[str, Any], seed: int = 0) -> Any:
+        """Return `text` with its expressions replaced; `random` and `shuffle` draw from a generator with `seed`.
+
+        It is a `Deferred` where that wrote one.
+        """
         self.spent = 0
+        environment = self._environment
+        environment.holes, environment.deferred = [], None
         self._turn_steps = 1 + len(text) // 100
         if self.is_drawn(text):
             self._random.seed(seed)
@@ -261,15 +313,17 @@ class Templates:
         try:
             for value in names.values():
                 self._spend_steps(weight(value))
-            pieces, length = [], 0
+            made_of, length = [], 0
             for piece in template.generate({name: view(value) for name, value in names.items()}):
-                pieces.append(piece)
+                made_of.append(piece)
                 length += len(piece)
                 if length > ITEM_LIMIT:
                     raise TemplateProblem(f"this template makes more than {ITEM_LIMIT:,} characters")
-            made = "".join(pieces)
+            made = "".join(made_of)
             made.encode()
-            return made
+            return (
+                made if environment.deferred is None else written_parts(environment.parts(made), environment.deferred)
+            )
         except UnicodeEncodeError:
             raise TemplateProblem("this template makes a character that can't be written") from None
         except (UndefinedError, TemplateError) as error:
@@ -282,12 +336,15 @@ class Templates:
     def _called(self, routine: Routine, arguments: list[Any], named: dict[str, Any]) -> Any:
         """Carry out `routine` in the middle of a rendering, which then goes on as if there had been no other."""
         assert self._invoke is not None
+        environment = self._environment
         before = self.spent, self._turn_steps, self._random
+        written_so_far = environment.holes, environment.deferred
         self._random = random.Random()
         try:
             return self._invoke(routine, arguments, named)
         finally:
             self.spent, self._turn_steps, self._random = before
+            environment.holes, environment.deferred = written_so_far
 
     def _parsed(self, text: str) -> tuple[nodes.Template, frozenset[str]]:
         if text not in self._read:
@@ -350,12 +407,18 @@ class Templates:
         if self.spent > STEP_LIMIT:
             raise TemplateProblem(f"this template takes more than {STEP_LIMIT:,} steps")
 
-    def _spend(self, value: Any) -> None:
-        """Count what `value` weighs; raise `TemplateProblem` if that is too much, or if it is no value at all."""
+    def _spend(self, value: Any, lazy: bool = False) -> None:
+        """Count what `value` weighs; raise `TemplateProblem` if that is too much, or if it is no value at all.
+
+        Unless what is done with it is `lazy`, it may not be, or hold, something that is known only when the plan runs.
+        """
+        environment = self._environment
         left = [value]
         while left:
             match left.pop():
                 case str() as text:
+                    if not lazy and environment.deferred is not None and _HOLE.search(text):
+                        raise not_yet(NotYet(environment.deferred))
                     self._spend_steps(1 + len(text) // 16)
                 case list() | tuple() as items:
                     self._spend_steps(1 + len(items))
@@ -364,38 +427,54 @@ class Templates:
                     self._spend_steps(1 + len(items))
                     left += items.values()
                 case View() as seen:
+                    if not lazy and (found := deferred_in(seen._value)) is not None:
+                        raise not_yet(NotYet(found))
                     self._spend_steps(weight(seen._value))
                 case None | bool() | int() | float() | FunctionView() | _Undefined():
                     self._spend_steps(1)
                 case _:
                     raise TemplateProblem("this template uses something as a value that is none")
 
-    def _counted(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    def _counted(self, name: str, function: Callable[..., Any], is_filter: bool = True) -> Callable[..., Any]:
         """Return `function`, a filter or test, with what it takes and makes counted."""
         first = 1 if getattr(function, "jinja_pass_arg", None) is not None else 0
 
         def counted(*arguments: Any, **named: Any) -> Any:
-            self._spend([*arguments[first:], *named.values()])
+            if is_filter and isinstance(arguments[first], DeferredView):
+                return self._later(name, arguments[first]._value, [*arguments[first + 1 :], *named.values()])
+            self._spend([*arguments[first:], *named.values()], lazy=is_filter and name in _LAZY)
             try:
                 made = function(*arguments, **named)
                 if isinstance(made, Iterator):
                     made = list(islice(made, ITEM_LIMIT))
             except (ValueError, TypeError, ArithmeticError, LookupError, AttributeError, AssertionError):
                 raise TemplateProblem(f"`{name}` can't take this", word=name) from None
-            self._spend(made)
+            self._spend(made, lazy=True)
             return made
 
         return wraps(function)(counted) if first else counted
 
+    def _later(self, name: str, value: Deferred, arguments: list[Any]) -> Any:
+        """Return what the filter `name` makes of a value that is known only when the plan runs."""
+        if name not in OPERATIONS:
+            raise not_yet(NotYet(value))
+        self._spend(arguments)
+        try:
+            return view(operated(value, name, [unview(argument) for argument in arguments]))
+        except ValueError as problem:
+            raise TemplateProblem(str(problem), word=name) from None
+
     def _turns(self, values: Any) -> list[Any]:
-        if not isinstance(values, list | tuple | dict | str | MapView):
+        if not isinstance(values, list | tuple | dict | str | MapView | ItemsView):
             raise TemplateProblem(f"`for` goes through a list, not {kind_of(values)}", word="for")
         items = list(values)
         self._spend_steps(1 + len(items) * self._turn_steps)
         return items
 
     def _whole(self, value: Any) -> Any:
-        self._spend(value)
+        if isinstance(value, DeferredView):
+            raise not_yet(NotYet(value._value))
+        self._spend(value, lazy=True)
         return value
 
     def _chosen(self, values: Any) -> Any:
@@ -419,8 +498,8 @@ def _is_too_large(value: Any) -> bool:
 @pass_context
 def _finalized(context: Any, value: Any) -> str:
     # With the context, so that Jinja writes nothing before the template is rendered.
-    context.environment.spend(value)
-    return written(value)
+    context.environment.spend(value, lazy=True)
+    return str(context.environment.write(value))
 
 
 def _syntax_problem(error: TemplateSyntaxError) -> TemplateProblem:

@@ -13,10 +13,12 @@ from typing import Any, Literal
 
 from aquatint.catalog import quantizers
 from aquatint.catalog.models import MODEL
+from aquatint.catalog.prompt_plugins import PromptPlugin
 from aquatint.language.scope import UNKNOWN as UNKNOWN
 from aquatint.language.scope import Scope
 from aquatint.language.scope import Unknown as Unknown
-from aquatint.plan.steps import ImageRef
+from aquatint.plan.steps import Hole, ImageRef, Text
+from aquatint.plan.texts import shown as shown_line
 from aquatint.source import Span
 from aquatint.syntax import nodes as n
 
@@ -182,9 +184,48 @@ class Model:
         return self.name
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Prompter:
+    """An upscaler or a weighter: its plugin, those of the plugin's settings that were given, and its quantizer."""
+
+    name: str
+    plugin: PromptPlugin
+    settings: Mapping[str, Setting] = field(repr=False)
+
+    @property
+    def quantizer(self) -> Quantizer | None:
+        found = next((s.value for n, s in self.settings.items() if isinstance(s.value, Quantizer)), None)
+        return found if isinstance(found, Quantizer) else None
+
+    def members(self) -> dict[str, Any]:
+        options = self.plugin.canonical({name: plain(setting.value) for name, setting in self.settings.items()})
+        return {**{key: frozen(value) for key, value in options.items()}, "name": self.name,
+                "plugin": self.plugin.name, "quantizer": self.quantizer}  # fmt: skip
+
+    def __str__(self) -> str:
+        return self.name
+
+
+@dataclass(frozen=True, slots=True)
+class Deferred:
+    """A string, or a number, that is known only when the plan runs: its parts, some of which steps yield then.
+
+    `of` says in a message what it depends on, and `span` is where that is made. `name` is for the names of files.
+    """
+
+    kind: Literal["string", "number"]
+    parts: tuple[str | Hole, ...]
+    of: str = field(compare=False)
+    span: Span = field(compare=False, repr=False)
+    name: str = field(compare=False)
+
+    def __str__(self) -> str:
+        return shown_line(Text(list(self.parts)))
+
+
 @dataclass(frozen=True, slots=True)
 class ImageValue:
-    """One image of a result. The pixels exist when the plan runs; what is told here is known before."""
+    """One image of a result. The pixels exist when the plan runs; the facts are known before, or are `Deferred`."""
 
     ref: ImageRef
     facts: Mapping[str, Any] = field(compare=False)
@@ -205,6 +246,7 @@ class Result:
 
     def members(self) -> dict[str, Any]:
         first = dict(self.images[0].facts)
+        # Its images are also its items.
         return {**first, "images": self.images, "paths": tuple(image.facts["path"] for image in self.images)}
 
     def __str__(self) -> str:
@@ -215,13 +257,15 @@ class Result:
 class Builtin:
     """A function of the language; `call` takes plain Python arguments and raises `ValueError` with the reason.
 
-    One of the `outside` takes, before them, the `Outside` and the folder that paths are relative to.
+    One of the `outside` takes, before them, the `Outside` and the folder that paths are relative to. One that is `lazy`
+    only moves values about, or writes them, and so takes deferred ones.
     """
 
     name: str
     signature: str
     call: Callable[..., Any] = field(repr=False)
     outside: bool = False
+    lazy: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -344,6 +388,10 @@ def type_name(value: Any) -> str:
             return "a result"
         case ImageValue():
             return "an image"
+        case Deferred():
+            return f"a deferred {value.kind}"
+        case Prompter():
+            return "an upscaler" if value.plugin.kind == "upscaler" else "a weighter"
         case Device():
             return "a device"
         case Builtin():
@@ -383,7 +431,7 @@ def quoted(value: Any) -> str:
 def members(value: Any) -> Mapping[str, Any] | None:
     """Return what can be asked of `value` with a dot, or None if nothing can."""
     match value:
-        case Quantizer() | Model() | Result() | ImageValue() | Module() | Device() | PathText():
+        case Quantizer() | Model() | Prompter() | Result() | ImageValue() | Module() | Device() | PathText():
             return value.members()
         case Size():
             return {"width": value.width, "height": value.height}

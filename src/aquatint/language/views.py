@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from aquatint.language.values import Builtin, Routine, Unavailable, members, shown, type_name
+from aquatint.language.deferred import HELP, NotYet, deferred_in
+from aquatint.language.values import Builtin, Deferred, Result, Routine, Unavailable, members, shown, type_name
 
 METHODS_OF_MAPS = ("get", "items", "keys", "values")
 
@@ -17,11 +18,19 @@ METHODS_OF_MAPS = ("get", "items", "keys", "values")
 class TemplateProblem(Exception):
     """A template can't be rendered; `word` is the part of its text that is to blame, if that is known."""
 
-    def __init__(self, message: str, help: str | None = None, word: str | None = None) -> None:
+    def __init__(
+        self, message: str, help: str | None = None, word: str | None = None, deferred: Deferred | None = None
+    ) -> None:
         super().__init__(message)
         self.message = message
         self.help = help
         self.word = word
+        self.deferred = deferred  # what the template would have to know, and is known only when the plan runs
+
+
+def not_yet(problem: NotYet) -> TemplateProblem:
+    """Return what a template that needs a deferred value says."""
+    return TemplateProblem(problem.message, HELP, deferred=problem.deferred)
 
 
 class View:
@@ -70,6 +79,31 @@ class MapView(View):
         return len(self._value)
 
 
+class ItemsView(View):
+    """A result of `generate`: its images are its items, and it has members of its own."""
+
+    __slots__ = ()
+
+    def __getitem__(self, index: Any) -> Any:
+        found = self._value.images[index]
+        return view(found)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter([view(image) for image in self._value.images])
+
+    def __len__(self) -> int:
+        return len(self._value.images)
+
+
+class DeferredView(View):
+    """A string or number that isn't there yet: it can be written, and nothing be asked of it."""
+
+    __slots__ = ()
+
+    def __bool__(self) -> bool:
+        raise not_yet(NotYet(self._value))
+
+
 class FunctionView:
     """A function of the language, as templates call it."""
 
@@ -81,6 +115,8 @@ class FunctionView:
     def __call__(self, *arguments: Any, **named: Any) -> Any:
         function = self._function
         assert isinstance(function, Builtin), "the environment carries out what scripts define"
+        if not function.lazy and (found := deferred_in([unview(v) for v in (*arguments, *named.values())])) is not None:
+            raise not_yet(NotYet(found))
         if function.outside:
             raise TemplateProblem(f"a template can't call `{function.name}`, which looks outside of the script",
                                   f"call it before: `let text = {function.name}(...)`", function.name)  # fmt: skip
@@ -103,6 +139,10 @@ def view(value: Any) -> Any:
         return [view(item) for item in value]
     if isinstance(value, Builtin | Routine):
         return FunctionView(value)
+    if isinstance(value, Deferred):
+        return DeferredView(value)
+    if isinstance(value, Result):
+        return ItemsView(value)
     return MapView(value) if isinstance(value, Mapping) else View(value)
 
 

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from aquatint.catalog.checkpoints import Checkpoint, read_checkpoint
 from aquatint.catalog.quantizer_backends import is_installed
 from aquatint.language.disk import Disk, Entry
+from aquatint.plan.schedule import Order
 from aquatint.source import Span
 
 
@@ -58,6 +59,14 @@ def read_script(name: str) -> bytes:
 
 
 @dataclass(frozen=True, slots=True)
+class Memory:
+    """The bytes that components may take, together with what waits between phases; measured if nobody has said them."""
+
+    limit: int
+    is_measured: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class World:
     """`parameters` are the texts of `--set`, and the values of `--params`.
 
@@ -66,7 +75,8 @@ class World:
     so. `script` reads a file that a script includes, and raises `OSError` or `ValueError` with the reason. `files` are
     those that scripts read, `folder` is what paths on the command line are relative to, and `output_folder` what those
     of outputs are. `hardware` tells of a device, and is asked only by plans that depend on it. `limit` says how many
-    times the usual steps and images a script may come to.
+    times the usual steps and images a script may come to. `order` is the order of a plan's
+    steps, and `memory` what its components may take.
     """
 
     device: str = "cpu"
@@ -81,3 +91,5 @@ class World:
     output_folder: str = ""
     hardware: Callable[[str], Hardware] = unknown_hardware
     limit: int = 1
+    order: Order = "least"
+    memory: Memory | None = None

@@ -10,23 +10,30 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import aquatint
-from aquatint.plan.schedule import schedule
+from aquatint.plan.schedule import Order, Shortfall, schedule
 from aquatint.plan.steps import (
     PLAN_VERSION,
     Cell,
+    Compare,
     Component,
+    Deferred,
     Generate,
     Grid,
     ImageRef,
     Json,
+    Line,
     Output,
+    Pair,
     Pipeline,
     Place,
     Plan,
+    Plugin,
     Print,
     Save,
     Step,
+    Upscale,
 )
+from aquatint.source import Span
 
 
 @dataclass(slots=True)
@@ -37,6 +44,7 @@ class PlanBuilder:
     pipelines: dict[str, Pipeline] = field(default_factory=dict)
     steps: list[Step] = field(default_factory=list)
     outputs: dict[str, Place] = field(default_factory=dict)
+    spans: dict[str, Span] = field(default_factory=dict)  # where the steps that use components are written
     made: int = 0  # numbers of the steps, which go on over the statements of a session
 
     def _name(self, letter: str) -> str:
@@ -59,34 +67,64 @@ class PlanBuilder:
         scheduler: str | None,
         outputs: list[Output],
         metadata: bool,
+        sidecar: bool,
         place: Place,
         statement: str,
+        deferred: dict[str, Deferred],
+        weighter: Plugin | None,
+        span: Span,
     ) -> str:
         """Add a generate step and return its id."""
         step = Generate(
             id=self._name("g"), pipeline=pipeline, model=model, quantizers=quantizers, arguments=arguments,
             scheduler=scheduler, outputs=outputs, metadata=metadata, place=place, statement=statement,
+            deferred=deferred, weighter=weighter, sidecar=sidecar,
         )  # fmt: skip
         self.steps.append(step)
+        self.spans[step.id] = span
         for output in outputs:
             self.outputs[output.path] = place
+        return step.id
+
+    def upscale(
+        self, *, upscaler: Plugin, prompts: list[Line], variations: int, seed: int, place: Place, statement: str
+    ) -> str:
+        """Add an upscale step and return its id."""
+        step = Upscale(
+            id=self._name("u"), upscaler=upscaler, prompts=prompts, variations=variations, seed=seed, place=place,
+            statement=statement,
+        )  # fmt: skip
+        self.steps.append(step)
+        return step.id
+
+    def compare(self, *, pairs: list[Pair], metrics: list[str], path: str | None, place: Place, printed: bool) -> str:
+        """Add a compare step and return its id."""
+        step = Compare(
+            id=self._name("c"), pairs=pairs, metrics=metrics, path=path, place=place,
+            printed=printed and path is None,
+        )  # fmt: skip
+        self.steps.append(step)
+        if path is not None:
+            self.outputs[path] = place
         return step.id
 
     def grid(
         self,
         *,
-        cells: list[tuple[ImageRef, str]],
+        cells: list[tuple[ImageRef, Line]],
         columns: int,
-        column_headers: list[str],
-        row_headers: list[str],
-        title: str,
+        column_headers: list[Line],
+        row_headers: list[Line],
+        title: Line,
         path: str,
+        sidecar: bool,
         place: Place,
     ) -> str:
         """Add a grid step and return its id."""
         step = Grid(
             id=self._name("s"), cells=[Cell(image=image, label=label) for image, label in cells], columns=columns,
             column_headers=column_headers, row_headers=row_headers, title=title, path=path, place=place,
+            sidecar=sidecar,
         )  # fmt: skip
         self.steps.append(step)
         self.outputs[path] = place
@@ -104,28 +142,44 @@ class PlanBuilder:
         max_shard_size: int | None,
         place: Place,
         statement: str,
+        span: Span,
     ) -> str:
         """Add a save step and return its id."""
         step = Save(
             id=self._name("k"), pipeline=pipeline, model=model, quantizers=quantizers, roles=roles, path=path,
             variant=variant, max_shard_size=max_shard_size, place=place, statement=statement,
         )  # fmt: skip
+        self.spans[step.id] = span
         self.steps.append(step)
         self.outputs[path] = place
         return step.id
 
-    def print(self, text: str, place: Place) -> None:
+    def print(self, text: Line, place: Place) -> None:
         """Add a line of the report."""
         self.steps.append(Print(id=self._name("p"), text=text, place=place))
 
-    def plan(self, *, script: str, inputs: dict[str, str], plan_seed: int, device: str, keep: bool) -> Plan:
-        """Return the plan of all that was asked for; `keep` leaves everything loaded, for the scripts that follow."""
+    def plan(
+        self,
+        *,
+        script: str,
+        inputs: dict[str, str],
+        plan_seed: int,
+        device: str,
+        keep: bool,
+        order: Order = "least",
+        memory: int | None = None,
+    ) -> tuple[Plan, Shortfall | None]:
+        """Return the plan of all that was asked for, and what doesn't fit into `memory`, in bytes.
+
+        `keep` leaves everything loaded, for the scripts that follow.
+        """
         used = [step.pipeline for step in self.steps if isinstance(step, Generate | Save)]
         pipelines = {key: self.pipelines[key] for key in dict.fromkeys(used)}
         keys = dict.fromkeys(key for pipeline in pipelines.values() for key in pipeline.parts.values() if key)
         components = {key: self.components[key] for key in keys}
-        return Plan(
+        scheduled = schedule(self.steps, pipelines, components, keep=keep, order=order, memory=memory)
+        plan = Plan(
             version=PLAN_VERSION, aquatint=aquatint.__version__, script=script, inputs=inputs, plan_seed=plan_seed,
-            device=device, components=components, pipelines=pipelines,
-            steps=schedule(self.steps, pipelines, keep=keep),
+            device=device, components=components, pipelines=pipelines, steps=scheduled.steps, memory=scheduled.limit,
         )  # fmt: skip
+        return plan, scheduled.shortfall

@@ -7,16 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Set as AbstractSet
 
-from aquatint.plan.steps import Generate, Load, Plan, Record, Release, Save
+from aquatint.plan.steps import Generate, Load, Phase, Plan, Record, Release, Save
 from aquatint.plan.uses import uses
 
 
 class Counts(Record, frozen=True, kw_only=True):
     """Totals of a plan.
 
-    `reuses` counts, for every generate and save step, the components that it uses and that were not loaded for this
-    very step, that is, by a load since the one before it. A part left out of the pipeline is not counted; a component
-    that is two parts of a pipeline counts twice.
+    `reuses` counts, for every generate, phase and save step, the components that it uses and that were not loaded for
+    this very step, that is, by a load since the one before it. A part left out of the pipeline is not counted; a
+    component that is two parts of a pipeline counts twice.
     """
 
     loads: int = 0
@@ -38,7 +38,7 @@ def counts(plan: Plan, resident: AbstractSet[str] = frozenset()) -> Counts:
                 quantizations += plan.components[key].quantization is not None
                 live.add(key)
                 fresh.add(key)
-            case Generate() | Save():
+            case Generate() | Phase() | Save():
                 reuses += sum(key in live and key not in fresh for key in uses(step, plan.pipelines).values())
                 fresh.clear()
                 images += len(step.outputs) if isinstance(step, Generate) else 0

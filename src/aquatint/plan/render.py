@@ -6,16 +6,39 @@ The JSON form is `steps.plan_to_json`; numbers come from `counts`.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
 
 from aquatint.catalog.quantizers import label
 from aquatint.plan.counts import counts
 from aquatint.plan.memory import held, moments, peak
-from aquatint.plan.steps import ByteRange, Component, Generate, Grid, Load, Plan, Print, Quantization, Release, Save
+from aquatint.plan.steps import (
+    ByteRange,
+    Compare,
+    Component,
+    Deferred,
+    Generate,
+    Grid,
+    ImageRef,
+    Line,
+    Load,
+    Phase,
+    Plan,
+    Print,
+    Quantization,
+    Release,
+    Save,
+    Step,
+    Text,
+    Upscale,
+)
+from aquatint.plan.texts import shown
 from aquatint.plan.uses import uses
 
 _WIDTH = 10  # of the verb that a line begins with
+
+_FEW = 3
+"""Prompts that are shown of phases that are told together."""
 
 
 def render(plan: Plan, resident: AbstractSet[str] = frozenset()) -> str:
@@ -40,6 +63,9 @@ def summary(plan: Plan, resident: AbstractSet[str] = frozenset()) -> str:
     ]
     if (most := peak(plan, resident)) is not None:
         parts.append(f"peak {ranged(most.held)} of weights ({most.place.file}:{most.place.line})")
+    if (limit := plan.memory) is not None:
+        other = "doesn't fit" if limit.lru_loads is None else f"takes {_number(limit.lru_loads, 'load')}"
+        parts.append(f"within {sized(limit.bytes)} (the script's order, whole statements and LRU: {other})")
     return ", ".join(parts)
 
 
@@ -53,6 +79,7 @@ def _steps(plan: Plan, resident: AbstractSet[str]) -> Iterator[str]:
     fresh: set[str] = set()
     live = set(resident)
     sizes = moments(plan, resident)
+    files: dict[ImageRef, str] = {}
     for number, step in enumerate(plan.steps):
         match step:
             case Load():
@@ -60,9 +87,17 @@ def _steps(plan: Plan, resident: AbstractSet[str]) -> Iterator[str]:
                     fresh.add(step.component)
                     live.add(step.component)
                     yield _line("load", _loaded(plan.components[step.component]))
-            case Generate():
-                yield from _generated(plan, step, fresh)
+            case Phase():
+                if number == 0 or not _goes_on(plan.steps[number - 1], step):
+                    yield from _begun(plan, number, fresh)
                 fresh.clear()
+            case Generate():
+                yield from _generated(plan, step, fresh, files)
+                fresh.clear()
+            case Upscale():
+                yield from _rewritten(step)
+            case Compare():
+                yield from _compared(step)
             case Grid():
                 yield _line("grid", f"{_number(len(step.cells), 'image')}, {_number(step.columns, 'column')}")
                 yield _line("  write", step.path)
@@ -70,7 +105,7 @@ def _steps(plan: Plan, resident: AbstractSet[str]) -> Iterator[str]:
                 yield from _saved(plan, step, fresh)
                 fresh.clear()
             case Print():
-                yield _line("print", json.dumps(step.text, ensure_ascii=False))
+                yield _line("print", _quoted(step.text))
             case Release() if step.component in live:
                 live.remove(step.component)
                 component = plan.components[step.component]
@@ -91,19 +126,82 @@ def _in_memory(plan: Plan, sizes: list[ByteRange], number: int) -> Iterator[str]
         yield _line("memory", f"{ranged(sizes[number])} of weights")
 
 
-def _generated(plan: Plan, step: Generate, fresh: set[str]) -> Iterator[str]:
-    prompt = step.arguments.get("prompt")
-    shown = json.dumps(prompt, ensure_ascii=False) if isinstance(prompt, str) else ""
-    yield _line("generate", f"{step.model} {shown}")
-    settings = {name: value for name, value in step.arguments.items() if name != "prompt"}
+def _generated(plan: Plan, step: Generate, fresh: set[str], files: dict[ImageRef, str]) -> Iterator[str]:
+    settings = {name: json.dumps(value, ensure_ascii=False) for name, value in step.arguments.items()}
+    settings |= {name: _given(value, files) for name, value in step.deferred.items()}
+    prompt = settings.pop("prompt", "")
+    yield _line("generate", f"{step.model} {prompt}")
+    settings = dict(sorted(settings.items()))
     if step.scheduler is not None:
-        settings["scheduler"] = step.scheduler
+        settings["scheduler"] = json.dumps(step.scheduler)
+    if step.weighter is not None:
+        settings["weighter"] = f"{step.weighter.name} ({step.weighter.plugin})"
     if settings:
-        told = (f"{name} {json.dumps(value, ensure_ascii=False)}" for name, value in settings.items())
-        yield _line("", ", ".join(told))
+        yield _line("", ", ".join(f"{name} {value}" for name, value in settings.items()))
     yield from _reused(plan, step, fresh)
-    for output in step.outputs:
+    for index, output in enumerate(step.outputs):
+        files[ImageRef(step.id, index)] = output.path
         yield _line("  write", f"{output.path}, seed {output.seed}")
+
+
+def _goes_on(before: Step, step: Phase) -> bool:
+    """Return whether `step` is of the same kind as the one before it, and told together with it."""
+    return isinstance(before, Phase) and (before.name, before.pipeline) == (step.name, step.pipeline)
+
+
+def _begun(plan: Plan, first: int, fresh: set[str]) -> Iterator[str]:
+    """Tell the phases that begin at step number `first`, alike and one after the other, as one."""
+    step = plan.steps[first]
+    assert isinstance(step, Phase)
+    generates = {each.id: each for each in plan.steps[first:] if isinstance(each, Generate)}
+    together: list[Generate] = []
+    for each in plan.steps[first:]:
+        if not (isinstance(each, Phase) and _goes_on(step, each)):
+            break
+        together.append(generates[each.generate])
+    prompts = list(dict.fromkeys(_prompt(each) for each in together))
+    shown = ", ".join(prompts[:_FEW]) + (f" and {len(prompts) - _FEW} more" if len(prompts) > _FEW else "")
+    images = sum(len(each.outputs) for each in together)
+    yield _line(step.name, f"{together[0].model} {shown}" + (f", {_number(images, 'image')}" if images > 1 else ""))
+    yield from _reused(plan, step, fresh)
+
+
+def _prompt(step: Generate) -> str:
+    deferred = step.deferred.get("prompt")
+    return (
+        _given(deferred, {}) if deferred is not None else json.dumps(step.arguments.get("prompt"), ensure_ascii=False)
+    )
+
+
+def _given(value: Deferred, files: Mapping[ImageRef, str]) -> str:
+    """Return an argument that another step yields: a picture by its file, unless an earlier script made it."""
+    match value:
+        case ImageRef(step=name, index=index):
+            return files.get(value, f"{name}[{index}]")
+        case Text():
+            return _quoted(value)
+        case list():
+            return "[" + ", ".join(_given(item, files) for item in value) + "]"
+
+
+def _quoted(line: Line) -> str:
+    return json.dumps(shown(line), ensure_ascii=False)
+
+
+def _rewritten(step: Upscale) -> Iterator[str]:
+    upscaler = step.upscaler
+    made = len(step.prompts) * step.variations
+    names = f"{step.id}[0]" if made == 1 else f"{step.id}[0] to {step.id}[{made - 1}]"
+    by = "" if upscaler.quantization is None else f", quantized by {quantized(upscaler.quantization)}"
+    yield _line("upscale", f"{upscaler.name} ({upscaler.plugin}{by}): {names}")
+    each = f", {step.variations} variations each" if step.variations > 1 else ""
+    yield _line("", ", ".join(map(_quoted, step.prompts)) + f"{each}, seed {step.seed}")
+
+
+def _compared(step: Compare) -> Iterator[str]:
+    yield _line("compare", f"{_number(len(step.pairs), 'pair')}, {', '.join(step.metrics)}")
+    if step.path is not None:
+        yield _line("  write", step.path)
 
 
 def _saved(plan: Plan, step: Save, fresh: set[str]) -> Iterator[str]:
@@ -116,7 +214,7 @@ def _saved(plan: Plan, step: Save, fresh: set[str]) -> Iterator[str]:
     yield _line("  write", f"{step.path}/, {ranged(total)} of weights")
 
 
-def _reused(plan: Plan, step: Generate | Save, fresh: set[str]) -> Iterator[str]:
+def _reused(plan: Plan, step: Generate | Phase | Save, fresh: set[str]) -> Iterator[str]:
     used = uses(step, plan.pipelines).items()
     reused = [_called(role, plan.components[key]) for role, key in used if key not in fresh]
     if reused:

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-PLAN_VERSION = 1
+PLAN_VERSION = 2
 
 Json = Any
 """A JSON value: None, bool, int, float, str, or a list or dict of them."""
@@ -44,6 +44,18 @@ class Quantization(Record, frozen=True):
 
     backend: str
     options: dict[str, Json]
+    name: str
+
+
+class Plugin(Record, frozen=True):
+    """A prompt plugin, with every option that it has after defaults, sorted by name.
+
+    `name` is what the script calls it; it is for people and decides nothing.
+    """
+
+    plugin: str
+    options: dict[str, Json]
+    quantization: Quantization | None
     name: str
 
 
@@ -99,6 +111,8 @@ class Pipeline(Record, frozen=True):
     parts: dict[str, str | None]  # role -> component key; None where the checkpoint leaves the part out
     options: dict[str, Json]  # the constructor's plain arguments, e.g. requires_safety_checker
     offload: str | None = None  # how its weights are kept off the device between their turns; None: not at all
+    subfolder: str = ""  # of `source`, where its `model_index.json` is
+    omitted: list[str] = msgspec.field(default_factory=list)  # roles that the checkpoint has, and the script leaves out
 
 
 class Output(Record, frozen=True):
@@ -108,11 +122,49 @@ class Output(Record, frozen=True):
     path: str
 
 
-class ImageRef(Record, frozen=True):
+class ImageRef(Record, frozen=True, tag="image"):
     """Image number `index` (from 0) of the step called `step`."""
 
     step: str
     index: int
+
+
+class TextRef(Record, frozen=True, tag="string"):
+    """String number `index` (from 0) of the step called `step`."""
+
+    step: str
+    index: int
+
+
+class NumberRef(Record, frozen=True, tag="number"):
+    """What the step called `step` measured by `metric`: of its pair number `index`, or None for the mean of all."""
+
+    step: str
+    metric: str
+    index: int | None = None
+
+
+class Hole(Record, frozen=True):
+    """A place in a text for what an earlier step yields, on which `operations` are done, each a name and its values.
+
+    What they do is in `texts`; done on several parts together, they have a text of their own for `ref`.
+    """
+
+    ref: TextRef | NumberRef | Text
+    operations: list[list[Json]] = []
+
+
+class Text(Record, frozen=True, tag="text"):
+    """A string that is complete only when steps before it have run."""
+
+    parts: list[str | Hole]
+
+
+Line = str | Text
+"""A string, known now or then."""
+
+Deferred = ImageRef | Text | list[ImageRef | Text]
+"""An argument that steps before this one yield."""
 
 
 class Load(Record, frozen=True, tag="load"):
@@ -136,13 +188,40 @@ class Generate(Record, frozen=True, tag="generate"):
     metadata: bool
     place: Place
     statement: str  # the statement's source text, for metadata and messages
+    deferred: dict[str, Deferred] = {}  # the call arguments that earlier steps yield
+    roles: list[str] | None = None  # the parts for this step, where phases before it did the rest; None: all
+    weighter: Plugin | None = None  # what turns the prompt into embeddings, instead of the pipeline
+    sidecar: bool = False  # whether the record is written beside the image, too
+
+
+class Phase(Record, frozen=True, tag="phase"):
+    """Carry a later generate step's calls as far as they get with the parts in `roles`, and leave them there."""
+
+    id: str
+    generate: str
+    pipeline: str
+    name: str  # "encode" or "denoise"; for people
+    roles: list[str]
+    place: Place
+
+
+class Upscale(Record, frozen=True, tag="upscale"):
+    """Let a language model rewrite prompts: `variations` strings of each of `prompts`, those of one together."""
+
+    id: str
+    upscaler: Plugin
+    prompts: list[Line]
+    variations: int
+    seed: int
+    place: Place
+    statement: str
 
 
 class Cell(Record, frozen=True):
     """One picture of a sheet with the caption under it."""
 
     image: ImageRef
-    label: str
+    label: Line
 
 
 class Grid(Record, frozen=True, tag="grid"):
@@ -151,11 +230,31 @@ class Grid(Record, frozen=True, tag="grid"):
     id: str
     cells: list[Cell]
     columns: int
-    column_headers: list[str]
-    row_headers: list[str]
-    title: str
+    column_headers: list[Line]
+    row_headers: list[Line]
+    title: Line
     path: str
     place: Place
+    sidecar: bool = False  # whether the record is written beside the sheet, too
+
+
+class Pair(Record, frozen=True):
+    """An image that is measured against a reference; `label` is its line in the table."""
+
+    reference: ImageRef
+    image: ImageRef
+    label: Line
+
+
+class Compare(Record, frozen=True, tag="compare"):
+    """Measure how far images are from others, by each of `metrics`, and write the table to `path` or the report."""
+
+    id: str
+    pairs: list[Pair]
+    metrics: list[str]
+    path: str | None
+    place: Place
+    printed: bool = True  # without a path: whether the table is in the report at all
 
 
 class Save(Record, frozen=True, tag="save"):
@@ -177,7 +276,7 @@ class Print(Record, frozen=True, tag="print"):
     """Write a line of text to the report."""
 
     id: str
-    text: str
+    text: Line
     place: Place
 
 
@@ -188,7 +287,18 @@ class Release(Record, frozen=True, tag="release"):
     component: str
 
 
-Step = Load | Generate | Grid | Save | Print | Release
+Step = Load | Phase | Generate | Upscale | Compare | Grid | Save | Print | Release
+
+
+class Limit(Record, frozen=True):
+    """What weights, and what waits between phases, may take at a time, in bytes.
+
+    `lru_loads` is how many loads the script's order would have if what was used least recently were released; None if
+    that can't be run.
+    """
+
+    bytes: int
+    lru_loads: int | None
 
 
 class Plan(Record, frozen=True):
@@ -203,6 +313,7 @@ class Plan(Record, frozen=True):
     components: dict[str, Component]
     pipelines: dict[str, Pipeline]
     steps: list[Step]
+    memory: Limit | None = None  # what the steps keep to; None where there was room for everything
 
 
 def plan_to_json(plan: Plan) -> bytes:

@@ -1,23 +1,87 @@
-"""Which components a step uses.
+"""What a step needs: the components that it uses, and what other steps have to yield before it.
 
-When they are loaded for it is in `schedule`, what that comes to in `counts`.
+When components are loaded for it is in `schedule`, what that comes to in `counts`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
-from aquatint.plan.steps import Generate, Pipeline, Save, Step
+from aquatint.plan.steps import (
+    Compare,
+    Component,
+    Deferred,
+    Generate,
+    Grid,
+    ImageRef,
+    NumberRef,
+    Phase,
+    Pipeline,
+    Print,
+    Save,
+    Step,
+    Text,
+    TextRef,
+    Upscale,
+)
+from aquatint.plan.texts import references
+
+Reference = ImageRef | TextRef | NumberRef
+"""Something that a step yields when it runs."""
 
 
 def uses(step: Step, pipelines: Mapping[str, Pipeline]) -> dict[str, str]:
     """Return the keys of the components that `step` works with, by role; none for a step that works with none."""
     match step:
-        case Generate():
-            roles = None
-        case Save():
+        case Generate() | Phase() | Save():
             roles = step.roles
         case _:
             return {}
     parts = pipelines[step.pipeline].parts
     return {role: key for role, key in parts.items() if key is not None and (roles is None or role in roles)}
+
+
+def needs(step: Step, pipelines: Mapping[str, Pipeline], components: Mapping[str, Component]) -> list[str]:
+    """Return the keys of the components that have to be loaded for `step`: what it uses, and what makes a pipeline.
+
+    A pipeline is made with its tokenizers, its scheduler and whatever else has no weights, in each phase.
+    """
+    used = dict.fromkeys(uses(step, pipelines).values())
+    if isinstance(step, Generate | Phase):
+        parts = pipelines[step.pipeline].parts.values()
+        used |= dict.fromkeys(key for key in parts if key is not None and components[key].dtype is None)
+    return list(used)
+
+
+def awaits(step: Step) -> Iterator[Reference]:
+    """Yield what earlier steps have to have yielded for `step`, in the order of its fields."""
+    match step:
+        case Generate():
+            for given in step.deferred.values():
+                yield from _inside(given)
+        case Upscale():
+            for prompt in step.prompts:
+                yield from references(prompt)
+        case Compare():
+            for pair in step.pairs:
+                yield from (pair.reference, pair.image, *references(pair.label))
+        case Grid():
+            for cell in step.cells:
+                yield from (cell.image, *references(cell.label))
+            for line in (step.title, *step.column_headers, *step.row_headers):
+                yield from references(line)
+        case Print():
+            yield from references(step.text)
+        case _:
+            pass
+
+
+def _inside(given: Deferred) -> Iterator[Reference]:
+    match given:
+        case ImageRef():
+            yield given
+        case Text():
+            yield from references(given)
+        case list():
+            for item in given:
+                yield from _inside(item)

@@ -6,14 +6,38 @@ Its shape has been checked on reading; what its files hold is checked when they 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Container, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 from aquatint.catalog import pipelines
+from aquatint.catalog.metrics import METRICS
 from aquatint.catalog.models import OFFLOADS
 from aquatint.catalog.quantizers import problems
-from aquatint.plan.steps import Component, Generate, Grid, Load, Pipeline, Plan, PlanError, Release, Save
-from aquatint.plan.uses import uses
+from aquatint.plan import texts
+from aquatint.plan.steps import (
+    Compare,
+    Component,
+    Generate,
+    Grid,
+    ImageRef,
+    Line,
+    Load,
+    NumberRef,
+    Phase,
+    Pipeline,
+    Plan,
+    PlanError,
+    Print,
+    Quantization,
+    Release,
+    Save,
+    Step,
+    Text,
+    TextRef,
+    Upscale,
+)
+from aquatint.plan.uses import Reference, awaits, needs, uses
 
 
 def validate(plan: Plan) -> None:
@@ -47,41 +71,55 @@ def _check_component(component: Component) -> None:
         raise PlanError(
             f"component `{component.role}` is of `{component.library}.{component.class_name}`, which is never loaded"
         )
-    if component.quantization is not None:
-        found = problems(component.quantization.backend, component.quantization.options)
-        if found:
-            raise PlanError(f"the quantizer of `{component.role}`: {found[0].message}")
+    _check_quantization(component.quantization, f"`{component.role}`")
+
+
+def _check_quantization(quantization: Quantization | None, owner: str) -> None:
+    if quantization is not None and (found := problems(quantization.backend, quantization.options)):
+        raise PlanError(f"the quantizer of {owner}: {found[0].message}")
 
 
 def _check_steps(plan: Plan) -> None:
-    images: dict[str, int] = {}
+    made = _Made()
+    later = {step.id: step for step in reversed(plan.steps) if isinstance(step, Generate)}
     loaded: set[str] = set()
     seen: set[str] = set()
     for step in plan.steps:
         if step.id in seen:
             raise PlanError(f"two steps are called `{step.id}`")
         seen.add(step.id)
+        for reference in awaits(step):
+            made.check(step, reference)
+        for line in _lines(step):
+            _check_line(step, line)
+        made.add(step)
+        later.pop(step.id, None)
         match step:
             case Load():
                 if step.component not in plan.components:
                     raise PlanError(f"step `{step.id}` loads an unknown component `{step.component}`")
                 loaded.add(step.component)
-            case Generate() | Save():
+            case Generate() | Phase() | Save():
                 if step.pipeline not in plan.pipelines:
                     raise PlanError(f"step `{step.id}` uses an unknown pipeline `{step.pipeline}`")
                 used = uses(step, plan.pipelines)
-                if missing := [role for role, key in used.items() if key not in loaded]:
+                wanted = needs(step, plan.pipelines, plan.components)
+                if missing := [plan.components[key].role for key in wanted if key not in loaded]:
                     raise PlanError(f"step `{step.id}` uses `{missing[0]}`, which is not loaded then")
-                if isinstance(step, Generate):
-                    images[step.id] = len(step.outputs)
-                else:
+                if isinstance(step, Save):
                     _check_save(step, used)
+                elif isinstance(step, Phase):
+                    _check_phase(step, later)
+                elif twice := sorted(step.arguments.keys() & step.deferred.keys()):
+                    raise PlanError(f"step `{step.id}` has two values for `{twice[0]}`")
+            case Upscale():
+                _check_quantization(step.upscaler.quantization, f"`{step.upscaler.name}`")
+                if step.variations < 1:
+                    raise PlanError(f"step `{step.id}` makes no variations")
+            case Compare():
+                if wrong := [metric for metric in step.metrics if metric not in METRICS]:
+                    raise PlanError(f"step `{step.id}` measures by `{wrong[0]}`, which is no metric")
             case Grid():
-                for cell in step.cells:
-                    if not 0 <= cell.image.index < images.get(cell.image.step, 0):
-                        raise PlanError(
-                            f"step `{step.id}` shows image {cell.image.index} of `{cell.image.step}`, which is not made"
-                        )
                 if step.columns < 1:
                     raise PlanError(f"step `{step.id}` has no columns")
             case Release():
@@ -90,6 +128,81 @@ def _check_steps(plan: Plan) -> None:
                 loaded.discard(step.component)
             case _:
                 pass
+
+
+@dataclass(slots=True)
+class _Made:
+    """What the steps so far yield: how many images and strings, and which numbers."""
+
+    images: dict[str, int] = field(default_factory=dict)
+    strings: dict[str, int] = field(default_factory=dict)
+    numbers: dict[str, tuple[Container[str], int]] = field(default_factory=dict)
+
+    def add(self, step: Step) -> None:
+        match step:
+            case Generate():
+                self.images[step.id] = len(step.outputs)
+            case Upscale():
+                self.strings[step.id] = len(step.prompts) * step.variations
+            case Compare():
+                self.numbers[step.id] = step.metrics, len(step.pairs)
+            case _:
+                pass
+
+    def check(self, step: Step, reference: Reference) -> None:
+        """Raise `PlanError` unless `reference`, which `step` needs, has been made by then."""
+        match reference:
+            case ImageRef(step=name, index=index):
+                there, what = 0 <= index < self.images.get(name, 0), f"image {index}"
+            case TextRef(step=name, index=index):
+                there, what = 0 <= index < self.strings.get(name, 0), f"string {index}"
+            case NumberRef(step=name, metric=metric, index=index):
+                metrics, pairs = self.numbers.get(name, ((), 0))
+                there, what = metric in metrics and (index is None or 0 <= index < pairs), f"`{metric}`"
+        if not there:
+            raise PlanError(f"step `{step.id}` needs {what} of `{name}`, which is not made before it")
+
+
+def _lines(step: Step) -> Iterator[Line]:
+    """Yield the texts of `step` that may have holes."""
+    match step:
+        case Generate():
+            for given in step.deferred.values():
+                for item in given if isinstance(given, list) else [given]:
+                    if isinstance(item, Text):
+                        yield item
+        case Upscale():
+            yield from step.prompts
+        case Compare():
+            yield from (pair.label for pair in step.pairs)
+        case Grid():
+            yield from (*(cell.label for cell in step.cells), *step.column_headers, *step.row_headers, step.title)
+        case Print():
+            yield step.text
+        case _:
+            pass
+
+
+def _check_line(step: Step, line: Line) -> None:
+    """Hold what is done in the holes of `line` to what can be done."""
+    for hole in texts.holes(line):
+        if isinstance(hole.ref, Text):
+            _check_line(step, hole.ref)
+        is_number = isinstance(hole.ref, NumberRef)
+        for operation in hole.operations:
+            match operation:
+                case [str(name), *values] if name in texts.OPERATIONS:
+                    wrong = texts.problem(name, is_number, values)
+                case _:
+                    wrong = "it does something that is no operation"
+            if wrong is not None:
+                raise PlanError(f"step `{step.id}` has a text that can't be completed: {wrong}")
+
+
+def _check_phase(step: Phase, later: Mapping[str, Generate]) -> None:
+    generate = later.get(step.generate)
+    if generate is None or generate.pipeline != step.pipeline:
+        raise PlanError(f"step `{step.id}` is a phase of `{step.generate}`, which doesn't come after it")
 
 
 def _check_save(step: Save, used: Mapping[str, str]) -> None:

@@ -46,9 +46,12 @@ class Loaded:
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """One image to make: the pipeline's call arguments, the seed of its CPU generator, the scheduler's class name."""
+    """One image to make: the pipeline's call arguments, the seed of its CPU generator, the scheduler's class name.
 
-    arguments: Mapping[str, Json]
+    Arguments are JSON, or pictures and lists of pictures.
+    """
+
+    arguments: Mapping[str, Any]
     seed: int
     scheduler: str | None = None
 
@@ -77,16 +80,48 @@ class Counters:
     images: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class DeviceMemory:
+    """Bytes of tensors on a device: `now`, and at `most` since that was begun afresh."""
+
+    now: int
+    most: int
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What a call that is under way waits for: the part with this role, and its component's key."""
+
+    role: str
+    key: str
+
+
 OnStep = Callable[[int, int], None]
 """Called after denoising step `done` of `total`."""
+
+
+class Call(Protocol):
+    """A pipeline's call that is under way: it stops where it needs a part that isn't loaded."""
+
+    warnings: list[str]
+    """What the libraries had to say so far, for people."""
+
+    def advance(self) -> Image | Needs:
+        """Go on until a part is needed that isn't loaded, or to the end; raise `EngineError`, or as `on_step` does.
+
+        After an error there is nothing to go on with.
+        """
+        ...
+
+    def close(self) -> None:
+        """Give the call up, and let go of what it holds; one that has ended holds nothing."""
+        ...
 
 
 class Engine(Protocol):
     """What an executor needs of the libraries. All calls come from one thread."""
 
     counters: Counters
-    warnings: list[str]
-    """What the libraries had to say of the last image, for people: emptied when the next one begins."""
 
     def describe(self) -> dict[str, Json]:
         """Return what decides the bits beside the plan: versions of the libraries, device, threads."""
@@ -96,15 +131,27 @@ class Engine(Protocol):
         """Load `component`, quantized if it asks for that; raise `EngineError` if that can't be done."""
         ...
 
-    def assemble(self, pipeline: Pipeline, parts: Mapping[str, Loaded | None]) -> Any:
-        """Return a pipeline made of the live `parts`, by role; it shares them and must not change them.
+    def foresee(self, component: Component) -> None:
+        """Be told that `component` is the next to be loaded, while something else is computed; loads nothing."""
+        ...
 
-        One that is offloaded may hang hooks on its parts, which are then of such pipelines alone.
+    def assemble(self, pipeline: Pipeline, parts: Mapping[str, Loaded | Component | None]) -> Any:
+        """Return a pipeline of `parts`, by role; it shares them and must not change them.
+
+        A part with weights need not be loaded: its calls wait for it, and find it whenever it is. One that is
+        offloaded has live parts alone, and may hang hooks on them, which are then of such pipelines alone.
         """
         ...
 
-    def generate(self, pipeline: Any, generation: Generation, on_step: OnStep) -> Image:
-        """Return one RGB image; the same call gives the same bits, whatever the engine did before."""
+    def begin(self, pipeline: Any, generation: Generation, on_step: OnStep) -> Call:
+        """Return the call of an assembled pipeline that makes one RGB image, before it has done anything.
+
+        The same call gives the same bits, whatever the engine did before and does in between.
+        """
+        ...
+
+    def measure(self, reference: Image, image: Image, metrics: Sequence[str]) -> dict[str, float]:
+        """Return each of `metrics` (names of `catalog.metrics`) of two RGB pictures; raise `EngineError`."""
         ...
 
     def save(self, pipeline: Pipeline, parts: Mapping[str, Loaded | None], folder: Path, form: Form) -> None:
@@ -116,5 +163,9 @@ class Engine(Protocol):
         ...
 
     def release(self, loaded: Loaded) -> None:
-        """Drop `loaded` and give its memory back; no pipeline that holds it is used afterwards."""
+        """Drop `loaded` and give its memory back; calls that need it wait until it is loaded again."""
+        ...
+
+    def device_memory(self, *, afresh: bool = False) -> DeviceMemory | None:
+        """Return what is taken of the device, None if its memory is the process's own; `afresh` begins a new peak."""
         ...

@@ -9,20 +9,32 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, assert_never
 
-import msgspec
-from PIL import Image as images
-from PIL.Image import Image
-
 from aquatint.catalog.quantizers import label
-from aquatint.plan.counts import counts
-from aquatint.plan.steps import Component, Generate, Grid, ImageRef, Load, Output, Plan, Print, Release, Save, Step
+from aquatint.plan.fingerprints import LOSSY, Planned
+from aquatint.plan.steps import (
+    Compare,
+    Component,
+    Generate,
+    Grid,
+    ImageRef,
+    Json,
+    Load,
+    NumberRef,
+    Phase,
+    Plan,
+    Print,
+    Release,
+    Save,
+    Step,
+    Upscale,
+)
 from aquatint.plan.uses import uses
-from aquatint.runtime import saved_folders
-from aquatint.runtime.engine import Engine, EngineError, Form, Generation
+from aquatint.runtime import saved_folders, tables
+from aquatint.runtime.engine import Engine, EngineError, Form
 from aquatint.runtime.events import (
     DenoiseStep,
     Event,
@@ -31,36 +43,58 @@ from aquatint.runtime.events import (
     ImageWritten,
     LoadFinished,
     LoadStarted,
+    Measured,
     ModelSaved,
     Printed,
     Released,
     Reused,
     RunFinished,
-    RunStarted,
     SaveStarted,
     StatementFailed,
     StatementSkipped,
+    TableWritten,
     Warned,
 )
 from aquatint.runtime.failures import explain
+from aquatint.runtime.image_calls import ImageCalls
+from aquatint.runtime.journal import Journal
+from aquatint.runtime.ledger import Ledger
+from aquatint.runtime.memory_probe import Meter, Probe
 from aquatint.runtime.metadata import about_image, about_sheet
 from aquatint.runtime.model_card import CARD, about_model, card
 from aquatint.runtime.outputs import OutputPolicy, Outputs
 from aquatint.runtime.residents import Residents
+from aquatint.runtime.settled import settled, without_idle_loads
 from aquatint.runtime.sheet import draw_sheet
+from aquatint.runtime.watch import Watch
+from aquatint.runtime.work import ahead
+from aquatint.runtime.yielded import Yielded
 
 Sink = Callable[[Event], None]
+
+CANT_UPSCALE = "this version plans `upscale`, and can't run it yet", "write the prompts into the script"
+CANT_WEIGH = "this version plans with a weighter, and can't run it yet", "leave `weighter` out"
+"""What is said of steps that can be planned only, and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How to run a plan. `verify` says why a component is not what was planned, or None if it is."""
+    """How to run a plan. `verify` says why a component is not what was planned, or None if it is.
+
+    With a `probe` the memory that is taken is measured, from before the first run on. `journal` is that of
+    `output_dir`, None for a run that keeps none; `surroundings` go into it. The run ends as soon as `stopping` says so
+    when an image or a step is finished.
+    """
 
     output_dir: Path = Path()
     existing: OutputPolicy = OutputPolicy.NUMBER
     fail_fast: bool = False
     verify: Callable[[Component], str | None] | None = None
     clock: Callable[[], float] = time.monotonic
+    probe: Probe | None = None
+    journal: Journal | None = None
+    surroundings: dict[str, Json] = field(default_factory=dict)
+    stopping: Callable[[], bool] = lambda: False
 
 
 class Executor:
@@ -73,7 +107,8 @@ class Executor:
         self.sink = sink
         self.options = options or Options()
         self.residents = residents or Residents(engine)
-        self.made: dict[ImageRef, Path] = {}  # where earlier plans wrote their images, for sheets of later ones
+        self.yielded = Yielded()
+        self.meter = None if self.options.probe is None else Meter(self.options.probe)
 
     def run(self, plan: Plan) -> RunFinished:
         """Carry out `plan` and return the totals, which were also the last event.
@@ -81,10 +116,13 @@ class Executor:
         Faults of steps are events, not exceptions; an interrupt from the keyboard ends the run and is in the totals.
         What the sink raises ends the run too and comes out of here.
         """
+        run = _Run(self, plan)
         try:
-            return _Run(self, plan).run()
+            return run.run()
         except _SinkFailed as failed:
             raise failed.error from None
+        finally:
+            run.watch.end()
 
 
 class _SinkFailed(BaseException):
@@ -104,17 +142,24 @@ class _Run:
 
     def __init__(self, executor: Executor, plan: Plan) -> None:
         self.engine = executor.engine
-        self.sink = executor.sink
         self.options = executor.options
         self.residents = executor.residents
-        self.made = executor.made
-        self.outputs = Outputs(self.options.output_dir, self.options.existing)
+        self.yielded = executor.yielded
         self.facts = self.engine.describe()
-        self.settled = _settled(plan, self.outputs)
-        self.plan = _without_idle_loads(plan, self.settled)
-        self.last_use = _last_uses(self.plan)
-        self.pictures: dict[ImageRef, Image | Path] = {}
+        self.ledger = Ledger(
+            plan, self.options.journal, self.facts, self.options.surroundings, self.yielded.known, self._complain
+        )
+        self.outputs = Outputs(self.options.output_dir, self.options.existing, self.ledger)
+        self.settled = settled(plan, self.outputs)
+        self.plan = without_idle_loads(plan, self.settled)
+        self.watch = Watch(self.plan, executor.sink, self.options.clock, self.engine, executor.meter)
+        self.yielded.begin(self.plan)
+        self.next_loads = _next_loads(self.plan)
         self.failed_loads: set[str] = set()
+        self.generates = {step.id: step for step in plan.steps if isinstance(step, Generate)}
+        self.lost: set[str] = set()  # generate steps that failed in one of their phases
+        self.unforeseen: list[str] = []
+        self.calls = ImageCalls(self.engine, self.residents, plan, self.options.clock, self._load_unforeseen)
         self.images = self.reuses = self.saved = self.failed = self.skipped = 0
         self.written: list[str] = []
 
@@ -124,14 +169,19 @@ class _Run:
         interrupted = False
         try:
             self._announce()
+            self._take_stock()
             self.residents.next_statement()
             for number, step in enumerate(self.plan.steps):
+                self._pause()
+                self._foresee(number)
                 self._carry_out(step)
-                self._drop_pictures(number)
+                self.yielded.drop_after(number)
         except _Stop:
             pass
         except KeyboardInterrupt:
             interrupted = True
+        finally:
+            self.calls.close()
         after = self.engine.counters
         finished = RunFinished(
             images=self.images,
@@ -147,34 +197,82 @@ class _Run:
             engine=self.facts,
             saved=self.saved,
             restored=after.restored - before.restored,
+            done=sum(self._is_made(planned) for planned in self.ledger.planned.values()),
+            outputs=len(self.ledger.planned),
         )
+        finished = self.watch.completed(finished)
         self._emit(finished)
         return finished
 
     def _announce(self) -> None:
-        steps = [step for step in self.plan.steps if step.id not in self.settled]
-        expected = counts(msgspec.structs.replace(self.plan, steps=steps), self.residents.keys())
-        there = sum(self._is_taken(made.path) for step in steps if isinstance(step, Generate) for made in step.outputs)
-        self._emit(RunStarted(len(self.plan.steps), expected.images - there, expected.loads))
+        resident = self.residents.keys()
+        work = ahead(self.plan, resident, self.settled, lambda path: self.outputs.settled(path) is not None)
+        self._telling(lambda: self.watch.begin(work, resident))
+
+    def _take_stock(self) -> None:
+        """Clear away what killed runs left, and say why what an earlier run made is made again."""
+        if self.options.journal is None:
+            return
+        self.outputs.sweep(self.ledger.planned)
+        number, names = self.ledger.of_other_engines()
+        if number and self.options.existing is OutputPolicy.RESUME:
+            which = "1 output is" if number == 1 else f"{number} outputs are"
+            self._complain(f"{which} made again, for another {', '.join(names)}; `--existing skip` keeps what is there")
+
+    def _pause(self) -> None:
+        if self.options.stopping():
+            raise KeyboardInterrupt
+
+    def _is_settled(self, step: Grid | Compare | Upscale) -> bool:
+        """Skip or fail a step that existing files decide, and return whether they do."""
+        match self.settled.get(step.id):
+            case str(reason):
+                self._skip(step, reason)
+            case EngineError() as error:
+                self._fail(step, error, "looking for its file", [])
+            case None:
+                return False
+        return True
+
+    def _is_made(self, planned: Planned) -> bool:
+        return planned.path in self.ledger.written or self.outputs.settled(planned.path) is not None
 
     def _carry_out(self, step: Step) -> None:
         match step:
             case Load():
                 self._load(step)
+            case Phase():
+                self._phase(step)
+                self.residents.next_statement()
             case Generate():
                 self._generate(step)
                 self.residents.next_statement()
+                self._release_unforeseen()
+            case Upscale():
+                if not self._is_settled(step):
+                    self._fail(step, EngineError(*CANT_UPSCALE), "rewriting prompts", [])
+            case Compare():
+                self._compare(step)
             case Grid():
                 self._grid(step)
             case Save():
                 self._save(step)
                 self.residents.next_statement()
             case Print():
-                self._emit(Printed(step.id, step.text))
+                if not self._lacks_a_value(step):
+                    self._emit(Printed(step.id, self.yielded.line(step.text)))
             case Release():
                 self._release(step)
             case _:
                 assert_never(step)
+
+    def _foresee(self, number: int) -> None:
+        """Before a step that computes, tell the engine which component with weights is loaded next."""
+        if not isinstance(self.plan.steps[number], Phase | Generate):
+            return
+        loads = self.next_loads.get(number)
+        if loads is not None and loads.key not in self.residents:
+            self.engine.foresee(loads)
 
     def _load(self, step: Load) -> None:
         component = self.plan.components[step.component]
@@ -223,106 +321,176 @@ class _Run:
             message = f"{quantizer} found no layer of `{component.role}` that it quantizes: it is held as it was"
             self._emit(Warned(step.id, message))
 
+    def _phase(self, step: Phase) -> None:
+        """Carry the calls of a later generate step on; what goes wrong with one is that step's failure."""
+        generate = self.generates[step.generate]
+        if generate.id in self.settled or generate.id in self.lost or self._cannot_begin(generate):
+            return
+        self._count_reuses(step)
+        completed, pictures = self.yielded.completed(generate)
+        for index, output in enumerate(generate.outputs):
+            if self.outputs.settled(output.path) is None and not self._carried_on(completed, pictures, index):
+                return
+
+    def _cannot_begin(self, step: Generate) -> bool:
+        """Return whether `step` lacks what other steps were to bring: it will be said when its turn comes."""
+        keys = self.plan.pipelines[step.pipeline].parts.values()
+        lacking = self.failed_loads.intersection(key for key in keys if key is not None)
+        return bool(lacking) or step.weighter is not None or self.yielded.lacking(step) is not None
+
+    def _carried_on(self, step: Generate, pictures: Mapping[str, Any], index: int) -> bool:
+        """Carry one image's call as far as it gets; return False after a failure."""
+        image = ImageRef(step.id, index)
+        try:
+            if not self.calls.has_begun(image):
+                self._begin(step, pictures, image)
+            self.calls.advance(image)
+        except Exception as error:
+            self._lose(step, error, self._making(step, index), [])
+            return False
+        return True
+
+    def _begin(self, step: Generate, pictures: Mapping[str, Any], image: ImageRef) -> None:
+        output, number = step.outputs[image.index], image.index + 1
+        self._emit(
+            GenerateStarted(
+                step.id, step.model, step.quantizers, output.seed, _prompt(step.arguments), number, len(step.outputs)
+            )
+        )
+
+        def told(done: int, total: int) -> None:
+            self._emit(DenoiseStep(step.id, done, total, number))
+
+        self.calls.begin(step, image, pictures, told)
+
+    def _lose(self, step: Generate, error: Exception, doing: str, written: list[str]) -> None:
+        """Fail `step` and give up what is under way of it."""
+        self.lost.add(step.id)
+        self.calls.give_up(step.id)
+        # Its parts are as they were; what was hung on them to offload them may not be.
+        self.residents.disband(self.plan.pipelines[step.pipeline])
+        self._fail(step, error, doing, written)
+
+    def _making(self, step: Generate, index: int) -> str:
+        return f"making image {index + 1} of {len(step.outputs)} (seed {step.outputs[index].seed})"
+
     def _generate(self, step: Generate) -> None:
+        if step.id in self.lost:
+            return  # in one of its phases
         match self.settled.get(step.id):
             case str(reason):
                 self._skip(step, reason)
                 for index, output in enumerate(step.outputs):
-                    self._keep(ImageRef(step.id, index), self.outputs.locate(output.path))
+                    if (there := self.outputs.settled(output.path)) is not None:
+                        self.yielded.keep_file(ImageRef(step.id, index), there)
                 return
             case EngineError() as error:
                 self._fail(step, error, "looking for its files", [])
                 return
             case None:
                 pass
-        if self._lacks_a_part(step):
+        if self._lacks_a_part(step) or self._lacks_a_value(step):
             return
+        if step.weighter is not None:
+            self._fail(step, EngineError(*CANT_WEIGH), "reading the prompt", [])
+            return
+        step, pictures = self.yielded.completed(step)
         written: list[str] = []
         doing = f"assembling the pipeline of `{step.model}`"
         try:
             self._check_residents(step)
-            pipeline = self._assembled(step)
-            for index, output in enumerate(step.outputs):
-                doing = f"making image {index + 1} of {len(step.outputs)} (seed {output.seed})"
-                self._image(step, pipeline, index, output, written)
+            self._count_reuses(step)
+            self.residents.assembled(self.plan.pipelines[step.pipeline], self.plan.components)
+            for index in range(len(step.outputs)):
+                doing = self._making(step, index)
+                self._image(step, pictures, index, written)
         except Exception as error:
-            self._fail(step, error, doing, written)
+            self._lose(step, error, doing, written)
+
+    def _lacks_a_value(self, step: Step) -> bool:
+        """Skip a step that needs what an earlier one did not yield, and return whether it was."""
+        reason = self.yielded.lacking(step)
+        if reason is not None:
+            self._skip(step, reason)
+        return reason is not None
 
     def _lacks_a_part(self, step: Generate | Save) -> bool:
         """Skip a step that needs what could not be loaded, and return whether it was."""
-        lost = [role for role, key in uses(step, self.plan.pipelines).items() if key in self.failed_loads]
+        parts = (
+            self.plan.pipelines[step.pipeline].parts if isinstance(step, Generate) else uses(step, self.plan.pipelines)
+        )
+        lost = [role for role, key in parts.items() if key in self.failed_loads]
         if lost:
             self._skip(step, f"it needs {_listed(lost)}, which could not be loaded")
         return bool(lost)
 
     def _check_residents(self, step: Generate | Save) -> None:
+        # What an earlier phase's failure left unloaded is loaded when it is asked for.
         missing = [role for role, key in uses(step, self.plan.pipelines).items() if key not in self.residents]
         if missing:
             raise RuntimeError(f"the plan does not load {_listed(missing)}")
 
-    def _count_reuses(self, step: Generate | Save) -> None:
+    def _count_reuses(self, step: Generate | Phase | Save) -> None:
         used = uses(step, self.plan.pipelines)
         for role, key in self.residents.reused(self.plan.pipelines[step.pipeline]):
             if role in used:
                 self.reuses += 1
                 self._emit(Reused(step.id, key, role))
 
-    def _assembled(self, step: Generate) -> Any:
-        self._count_reuses(step)
-        return self.residents.assembled(self.plan.pipelines[step.pipeline])
-
-    def _image(self, step: Generate, pipeline: Any, index: int, output: Output, written: list[str]) -> None:
-        reference = ImageRef(step.id, index)
-        if self._is_taken(output.path):
-            self._emit(Warned(step.id, f"`{self.outputs.locate(output.path)}` exists; it is not made again"))
-            self._keep(reference, self.outputs.locate(output.path))
+    def _image(self, step: Generate, pictures: Mapping[str, Any], index: int, written: list[str]) -> None:
+        image, output = ImageRef(step.id, index), step.outputs[index]
+        self._pause()
+        if (there := self.outputs.settled(output.path)) is not None:
+            if self.options.existing is OutputPolicy.SKIP:
+                self._emit(Warned(step.id, f"{self.outputs.why(there)}; it is not made again"))
+            self.yielded.keep_file(image, there)
             return
-        prompt = _prompt(step.arguments)
-        self._emit(
-            GenerateStarted(
-                step.id, step.model, step.quantizers, output.seed, prompt, number=index + 1, of=len(step.outputs)
-            )
-        )
-        started = self.options.clock()
-        try:
-            image = self.engine.generate(
-                pipeline,
-                Generation(step.arguments, output.seed, step.scheduler),
-                lambda done, total: self._emit(DenoiseStep(step.id, done, total)),
-            )
-        except BaseException:
-            # The call may have left the pipeline half changed; its parts are as they were.
-            self.residents.disband(self.plan.pipelines[step.pipeline])
-            raise
-        for warning in self.engine.warnings:
+        if not self.calls.has_begun(image):
+            self._begin(step, pictures, image)
+        picture, seconds, warnings = self.calls.finish(image)
+        for warning in warnings:
             self._emit(Warned(step.id, warning))
-        about = about_image(self.plan, step, output, image.size, self.facts) if step.metadata else None
-        path = self.outputs.write(output.path, image, about)
+        about = about_image(self.plan, step, output, picture.size, self.facts)
+        started = self.options.clock()
+        path = self.outputs.write(output.path, picture, about)
         if path is None:
             self._emit(Warned(step.id, f"`{self.outputs.locate(output.path)}` was made by someone else meanwhile"))
         else:
             self.images += 1
             self.written.append(str(path))
             written.append(str(path))
-            self.made[reference] = path
-            self._emit(ImageWritten(step.id, str(path), output.seed, self.options.clock() - started))
-        self._keep(reference, image)
+            seconds += self.options.clock() - started
+            self._emit(ImageWritten(step.id, str(path), output.seed, seconds, index + 1))
+            if path.suffix.lower() in LOSSY:
+                # What is made of it is what a later run would make of the file.
+                self.yielded.keep_file(image, path)
+                return
+            self.yielded.made[image] = path
+        self.yielded.keep(image, picture)
+
+    def _load_unforeseen(self, component: Component) -> None:
+        """Load a part that a call needs now and the plan brings at another time."""
+        loaded = self.residents.load(component)
+        self.unforeseen.append(component.key)
+        self._emit(
+            Warned("", f"`{component.role}` was needed earlier than planned, and loaded ({loaded.bytes:,} bytes)")
+        )
 
     def _grid(self, step: Grid) -> None:
-        if self._is_taken(step.path):
-            self._skip(step, f"`{self.outputs.locate(step.path)}` exists")
+        if self._is_settled(step):
             return
         try:
-            pictures = [self._picture(cell.image) for cell in step.cells]
+            pictures = [self.yielded.picture(cell.image) for cell in step.cells]
             missing = pictures.count(None)
             if step.cells and missing == len(step.cells):
                 self._skip(step, "none of its pictures was made")
                 return
             if missing:
                 self._emit(Warned(step.id, f"{missing} of {len(step.cells)} pictures of this sheet were not made"))
-            labels = [cell.label for cell in step.cells]
+            step = self.yielded.titled(step)
             sheet = draw_sheet(
-                pictures, labels, step.columns, step.column_headers, step.row_headers, step.title
+                pictures, [str(cell.label) for cell in step.cells], step.columns, list(map(str, step.column_headers)),
+                list(map(str, step.row_headers)), str(step.title),
             )  # fmt: skip
             path = self.outputs.write(step.path, sheet, about_sheet(self.plan, step))
         except Exception as error:
@@ -333,6 +501,46 @@ class _Run:
             return
         self.written.append(str(path))
         self._emit(GridWritten(step.id, str(path), len(step.cells)))
+
+    def _compare(self, step: Compare) -> None:
+        if self._is_settled(step):
+            return
+        rows: list[tables.Row] = []
+        try:
+            for index, pair in enumerate(step.pairs):
+                label = self.yielded.line(pair.label)
+                pictures = [self.yielded.picture(pair.reference), self.yielded.picture(pair.image)]
+                values = None
+                if pictures[0] is not None and pictures[1] is not None:
+                    values = self.engine.measure(pictures[0], pictures[1], step.metrics)
+                    self.yielded.known |= {NumberRef(step.id, metric, index): value for metric, value in values.items()}
+                    self._emit(Measured(step.id, label, values))
+                files = [self.yielded.file(reference) for reference in (pair.reference, pair.image)]
+                rows.append(tables.Row(label, files[0], files[1], values))
+            missing = sum(row.values is None for row in rows)
+            if missing == len(rows):
+                self._skip(step, "none of its pictures was made")
+                return
+            if missing:
+                self._emit(Warned(step.id, f"{missing} of {len(rows)} pairs of this table were not made"))
+            means = tables.means(rows, step.metrics)
+            self.yielded.known |= {NumberRef(step.id, metric): value for metric, value in means.items()}
+            if step.path is None:
+                if step.printed:
+                    self._emit(Printed(step.id, tables.text(rows, step.metrics).removesuffix("\n")))
+                return
+            if (there := self.outputs.settled(step.path)) is not None:  # only its numbers were needed
+                self._skip(step, self.outputs.why(there))
+                return
+            path = self.outputs.write_bytes(step.path, tables.table(step.path, rows, step.metrics))
+        except Exception as error:
+            self._fail(step, error, "comparing", [])
+            return
+        if path is None:
+            self._skip(step, f"`{self.outputs.locate(step.path)}` was made by someone else meanwhile")
+            return
+        self.written.append(str(path))
+        self._emit(TableWritten(step.id, str(path), len(rows)))
 
     def _save(self, step: Save) -> None:
         match self.settled.get(step.id):
@@ -384,100 +592,49 @@ class _Run:
         if released is not None:
             self._emit(Released(step.id, step.component, role))
 
-    def _is_taken(self, path: str) -> bool:
-        return self.options.existing is OutputPolicy.SKIP and self.outputs.exists(path)
+    def _release_unforeseen(self) -> None:
+        """Release what was loaded out of turn: the plan counts on the memory."""
+        for key in self.unforeseen:
+            self.residents.release(key)
+        self.unforeseen.clear()
 
-    def _picture(self, reference: ImageRef) -> Image | None:
-        match self.pictures.get(reference, self.made.get(reference)):
-            case Path() as path:
-                try:
-                    with images.open(path) as image:
-                        return image.convert("RGB")
-                except OSError:  # gone, or not a picture
-                    return None
-            case found:
-                return found
-
-    def _keep(self, reference: ImageRef, picture: Image | Path) -> None:
-        if reference in self.last_use:
-            self.pictures[reference] = picture
-
-    def _drop_pictures(self, number: int) -> None:
-        """Drop the pictures that no step after the one at `number` shows."""
-        for reference in [reference for reference in self.pictures if self.last_use[reference] <= number]:
-            del self.pictures[reference]
-
-    def _fail(self, step: Load | Generate | Grid | Save, error: Exception, doing: str, written: list[str]) -> None:
+    def _fail(self, step: Step, error: Exception, doing: str, written: list[str]) -> None:
+        assert not isinstance(step, Release)
         self.failed += 1
         message, help = explain(error, doing)
         self._emit(StatementFailed(step.id, str(step.place), message, help, written))
         if self.options.fail_fast:
             raise _Stop
 
-    def _skip(self, step: Generate | Grid | Save, reason: str) -> None:
+    def _skip(self, step: Step, reason: str) -> None:
+        assert not isinstance(step, Release)
         self.skipped += 1
         self._emit(StatementSkipped(step.id, str(step.place), reason))
 
+    def _complain(self, message: str) -> None:
+        self._emit(Warned("", message))
+
     def _emit(self, event: Event) -> None:
+        self._telling(lambda: self.watch(event))
+
+    def _telling(self, tell: Callable[[], None]) -> None:
         try:
-            self.sink(event)
+            tell()
         except Exception as error:
             raise _SinkFailed(error) from error
 
 
-def _settled(plan: Plan, outputs: Outputs) -> dict[str, str | EngineError]:
-    """Return the steps whose outcome existing files decide: why one is skipped, or how it fails."""
-    settled: dict[str, str | EngineError] = {}
-    for step in plan.steps:
-        match step:
-            case Generate() if step.outputs:
-                outcome = _settled_images(step, outputs)
-            case Save():
-                outcome = saved_folders.settled(outputs, step.path)
-            case _:
-                continue
-        if outcome is not None:
-            settled[step.id] = outcome
-    return settled
-
-
-def _settled_images(step: Generate, outputs: Outputs) -> str | EngineError | None:
-    if outputs.policy not in (OutputPolicy.SKIP, OutputPolicy.ERROR):
-        return None
-    taken = [output.path for output in step.outputs if outputs.exists(output.path)]
-    if outputs.policy is OutputPolicy.ERROR and taken:
-        return outputs.taken(taken[0])
-    if len(taken) < len(step.outputs):
-        return None
-    more = f" and {len(taken) - 1} more of its files exist" if len(taken) > 1 else " exists"
-    return f"`{outputs.locate(taken[0])}`{more}"
-
-
-def _without_idle_loads(plan: Plan, settled: Mapping[str, object]) -> Plan:
-    """Return `plan` without the loads that only settled steps would use."""
-    if not settled:
-        return plan
-    kept: list[Step] = []
-    used: set[str] = set()
-    for step in reversed(plan.steps):
-        match step:
-            case Generate() | Save() if step.id not in settled:
-                used.update(uses(step, plan.pipelines).values())
-            case Release():
-                used.discard(step.component)
-            case Load() if step.component not in used:
-                continue
-            case _:
-                pass
-        kept.append(step)
-    return msgspec.structs.replace(plan, steps=kept[::-1])
-
-
-def _last_uses(plan: Plan) -> dict[ImageRef, int]:
-    """Return for each picture that a sheet shows the number of the last such step."""
-    return {
-        cell.image: number for number, step in enumerate(plan.steps) if isinstance(step, Grid) for cell in step.cells
-    }
+def _next_loads(plan: Plan) -> dict[int, Component]:
+    """Return for each step that computes the component with weights that is loaded next after it."""
+    found: dict[int, Component] = {}
+    following: Component | None = None
+    for number in range(len(plan.steps) - 1, -1, -1):
+        step = plan.steps[number]
+        if isinstance(step, Load) and plan.components[step.component].dtype is not None:
+            following = plan.components[step.component]
+        elif isinstance(step, Phase | Generate) and following is not None:
+            found[number] = following
+    return found
 
 
 def _prompt(arguments: Mapping[str, Any]) -> str:

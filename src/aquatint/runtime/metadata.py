@@ -1,7 +1,8 @@
 """What a picture's file says about how it was made, in two forms.
 
-`parameters` is the text that A1111's web UI started and other tools read; `aquatint` is JSON with everything.
-Neither holds a clock, a host's name or the file's own name: the same plan gives the same bytes.
+`parameters` is the text that A1111's web UI started and other tools read; `aquatint` is JSON with everything, the
+record. Neither holds a clock, a host's name or the file's own name: the same plan gives the same bytes. Where they
+stand in a file is in `picture_texts`, how a stranger's record is checked in `record`.
 """
 
 from __future__ import annotations
@@ -10,28 +11,34 @@ import contextlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from aquatint.catalog import pipelines
+from aquatint.catalog.arguments import scriptable
 from aquatint.catalog.quantizers import label
 from aquatint.plan.steps import Component, Generate, Grid, Json, Output, Plan, Save
 from aquatint.runtime.engine import EngineError
+from aquatint.runtime.picture_texts import (
+    EXIF_IFD,
+    IMAGE_DESCRIPTION,
+    PARAMETERS,
+    RECORD,
+    UNICODE,
+    USER_COMMENT,
+    Format,
+    read_texts,
+)
 
 METADATA_VERSION = 1
+"""Of records; fields may be added to a version, none changed or taken away."""
 
-Format = Literal["PNG", "JPEG", "WEBP"]
-
-_IMAGE_DESCRIPTION = 0x010E
-_EXIF_IFD = 0x8769
-_USER_COMMENT = 0x9286
-_UNICODE = b"UNICODE\0"  # Exif 2.32, table 9: what follows is UTF-16, by the web UI's custom big-endian
 _EXIF_LIMIT = 65_533 - len(b"Exif\0\0")  # of a JPEG's APP1 segment
 
-_SAMPLERS = {
+SAMPLERS = {
     "DDIMScheduler": "DDIM",
     "DPMSolverMultistepScheduler": "DPM++ 2M",
     "DPMSolverSDEScheduler": "DPM++ SDE",
@@ -50,10 +57,20 @@ _SAMPLERS = {
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """What one file says: `parameters` may be empty, `record` is the JSON."""
+    """What one file says: `parameters` may be empty, `record` is the JSON.
+
+    It goes into the picture's file (`inside`), into one of its own (`beside`), into both or neither.
+    """
 
     parameters: str
     record: dict[str, Json]
+    inside: bool = True
+    beside: bool = False
+
+    @property
+    def text(self) -> str:
+        """The record as JSON: the same record gives the same text, in ASCII."""
+        return json.dumps(self.record, sort_keys=True, separators=(",", ":"))
 
 
 def about_image(plan: Plan, step: Generate, output: Output, size: tuple[int, int], engine: dict[str, Json]) -> About:
@@ -73,66 +90,74 @@ def about_image(plan: Plan, step: Generate, output: Output, size: tuple[int, int
         "model": step.model,
         "scheduler": _scheduler(plan, step),
         "arguments": step.arguments,
+        "deferred": msgspec.to_builtins(step.deferred),
+        "defaults": _defaults(plan, step),
         "pipeline": {
             "class": pipeline.class_name,
             "source": pipeline.source,
             "revision": pipeline.revision,
+            "subfolder": pipeline.subfolder,
+            "omitted": pipeline.omitted,
+            "offload": pipeline.offload,
             "options": pipeline.options,
             "key": pipeline.key,
         },
         "components": components,
         "engine": engine,
     }
-    return About(_parameters(plan, step, output, size), record)
+    return About(_parameters(plan, step, output, size), record, step.metadata, step.sidecar)
 
 
 def about_sheet(plan: Plan, step: Grid) -> About:
     """Return what the sheet of `step` says about itself."""
     cells = [{"step": cell.image.step, "index": cell.image.index, "label": cell.label} for cell in step.cells]
-    return About("", {**head(plan, "sheet", step), "title": step.title, "columns": step.columns, "cells": cells})
+    record = {**head(plan, "sheet", step), "title": step.title, "columns": step.columns, "cells": cells}
+    return About("", record, beside=step.sidecar)
 
 
 def embedded(form: Format, about: About) -> dict[str, Any]:
-    """Return the arguments by which Pillow's `save` writes `about` into a file of `form`."""
-    record = json.dumps(about.record, sort_keys=True, separators=(",", ":"))
+    """Return the arguments by which Pillow's `save` writes `about` into a file of `form`.
+
+    A record that is too long for a JPEG file, and stands beside it, is left out. Raises `EngineError`.
+    """
     if form == "PNG":
         chunks = PngInfo()
         if about.parameters:
-            chunks.add_text("parameters", about.parameters)  # tEXt, or iTXt where Latin-1 is not enough
-        chunks.add_text("aquatint", record)
+            chunks.add_text(PARAMETERS, about.parameters)  # tEXt, or iTXt where Latin-1 is not enough
+        chunks.add_text(RECORD, about.text)
         return {"pnginfo": chunks}
-    exif = Image.Exif()
-    exif[_IMAGE_DESCRIPTION] = record
-    if about.parameters:
-        exif.get_ifd(_EXIF_IFD)[_USER_COMMENT] = _UNICODE + about.parameters.encode("utf-16-be")
-    body = exif.tobytes()
-    if form == "JPEG" and len(body) > _EXIF_LIMIT:
+    body = _exif(about.parameters, about.text)
+    if form != "JPEG" or len(body) <= _EXIF_LIMIT:
+        return {"exif": body}
+    if not about.beside:
         raise EngineError(
             "the picture's metadata is too long for a JPEG file",
-            "write a .png or .webp file, or put `metadata: false` into the statement",
+            "write a .png or .webp file, or put `sidecar: true` into the statement, for a file beside it",
         )
-    return {"exif": body}
+    shorter = _exif(about.parameters, None)
+    return {"exif": shorter} if about.parameters and len(shorter) <= _EXIF_LIMIT else {}
+
+
+def _exif(parameters: str, record: str | None) -> bytes:
+    exif = Image.Exif()
+    if record is not None:
+        exif[IMAGE_DESCRIPTION] = record
+    if parameters:
+        exif.get_ifd(EXIF_IFD)[USER_COMMENT] = UNICODE + parameters.encode("utf-16-be")
+    return exif.tobytes()
 
 
 def read_metadata(path: Path) -> dict[str, Json]:
-    """Return what the picture at `path` says about itself: `parameters` (text) and `aquatint` (JSON), if there."""
-    found: dict[str, Json] = {}
-    with Image.open(path) as image:
-        if image.format == "PNG":
-            image.load()  # text may stand behind the pixels
-            texts = {key: image.info[key] for key in ("parameters", "aquatint") if key in image.info}
-        else:
-            exif = image.getexif()
-            comment = exif.get_ifd(_EXIF_IFD).get(_USER_COMMENT, b"")
-            texts = {"aquatint": exif[_IMAGE_DESCRIPTION]} if _IMAGE_DESCRIPTION in exif else {}
-            if comment.startswith(_UNICODE):
-                texts["parameters"] = comment.removeprefix(_UNICODE).decode("utf-16-be")
-    if "parameters" in texts:
-        found["parameters"] = str(texts["parameters"])
+    """Return what the picture at `path` says about itself: `parameters` (text) and `aquatint` (JSON), if there.
+
+    Raises `OSError` and `picture_texts.UnreadablePicture`.
+    """
+    texts = read_texts(path.read_bytes())
+    found: dict[str, Json] = {} if texts.parameters is None else {PARAMETERS: texts.parameters}
     # Another program's description is not JSON, or not an object.
     with contextlib.suppress(ValueError):
-        if isinstance(record := json.loads(texts.get("aquatint", "")), dict):
-            found["aquatint"] = record
+        if isinstance(record := json.loads(texts.record or ""), dict):
+            found[RECORD] = record
     return found
 
 
@@ -171,7 +196,7 @@ def _parameters(plan: Plan, step: Generate, output: Output, size: tuple[int, int
     scheduler = _scheduler(plan, step)
     fields: dict[str, Json] = {
         "Steps": _argument(plan, step, "num_inference_steps"),
-        "Sampler": None if scheduler is None else _SAMPLERS.get(scheduler, scheduler.removesuffix("Scheduler")),
+        "Sampler": None if scheduler is None else SAMPLERS.get(scheduler, scheduler.removesuffix("Scheduler")),
         "CFG scale": _argument(plan, step, "guidance_scale"),
         "Seed": output.seed,
         "Size": f"{size[0]}x{size[1]}",
@@ -190,6 +215,17 @@ def quantizer_label(component: Component) -> str:
     if component.quantization is not None:
         return label(component.quantization.backend, component.quantization.options)
     return "none" if component.stored is None else component.stored.name
+
+
+def _defaults(plan: Plan, step: Generate) -> dict[str, Json]:
+    """Return what diffusers takes for the arguments that the script doesn't give, where it has a plain value."""
+    info = pipelines.pipeline(plan.pipelines[step.pipeline].class_name)
+    known = {} if info is None else scriptable(info)
+    return {
+        name: argument.default
+        for name, argument in sorted(known.items())
+        if name not in step.arguments and argument.default is not None
+    }
 
 
 def _argument(plan: Plan, step: Generate, name: str) -> Json:

@@ -8,26 +8,43 @@ from __future__ import annotations
 import contextlib
 import errno
 import io
+import json
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, nullcontext
 from enum import StrEnum
 from itertools import count
 from pathlib import Path
+from typing import IO, assert_never
 
 from PIL.Image import Image
 
 from aquatint.runtime.engine import EngineError
 from aquatint.runtime.failures import cannot
-from aquatint.runtime.metadata import About, Format, embedded
+from aquatint.runtime.journal import Content, content_of_bytes
+from aquatint.runtime.ledger import Ledger
+from aquatint.runtime.metadata import About, embedded
+from aquatint.runtime.picture_texts import Format
+from aquatint.runtime.store import locks
+
+_PREFIX, _SUFFIX = ".aquatint-", ".part"  # of a file that is being written
 
 FORMATS: dict[str, Format] = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 """The suffixes that can be written, in lower case."""
 
+SIDECAR = ".json"
+"""What is put behind a picture's whole name for the file that its record is in: two formats of one name have two."""
+
 
 class OutputPolicy(StrEnum):
-    """What becomes of a picture whose file exists already."""
+    """What becomes of a picture whose file exists already.
 
+    A file is ours where the journal says that this program wrote it for that output, and nobody has touched it since.
+    """
+
+    RESUME = "resume"  # what is done already isn't made; what is ours is replaced, and `number` goes for all else
+    REDO = "redo"  # the same, but everything is made
     NUMBER = "number"  # it goes to the first free name: x-2.png, x-3.png, ...
     OVERWRITE = "overwrite"
     SKIP = "skip"  # it isn't made
@@ -35,11 +52,12 @@ class OutputPolicy(StrEnum):
 
 
 class Outputs:
-    """The folder of a run; relative paths are resolved against `root`."""
+    """The folder of a run; relative paths are resolved against `root`. `ledger` knows what is there and is told."""
 
-    def __init__(self, root: Path, policy: OutputPolicy) -> None:
+    def __init__(self, root: Path, policy: OutputPolicy, ledger: Ledger | None = None) -> None:
         self.root = root
         self.policy = policy
+        self.ledger = ledger
 
     def locate(self, path: str) -> Path:
         """Return where the plan's `path` is on disk."""
@@ -47,52 +65,165 @@ class Outputs:
 
     def exists(self, path: str) -> bool:
         """Return whether the name `path` is taken, be it by a link to nothing."""
-        try:
-            return os.path.lexists(self.locate(path))
-        except ValueError:  # a NUL in the name; writing says so
-            return False
+        return _is_taken(self.locate(path))
 
     def taken(self, path: str) -> EngineError:
         """Return the error that `path` exists under the policy `error`."""
         return EngineError(f"`{self.locate(path)}` exists", "move it away, or choose another policy for existing files")
 
+    def settled(self, path: str, target: Path | None = None) -> Path | None:
+        """Return where the output `path` is, if the policy is not to make it again; None if it is to be made.
+
+        `target` is where it is to be, if that isn't where `locate` says.
+        """
+        target = target or self.locate(path)
+        if self.policy not in (OutputPolicy.RESUME, OutputPolicy.SKIP):
+            return None
+        done = None if self.ledger is None else self.ledger.done(path)
+        return target if done is None and self.policy is OutputPolicy.SKIP and _is_taken(target) else done
+
+    def why(self, there: Path, more: int = 0) -> str:
+        """Return why nothing is made where `there` and `more` files beside it are settled."""
+        one, several = ("is done", "are done") if self.policy is OutputPolicy.RESUME else ("exists", "exist")
+        return f"`{there}` and {more} more of its files {several}" if more else f"`{there}` {one}"
+
+    def sweep(self, paths: Iterable[str]) -> None:
+        """Remove what runs that were killed left in the folders of the outputs `paths`; what is being written stays."""
+        for folder in {self.locate(path).parent for path in paths if "\0" not in path}:
+            _sweep(folder)
+
     def write(self, path: str, image: Image, about: About | None) -> Path | None:
         """Write `image` and return the file's name; None under `skip` when the name was taken meanwhile.
 
-        Nothing is visible under the final name before all of it is on disk. Raises `EngineError`.
+        Nothing is visible under the final name before all of it is on disk, the file beside it included, if `about`
+        asks for one. Raises `EngineError`.
         """
         target = self.locate(path)
         form = FORMATS.get(target.suffix.lower())
         if form is None:
             known = ", ".join(FORMATS)
             raise EngineError(f"can't write `{target}`: its name says no picture format", f"end it in one of {known}")
+        beside = about.text.encode() if about is not None and about.beside else None
+        return self.write_bytes(path, encoded(image, form, about), beside)
+
+    def write_bytes(self, path: str, body: bytes, beside: bytes | None = None) -> Path | None:
+        """Write a file of `body` as `write` does a picture, and one of `beside` next to it."""
+        target = self.locate(path)
         if "\0" in path:
             raise EngineError(f"can't write `{target}`: its name holds a NUL character")
-        body = encoded(image, form, about)
         make_folder(target.parent)
         try:
-            return self._place(target, body)
+            with ExitStack() as files:
+                temporary = files.enter_context(_temporary(target.parent, body))
+                second = None if beside is None else files.enter_context(_temporary(target.parent, beside))
+                name = self.place(
+                    path, _numbered(target), content_of_bytes(body),
+                    lambda name: self._claim(temporary, second, name),
+                    lambda name: _replace(temporary, second, name),
+                )  # fmt: skip
         except OSError as error:
             raise cannot(f"write `{target}`", error) from error
+        if name is None and self.policy is OutputPolicy.ERROR:
+            raise self.taken(path)
+        return name
 
-    def _place(self, target: Path, body: bytes) -> Path | None:
-        with _temporary(target.parent, body) as temporary:
-            if self.policy is OutputPolicy.OVERWRITE:
-                os.replace(temporary, target)
-                return target
-            names = _numbered(target) if self.policy is OutputPolicy.NUMBER else iter([target])
-            for name in names:
-                if not os.path.lexists(name) and _claim(temporary, name):
-                    return name
-        if self.policy is OutputPolicy.ERROR:
-            raise self.taken(str(target))
+    def _claim(self, temporary: Path, second: Path | None, name: Path) -> bool:
+        """Give the files their names unless somebody has one, and return whether that was done."""
+        # First the one beside it: a picture that is there is an output that is done.
+        if second is not None and not self._claim_beside(second, name):
+            return False
+        if _claim(temporary, name):
+            return True
+        if second is not None:
+            _beside(name).unlink()
+        return False
+
+    def _claim_beside(self, second: Path, name: Path) -> bool:
+        beside = _beside(name)
+        if os.path.lexists(name):
+            return False
+        if self.policy is OutputPolicy.ERROR and os.path.lexists(beside):
+            raise self.taken(str(beside))
+        if self.policy is OutputPolicy.SKIP or _is_record(beside):
+            # Left by a run that ended right there.
+            os.replace(second, beside)
+            return True
+        return _claim(second, beside)
+
+    def place(
+        self, path: str, names: Iterator[Path], content: Content, claim: Callable[[Path], bool],
+        replace: Callable[[Path], None],
+    ) -> Path | None:  # fmt: skip
+        """Give the output `path`, which is on the disk under another name, its own; return that, or None.
+
+        `names` are the one that the plan wants and those beside it. `claim` takes a name unless somebody has it, and
+        returns whether it did; `replace` takes the place of what has the name. Under policies that number, the first
+        name that is free or ours is taken. None means that the policy lets nothing be written, or that another process
+        has just made the output.
+        """
+        with nullcontext() if self.ledger is None else self.ledger.writing():
+            for name, is_free in self._names(path, names):
+                if self.ledger is not None:
+                    self.ledger.record(path, name, content)
+                if not is_free:
+                    replace(name)
+                elif not claim(name):
+                    continue
+                if self.ledger is not None:
+                    self.ledger.wrote(path)
+                return name
         return None
+
+    def _names(self, path: str, names: Iterator[Path]) -> Iterator[tuple[Path, bool]]:
+        """Yield the names that the policy allows, each with whether it seems to be free."""
+        match self.policy:
+            case OutputPolicy.OVERWRITE:
+                yield next(names), False
+            case OutputPolicy.SKIP | OutputPolicy.ERROR:
+                if not os.path.lexists(target := next(names)):
+                    yield target, True
+            case OutputPolicy.NUMBER:
+                yield from ((name, True) for name in names if not os.path.lexists(name))
+            case OutputPolicy.RESUME | OutputPolicy.REDO:
+                if self.policy is OutputPolicy.RESUME and self.ledger is not None and self.ledger.done_meanwhile(path):
+                    return
+                for name in names:
+                    if not os.path.lexists(name):
+                        yield name, True
+                    elif self.ledger is not None and self.ledger.is_ours(path, name):
+                        yield name, False
+            case _:
+                assert_never(self.policy)
+
+
+def _replace(temporary: Path, second: Path | None, name: Path) -> None:
+    """Put the files in the place of those that have their names."""
+    if second is not None:
+        os.replace(second, _beside(name))
+    os.replace(temporary, name)
+
+
+def _is_record(beside: Path) -> bool:
+    """Return whether a file beside a picture is a record that this program wrote."""
+    try:
+        with open(beside, "rb") as stream:
+            record = json.loads(stream.read(1 << 20))
+    except (OSError, ValueError):
+        return False
+    return isinstance(record, dict) and {"version", "kind", "aquatint"} <= record.keys()
+
+
+def _is_taken(target: Path) -> bool:
+    try:
+        return os.path.lexists(target)
+    except ValueError:  # a NUL in the name; writing says so
+        return False
 
 
 def encoded(image: Image, form: Format, about: About | None) -> bytes:
     """Return `image` as a file of `form`; the same picture and text give the same bytes."""
     buffer = io.BytesIO()
-    extra = {} if about is None else embedded(form, about)
+    extra = {} if about is None or not about.inside else embedded(form, about)
     match form:
         case "PNG":
             image.save(buffer, "PNG", **extra)
@@ -102,6 +233,10 @@ def encoded(image: Image, form: Format, about: About | None) -> bytes:
             # Lossless: pictures are compared by their pixels.
             image.save(buffer, "WEBP", lossless=True, **extra)
     return buffer.getvalue()
+
+
+def _beside(picture: Path) -> Path:
+    return picture.with_name(f"{picture.name}{SIDECAR}")
 
 
 def _numbered(target: Path) -> Iterator[Path]:
@@ -125,18 +260,40 @@ def make_folder(folder: Path) -> None:
 @contextlib.contextmanager
 def _temporary(folder: Path, body: bytes) -> Iterator[Path]:
     """Hold `body` in a hidden file of `folder`, on disk to the last byte; remove what is left of it afterwards."""
-    # A short name of its own: one made from the target's could be too long where the target's is not.
-    path = folder / f".aquatint-{secrets.token_hex(8)}.tmp"
+    while True:
+        # A short name of its own: one made from the target's could be too long where the target's is not.
+        path = folder / f"{_PREFIX}{secrets.token_hex(8)}{_SUFFIX}"
+        try:
+            # Not tempfile: its files are private to the user, whatever the umask says.
+            with open(path, "xb") as file:
+                if not _hold(file, path):
+                    continue
+                file.write(body)
+                file.flush()
+                os.fsync(file.fileno())
+                yield path
+                return
+        finally:
+            with contextlib.suppress(FileNotFoundError):
+                path.unlink()
+
+
+def _hold(file: IO[bytes], path: Path) -> bool:
+    """Lock `file`, so that no run takes it for one that a kill left; return False if one has, and removed it."""
     try:
-        # Not tempfile: its files are private to the user, whatever the umask says.
-        with open(path, "xb") as file:
-            file.write(body)
-            file.flush()
-            os.fsync(file.fileno())
-        yield path
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            path.unlink()
+        return not locks.AVAILABLE or (locks.take(file) and path.exists())
+    except OSError:  # a file system without locks, where nothing is removed either
+        return True
+
+
+def _sweep(folder: Path) -> None:
+    """Remove the hidden files of `folder` that nobody is writing."""
+    if not locks.AVAILABLE:
+        return
+    for left in folder.glob(f"{_PREFIX}*{_SUFFIX}"):
+        with contextlib.suppress(OSError), open(left, "rb") as file:
+            if locks.take(file):
+                left.unlink()
 
 
 def _claim(temporary: Path, name: Path) -> bool:

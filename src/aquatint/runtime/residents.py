@@ -6,6 +6,7 @@ What a component's key means is the plan's affair; when to load and release is t
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from aquatint.plan.steps import Component, Pipeline
@@ -52,10 +53,13 @@ class Residents:
         """Count what is loaded until now as reused from here on."""
         self._fresh.clear()
 
-    def assembled(self, pipeline: Pipeline) -> Any:
-        """Return the live pipeline of `pipeline`, all of whose parts are loaded, assembling it the first time."""
+    def assembled(self, pipeline: Pipeline, components: Mapping[str, Component]) -> Any:
+        """Return what the engine made of `pipeline`, whose parts are loaded or are among `components`."""
         if pipeline.key not in self._pipelines:
-            parts = {role: None if key is None else self._loaded[key] for role, key in pipeline.parts.items()}
+            parts = {
+                role: None if key is None else self._loaded.get(key, components[key])
+                for role, key in pipeline.parts.items()
+            }
             keys = frozenset(key for key in pipeline.parts.values() if key is not None)
             self._pipelines[pipeline.key] = (keys, self.engine.assemble(pipeline, parts))
         return self._pipelines[pipeline.key][1]

@@ -18,6 +18,7 @@ from pathlib import Path
 from aquatint.plan.steps import Json
 from aquatint.runtime.engine import EngineError
 from aquatint.runtime.failures import cannot
+from aquatint.runtime.journal import content_of_folder, files_below
 from aquatint.runtime.outputs import OutputPolicy, Outputs, make_folder
 
 RECORD = "aquatint.json"
@@ -42,7 +43,7 @@ def irreplaceable(folder: Path) -> str | None:
         written = set(record["files"])
     except (OSError, ValueError, KeyError, TypeError):
         return f"it was not written by `save`: it has no `{RECORD}` that lists its files"
-    others = [name for name in _files(folder) if name not in written and name != RECORD]
+    others = [name for name in files_below(folder) if name not in written and name != RECORD]
     return f"it holds files that `save` did not write, such as `{others[0]}`" if others else None
 
 
@@ -57,8 +58,8 @@ def refuse(folder: Path, policy: OutputPolicy) -> None:
 def settled(outputs: Outputs, path: str) -> str | EngineError | None:
     """Return what decides before anything is loaded: why the folder `path` is not written, or how writing it fails."""
     folder = locate(outputs, path)
-    if outputs.policy is OutputPolicy.SKIP:
-        return f"`{folder}` exists" if os.path.lexists(folder) else None
+    if (there := outputs.settled(path, folder)) is not None:
+        return outputs.why(there)
     try:
         refuse(folder, outputs.policy)
     except EngineError as error:
@@ -89,17 +90,25 @@ def write(
         with _temporary(target.parent) as temporary:
             fill(temporary)
             (temporary / RECORD).write_text(
-                json.dumps(record | {"files": _files(temporary)}, indent=2, sort_keys=True) + "\n", encoding="utf-8"
+                json.dumps(record | {"files": files_below(temporary)}, indent=2, sort_keys=True) + "\n",
+                encoding="utf-8",
             )
             _to_disk(temporary)
-            return _place(temporary, target, outputs.policy)
+            content = content_of_folder(temporary)
+            name = outputs.place(
+                path, _numbered(target), content, lambda name: _claim(temporary, name),
+                lambda name: _replace(temporary, name, outputs.policy),
+            )  # fmt: skip
     except OSError as error:
         raise cannot(f"write `{target}`", error) from error
+    if name is None:
+        refuse(target, outputs.policy)
+    return name
 
 
 def total_bytes(folder: Path) -> int:
     """Return the bytes of all files below `folder`."""
-    return sum((folder / name).stat().st_size for name in _files(folder))
+    return sum((folder / name).stat().st_size for name in files_below(folder))
 
 
 def sweep(folder: Path) -> None:
@@ -110,28 +119,27 @@ def sweep(folder: Path) -> None:
                 shutil.rmtree(left, ignore_errors=True)
 
 
-def _place(temporary: Path, target: Path, policy: OutputPolicy) -> Path | None:
-    if policy is OutputPolicy.OVERWRITE and os.path.lexists(target):
-        refuse(target, policy)
-        # Two renames: no system call that Python knows exchanges folders. A kill between them leaves the old folder
-        # under its hidden name, whole; never a mixture.
-        old = target.with_name(f"{_PREFIX}{secrets.token_hex(8)}.old")
-        target.rename(old)
+def _claim(temporary: Path, name: Path) -> bool:
+    try:
+        temporary.rename(name)
+    except OSError:
+        if os.path.lexists(name):
+            return False  # taken meanwhile
+        raise
+    return True
+
+
+def _replace(temporary: Path, target: Path, policy: OutputPolicy) -> None:
+    if not os.path.lexists(target):
         temporary.rename(target)
-        shutil.rmtree(old, ignore_errors=True)
-        return target
-    names = _numbered(target) if policy is OutputPolicy.NUMBER else iter([target])
-    for name in names:
-        if not os.path.lexists(name):
-            try:
-                temporary.rename(name)
-            except OSError:
-                if os.path.lexists(name):
-                    continue  # taken meanwhile
-                raise
-            return name
+        return
     refuse(target, policy)
-    return None
+    # Two renames: no system call that Python knows exchanges folders. A kill between them leaves the old folder under
+    # its hidden name, whole; never a mixture.
+    old = target.with_name(f"{_PREFIX}{secrets.token_hex(8)}.old")
+    target.rename(old)
+    temporary.rename(target)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def _numbered(target: Path) -> Iterator[Path]:
@@ -170,12 +178,6 @@ def _locked(folder: Path) -> Iterator[bool]:
             yield True
     finally:
         os.close(handle)
-
-
-def _files(folder: Path) -> list[str]:
-    return sorted(
-        Path(place, name).relative_to(folder).as_posix() for place, _, names in os.walk(folder) for name in names
-    )
 
 
 def _to_disk(folder: Path) -> None:

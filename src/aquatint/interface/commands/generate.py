@@ -134,7 +134,7 @@ def _heading(options: argparse.Namespace) -> str:
     """Return a comment with the options that aren't a script's business, or nothing if there are none."""
     told = (
         ("--device", options.device, None), ("--plan-seed", options.plan_seed, 0),
-        ("--output-dir", options.output_dir, Path()), ("--existing", options.existing, "number"),
+        ("--output-dir", options.output_dir, Path()), ("--existing", options.existing, "resume"),
         ("--threads", options.threads, None),
     )  # fmt: skip
     words = [word for name, value, default in told if value != default for word in (name, str(value))]

@@ -64,10 +64,14 @@ def usable() -> list[EngineBackend]:
     return [_imported(each.engine) for each in backends() if is_installed(each.package)]
 
 
+def is_owned(kind: type) -> bool:
+    """Return whether objects of this class may carry tensors: whether it is of a package of an installed backend."""
+    return _is_of_a_backend(kind.__module__)
+
+
 @cache
-def owners() -> tuple[str, ...]:
-    """Return the packages whose objects carry tensors, of all installed backends."""
-    return tuple(dict.fromkeys(owner for each in usable() for owner in each.OWNERS))
+def _is_of_a_backend(module: str) -> bool:
+    return module.startswith(tuple(owner for each in usable() for owner in each.OWNERS))
 
 
 @cache

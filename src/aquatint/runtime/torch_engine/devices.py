@@ -1,8 +1,10 @@
-"""Whether this machine has a device, by torch's name for it."""
+"""Whether this machine has a device, by torch's name for it, and what is taken of its memory."""
 
 from __future__ import annotations
 
 from typing import Any
+
+from aquatint.runtime.engine import DeviceMemory
 
 
 def has_device(torch: Any, device: str) -> bool:
@@ -16,3 +18,15 @@ def has_device(torch: Any, device: str) -> bool:
         "xpu": lambda: torch.xpu.device_count() if hasattr(torch, "xpu") else 0,
     }.get(kind)
     return count is not None and int(number or 0) < count()
+
+
+def memory(torch: Any, device: str, afresh: bool) -> DeviceMemory | None:
+    """Return what tensors take of `device`, and the most since the peak was begun `afresh`; None where none tells."""
+    kind = device.partition(":")[0]
+    if kind not in ("cuda", "xpu"):
+        return None
+    # Not run here: there is no GPU.
+    of_kind = getattr(torch, kind)
+    if afresh:
+        of_kind.reset_peak_memory_stats(device)
+    return DeviceMemory(of_kind.memory_allocated(device), of_kind.max_memory_allocated(device))

@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from PIL.Image import Image
 
+from aquatint.catalog.pipelines import is_text_encoder
 from aquatint.plan.steps import Component, Json, Pipeline
-from aquatint.runtime.engine import Counters, EngineError, Form, Generation, Loaded, OnStep
+from aquatint.runtime.engine import Counters, DeviceMemory, EngineError, Form, Generation, Loaded, OnStep
 from aquatint.runtime.store import Store
-from aquatint.runtime.torch_engine import generating, loading, memory, offloading, saving, weights
-from aquatint.runtime.torch_engine.devices import has_device
+from aquatint.runtime.torch_engine import (
+    calls,
+    devices,
+    generating,
+    loading,
+    measuring,
+    memory,
+    offloading,
+    saving,
+    weights,
+)
+from aquatint.runtime.torch_engine.assembled import Assembled
+from aquatint.runtime.torch_engine.calls import TorchCall
 from aquatint.runtime.torch_engine.faults import engine_error
-from aquatint.runtime.torch_engine.libraries import heard, libraries, versions
+from aquatint.runtime.torch_engine.libraries import libraries, versions
+from aquatint.runtime.torch_engine.prefetching import Prefetcher
+from aquatint.runtime.torch_engine.remembering import Memory
+from aquatint.runtime.torch_engine.standins import Place, stand_in
 from aquatint.runtime.torch_engine.stored_components import StoredComponents
 
 
@@ -27,9 +42,12 @@ class TorchEngine:
 
     def __init__(self, device: str = "cpu", threads: int | None = None, store: Store | None = None) -> None:
         self.counters = Counters()
-        self.warnings: list[str] = []
         self.device = device
         self._libraries = libraries()
+        self.remembered = Memory(self._libraries)
+        self._places: dict[str, Place] = {}
+        self._foreseen: set[str] = set()
+        self._prefetcher = Prefetcher()
         self._check_device()
         if threads is not None:
             self._libraries.torch.set_num_threads(threads)
@@ -58,39 +76,75 @@ class TorchEngine:
             # Not run here: on a CPU nothing is offloaded.
             with engine_error(f"can't move `{component.role}` to the computer's memory"):
                 offloading.wait(loaded.object)
+        elif component.dtype is not None:
+            self._place(component).attach(loaded)
         return loaded
 
-    def assemble(self, pipeline: Pipeline, parts: Mapping[str, Loaded | None]) -> Any:
-        """Return a diffusers pipeline made of the live `parts`, by role."""
-        found = loading.find_class(self._libraries, "diffusers", pipeline.class_name)
-        objects = {role: None if part is None else part.object for role, part in parts.items()}
-        if objects.get("scheduler") is not None:
-            # Its own: a scheduler has the state of the picture that it works on.
-            objects["scheduler"] = generating.fresh_scheduler(self._libraries, objects["scheduler"], None)
-        # Never from_pipe: it casts modules that others share, and refuses quantized ones.
-        with engine_error(f"can't make a {pipeline.class_name} of `{pipeline.source}`"):
-            made = found(**objects, **pipeline.options)
-            made.set_progress_bar_config(disable=True)
-            if pipeline.offload is not None:
-                offloading.enable(self._libraries, made, pipeline.offload, self.device)
-        return made
+    def foresee(self, component: Component) -> None:
+        """Let the files of `component` be read into the system's cache, unless the store has it."""
+        if component.key in self._foreseen:
+            return
+        self._foreseen.add(component.key)
+        if self._stored is None or not self._stored.has(component, self.describe()):
+            self._prefetcher.read(component)
 
-    def generate(self, pipeline: Any, generation: Generation, on_step: OnStep) -> Image:
-        """Return one RGB image; the same call gives the same bits, whatever the engine did before."""
-        self.warnings.clear()
-        with heard(self.warnings):
-            image = generating.generate(self._libraries, pipeline, generation, on_step, self.device)
-        self.counters.images += 1
-        return image
+    def assemble(self, pipeline: Pipeline, parts: Mapping[str, Loaded | Component | None]) -> Assembled:
+        """Return what makes diffusers pipelines of `parts`, by role, with stand-ins for those that have weights."""
+        found = loading.find_class(self._libraries, "diffusers", pipeline.class_name)
+        places = {
+            role: self._place(part)
+            for role, part in parts.items()
+            if part is not None and pipeline.offload is None and self._has_weights(part)
+        }
+        objects: dict[str, Any] = {role: stand_in(place) for role, place in places.items()}
+        for role, part in parts.items():
+            if role not in objects:
+                assert not isinstance(part, Component), f"{role} has to be loaded"
+                objects[role] = None if part is None else part.object
+        assembled = Assembled(self._libraries, pipeline, found, objects, tuple(places.values()), self.device)
+        # What is wrong with it shows here, and offloading hangs its hooks on live modules once.
+        assembled.make()
+        return assembled
+
+    def begin(self, pipeline: Assembled, generation: Generation, on_step: OnStep) -> TorchCall:
+        """Return the call of an assembled pipeline that makes one RGB image, before it has done anything."""
+        generate = generating.work(self._libraries, pipeline.make, generation, on_step)
+
+        def counted(told: generating.Told) -> Image:
+            image = generate(told)
+            self.counters.images += 1
+            return image
+
+        return TorchCall(self._libraries.torch, counted, pipeline.places, generation.seed, self.device)
+
+    def _has_weights(self, part: Loaded | Component) -> bool:
+        component = part if isinstance(part, Component) else part.component
+        return component.dtype is not None
+
+    def _place(self, part: Loaded | Component) -> Place:
+        """Return the place of a component, the same for all pipelines."""
+        component = part if isinstance(part, Component) else part.component
+        if component.key not in self._places:
+            found = loading.find_class(self._libraries, component.library, component.class_name)
+            remember = self.remembered if is_text_encoder(component.role) else None
+            self._places[component.key] = Place(self._libraries, component, found, calls.wait, remember)
+        return self._places[component.key]
+
+    def measure(self, reference: Image, image: Image, metrics: Sequence[str]) -> dict[str, float]:
+        """Return each of `metrics` (names of `catalog.metrics`) of two RGB pictures; raise `EngineError`."""
+        return measuring.measure(self._libraries.torch, reference, image, metrics)
 
     def save(self, pipeline: Pipeline, parts: Mapping[str, Loaded | None], folder: Path, form: Form) -> None:
         """Write live `parts`, by role, into the empty `folder` as the libraries store them; change none of them."""
         saving.save(self._libraries, pipeline, parts, folder, form)
 
     def release(self, loaded: Loaded) -> None:
-        """Drop `loaded` and give its memory back; no pipeline that holds it is used afterwards."""
+        """Drop `loaded` and give its memory back; calls that need it wait until it is loaded again."""
         torch = self._libraries.torch
         self.counters.releases += 1
+        place = self._places.get(loaded.component.key)
+        if place is not None and place.live is loaded.object:
+            place.detach()
         if isinstance(loaded.object, torch.nn.Module):
             if loaded.component.offload is not None:
                 # Its weights may be the hooks', and its own tensors without data.
@@ -99,6 +153,10 @@ class TorchEngine:
             weights.drop(torch, loaded.object)
             memory.give_back(torch)
 
+    def device_memory(self, *, afresh: bool = False) -> DeviceMemory | None:
+        """Return what is taken of the device, None if its memory is the process's own; `afresh` begins a new peak."""
+        return devices.memory(self._libraries.torch, self.device, afresh)
+
     def _check_device(self) -> None:
-        if not has_device(self._libraries.torch, self.device):
+        if not devices.has_device(self._libraries.torch, self.device):
             raise EngineError(f"there is no device `{self.device}` on this machine", "run with `--device cpu`")

@@ -13,7 +13,7 @@ from typing import Any
 
 import xxhash
 
-from aquatint.runtime.torch_engine.backend import owners
+from aquatint.runtime.torch_engine.backend import is_owned
 
 
 def fingerprint(torch: Any, module: Any) -> str:
@@ -33,7 +33,7 @@ def state(torch: Any, module: Any) -> Iterator[tuple[str, str]]:
         yield path, f"{_name(type(layer))} {'training' if layer.training else 'evaluating'}"
         for name, tensor in (*layer.named_parameters(recurse=False), *layer.named_buffers(recurse=False)):
             yield from _tensor(torch, f"{path}.{name}", tensor, seen)
-        if type(layer).__module__.startswith(owners()):
+        if is_owned(type(layer)):
             yield from _attributes(torch, path, layer, usual, seen)
 
 
@@ -48,7 +48,7 @@ def _tensor(torch: Any, name: str, tensor: Any, seen: set[int]) -> Iterator[tupl
     stride = tuple(step if side != 1 else 0 for side, step in zip(tensor.shape, tensor.stride(), strict=True))
     form = f"{tensor.dtype} {tuple(tensor.shape)} {stride}"
     yield name, f"{_name(type(tensor))} {form} {xxhash.xxh3_128_hexdigest(_bytes(torch, tensor))}"
-    if type(tensor).__module__.startswith(owners()):
+    if is_owned(type(tensor)):
         yield from _attributes(torch, name, tensor, frozenset(), seen)
 
 
@@ -71,7 +71,7 @@ def _attributes(
         inside = f"{path}:{name}"
         if isinstance(value, torch.Tensor):
             yield from _tensor(torch, inside, value, seen)
-        elif type(value).__module__.startswith(owners()) and not isinstance(value, type):
+        elif is_owned(type(value)) and not isinstance(value, type):
             yield inside, _name(type(value))
             yield from _attributes(torch, inside, value, frozenset(), seen)
         else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import warnings
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from PIL.Image import Image
@@ -11,12 +12,15 @@ from PIL.Image import Image
 from aquatint.catalog.pipelines import scheduler_substitutes
 from aquatint.diagnostics import did_you_mean
 from aquatint.runtime.engine import EngineError, Generation, OnStep
-from aquatint.runtime.torch_engine import determinism
 from aquatint.runtime.torch_engine.faults import engine_error
 from aquatint.runtime.torch_engine.libraries import Libraries
 
 OURS = frozenset({"generator", "output_type", "return_dict", "callback_on_step_end", "num_images_per_prompt"})
 """Call arguments of a pipeline that a script does not decide: an image is made alone, and its seed is the plan's."""
+
+
+Told = Sequence[warnings.WarningMessage]
+"""What Python has warned of while a call ran."""
 
 
 class _Stopped(Exception):
@@ -26,43 +30,41 @@ class _Stopped(Exception):
         self.cause = cause
 
 
-def generate(libraries: Libraries, pipeline: Any, generation: Generation, on_step: OnStep, device: str) -> Image:
-    """Return the image; the pipeline is left as it was found. Raise `EngineError`, and whatever `on_step` raises."""
+def work(
+    libraries: Libraries, make: Callable[[], Any], generation: Generation, on_step: OnStep
+) -> Callable[[Told], Image]:
+    """Return what makes the image with a pipeline of its own, which `make` returns; it is given what Python warns of.
+
+    Raises `EngineError` for arguments that no call takes; what is returned raises it, too, and whatever `on_step` does.
+    """
     taken = sorted(OURS & set(generation.arguments))
     if taken:
         raise EngineError(f"`{taken[0]}` can't be an argument of `generate`: the program sets it")
-    arguments = dict(generation.arguments)
-    known = inspect.signature(type(pipeline).__call__).parameters
-    unknown = [name for name in arguments if name not in known]
-    if unknown:
-        # Some pipelines take any keyword and ignore it.
-        others = set(known) - OURS - {"self", "kwargs"}
-        help = did_you_mean(unknown[0], others, "arguments")
-        raise EngineError(f"{type(pipeline).__name__} has no argument `{unknown[0]}`", help)
-    if "callback_on_step_end" in known:
-        arguments["callback_on_step_end"] = _reporter(on_step)
-    torch = libraries.torch
-    # The scheduler is the one part that changes while it works.
-    kept = pipeline.scheduler
-    pipeline.scheduler = fresh_scheduler(libraries, kept, generation.scheduler)
-    try:
-        with (
-            engine_error(f"{type(pipeline).__name__} can't make this image"),
-            warnings.catch_warnings(record=True) as told,
-            torch.no_grad(),
-            determinism.seeded(torch, generation.seed, device),
-        ):
-            warnings.simplefilter("always")
-            made = pipeline(
-                **arguments, generator=torch.Generator("cpu").manual_seed(generation.seed), output_type="pil"
-            )
-            return _picture(made, pipeline, told)
-    except EngineError as error:
-        if isinstance(error.__cause__, _Stopped):
-            raise error.__cause__.cause from None
-        raise
-    finally:
-        pipeline.scheduler = kept
+
+    def generate(told: Told) -> Image:
+        pipeline = make()
+        arguments = dict(generation.arguments)
+        name = type(pipeline).__name__
+        known = inspect.signature(type(pipeline).__call__).parameters
+        unknown = [argument for argument in arguments if argument not in known]
+        if unknown:
+            # Some pipelines take any keyword and ignore it.
+            help = did_you_mean(unknown[0], set(known) - OURS - {"self", "kwargs"}, "arguments")
+            raise EngineError(f"{name} has no argument `{unknown[0]}`", help)
+        if "callback_on_step_end" in known:
+            arguments["callback_on_step_end"] = _reporter(on_step)
+        # The scheduler is the one part that changes while it works.
+        pipeline.scheduler = fresh_scheduler(libraries, pipeline.scheduler, generation.scheduler)
+        generator = libraries.torch.Generator("cpu").manual_seed(generation.seed)
+        try:
+            with engine_error(f"{name} can't make this image"):
+                return _picture(pipeline(**arguments, generator=generator, output_type="pil"), pipeline, told)
+        except EngineError as error:
+            if isinstance(error.__cause__, _Stopped):
+                raise error.__cause__.cause from None
+            raise
+
+    return generate
 
 
 def fresh_scheduler(libraries: Libraries, scheduler: Any, class_name: str | None) -> Any:
@@ -96,7 +98,7 @@ def _reporter(on_step: OnStep) -> Any:
     return report
 
 
-def _picture(made: Any, pipeline: Any, told: list[warnings.WarningMessage]) -> Image:
+def _picture(made: Any, pipeline: Any, told: Told) -> Image:
     # All that is heard of a picture of NaN: numpy's remark on casting it, and the picture is black.
     if any(issubclass(each.category, RuntimeWarning) and "in cast" in str(each.message) for each in told):
         raise EngineError(

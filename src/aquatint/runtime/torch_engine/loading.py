@@ -25,8 +25,11 @@ from aquatint.runtime.torch_engine.stored import stored_by
 DTYPES = ("float32", "float16", "bfloat16")
 
 
-def load(libraries: Libraries, component: Component, counters: Counters) -> Loaded:
-    """Return `component`, live; raise `EngineError`."""
+def load(libraries: Libraries, component: Component, counters: Counters, ahead: bool = False) -> Loaded:
+    """Return `component`, live; raise `EngineError`.
+
+    With `ahead` its files are read by other threads from the start: for tensors that stay as they are.
+    """
     folder = _folder(component)
     found = find_class(libraries, component.library, component.class_name)
     what = f"`{component.role}` ({component.class_name}) from `{component.source}`"
@@ -39,7 +42,7 @@ def load(libraries: Libraries, component: Component, counters: Counters) -> Load
         counters.loads += 1
         with engine_error(f"can't load {what}"), _quiet():
             return Loaded(component, found.from_pretrained(folder, local_files_only=True, **_place(component)))
-    return _load_weights(libraries, component, found, folder, what, counters)
+    return _load_weights(libraries, component, found, folder, what, counters, ahead)
 
 
 @cache
@@ -63,7 +66,7 @@ def find_class(libraries: Libraries, library: str, class_name: str) -> Any:
 
 
 def _load_weights(
-    libraries: Libraries, component: Component, found: Any, folder: Path, what: str, counters: Counters
+    libraries: Libraries, component: Component, found: Any, folder: Path, what: str, counters: Counters, ahead: bool
 ) -> Loaded:
     torch = libraries.torch
     if component.dtype not in DTYPES:
@@ -90,7 +93,7 @@ def _load_weights(
         engine_error(f"can't load {what}"), _quiet(), memory.collector_paused(),
         _loading(libraries, by, library, component),
         memory.holes_given_back(component.bytes, component.held.least if component.held else 0) as before_each,
-        _streaming(torch, library, files, component.device, before_each) as streamed,
+        _streaming(torch, library, files, component.device, before_each, ahead) as streamed,
         determinism.seeded(torch, determinism.seed_of(component.key), component.device),
     ):  # fmt: skip
         module, told = found.from_pretrained(
@@ -141,12 +144,12 @@ def _loading(
 
 
 def _streaming(
-    torch: Any, library: str, files: list[Path], device: str, before_each: Callable[[int], None]
+    torch: Any, library: str, files: list[Path], device: str, before_each: Callable[[int], None], ahead: bool
 ) -> AbstractContextManager[streaming.Streamed]:
     if device != "cpu":
         # Not run here: there is no GPU. What is mapped goes there as it is, and the file's pages can be dropped.
         return nullcontext(streaming.Streamed())
-    return streaming.streaming(torch, library, files, before_each)
+    return streaming.streaming(torch, library, files, before_each, ahead=ahead)
 
 
 def _options(backend: str, options: Mapping[str, Any]) -> Mapping[str, Any]:

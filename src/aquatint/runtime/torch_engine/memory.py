@@ -12,11 +12,13 @@ import ctypes
 import gc
 import mmap
 import platform
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+from aquatint.runtime.memory_probe import usage
 
 # From glibc's malloc.h.
 M_TRIM_THRESHOLD = -1
@@ -122,24 +124,41 @@ def collector_paused(stays: bool = False) -> Iterator[None]:
             gc.enable()
 
 
-def populate(address: int, size: int) -> None:
-    """Have the system provide the pages of `size` bytes at `address`, all at once: before a file is read into them.
+def populate(places: Iterable[tuple[int, int]]) -> None:
+    """Have the system provide the pages of `places`, addresses with a size in bytes: before a file is read into them.
 
     Read into pages that come one at a time as they are written, a file takes a third longer. Nothing is done where that
     can't be asked for.
     """
-    library = _glibc() if size >= FEW else None
-    if library is not None:
+    library = _glibc()
+    if library is None:
+        return
+    for address, size in _joined(places):
+        if size < FEW:
+            continue
         begin = -(-address // mmap.PAGESIZE) * mmap.PAGESIZE
         end = (address + size) // mmap.PAGESIZE * mmap.PAGESIZE
         # An older kernel says no, and so does one without room: the reading that follows is what finds that out.
         library.madvise(ctypes.c_void_p(begin), ctypes.c_size_t(end - begin), MADV_POPULATE_WRITE)
 
 
+def _joined(places: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """Yield `places` in the order of memory, those with no whole page between them as one."""
+    begin = end = 0
+    for address, size in sorted(place for place in places if place[1]):
+        if address - end >= mmap.PAGESIZE:
+            if end:
+                yield begin, end - begin
+            begin = address
+        end = address + size
+    if end:
+        yield begin, end - begin
+
+
 def _resident() -> int:
     """Return the bytes of this process's own pages, those of files apart."""
-    _, resident, shared, *_ = Path("/proc/self/statm").read_text().split()
-    return (int(resident) - int(shared)) * mmap.PAGESIZE
+    found = usage()
+    return 0 if found is None or found.own is None else found.own
 
 
 def give_back(torch: Any) -> None:

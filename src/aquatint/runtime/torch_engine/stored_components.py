@@ -45,6 +45,10 @@ class StoredComponents:
         self._libraries = libraries
         self._counters = counters
 
+    def has(self, component: Component, facts: Mapping[str, Json]) -> bool:
+        """Return whether the store seems to have `component`, without reading the files that it is made of."""
+        return storable.is_covered(component) and self.store.has_like(_prefix(component, facts))
+
     def load(self, component: Component, facts: Mapping[str, Json]) -> Loaded:
         """Return `component`, live, from the store or not; raise `EngineError` if it can't be loaded either way.
 
@@ -152,7 +156,7 @@ class _Loan:
             self.component, source=str(reading.folder), subfolder="", variant=None, revision=None, quantization=None
         )
         # Counted by the caller, once it is known to be good.
-        loaded = loading.load(self.libraries, there, Counters())
+        loaded = loading.load(self.libraries, there, Counters(), ahead=True)
         more = _put_back(self.libraries.torch, loaded.object, reading.folder, self.component.dtype)
         _rename(loaded.object, self.root)
         return dataclasses.replace(loaded, bytes=loaded.bytes + more)

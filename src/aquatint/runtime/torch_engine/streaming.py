@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from aquatint.runtime.torch_engine.read_ahead import ReadAhead, read_ahead
 from aquatint.runtime.torch_engine.tensor_files import Check, TensorFile
 
 # The names are the process's, not a thread's.
@@ -44,10 +45,11 @@ class Streamed:
 class Slice:
     """One tensor that is not read yet, with what transformers asks of safetensors' own slices."""
 
-    __slots__ = ("_file", "_name", "_streamed")
+    __slots__ = ("_ahead", "_file", "_name", "_streamed")
 
-    def __init__(self, file: TensorFile, name: str, streamed: Streamed) -> None:
+    def __init__(self, file: TensorFile, name: str, streamed: Streamed, ahead: ReadAhead | None = None) -> None:
         self._file = file
+        self._ahead = ahead
         self._name = name
         self._streamed = streamed
 
@@ -55,7 +57,7 @@ class Slice:
         """Return the tensor, read now."""
         declared = self._file.tensors[self._name]
         self._streamed.count(declared.end - declared.start)
-        return self._file.read(self._name)
+        return (self._ahead or self._file).read(self._name)
 
     def __getitem__(self, index: Any) -> Any:
         return self.read()[index]
@@ -139,21 +141,25 @@ def streaming(
     files: Iterable[Path],
     before_each: Callable[[int], None] = lambda _: None,
     check: Check | None = None,
+    ahead: bool = False,
 ) -> Iterator[Streamed]:
     """Run the body, in which `library` loads `files` onto the CPU, with their tensors read one at a time.
 
     `library` is "diffusers" or "transformers". Yields the count of what was read so far; one that is still zero at the
     end tells that the library took another way. Other files than `files` are opened as ever. `before_each` is called
-    with a tensor's size before it is read; `check` sees each tensor's bytes before anyone else. Raises `EngineError`
-    for a damaged file, and whatever `check` does.
+    with a tensor's size before it is read; `check` sees each tensor's bytes before anyone else. With `ahead` the files
+    are read from the start by threads of their own (`read_ahead`), which is for those whose tensors stay as they are.
+    Raises `EngineError` for a damaged file, and whatever `check` does.
     """
     streamed = Streamed(before_each=before_each)
     ours = {file.resolve() for file in files}
     with _ONE_AT_A_TIME, ExitStack() as stack:
+        opened = {file: stack.enter_context(TensorFile(torch, file, check)) for file in ours} if ahead else {}
+        reading = stack.enter_context(read_ahead(opened.values())) if ahead else {}
 
         def slices(file: Path) -> dict[str, Slice]:
-            opened = stack.enter_context(TensorFile(torch, file, check))
-            return {name: Slice(opened, name, streamed) for name in opened.tensors}
+            found = opened.get(file) or stack.enter_context(TensorFile(torch, file, check))
+            return {name: Slice(found, name, streamed, reading.get(file)) for name in found.tensors}
 
         for place, name, of in _OPENERS[library]:
             module = importlib.import_module(place)

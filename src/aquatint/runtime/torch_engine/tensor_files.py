@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import os
 import struct
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -27,6 +27,9 @@ DTYPES = {
     "F8_E5M2FNUZ": "float8_e5m2fnuz", "C64": "complex64",
 }  # fmt: skip
 """torch's names of the format's types: those that `safetensors.torch` reads."""
+
+MOST = 1000
+"""Tensors that are read by one call: systems take 1024 places in memory at most."""
 
 Check = Callable[[str, memoryview], None]
 """Called with a tensor's name and its bytes, read only, before anyone gets the tensor; raises to refuse it."""
@@ -71,20 +74,56 @@ class TensorFile:
 
     def read(self, name: str) -> Any:
         """Return the tensor called `name`, on the CPU, in memory that nothing else uses."""
+        blank = self.blank(name)
+        self.fill([(name, blank)])
+        return self.formed(name, blank)
+
+    def blank(self, name: str) -> Any:
+        """Return memory for the bytes of the tensor called `name`, into which nothing is read yet."""
         declared = self.tensors[name]
-        bytes_ = self._torch.empty(declared.end - declared.start, dtype=self._torch.uint8)
-        memory.populate(bytes_.data_ptr(), bytes_.nbytes)
-        view = memoryview(bytes_.numpy())
-        done = 0
-        while done < len(view):
-            # A single call reads 2 GB at most.
-            count = os.preadv(self._descriptor, [view[done:]], declared.start + done)
-            if count == 0:
-                raise self._damaged(f"it ends inside `{name}`")
-            done += count
-        if self._check is not None:
-            self._check(name, view.toreadonly())
+        return self._torch.empty(declared.end - declared.start, dtype=self._torch.uint8)
+
+    def formed(self, name: str, bytes_: Any) -> Any:
+        """Return the tensor called `name`, in the memory of `bytes_`, which are its own."""
+        declared = self.tensors[name]
         return bytes_.view(getattr(self._torch, DTYPES[declared.dtype])).reshape(declared.shape)
+
+    def runs(self, size: int) -> Iterator[list[str]]:
+        """Yield the names of all tensors in the file's order, as many together as `fill` takes and `size` bytes allow.
+
+        A tensor that is larger comes alone.
+        """
+        run: list[str] = []
+        held = 0
+        for name, declared in self.tensors.items():
+            bytes_ = declared.end - declared.start
+            if run and (held + bytes_ > size or len(run) == MOST):
+                yield run
+                run, held = [], 0
+            run.append(name)
+            held += bytes_
+        if run:
+            yield run
+
+    def fill(self, run: Sequence[tuple[str, Any]]) -> None:
+        """Read tensors that follow each other in the file, at most `MOST`, each into its blank."""
+        views = [memoryview(blank.numpy()) for _, blank in run]
+        memory.populate((blank.data_ptr(), blank.nbytes) for _, blank in run)
+        at, left = self.tensors[run[0][0]].start, [view for view in views if view]
+        while left:
+            # A single call reads 2 GB at most.
+            count = os.preadv(self._descriptor, left, at)
+            if count == 0:
+                cut = next(name for name, _ in run if self.tensors[name].end > at)
+                raise self._damaged(f"it ends inside `{cut}`")
+            at += count
+            while left and count >= len(left[0]):
+                count -= len(left.pop(0))
+            if count:
+                left[0] = left[0][count:]
+        if self._check is not None:
+            for (name, _), view in zip(run, views, strict=True):
+                self._check(name, view.toreadonly())
 
     def _refuse_nonsense(self, declared: Iterable[checkpoints.Tensor]) -> None:
         # The header comes from outside. That it is whole, and the last tensor within the file, has been looked at.

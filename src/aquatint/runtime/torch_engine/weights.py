@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-from aquatint.runtime.torch_engine.backend import owners
+from aquatint.runtime.torch_engine.backend import is_owned
 
 
 def held(torch: Any, module: Any) -> Iterator[tuple[Any, str, Any]]:
@@ -25,7 +25,7 @@ def held(torch: Any, module: Any) -> Iterator[tuple[Any, str, Any]]:
                 seen.add(id(tensor))
                 yield from _own(torch, tensor, seen)
         # Others' attributes, such as a model's config, hold no weights.
-        if type(layer).__module__.startswith(owners()):
+        if is_owned(type(layer)):
             yield from _attributes(torch, layer, seen)
 
 
@@ -50,7 +50,7 @@ def _attributes(torch: Any, owner: Any, seen: set[int]) -> Iterator[tuple[Any, s
             continue
         if isinstance(value, torch.Tensor):
             yield owner, name, value
-        elif type(value).__module__.startswith(owners()) and not isinstance(value, type) and id(value) not in seen:
+        elif is_owned(type(value)) and not isinstance(value, type) and id(value) not in seen:
             seen.add(id(value))
             yield from _attributes(torch, value, seen)
 

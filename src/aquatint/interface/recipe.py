@@ -1,0 +1,231 @@
+"""A picture's recipe: what a script says that makes it, as values that can still be changed, and the script's text.
+
+Made of a record or of A1111's form, changed by `--set`. The text is checked and planned like any script, and so nothing
+here asks whether a model is there or a setting sound.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from typing import Any
+
+from aquatint.catalog import pipelines
+from aquatint.catalog.quantizers import UriError, backend, canonical, parse_uri, problems
+from aquatint.interface.generate_script import block, is_free, model_name, quoted
+from aquatint.runtime.record import ComponentRecord, ImageRecord, QuantizationRecord
+from aquatint.source import Source
+
+_FIRST = ("prompt", "negative_prompt")
+_LAST = ("size", "scheduler", "seed", "images", "output", "metadata", "sidecar")
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """An expression as it stands in the script, such as the name of a quantizer."""
+
+    text: str
+
+
+Settings = dict[str, Any]
+"""Settings by name: JSON values, or `Written`."""
+
+
+@dataclass(slots=True)
+class Recipe:
+    """One model and one image. `parts` has the settings of submodules by role, None for one that is left out.
+
+    `roles` are the submodules that the picture was made with, or without; `quantized` those that the model's own
+    quantizer is for. `pipeline` is the class, empty if nobody knows. `size` is kept as `width` and `height`.
+    """
+
+    model: str
+    pipeline: str = ""
+    roles: tuple[str, ...] = ()
+    quantized: frozenset[str] = frozenset()
+    params: list[str] = field(default_factory=list)
+    quantizers: dict[str, QuantizationRecord] = field(default_factory=dict)
+    settings: Settings = field(default_factory=dict)
+    parts: dict[str, Settings | None] = field(default_factory=dict)
+    arguments: Settings = field(default_factory=dict)
+
+
+def of_record(record: ImageRecord) -> Recipe:
+    """Return the recipe of the image that `record` is about; it says nothing of the file to write."""
+    pipeline = record.pipeline
+    info = pipelines.pipeline(pipeline.class_name)
+    weighty = {role: part for role, part in record.components.items() if part.dtype is not None}
+    covered = frozenset({*info.denoisers, *info.text_encoders} & weighty.keys()) if info else frozenset()
+    # The model's settings are those of its denoiser: the other submodules say where they differ.
+    main = next((weighty[role] for role in (*(info.denoisers if info else ()), *weighty) if role in weighty), None)
+    made = Recipe(
+        record.model if is_free(record.model) else model_name(pipeline.source), pipeline.class_name,
+        (*record.components, *pipeline.omitted), covered,
+    )  # fmt: skip
+    chosen = {role: _quantizer(part.quantization, made) for role, part in weighty.items()}
+    own = next((chosen[role] for role in covered if weighty[role] is main), None)
+    made.settings = {
+        "source": pipeline.source,
+        **({"subfolder": pipeline.subfolder} if pipeline.subfolder else {}),
+        **({} if pipeline.revision is None else {"revision": pipeline.revision}),
+        **({} if main is None else {"dtype": main.dtype}),
+        **({} if main is None or main.variant is None else {"variant": main.variant}),
+        **({} if own is None else {"quantizer": own}),
+        **({} if pipeline.offload is None else {"offload": pipeline.offload}),
+    }
+    for role, part in record.components.items():
+        settings = _place(role, part, record)
+        if main is not None and role in weighty:
+            if part.dtype != main.dtype:
+                settings["dtype"] = part.dtype
+            if part.variant != main.variant:
+                settings["variant"] = part.variant
+            if chosen[role] != (own if role in covered else None):
+                settings["quantizer"] = chosen[role]
+        if settings:
+            made.parts[role] = settings
+    made.parts |= dict.fromkeys(pipeline.omitted)
+    scheduler = record.components.get("scheduler")
+    made.arguments = {
+        **record.arguments,
+        **({"scheduler": record.scheduler} if scheduler and record.scheduler != scheduler.class_name else {}),
+        "seed": record.seed,
+    }
+    return made
+
+
+def _place(role: str, part: ComponentRecord, record: ImageRecord) -> Settings:
+    """Return where a submodule is, if it isn't where the model has it."""
+    pipeline = record.pipeline
+    inherited = str(PurePosixPath(pipeline.subfolder) / role)
+    if (part.source, part.revision) != (pipeline.source, pipeline.revision):
+        revision = {} if part.revision is None else {"revision": part.revision}
+        return {"source": part.source, "subfolder": part.subfolder, **revision}
+    return {} if part.subfolder == inherited else {"subfolder": part.subfolder}
+
+
+def _quantizer(quantization: QuantizationRecord | None, recipe: Recipe) -> Any:
+    """Return the expression for a quantizer, which becomes one of the recipe's unless it was written as a URI."""
+    if quantization is None:
+        return None
+    name = quantization.name
+    if _is_uri_of(name, quantization):
+        return name
+    stem = re.sub(r"\W+", "_", name, flags=re.ASCII).strip("_")[:60]
+    stem = stem if stem.isidentifier() else f"quantizer_{stem}".rstrip("_")
+    number = 1
+    while True:
+        free = stem if number == 1 else f"{stem}_{number}"
+        known = recipe.quantizers.get(free)
+        if known is not None and (known.backend, known.options) == (quantization.backend, quantization.options):
+            return Written(free)
+        if known is None and free != recipe.model and is_free(free):
+            recipe.quantizers[free] = quantization
+            return Written(free)
+        number += 1
+
+
+def _is_uri_of(text: str, quantization: QuantizationRecord) -> bool:
+    try:
+        name, options = parse_uri(text)
+    except UriError:
+        return False
+    return (
+        name == quantization.backend
+        and not problems(name, options)
+        and canonical(name, options) == canonical(name, quantization.options)
+    )
+
+
+def text_of(recipe: Recipe, head: Iterable[str] = ()) -> str:
+    """Return the recipe as a script in canonical form, below comments with the lines of `head`."""
+    from aquatint.syntax.formatting import formatted
+    from aquatint.syntax.parser import parse
+
+    comments = [f"# {_line(each)}".rstrip() for each in head]
+    blocks = [comments, recipe.params]
+    blocks += [block(f"quantizer {name}", _options(each)) for name, each in recipe.quantizers.items()]
+    blocks.append(block(f"model {recipe.model}", [*_settings(recipe.settings), *_parts(recipe.parts)]))
+    blocks.append(block(f"generate {recipe.model}", _settings(_ordered(recipe.arguments))))
+    text = "\n\n".join("\n".join(lines) for lines in blocks if lines) + "\n"
+    return formatted(parse(Source("", text)).script)
+
+
+def _line(text: str) -> str:
+    # A line break would end the comment.
+    return "".join(character if character.isprintable() else " " for character in text)
+
+
+def _ordered(arguments: Settings) -> Settings:
+    arguments = dict(arguments)
+    sides = [arguments.get(side) for side in ("width", "height")]
+    if all(isinstance(side, int) and not isinstance(side, bool) and side >= 0 for side in sides):
+        del arguments["width"], arguments["height"]
+        arguments["size"] = Written(f"{sides[0]}x{sides[1]}")
+    between = sorted(arguments.keys() - {*_FIRST, *_LAST})
+    return {name: arguments[name] for name in (*_FIRST, *between, *_LAST) if name in arguments}
+
+
+def _parts(parts: Mapping[str, Settings | None]) -> Iterator[str]:
+    for role, settings in parts.items():
+        if settings is None:
+            yield f"{role}: none"
+        elif settings:
+            yield f"{role} {{ {', '.join(_settings(settings))} }}"
+
+
+def _options(quantizer: QuantizationRecord) -> Iterator[str]:
+    """Yield the backend and the options that aren't their defaults."""
+    options = quantizer.options
+    found = backend(quantizer.backend)
+    if found is not None:
+        defaults = canonical(quantizer.backend, {})
+        # What a quantizer is called by is written always: no reader knows the defaults.
+        first = found.schema.settings[0].name
+        own = {name: options[name] for name in options if name == first or options[name] != defaults.get(name)}
+        # A default may follow from another option.
+        if not problems(quantizer.backend, own) and canonical(quantizer.backend, own) == canonical(
+            quantizer.backend, options
+        ):
+            options = own
+    return _settings({"backend": quantizer.backend, **options})
+
+
+def _settings(settings: Settings) -> Iterator[str]:
+    for name, value in settings.items():
+        # Where these stand the language has words for them, which need no quotes.
+        is_word = name in ("backend", "dtype") or name.endswith("_dtype") or name.endswith("_quant_type")
+        yield f"{name}: {value if is_word and _is_word(value) else expression(value)}"
+
+
+def _is_word(value: Any) -> bool:
+    from aquatint.language.builtins import prelude
+
+    bound = prelude().find(value) if isinstance(value, str) and value.isidentifier() else None
+    return bound is not None and bound.value == value
+
+
+def expression(value: Any) -> str:
+    """Return an expression for exactly `value`: no text in it is a template."""
+    match value:
+        case Written():
+            return value.text
+        case None:
+            return "none"
+        case bool():
+            return str(value).lower()
+        case str():
+            return quoted(value)
+        case dict():
+            entries = ", ".join(f"{_key(name)}: {expression(each)}" for name, each in value.items())
+            return f"{{ {entries} }}" if entries else "{}"
+        case list() | tuple():
+            return f"[{', '.join(map(expression, value))}]"
+        case _:
+            return repr(value)
+
+
+def _key(name: str) -> str:
+    return name if name.isascii() and name.isidentifier() else f"({quoted(name)})"

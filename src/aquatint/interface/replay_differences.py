@@ -1,0 +1,77 @@
+"""What is not as it was when a picture was made, so that it may come out another: files, machine, versions.
+
+What the command line asked to be different isn't told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from aquatint.catalog.quantizer_backends import backends
+from aquatint.plan.steps import Component, Pipeline, Plan
+from aquatint.runtime.record import ComponentRecord, ImageRecord
+
+
+def of_files(record: ImageRecord, plan: Plan) -> Iterator[str]:
+    """Yield how the checkpoints that `plan` reads differ from those of `record`."""
+    for pipeline in plan.pipelines.values():
+        if pipeline.source != record.pipeline.source:
+            continue
+        if pipeline.class_name != record.pipeline.class_name:
+            yield f"`{pipeline.source}` is a `{pipeline.class_name}`, and was a `{record.pipeline.class_name}`"
+        elif pipeline.options != record.pipeline.options:
+            yield f"`{pipeline.source}` has other settings of its pipeline than it had"
+        yield from _of_parts(record, pipeline, plan.components)
+
+
+def _of_parts(record: ImageRecord, pipeline: Pipeline, components: Mapping[str, Component]) -> Iterator[str]:
+    now = {role: components[key] for role, key in pipeline.parts.items() if key is not None}
+    for role, part in now.items():
+        then = record.components.get(role)
+        if then is None:
+            if role not in record.pipeline.omitted:
+                yield f"`{pipeline.source}` has a submodule `{role}`, which it hadn't"
+        elif _place(part) == _place(then) and (part.identity, part.class_name) != (then.identity, then.class_name):
+            yield f"the files of `{role}` of `{part.source}` have changed since the picture was made"
+    for role in record.components:
+        if role not in now and role not in pipeline.omitted:
+            yield f"`{pipeline.source}` has no submodule `{role}`, which it had"
+
+
+def _place(part: Component | ComponentRecord) -> tuple[str | None, ...]:
+    return part.source, part.revision, part.subfolder, part.variant
+
+
+def of_machine(record: ImageRecord, plan: Plan, engine: Mapping[str, Any]) -> Iterator[str]:
+    """Yield how what decides the bits beside the plan, which `engine` says, differs from what `record` says of it."""
+    then = record.engine
+    if then.get("device") != engine.get("device"):
+        yield f"the picture was made on `{_shown(then.get('device'))}`, and this is `{engine.get('device')}`"
+    if then.get("threads") != engine.get("threads"):
+        yield f"the picture was made with threads: {_shown(then.get('threads'))}, here {engine.get('threads')}"
+    if any(then.get(name) != engine.get(name) for name in engine.keys() - {"device", "threads", "versions"}):
+        yield "the picture was made on a processor with other kernels"
+    versions = list(_versions(record, plan, engine))
+    if versions:
+        yield f"the picture was made with other versions: {', '.join(versions)}"
+
+
+def _versions(record: ImageRecord, plan: Plan, engine: Mapping[str, Any]) -> Iterator[str]:
+    if record.aquatint != plan.aquatint:
+        yield f"aquatint {_shown(record.aquatint)} (here {plan.aquatint})"
+    then, now = record.engine.get("versions"), engine.get("versions")
+    then = then if isinstance(then, Mapping) else {}
+    kinds = [kind for part in plan.components.values() for kind in (part.quantization, part.stored) if kind is not None]
+    used = {kind.backend for kind in kinds}
+    # Of a backend that nothing is quantized by, the version decides nothing.
+    idle = {each.distribution for each in backends() if each.name not in used}
+    for name, version in (now if isinstance(now, Mapping) else {}).items():
+        if name not in idle and then.get(name) != version:
+            yield f"{name} {_shown(then.get(name))} (here {version or 'none'})"
+
+
+def _shown(value: Any) -> str:
+    # A stranger's text, in a message of one line.
+    text = "unknown" if value is None else str(value)
+    return text if len(text) <= 40 else text[:40] + "..."

@@ -1,0 +1,284 @@
+"""What `generate` does at plan time: it becomes a step of the plan, and yields a result.
+
+Everything that can be known before a model is loaded is checked here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import PurePosixPath
+from types import MappingProxyType
+from typing import Any
+
+from aquatint.catalog.arguments import needed
+from aquatint.catalog.models import GENERATE
+from aquatint.catalog.pipelines import PipelineInfo, scheduler_names, scheduler_substitutes
+from aquatint.diagnostics import Diagnostics, did_you_mean
+from aquatint.language.blocks import Blocks
+from aquatint.language.builtins import slug
+from aquatint.language.claims import NO_IMAGES
+from aquatint.language.deferred import line_of
+from aquatint.language.outputs import OutputNames
+from aquatint.language.places import place_of
+from aquatint.language.prompting import CANT_RUN, plugin_of
+from aquatint.language.resolution import Resolved, Resolver, quantizer_summary
+from aquatint.language.scope import Scope
+from aquatint.language.values import (
+    UNKNOWN,
+    Deferred,
+    ImageValue,
+    Model,
+    Result,
+    Setting,
+    Size,
+    Unknown,
+    layered,
+    plain,
+    type_name,
+)
+from aquatint.language.why import Statement
+from aquatint.plan import steps
+from aquatint.plan.builder import PlanBuilder
+from aquatint.plan.steps import ImageRef, Output
+from aquatint.source import Span
+from aquatint.syntax import nodes as n
+
+IMAGE_LIMIT = 100_000
+"""Images of a plan."""
+
+SIDE_STEP = 8
+"""Pixels: what Stable Diffusion's pipelines, the strictest of diffusers', want sides to be multiples of."""
+
+
+class Generating:
+    """Carries out `generate` for one plan; `made` are the images of the session so far, in order.
+
+    `told`, if it is a list, gets the statements that became steps.
+    """
+
+    def __init__(
+        self,
+        diagnostics: Diagnostics,
+        blocks: Blocks,
+        resolver: Resolver,
+        builder: PlanBuilder,
+        outputs: OutputNames,
+        image_limit: int,
+    ) -> None:
+        self.diagnostics = diagnostics
+        self.blocks = blocks
+        self.resolver = resolver
+        self.builder = builder
+        self.outputs = outputs
+        self.made: list[ImageValue] = []
+        self._images = 0
+        self.told: list[Statement] | None = None
+        self.running = False
+        self._image_limit = image_limit
+
+    def generate(self, node: n.Action, target: Any, scope: Scope) -> Result | Unknown:
+        """Add the step of a `generate` and return its result."""
+        own = self.blocks.given(node.block, scope, "statement")
+        if isinstance(target, Unknown):
+            self._look_over(own, None, node)
+            return UNKNOWN
+        if not isinstance(target, Model):
+            return self._error("wrong-type", f"`generate` takes a model, not {type_name(target)}", node.targets[0].span)
+        resolved = self.resolver.resolve(target)
+        if resolved is None:
+            self._look_over(own, target, node)
+            return UNKNOWN
+        if resolved.pipeline.parts.get("controlnet") is not None:
+            message = f"`{target.name}` is a `{resolved.info.name}`: {NO_IMAGES}"
+            return self._error("not-supported-yet", message, node.targets[0].span)
+        given = layered(target.defaults, own)
+        settings, sound = self.blocks.arguments(given, resolved.info)
+        # Each check speaks, so that all mistakes of a statement are told at once.
+        checks = (
+            sound,
+            self._has_all(given, settings, resolved.info, node),
+            self._has_good_size(settings),
+            self._has_good_scheduler(settings, resolved, target),
+            "output" not in settings or self.outputs.is_good(settings["output"]),
+        )
+        if not all(checks):
+            return UNKNOWN
+        if self.running and "weighter" in settings:
+            return self._error("not-supported-yet", CANT_RUN, settings["weighter"].span, help="leave `weighter` out")
+        place = place_of(node.span)
+        count = settings["images"].value if "images" in settings else 1
+        self._images += count
+        if self._images > self._image_limit:
+            message = f"the script comes to more than {self._image_limit:,} images"
+            return self._error("too-large", message, node.verb.span,
+                               help="make several scripts of it, or allow more with `--limit`")  # fmt: skip
+        expressions = self.blocks.expressions
+        seed = settings["seed"].value if "seed" in settings else expressions.draws.seed(node, expressions.turn)
+        arguments, deferred = self._arguments(settings)
+        summary = quantizer_summary(resolved.quantizers, resolved.info)
+        prompt = settings["prompt"].value if "prompt" in settings else ""
+        told = prompt.name if isinstance(prompt, Deferred) else prompt
+        paths = self._paths(settings, target.name, summary, told, seed, count, node)
+        if paths is None:
+            return UNKNOWN
+        self.builder.add_pipeline(resolved.pipeline, resolved.components)
+        outputs = [Output(seed=seed + number, path=path) for number, path in enumerate(paths)]
+        step = self.builder.generate(
+            pipeline=resolved.pipeline.key,
+            model=target.name,
+            quantizers=dict(resolved.quantizers),
+            arguments=arguments,
+            scheduler=settings["scheduler"].value if "scheduler" in settings else None,
+            outputs=outputs,
+            metadata=settings["metadata"].value if "metadata" in settings else True,
+            sidecar=settings["sidecar"].value if "sidecar" in settings else False,
+            place=place,
+            statement=node.span.text,
+            deferred=deferred,
+            weighter=plugin_of(settings["weighter"].value) if "weighter" in settings else None,
+            span=node.verb.span,
+        )
+        if self.told is not None:
+            self.told.append(
+                Statement(
+                    step, "generate", node.span, tuple(paths), target, settings, resolved, self.blocks.world.device
+                )
+            )
+        texts = {name: settings[name].value for name, value in deferred.items() if isinstance(value, steps.Text)}
+        facts = dict(sorted({**arguments, **texts}.items()))
+        images = tuple(
+            ImageValue(ImageRef(step=step, index=number), MappingProxyType(
+                {"model": target.name, "quantizer": summary, "seed": output.seed, **facts, "path": output.path}))
+            for number, output in enumerate(outputs)
+        )  # fmt: skip
+        self.made += images
+        return Result(step, images)
+
+    def _look_over(self, own: Mapping[str, Setting], model: Model | None, node: n.Action) -> None:
+        """Report what is wrong with a `generate` itself, whose model has mistakes or can't be known."""
+        sketch = None if model is None else self.resolver.sketch(model)
+        info = None if sketch is None else sketch.info
+        defaults, sound = self.blocks.arguments({} if model is None else model.defaults, info)
+        given = layered(defaults, own)
+        settings, _ = self.blocks.arguments(given, info)
+        self._has_good_size(settings)
+        self._has_good_scheduler(settings, None, model)
+        if "output" in settings:
+            self.outputs.is_good(settings["output"])
+        if sketch is not None and sketch.is_whole and sound:
+            self._has_all(given, settings, sketch.info, node)
+
+    def _has_all(
+        self, given: Mapping[str, Setting], settings: Mapping[str, Setting], info: PipelineInfo, node: n.Action
+    ) -> bool:
+        unknown = {name for name, setting in given.items() if setting.value is UNKNOWN}
+        missing = [name for name in needed(info) if name not in settings and name not in unknown]
+        # Perhaps it is what could not be read, or is misspelt.
+        if not self.diagnostics.any_within(node.block.span):
+            for name in missing:
+                help = f"write `{name}: ...` in its block"
+                self._error("missing-setting", f"this `generate` has no `{name}`", node.verb.span, help=help)
+        return not missing
+
+    def _has_good_size(self, settings: Mapping[str, Setting]) -> bool:
+        sound = True
+        size = settings.get("size")
+        other = settings.get("width") or settings.get("height")
+        if size is not None and other is not None and other.layer == size.layer:
+            message = "`size` stands for `width` and `height`; give one or the other"
+            self._error("contradicting-settings", message, size.name_span)
+            sound = False
+        for name in ("size", "width", "height"):
+            if name not in settings:
+                continue
+            value = settings[name].value
+            sides = (value.width, value.height) if isinstance(value, Size) else (value,)
+            if any(isinstance(side, int) and side % SIDE_STEP for side in sides):
+                near = "x".join(str(max(SIDE_STEP, round(side / SIDE_STEP) * SIDE_STEP)) for side in sides)
+                message = f"`{name}` {value}: width and height must be multiples of {SIDE_STEP}"
+                self._error("wrong-value", message, settings[name].span, help=f"nearest: {near}")
+                sound = False
+        return sound
+
+    def _has_good_scheduler(
+        self, settings: Mapping[str, Setting], resolved: Resolved | None, model: Model | None
+    ) -> bool:
+        sound = True
+        name = "" if model is None else model.name
+        limit = None if resolved is None else resolved.train_timesteps
+        steps = settings.get("num_inference_steps")
+        if steps is not None and limit is not None and isinstance(steps.value, int) and steps.value > limit:
+            message = f"`num_inference_steps` {steps.value} is more than the scheduler of `{name}` can make"
+            self._error("wrong-value", message, steps.span, help=f"it was trained with {limit}")
+            sound = False
+        scheduler = settings.get("scheduler")
+        if scheduler is not None and scheduler.value not in scheduler_names():
+            self._error("wrong-value", f"diffusers has no scheduler `{scheduler.value}`", scheduler.span,
+                        help=did_you_mean(scheduler.value, scheduler_names(), "schedulers"))  # fmt: skip
+            sound = False
+        elif scheduler is not None and resolved is not None and resolved.scheduler is not None:
+            allowed = scheduler_substitutes(resolved.scheduler)
+            if scheduler.value not in allowed:
+                message = f"`{scheduler.value}` can't stand in for the `{resolved.scheduler}` of `{name}`"
+                help = did_you_mean(scheduler.value, allowed, "schedulers that can")
+                self._error("wrong-value", message, scheduler.span, help=help)
+                sound = False
+        return sound
+
+    @staticmethod
+    def _arguments(settings: Mapping[str, Setting]) -> tuple[dict[str, Any], dict[str, steps.Deferred]]:
+        """Return the arguments of the pipeline's call, `size` taken apart: those that are known, and the others."""
+        own = {name: setting.value for name, setting in settings.items() if GENERATE.find(name) is None}
+        later = {name: given for name, value in sorted(own.items()) if (given := _given(value)) is not None}
+        arguments = {name: plain(value) for name, value in own.items() if name not in later}
+        size = settings.get("size")
+        if size is not None:
+            for side in ("width", "height"):
+                if side not in settings or settings[side].layer != "statement" or size.layer == "statement":
+                    arguments[side] = getattr(size.value, side)
+        return dict(sorted(arguments.items())), later
+
+    def _paths(
+        self,
+        settings: Mapping[str, Setting],
+        model: str,
+        summary: str,
+        prompt: str,
+        seed: int,
+        count: int,
+        node: n.Action,
+    ) -> list[str] | None:
+        setting = settings.get("output")
+        if setting is None:
+            stem = "-".join(part for part in (slug(model), slug(summary), slug(prompt)) if part)
+            return [self.outputs.free(f"{stem}-{seed + number}.png", node.span) for number in range(count)]
+        path = PurePosixPath(setting.value)
+        # One name for several images: each gets its seed.
+        named = [str(path)] if count == 1 else [
+            str(path.with_name(f"{path.stem}-{seed + number}{path.suffix}")) for number in range(count)
+        ]  # fmt: skip
+        return named if all([self.outputs.claim(name, setting.span) for name in named]) else None
+
+    def _error(self, code: str, message: str, span: Span, *, help: str | None = None) -> Unknown:
+        self.diagnostics.error(code, message, span, help=help)
+        return UNKNOWN
+
+
+def _given(value: Any) -> steps.Deferred | None:
+    """Return an argument that earlier steps yield as the plan has it, None for one that is known already."""
+    match value:
+        case ImageValue():
+            return value.ref
+        case Result():
+            references: list[ImageRef | steps.Text] = [image.ref for image in value.images]
+            return references[0] if len(references) == 1 else references
+        case Deferred():
+            return _text(value)
+        case tuple() if any(isinstance(item, Deferred | ImageValue) for item in value):
+            return [item.ref if isinstance(item, ImageValue) else _text(item) for item in value]
+    return None
+
+
+def _text(value: Any) -> steps.Text:
+    line = line_of(value)
+    return steps.Text([line]) if isinstance(line, str) else line

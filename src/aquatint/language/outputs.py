@@ -1,0 +1,80 @@
+"""The names of what a plan writes: whether they are names at all, and that no two statements write the same.
+
+Where a run writes them, and what it does with files that exist, is the run's business.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Sequence
+from pathlib import PurePosixPath
+
+from aquatint.catalog.models import OUTPUT_SUFFIXES
+from aquatint.diagnostics import Diagnostics, Label
+from aquatint.language.values import Setting
+from aquatint.source import Span
+
+
+class OutputNames:
+    """The names that one plan's statements have taken."""
+
+    def __init__(self, diagnostics: Diagnostics, folder: str) -> None:
+        self.diagnostics = diagnostics
+        self.folder = folder  # that relative names are in
+        self._spans: dict[str, Span] = {}
+
+    def is_good(self, setting: Setting, suffixes: Sequence[str] = OUTPUT_SUFFIXES, what: str = "pictures") -> bool:
+        """Return whether `setting` names a file with one of `suffixes`, or report why not."""
+        text = setting.value
+        path = PurePosixPath(text)
+        suffix = path.suffix.lower()
+        if not text.isprintable():
+            message = "`output` has a character that doesn't belong into a name"
+            self.diagnostics.error("wrong-value", message, setting.span,
+                                   help="take it out, or name the file with `slug(...)`")  # fmt: skip
+            return False
+        if not text.strip() or text.endswith("/") or path.name in suffixes:
+            self.diagnostics.error(
+                "wrong-value", "`output` names no file", setting.span, help="write a name such as `out/cat.png`"
+            )
+            return False
+        if suffix not in suffixes:
+            why = f"{what} can't be written as `{suffix}`" if suffix else f"`{text}` doesn't say as what to write it"
+            self.diagnostics.error("wrong-value", why, setting.span,
+                        help="end the name with one of " + ", ".join(f"`{s}`" for s in suffixes))  # fmt: skip
+            return False
+        if any(len(part.encode()) > 250 for part in path.parts):
+            self.diagnostics.error(
+                "wrong-value", "this name is too long for a file", setting.span, help="shorten it with `slug(...)`"
+            )
+            return False
+        return True
+
+    def claim(self, path: str, span: Span) -> bool:
+        """Return whether no other statement of the plan writes to `path`."""
+        file = self._file(path)
+        first = self._spans.get(file)
+        if first is None:
+            self._spans[file] = span
+            return True
+        if first == span:
+            self.diagnostics.error("duplicate-output", f"more than one turn of this loop writes `{path}`", span,
+                                   help="put what differs into the name, as in `{{ seed }}`")  # fmt: skip
+        else:
+            self.diagnostics.error("duplicate-output", f"`{path}` is written by an earlier statement", span,
+                                   labels=(Label(first, "here"),), help="give one of them another name")  # fmt: skip
+        return False
+
+    def free(self, path: str, span: Span) -> str:
+        """Take `path`, or the first name made of it that no statement before has taken, and return it."""
+        free, number = path, 1
+        while self._file(free) in self._spans:
+            number += 1
+            free = f"{path.removesuffix('.png')}-{number}.png"
+        self._spans[self._file(free)] = span
+        return free
+
+    def _file(self, path: str) -> str:
+        """Return one name for all those of a file, as far as that can be told without looking for links."""
+        whole = posixpath.normpath(posixpath.join(self.folder, path))
+        return "/" + whole.lstrip("/") if whole.startswith("/") else whole

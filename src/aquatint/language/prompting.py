@@ -1,0 +1,168 @@
+"""Upscalers and weighters: what their blocks say, and `upscale`, which becomes a step that yields strings.
+
+Which plugins there are and what they take is in the catalog; running a language model is the engine's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+from aquatint.catalog import prompt_plugins
+from aquatint.catalog.models import UPSCALE
+from aquatint.catalog.prompt_plugins import Kind, PromptPlugin
+from aquatint.catalog.quantizers import canonical
+from aquatint.diagnostics import Diagnostics, did_you_mean
+from aquatint.language.blocks import Blocks
+from aquatint.language.deferred import line_of
+from aquatint.language.places import place_of
+from aquatint.language.scope import Scope
+from aquatint.language.values import (
+    UNKNOWN,
+    Deferred,
+    Layer,
+    Prompter,
+    Setting,
+    Unknown,
+    layered,
+    plain,
+    type_name,
+)
+from aquatint.plan.builder import PlanBuilder
+from aquatint.plan.steps import Hole, Plugin, Quantization, TextRef
+from aquatint.source import Span
+from aquatint.syntax import nodes as n
+
+CANT_RUN = "a language model can be planned with, and this version can't run it yet"
+"""What is said of prompt plugins when a plan is to be run."""
+
+STRING_LIMIT = 100_000
+"""Strings that one `upscale` may yield."""
+
+
+def plugin_of(prompter: Prompter) -> Plugin:
+    """Return an upscaler or a weighter as the plan has it."""
+    options = {name: plain(setting.value) for name, setting in prompter.settings.items()}
+    quantizer = prompter.quantizer
+    quantization = (
+        None
+        if quantizer is None
+        else Quantization(quantizer.backend, canonical(quantizer.backend, quantizer.options), quantizer.name)
+    )
+    return Plugin(prompter.plugin.name, prompter.plugin.canonical(options), quantization, prompter.name)
+
+
+class Prompting:
+    """Reads the blocks of prompt plugins, and carries out `upscale`, for one plan."""
+
+    def __init__(self, diagnostics: Diagnostics, blocks: Blocks, builder: PlanBuilder) -> None:
+        self.diagnostics = diagnostics
+        self.blocks = blocks
+        self.builder = builder
+        self.running = False
+
+    def prompter(
+        self, kind: Kind, name: str, block: n.Block, base: Prompter | None, scope: Scope, at: Span, layer: Layer
+    ) -> Prompter | Unknown:
+        """Return the upscaler or weighter that `block` describes on top of `base`."""
+        given = self.blocks.given(block, scope, layer)
+        chosen = given.pop("plugin", None)
+        plugin = base.plugin if base is not None else None
+        if chosen is not None:
+            plugin = self._plugin(kind, chosen, base)
+        elif plugin is None and not self.diagnostics.any_within(block.span):
+            names = ", ".join(f"`{each.name}`" for each in prompt_plugins.prompt_plugins(kind))
+            self.diagnostics.error("missing-setting", f"{kind} `{name}` has no `plugin`", at,
+                                   help=f"write `plugin: ` and one of {names}")  # fmt: skip
+        if plugin is None:
+            return UNKNOWN
+        own: dict[str, Setting] = {}
+        for key, setting in given.items():
+            known = plugin.schema.find(key)
+            if known is None:
+                self.diagnostics.error(
+                    "unknown-setting", f"{kind} plugin `{plugin.name}` has no setting `{key}`", setting.name_span,
+                    help=did_you_mean(key, plugin.schema.all_names(), "settings"),
+                )  # fmt: skip
+                own[key] = Setting(UNKNOWN, setting.span, setting.name_span, layer)
+            else:
+                own[known.name] = self.blocks.fitting(known, setting, block)
+        merged = layered(base.settings if base is not None else {}, own)
+        if any(setting.value is UNKNOWN for setting in merged.values()):
+            return UNKNOWN
+        return Prompter(name, plugin, MappingProxyType(merged))
+
+    def _plugin(self, kind: Kind, chosen: Setting, base: Prompter | None) -> PromptPlugin | None:
+        if not isinstance(chosen.value, str):
+            if chosen.value is not UNKNOWN:
+                self.diagnostics.error("wrong-type", f"`plugin` takes a plugin's name, not {type_name(chosen.value)}",
+                                       chosen.span)  # fmt: skip
+            return None
+        found = prompt_plugins.prompt_plugin(kind, chosen.value)
+        if found is None:
+            known = [each.name for each in prompt_plugins.prompt_plugins(kind)]
+            reason = prompt_plugins.unusable_prompt_plugins(kind).get(chosen.value)
+            message = f"there is no {kind} plugin `{chosen.value}`"
+            if reason is not None:
+                message = f"the {kind} plugin `{chosen.value}` can't be used: {reason}"
+            self.diagnostics.error("unknown-plugin", message, chosen.span,
+                                   help=did_you_mean(chosen.value, known, "plugins"))  # fmt: skip
+        elif base is not None and found.name != base.plugin.name:
+            self.diagnostics.error(
+                "contradicting-settings", f"`{base.name}` is of the plugin `{base.plugin.name}`", chosen.span,
+                help="leave `extends` out to begin anew",
+            )  # fmt: skip
+            return None
+        return found
+
+    def upscale(self, node: n.Action, target: Any, scope: Scope) -> Any:
+        """Add the step of an `upscale` and return the strings that it will yield, those of one prompt together."""
+        given = self.blocks.given(node.block, scope, "statement")
+        settings = self.blocks.known(given, UPSCALE)
+        if isinstance(target, Unknown):
+            return UNKNOWN
+        if not isinstance(target, Prompter) or target.plugin.kind != "upscaler":
+            return self._error("wrong-type", f"`upscale` takes an upscaler, not {type_name(target)}",
+                               node.targets[0].span)  # fmt: skip
+        if settings is None:
+            return UNKNOWN
+        if "prompts" not in settings:
+            if self.diagnostics.any_within(node.block.span):
+                return UNKNOWN
+            return self._error("missing-setting", "this `upscale` has no `prompts`", node.verb.span,
+                               help="write `prompts: [...]` in its block")  # fmt: skip
+        value = settings["prompts"].value
+        prompts = value if isinstance(value, tuple) else (value,)
+        if not prompts:
+            return self._error("wrong-value", "`prompts` has no prompt", settings["prompts"].span)
+        if self.running:
+            return self._error("not-supported-yet", CANT_RUN, node.verb.span, help="write the prompts into the script")
+        variations = _chosen(settings, target, "variations", 1)
+        if len(prompts) * variations > STRING_LIMIT:
+            return self._error("too-large", f"this makes more than {STRING_LIMIT:,} strings", node.verb.span)
+        seed = _chosen(settings, target, "seed", None)
+        if seed is None:
+            seed = self.blocks.expressions.draws.seed(node, self.blocks.expressions.turn)
+        step = self.builder.upscale(
+            upscaler=plugin_of(target), prompts=[line_of(prompt) for prompt in prompts], variations=variations,
+            seed=seed, place=place_of(node.span), statement=node.span.text,
+        )  # fmt: skip
+        of = f"what `{target.name}` writes"
+        return tuple(
+            Deferred("string", (Hole(TextRef(step, index)),), of, node.span, f"{target.name}-{index}")
+            for index in range(len(prompts) * variations)
+        )
+
+    def _error(self, code: str, message: str, span: Span, *, help: str | None = None) -> Unknown:
+        self.diagnostics.error(code, message, span, help=help)
+        return UNKNOWN
+
+
+def _chosen(settings: Mapping[str, Setting], upscaler: Prompter, name: str, otherwise: Any) -> Any:
+    """Return what the statement says of `name`, else the upscaler, else its plugin's default."""
+    for layer in (settings, upscaler.settings):
+        if name in layer and layer[name].value is not None:
+            return layer[name].value
+    known = upscaler.plugin.schema.find(name)
+    return otherwise if known is None or known.default is None else known.default

@@ -1,0 +1,82 @@
+"""Into which phases a generate step falls apart, and what each of them works with.
+
+A phase is no more than the parts that are loaded for it: a call goes on as far as it gets with them, so that a part in
+the wrong phase costs memory or a load, and never a picture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from aquatint.catalog.pipelines import is_denoiser, is_text_encoder
+from aquatint.plan.memory import held
+from aquatint.plan.steps import Component, Generate, ImageRef, Pipeline
+
+_LAST = ("vae", "vqvae", "image_vae", "movq", "vqgan", "audio_vae", "vocoder", "safety_checker", "watermark")
+"""Roles that a call comes to when it has denoised, unless it was given pictures."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A phase of a step: its name, its roles, and the bytes that wait for the next phase, estimated."""
+
+    name: str
+    roles: list[str]
+    result: int
+
+
+def split(step: Generate, pipeline: Pipeline, components: Mapping[str, Component], fine: bool) -> list[Part]:
+    """Return the phases of `step`, the last of which ends it; one alone where it can't be split.
+
+    A step can be split if text encoders, denoisers and the rest are different components, and none is offloaded. Unless
+    it is to be `fine`, its picture is decoded as soon as it is denoised, so that pictures appear one by one.
+    """
+    roles = [role for role, key in pipeline.parts.items() if key is not None]
+    by_role = {role: components[key] for role, key in pipeline.parts.items() if key is not None}
+    encoders = [role for role in roles if is_text_encoder(role)]
+    denoisers = [role for role in roles if is_denoiser(role)]
+    last = [role for role in roles if role in _LAST]
+    if pipeline.offload is not None or step.weighter is not None or not denoisers or not (encoders or last):
+        return [Part("generate", roles, 0)]
+    # A pipeline is made of them before anything else.
+    weightless = [role for role in roles if by_role[role].dtype is None]
+    # A call may come to these at any time.
+    always = [role for role in roles if role not in (*encoders, *denoisers, *last, *weightless)]
+    takes_pictures = any(_has_picture(given) for given in step.deferred.values())
+    phases = [
+        Part("encode", encoders + always, _embeddings(by_role, encoders, step)),
+        Part("denoise", denoisers + always + (last if takes_pictures else []), _latents(by_role, denoisers, step)),
+        Part("generate", last + always, 0),
+    ]  # fmt: skip
+    if not fine:
+        phases[1:] = [Part("generate", phases[1].roles + phases[2].roles, 0)]
+    phases = [phase for phase in phases if phase.roles]
+    first = phases[0]
+    phases[0] = replace(first, roles=first.roles + weightless)
+    return [replace(phase, roles=[role for role in roles if role in phase.roles]) for phase in phases]
+
+
+def _has_picture(given: object) -> bool:
+    return isinstance(given, ImageRef) or (isinstance(given, list) and any(map(_has_picture, given)))
+
+
+def _embeddings(by_role: Mapping[str, Component], encoders: list[str], step: Generate) -> int:
+    """Return about how many bytes the prompts' embeddings take.
+
+    A hundredth of the encoders' weights, at most 8 MiB an image: a T5-XXL's for two prompts of 512 tokens in 16 bits
+    are 8 MiB, and 0.1 % of its weights; a CLIP-L's for two of 77 tokens in 32 bits 0.5 MiB, and 0.1 %.
+    """
+    weights = sum(held(by_role[role]).most for role in encoders)
+    return len(step.outputs) * min(8 << 20, weights // 100)
+
+
+def _latents(by_role: Mapping[str, Component], denoisers: list[str], step: Generate) -> int:
+    """Return about how many bytes the latents take: 16 channels of 32 bits for 8 x 8 pixels.
+
+    Where the pipeline chooses the size, that is 1024 x 1024 or, for a small denoiser, a thousandth of its weights.
+    """
+    width, height = step.arguments.get("width"), step.arguments.get("height")
+    if isinstance(width, int) and isinstance(height, int):
+        return len(step.outputs) * width * height // 64 * 64
+    return len(step.outputs) * min(1 << 20, sum(held(by_role[role]).most for role in denoisers) // 1000)

@@ -1,0 +1,82 @@
+"""The calls of a run that make images: each begins once, may wait for its parts between phases, and ends in a picture.
+
+What is loaded when is the plan's affair; what becomes of a picture is the executor's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from PIL.Image import Image
+
+from aquatint.plan.steps import Component, Generate, ImageRef, Plan
+from aquatint.runtime.engine import Call, Engine, Generation, Needs, OnStep
+from aquatint.runtime.residents import Residents
+
+
+@dataclass(slots=True)
+class _UnderWay:
+    """A call, the time that it has taken, and its picture once it has ended."""
+
+    call: Call
+    seconds: float = 0.0
+    picture: Image | None = None
+
+
+@dataclass(slots=True)
+class ImageCalls:
+    """The calls of one run. `clock` gives seconds; `load` loads a part that a call needs and isn't there."""
+
+    engine: Engine
+    residents: Residents
+    plan: Plan
+    clock: Callable[[], float]
+    load: Callable[[Component], None]
+    _calls: dict[ImageRef, _UnderWay] = field(default_factory=dict)
+
+    def has_begun(self, image: ImageRef) -> bool:
+        """Return whether the image's call has begun, and isn't over."""
+        return image in self._calls
+
+    def begin(self, step: Generate, image: ImageRef, pictures: Mapping[str, Any], on_step: OnStep) -> None:
+        """Begin the call of one image of `step`, whose texts are complete. Raises what the engine raises."""
+        pipeline = self.residents.assembled(self.plan.pipelines[step.pipeline], self.plan.components)
+        seed = step.outputs[image.index].seed
+        generation = Generation({**step.arguments, **pictures}, seed, step.scheduler)
+        self._calls[image] = _UnderWay(self.engine.begin(pipeline, generation, on_step))
+
+    def advance(self, image: ImageRef) -> None:
+        """Carry the image's call as far as it gets with the parts that are loaded. Raises what the engine raises."""
+        self._advance(image)
+
+    def finish(self, image: ImageRef) -> tuple[Image, float, list[str]]:
+        """Carry the image's call to its end; return picture, seconds and warnings. Raises what the engine raises."""
+        while isinstance(needed := self._advance(image), Needs):
+            self.load(self.plan.components[needed.key])
+        done = self._calls.pop(image)
+        assert done.picture is not None
+        return done.picture, done.seconds, done.call.warnings
+
+    def give_up(self, step: str) -> None:
+        """End what is under way of the step with that id."""
+        for image in [image for image in self._calls if image.step == step]:
+            self._calls.pop(image).call.close()
+
+    def close(self) -> None:
+        """End all that is under way."""
+        for image in list(self._calls):
+            self._calls.pop(image).call.close()
+
+    def _advance(self, image: ImageRef) -> Needs | None:
+        under_way = self._calls[image]
+        if under_way.picture is not None:
+            return None
+        started = self.clock()
+        result = under_way.call.advance()
+        under_way.seconds += self.clock() - started
+        if isinstance(result, Needs):
+            return result
+        under_way.picture = result
+        return None

@@ -1,0 +1,205 @@
+"""The record of a picture as data, read from JSON that a stranger may have written.
+
+What is believed of it is its shape: names are names, numbers are in their limits, and nothing in it is code. Whether
+its checkpoints are there, and its settings sound, is found where the script that is made of it is planned.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from math import isfinite
+from typing import Annotated, Any, NoReturn
+
+import msgspec
+
+from aquatint.catalog.models import DTYPES, GENERATE, MODEL, OFFLOADS, RESERVED_PARTS
+from aquatint.catalog.quantizers import backend, problems
+from aquatint.plan.steps import ByteRange, Json, Record, Stored
+from aquatint.runtime.metadata import METADATA_VERSION
+
+_PARTS_LIMIT = 64  # submodules: no pipeline of diffusers has more than sixteen
+_DEPTH_LIMIT = 32
+_Seed = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+
+
+class RecordError(Exception):
+    """A text is no record that can be used; the message says why, and follows "its record"."""
+
+
+class QuantizationRecord(Record, frozen=True):
+    """How a submodule was quantized; `name` is what its script called that, or its URI."""
+
+    backend: str
+    options: dict[str, Json]
+    name: str = ""
+
+
+class ComponentRecord(Record, frozen=True):
+    """A submodule; the fields are those of a plan's `Component`."""
+
+    library: str
+    class_name: str
+    source: str
+    subfolder: str
+    variant: str | None
+    revision: str | None
+    dtype: str | None
+    device: str
+    quantization: QuantizationRecord | None
+    identity: str
+    key: str = ""
+    stored: Stored | None = None
+    held: ByteRange | None = None
+
+
+class PipelineRecord(Record, frozen=True, rename={"class_name": "class"}):
+    """The pipeline that the submodules made up."""
+
+    class_name: str
+    source: str
+    revision: str | None
+    options: dict[str, Json] = msgspec.field(default_factory=dict)
+    key: str = ""
+    subfolder: str = ""
+    omitted: list[str] = msgspec.field(default_factory=list)
+    offload: str | None = None
+
+
+class ImageRecord(Record, frozen=True):
+    """What the record of an image says. `engine` is what the engine said decides the bits."""
+
+    version: int
+    aquatint: str
+    script: str
+    place: str
+    statement: str
+    seed: _Seed
+    model: str
+    arguments: dict[str, Json]
+    pipeline: PipelineRecord
+    components: dict[str, ComponentRecord]
+    size: tuple[int, int]
+    scheduler: str | None = None
+    plan_seed: int = 0
+    engine: dict[str, Json] = msgspec.field(default_factory=dict)
+    defaults: dict[str, Json] = msgspec.field(default_factory=dict)
+    deferred: dict[str, Json] = msgspec.field(default_factory=dict)
+    """Arguments that were another step's result, which no record holds. No plan of this version has any."""
+
+
+def read_json(text: str) -> dict[str, Json]:
+    """Return the record that `text` holds, of whatever kind and version, unchecked. Raises `RecordError`."""
+    try:
+        found = json.loads(text, parse_constant=_no_constant)
+    except (ValueError, RecursionError):
+        raise RecordError("is not JSON") from None
+    if not isinstance(found, dict):
+        raise RecordError("is no JSON object")
+    if _is_deep(found):
+        raise RecordError("is nested too deep")
+    version = found.get("version")
+    if not isinstance(version, int) or isinstance(version, bool) or not isinstance(found.get("kind"), str):
+        raise RecordError("doesn't say what it is")
+    if version != METADATA_VERSION:
+        raise RecordError(f"is of version {version}; this program reads version {METADATA_VERSION}")
+    return found
+
+
+def image_record(found: Mapping[str, Json]) -> ImageRecord:
+    """Return the record of an image that `found`, which `read_json` returned, is. Raises `RecordError`."""
+    if found["kind"] != "image":
+        raise RecordError(f"is that of a {found['kind']}, not of an image")
+    try:
+        record = msgspec.convert(found, ImageRecord)
+    except msgspec.ValidationError as error:
+        raise RecordError(f"is malformed: {_lower(str(error))}") from None
+    for wrong in _wrong(record):
+        raise RecordError(f"is malformed: {wrong}")
+    return record
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(name)
+
+
+def _is_deep(value: Json) -> bool:
+    """Return whether something in `value` lies deeper than what follows a value's parts into one another can bear."""
+    parts = [value]
+    for _ in range(_DEPTH_LIMIT):
+        parts = [
+            inner for part in parts if isinstance(part, dict | list)
+            for inner in (part.values() if isinstance(part, dict) else part)
+        ]  # fmt: skip
+    return bool(parts)
+
+
+def _lower(text: str) -> str:
+    return text[:1].lower() + text[1:]
+
+
+def _wrong(record: ImageRecord) -> Iterable[str]:
+    """Yield what is wrong with names and values, so that each stands in a script for what it is here."""
+    pipeline = record.pipeline
+    if not _is_name(pipeline.class_name):
+        yield f"`{pipeline.class_name}` is no pipeline"
+    if pipeline.offload not in (None, *OFFLOADS):
+        yield f"`{pipeline.offload}` is no way of offloading"
+    if len(record.components) + len(pipeline.omitted) > _PARTS_LIMIT:
+        yield f"it has more than {_PARTS_LIMIT} submodules"
+    for role in (*record.components, *pipeline.omitted):
+        # A block of such a name would be something else in a model.
+        if not _is_name(role) or MODEL.find(role) is not None or role in RESERVED_PARTS:
+            yield f"`{role}` is no submodule"
+    for role, component in record.components.items():
+        if component.dtype not in (None, *DTYPES):
+            yield f"`{role}` is of the data type `{component.dtype}`"
+        if component.quantization is not None:
+            if component.dtype is None:
+                yield f"`{role}` is quantized, and has no data type"
+            yield from (f"the quantizer of `{role}`: {wrong}" for wrong in _wrong_quantizer(component.quantization))
+    for name, value in record.arguments.items():
+        # What `generate` takes beside the call's arguments, such as the file to write, is not a stranger's to say.
+        if not _is_name(name) or GENERATE.find(name) is not None:
+            yield f"`{name}` is no argument"
+        elif not _is_writable(value):
+            yield f"`{name}` has a number or a character that can't be written"
+    if not _is_writable([record.model, pipeline.source, pipeline.revision, pipeline.subfolder, record.scheduler]):
+        yield "it has a character that can't be written"
+    parts = record.components.values()
+    if not _is_writable([[part.source, part.subfolder, part.variant, part.revision] for part in parts]):
+        yield "it has a character that can't be written"
+
+
+def _wrong_quantizer(quantization: QuantizationRecord) -> Iterable[str]:
+    if not (quantization.backend.isascii() and re.fullmatch(r"[\w-]+", quantization.backend)):
+        yield f"`{quantization.backend}` is no backend"
+    elif wrong := [name for name in quantization.options if not _is_name(name)]:
+        yield f"`{wrong[0]}` is no option"
+    elif not _is_writable(quantization.options):
+        yield "it has a number or a character that can't be written"
+    # One that isn't installed is found when the script is planned.
+    elif backend(quantization.backend) is not None:
+        yield from (problem.message for problem in problems(quantization.backend, quantization.options)[:1])
+
+
+def _is_name(text: str) -> bool:
+    return text.isascii() and text.isidentifier()
+
+
+def _is_writable(value: Any) -> bool:
+    """Return whether a script can write `value`: half a surrogate pair it can't, nor a number without end."""
+    match value:
+        case str():
+            return not any("\ud800" <= character <= "\udfff" for character in value)
+        case int():
+            return -(2**63) <= value < 2**63
+        case float():
+            return isfinite(value)
+        case dict():
+            return all(_is_writable(part) for pair in value.items() for part in pair)
+        case list():
+            return all(map(_is_writable, value))
+        case _:
+            return True

@@ -1,0 +1,202 @@
+"""Stands in for a submodule of a pipeline, so that a call can begin before the submodule is loaded and wait for it.
+
+A pipeline made of stand-ins is the library's own, with its own code: what it asks of a submodule goes to the live
+module where there is one. Where there is none, what the checkpoint's configuration says is answered by it, and whatever
+needs weights waits: how one waits is `calls`' business.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from aquatint.plan.steps import Component
+from aquatint.runtime.engine import Loaded
+from aquatint.runtime.torch_engine.libraries import Libraries
+from aquatint.runtime.torch_engine.skeletons import configuration, skeleton
+
+Remember = Callable[[str, Callable[[], Any], tuple[Any, ...], dict[str, Any]], Any]
+"""Calls a module by way of what is remembered of it: takes its component's key, what waits for it, and arguments."""
+
+
+@dataclass(eq=False)
+class Place:
+    """A submodule's place in pipelines: the live module, while it is there, and what was said in its name before.
+
+    `wait` is called when the module is needed and isn't there; it returns when it is. `remember`, if it is not None,
+    carries calls of the whole module out. `corrections` counts the times that the module contradicted what had been
+    said in its name: calls that began before have to begin again.
+    """
+
+    libraries: Libraries
+    component: Component
+    found: Any  # the module's class
+    wait: Callable[[Place], None]
+    remember: Remember | None = None
+    live: Any = None
+    corrections: int = 0
+    _said: dict[tuple[str, ...], Any] = field(default_factory=dict)
+
+    def attach(self, loaded: Loaded) -> None:
+        """Let the module of `loaded` be there, and correct what was said in its name."""
+        self.live = loaded.object
+        for path, said in self._said.items():
+            if not _is_same(truth := _at(self.live, path), said):
+                self._said[path] = truth
+                self.corrections += 1
+
+    def detach(self) -> None:
+        """Let no module be there."""
+        self.live = None
+
+    def module(self) -> Any:
+        """Return the live module, after waiting for it if need be."""
+        if self.live is None:
+            self.wait(self)
+        assert self.live is not None
+        return self.live
+
+    @functools.cached_property
+    def skeleton(self) -> Any:
+        """The module without weights."""
+        return skeleton(self.libraries, self.component, self.found)
+
+    def ask(self, path: tuple[str, ...]) -> Any:
+        """Return what the module has at `path`, or something that waits for it."""
+        if self.live is None and path in self._said:
+            return self._said[path]
+        if self.live is None and path in _TOLD:
+            return self._say(path, self._told(path[0]))
+        value = _at(self.live if self.live is not None else self.skeleton, path)
+        torch = self.libraries.torch
+        if isinstance(value, torch.nn.Module):
+            return stand_in(self, path)
+        if self.live is not None and not inspect.ismethod(value):
+            return value
+        if isinstance(value, torch.Tensor):
+            return self.inside(path)
+        if inspect.ismethod(value):
+            return self._later(path, value)
+        return self._say(path, value)
+
+    def call(self, path: tuple[str, ...], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Return what the module at `path` makes of the arguments."""
+        if not path and self.remember is not None:
+            return self.remember(self.component.key, self.module, args, kwargs)
+        return self.inside(path)(*args, **kwargs)
+
+    def inside(self, path: tuple[str, ...]) -> Any:
+        """Return what the live module has at `path`."""
+        return _at(self.module(), path)
+
+    def _told(self, name: str) -> Any:
+        match name:
+            case "config":
+                return configuration(self.component, self.found)
+            case "dtype":
+                assert self.component.dtype is not None
+                return getattr(self.libraries.torch, self.component.dtype)
+            case _:
+                return self.libraries.torch.device(self.component.device)
+
+    def _say(self, path: tuple[str, ...], value: Any) -> Any:
+        return self._said.setdefault(path, value)
+
+    def _later(self, path: tuple[str, ...], method: Any) -> Any:
+        """Return a method that waits for the module: pipelines look at the arguments of some without a call."""
+
+        @functools.wraps(method)
+        def wait_and_call(*args: Any, **kwargs: Any) -> Any:
+            if path == ("forward",):
+                return self.call((), args, kwargs)
+            return self.inside(path)(*args, **kwargs)
+
+        return wait_and_call
+
+
+class StandIn:
+    """What a pipeline has in the place of a submodule, or of a module inside of one; its class is one of its own."""
+
+    _place: Place
+    _path: tuple[str, ...]
+
+    def __init__(self, place: Place, path: tuple[str, ...]) -> None:
+        object.__setattr__(self, "_place", place)
+        object.__setattr__(self, "_path", path)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self._place.call(self._path, args, kwargs)
+
+    def modules(self) -> Iterator[Any]:
+        """Yield the modules, or itself alone: pipelines look for the hooks of offloading, which nothing here has."""
+        live = self._place.live
+        return iter((self,)) if live is None else iter(_at(live, self._path).modules())
+
+    def __getattr__(self, name: str) -> Any:
+        # Hooks of offloading, and the protocols of copying and comparing: nothing that a stand-in has.
+        if name.startswith(("__", "_hf", "_diffusers")) or (name in _STATE and self._place.live is None):
+            raise AttributeError(name)
+        return self._place.ask((*self._path, name))
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        setattr(self._place.inside(self._path), name, value)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self._place.inside(self._path)[index]
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._place.inside(self._path))
+
+    def __len__(self) -> int:
+        return len(self._place.inside(self._path))
+
+    def __bool__(self) -> bool:
+        return True
+
+
+def stand_in(place: Place, path: tuple[str, ...] = ()) -> Any:
+    """Return a stand-in for the module of `place`, or for the one at `path` inside of it."""
+    inner: Any = place.found
+    if path:
+        inner = type(_at(place.live if place.live is not None else place.skeleton, path))
+    return _class_for(inner)(place, path)
+
+
+def _at(value: Any, path: tuple[str, ...]) -> Any:
+    for name in path:
+        value = getattr(value, name)
+    return value
+
+
+@functools.cache
+def _class_for(module_class: Any) -> Any:
+    """Return the class of stand-ins for modules of `module_class`, of which they say they are."""
+    # `isinstance` believes `__class__`; diffusers reads where a class is from, and what it is called.
+    body = {"__class__": property(lambda self: module_class), "__module__": module_class.__module__}
+    return type(module_class.__name__, (StandIn,), body)
+
+
+def _is_same(said: Any, guess: Any) -> bool:
+    if said is guess:
+        return True
+    try:
+        return bool(said == guess) or _plain(said) == _plain(guess)
+    except Exception:
+        return False
+
+
+def _plain(value: Any) -> Any:
+    """Return a configuration as a dict without what only says where it came from."""
+    items = value.to_dict() if hasattr(value, "to_dict") else dict(value)
+    return {name: item for name, item in items.items() if not name.startswith("_") and name not in _ORIGIN}
+
+
+# What pipelines do to every submodule in the end; one that isn't loaded has nothing to reset.
+_STATE = ("_reset_stateful_cache",)
+# What is known without a skeleton.
+_TOLD = (("config",), ("dtype",), ("device",))
+# Set while a component is loaded, and read by no pipeline.
+_ORIGIN = ("quantization_config", "torch_dtype", "dtype", "transformers_version", "architectures")

@@ -1,0 +1,132 @@
+"""What the steps of a run have yielded so far, for those that wait for it: pictures, strings and numbers.
+
+Pictures are kept as long as a later step needs them, and are read from their files after that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from PIL import Image as images
+from PIL.Image import Image
+
+from aquatint.plan.steps import Deferred, Generate, Grid, ImageRef, Line, NumberRef, Plan, Step, Text, TextRef
+from aquatint.plan.texts import complete, references
+from aquatint.plan.uses import awaits
+
+
+class Yielded:
+    """What a session's plans have yielded: `made` are its files, `known` its strings and numbers."""
+
+    def __init__(self) -> None:
+        self.made: dict[ImageRef, Path] = {}
+        self.known: dict[TextRef | NumberRef, str | float] = {}
+        self._pictures: dict[ImageRef, Image | Path] = {}
+        self._last_use: dict[ImageRef, int] = {}
+        self._files: dict[ImageRef, str] = {}
+
+    def begin(self, plan: Plan) -> None:
+        """Go on with `plan`: only what its steps wait for is kept."""
+        self._pictures.clear()
+        self._last_use = dict(_waits(plan))
+        self._files = {
+            ImageRef(step.id, index): output.path
+            for step in plan.steps
+            if isinstance(step, Generate)
+            for index, output in enumerate(step.outputs)
+        }
+
+    def keep(self, image: ImageRef, picture: Image | Path) -> None:
+        """Keep a picture, or where its file is, if a step waits for it."""
+        if image in self._last_use:
+            self._pictures[image] = picture
+
+    def keep_file(self, image: ImageRef, path: Path) -> None:
+        """Know the file of a picture, for steps of this plan and of later ones."""
+        self.made[image] = path
+        self.keep(image, path)
+
+    def drop_after(self, number: int) -> None:
+        """Drop the pictures that no step after the one at `number` uses."""
+        for image in [image for image in self._pictures if self._last_use[image] <= number]:
+            del self._pictures[image]
+
+    def picture(self, image: ImageRef) -> Image | None:
+        """Return a picture, None if it was not made or is gone."""
+        match self._pictures.get(image, self.made.get(image)):
+            case Path() as path:
+                try:
+                    with images.open(path) as opened:
+                        return opened.convert("RGB")
+                except OSError:  # gone, or not a picture
+                    return None
+            case found:
+                return found
+
+    def file(self, image: ImageRef) -> str:
+        """Return the file that a picture was to be written to."""
+        if image in self._files:
+            return self._files[image]
+        return str(self.made.get(image, f"{image.step}[{image.index}]"))
+
+    def lacking(self, step: Step) -> str | None:
+        """Return why `step` can't be carried out for want of what earlier steps were to yield, or None."""
+        for reference in awaits(step):
+            match reference:
+                case ImageRef():
+                    # A sheet and a table have an empty place for it.
+                    if isinstance(step, Generate) and self.picture(reference) is None:
+                        return f"it needs image {reference.index} of `{reference.step}`, which was not made"
+                case TextRef() | NumberRef():
+                    if reference not in self.known and not isinstance(step, Grid):
+                        return f"it needs what `{reference.step}` was to yield"
+        return None
+
+    def completed(self, step: Generate) -> tuple[Generate, dict[str, Any]]:
+        """Return `step` with its texts complete, and the pictures among its arguments; nothing of it is lacking."""
+        texts: dict[str, Any] = {}
+        pictures: dict[str, Any] = {}
+        for name, given in step.deferred.items():
+            value = self._given(given)
+            (texts if _is_text(value) else pictures)[name] = value
+        left = {name: given for name, given in step.deferred.items() if name not in texts}
+        arguments = dict(sorted({**step.arguments, **texts}.items()))
+        return msgspec.structs.replace(step, arguments=arguments, deferred=left), pictures
+
+    def titled(self, step: Grid) -> Grid:
+        """Return `step` with its texts complete."""
+        return msgspec.structs.replace(
+            step,
+            cells=[msgspec.structs.replace(cell, label=self.line(cell.label)) for cell in step.cells],
+            column_headers=[self.line(line) for line in step.column_headers],
+            row_headers=[self.line(line) for line in step.row_headers],
+            title=self.line(step.title),
+        )
+
+    def line(self, line: Line) -> str:
+        """Return `line` complete; what a step should have yielded and didn't is a dash."""
+        return complete(line, {ref: self.known.get(ref, "-") for ref in references(line)})
+
+    def _given(self, given: Deferred) -> Any:
+        match given:
+            case ImageRef():
+                return self.picture(given)
+            case Text():
+                return complete(given, self.known)
+            case list():
+                return [self._given(item) for item in given]
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) or (isinstance(value, list) and all(isinstance(item, str) for item in value))
+
+
+def _waits(plan: Plan) -> Iterator[tuple[ImageRef, int]]:
+    """Yield each picture that other steps use with the number of the one that does, in order."""
+    for number, step in enumerate(plan.steps):
+        for reference in awaits(step):
+            if isinstance(reference, ImageRef):
+                yield reference, number
