@@ -312,10 +312,13 @@ class Blocks:
                 settings[known.name] = setting
         return settings if sound else None
 
-    def arguments(self, settings: Mapping[str, Setting], info: PipelineInfo) -> tuple[dict[str, Setting], bool]:
-        """Return those of `settings` that `generate` takes on such a pipeline, and whether that is all of them."""
-        what = f"`generate` with a `{info.name}`"
-        known = scriptable(info)
+    def arguments(self, settings: Mapping[str, Setting], info: PipelineInfo | None) -> tuple[dict[str, Setting], bool]:
+        """Return those of `settings` that `generate` takes on such a pipeline, and whether that is all of them.
+
+        On a pipeline of which nothing is known, it takes those that are the same on all of them.
+        """
+        what = "`generate`" if info is None else f"`generate` with a `{info.name}`"
+        known = {} if info is None else scriptable(info)
         sound: dict[str, Setting] = {}
         failed = False
         for name, setting in settings.items():
@@ -336,7 +339,9 @@ class Blocks:
             failed = failed or not good
         return sound, not failed
 
-    def _argument(self, name: str, setting: Setting, known: Mapping[str, Any], info: PipelineInfo, what: str) -> bool:
+    def _argument(
+        self, name: str, setting: Setting, known: Mapping[str, Any], info: PipelineInfo | None, what: str
+    ) -> bool:
         if name in known:
             number = next((v for v in (deferred_in(setting.value),) if v is not None and v.kind == "number"), None)
             if number is not None:
@@ -359,6 +364,8 @@ class Blocks:
             self.diagnostics.error(
                 "unknown-setting", f"`{name}` can't be set by a script", setting.name_span, help=MANAGED[name]
             )
+        elif info is None:
+            pass  # perhaps it is one of the pipeline's
         elif name in info.arguments:
             self.diagnostics.error(
                 "not-supported-yet",

@@ -347,7 +347,7 @@ class _Run:
                 value = self.blocks.quantizer(node.name.text, node.block, base, scope, node.name.span, "quantizer")
         elif node.noun.text == "model" and base is not UNKNOWN:
             made = self.blocks.model(node.name.text, node.block, base, scope, node.name.span, "model")
-            value = self._sound(made, node.block)
+            value = self._judged(made, node.block, base)
         elif base is not UNKNOWN:
             value = self.prompting.prompter(
                 _kind(node.noun), node.name.text, node.block, base, scope, node.name.span, "model"
@@ -380,15 +380,16 @@ class _Run:
             value = replace(value, name=node.name.text)
         self._bind(node.name, value, scope)
 
-    def _sound(self, model: Model, block: n.Block) -> Any:
-        """Return `model` if its checkpoint and the settings of its defaults bear it out, else `UNKNOWN`."""
-        if model.settings.get("source") is None and self.diagnostics.any_within(block.span):
+    def _judged(self, model: Model, block: n.Block, base: Model | None) -> Any:
+        """Return `model`, made of `base` by `block`, as sound if its checkpoint and its defaults bear it out."""
+        # What is wrong with a model of one with mistakes may be what was wrong before.
+        is_first = base is None or base.is_sound
+        if is_first and model.settings.get("source") is None and self.diagnostics.any_within(block.span):
             return UNKNOWN  # perhaps it is what could not be read, or is misspelt
-        resolved = self.resolver.resolve(model)
-        if resolved is None:
-            return UNKNOWN
-        _, sound = self.blocks.arguments(model.defaults, resolved.info)
-        return model if sound else UNKNOWN
+        resolved = self.resolver.resolve(model) if is_first else None
+        found = self.resolver.sketch(model) if resolved is None else resolved
+        _, sound = self.blocks.arguments(model.defaults, None if found is None else found.info)
+        return model if sound and resolved is not None else replace(model, is_sound=False)
 
     def _override(self, node: n.Override, scope: Scope) -> None:
         if node.name is None:
@@ -428,7 +429,7 @@ class _Run:
     def _changed(self, value: Any, block: n.Block, scope: Scope, at: Span, layer: Layer) -> Any:
         match value:
             case Model():
-                return self._sound(self.blocks.model(value.name, block, value, scope, at, layer), block)
+                return self._judged(self.blocks.model(value.name, block, value, scope, at, layer), block, value)
             case Quantizer():
                 made = self.blocks.quantizer(value.name, block, value, scope, at, layer)
                 return made if isinstance(made, Unknown) else made.renamed(value)

@@ -12,7 +12,7 @@ from typing import Any
 
 from aquatint.catalog.arguments import needed
 from aquatint.catalog.models import GENERATE
-from aquatint.catalog.pipelines import scheduler_names, scheduler_substitutes
+from aquatint.catalog.pipelines import PipelineInfo, scheduler_names, scheduler_substitutes
 from aquatint.diagnostics import Diagnostics, did_you_mean
 from aquatint.language.blocks import Blocks
 from aquatint.language.builtins import slug
@@ -80,11 +80,13 @@ class Generating:
         """Add the step of a `generate` and return its result."""
         own = self.blocks.given(node.block, scope, "statement")
         if isinstance(target, Unknown):
+            self._look_over(own, None, node)
             return UNKNOWN
         if not isinstance(target, Model):
             return self._error("wrong-type", f"`generate` takes a model, not {type_name(target)}", node.targets[0].span)
         resolved = self.resolver.resolve(target)
         if resolved is None:
+            self._look_over(own, target, node)
             return UNKNOWN
         if resolved.pipeline.parts.get("controlnet") is not None:
             message = f"`{target.name}` is a `{resolved.info.name}`: {NO_IMAGES}"
@@ -94,7 +96,7 @@ class Generating:
         # Each check speaks, so that all mistakes of a statement are told at once.
         checks = (
             sound,
-            self._has_all(given, settings, resolved, node),
+            self._has_all(given, settings, resolved.info, node),
             self._has_good_size(settings),
             self._has_good_scheduler(settings, resolved, target),
             "output" not in settings or self.outputs.is_good(settings["output"]),
@@ -152,11 +154,25 @@ class Generating:
         self.made += images
         return Result(step, images)
 
+    def _look_over(self, own: Mapping[str, Setting], model: Model | None, node: n.Action) -> None:
+        """Report what is wrong with a `generate` itself, whose model has mistakes or can't be known."""
+        sketch = None if model is None else self.resolver.sketch(model)
+        info = None if sketch is None else sketch.info
+        defaults, sound = self.blocks.arguments({} if model is None else model.defaults, info)
+        given = layered(defaults, own)
+        settings, _ = self.blocks.arguments(given, info)
+        self._has_good_size(settings)
+        self._has_good_scheduler(settings, None, model)
+        if "output" in settings:
+            self.outputs.is_good(settings["output"])
+        if sketch is not None and sketch.is_whole and sound:
+            self._has_all(given, settings, sketch.info, node)
+
     def _has_all(
-        self, given: Mapping[str, Setting], settings: Mapping[str, Setting], resolved: Resolved, node: n.Action
+        self, given: Mapping[str, Setting], settings: Mapping[str, Setting], info: PipelineInfo, node: n.Action
     ) -> bool:
         unknown = {name for name, setting in given.items() if setting.value is UNKNOWN}
-        missing = [name for name in needed(resolved.info) if name not in settings and name not in unknown]
+        missing = [name for name in needed(info) if name not in settings and name not in unknown]
         # Perhaps it is what could not be read, or is misspelt.
         if not self.diagnostics.any_within(node.block.span):
             for name in missing:
@@ -184,11 +200,15 @@ class Generating:
                 sound = False
         return sound
 
-    def _has_good_scheduler(self, settings: Mapping[str, Setting], resolved: Resolved, model: Model) -> bool:
+    def _has_good_scheduler(
+        self, settings: Mapping[str, Setting], resolved: Resolved | None, model: Model | None
+    ) -> bool:
         sound = True
-        steps, limit = settings.get("num_inference_steps"), resolved.train_timesteps
+        name = "" if model is None else model.name
+        limit = None if resolved is None else resolved.train_timesteps
+        steps = settings.get("num_inference_steps")
         if steps is not None and limit is not None and isinstance(steps.value, int) and steps.value > limit:
-            message = f"`num_inference_steps` {steps.value} is more than the scheduler of `{model.name}` can make"
+            message = f"`num_inference_steps` {steps.value} is more than the scheduler of `{name}` can make"
             self._error("wrong-value", message, steps.span, help=f"it was trained with {limit}")
             sound = False
         scheduler = settings.get("scheduler")
@@ -196,10 +216,10 @@ class Generating:
             self._error("wrong-value", f"diffusers has no scheduler `{scheduler.value}`", scheduler.span,
                         help=did_you_mean(scheduler.value, scheduler_names(), "schedulers"))  # fmt: skip
             sound = False
-        elif scheduler is not None and resolved.scheduler is not None:
+        elif scheduler is not None and resolved is not None and resolved.scheduler is not None:
             allowed = scheduler_substitutes(resolved.scheduler)
             if scheduler.value not in allowed:
-                message = f"`{scheduler.value}` can't stand in for the `{resolved.scheduler}` of `{model.name}`"
+                message = f"`{scheduler.value}` can't stand in for the `{resolved.scheduler}` of `{name}`"
                 help = did_you_mean(scheduler.value, allowed, "schedulers that can")
                 self._error("wrong-value", message, scheduler.span, help=help)
                 sound = False

@@ -41,6 +41,17 @@ class Resolved:
 
 
 @dataclass(frozen=True, slots=True)
+class Sketch:
+    """What there is to a model with mistakes: its class's facts.
+
+    `is_whole` says that each of its blocks is for a submodule of the checkpoint: none is misspelt `defaults`.
+    """
+
+    info: PipelineInfo
+    is_whole: bool
+
+
+@dataclass(frozen=True, slots=True)
 class _Place:
     """Where one component's files are."""
 
@@ -68,6 +79,8 @@ class Resolver:
 
     def resolve(self, model: Model) -> Resolved | None:
         """Return what `model` comes to, or None after reporting why it comes to nothing."""
+        if not model.is_sound:
+            return None
         # By identity: models are never changed, and the pair keeps the object, so that its id isn't given again.
         known = self._known.get(id(model))
         if known is None:
@@ -77,6 +90,21 @@ class Resolver:
                 self._alike[content] = self._resolve(model)
             known = self._known[id(model)] = model, self._alike[content]
         return known[1]
+
+    def sketch(self, model: Model) -> Sketch | None:
+        """Return what is known of `model`, which comes to nothing, or None if its checkpoint can't be read.
+
+        Reports its blocks for what the checkpoint lacks.
+        """
+        source = model.settings.get("source")
+        if source is None or source.value is None or source.value is UNKNOWN:
+            return None
+        checkpoint = self._checkpoint(model, source)
+        info = None if checkpoint is None else pipelines.pipeline(checkpoint.pipeline)
+        if checkpoint is None or info is None:
+            return None
+        self._check_parts(model, checkpoint)
+        return Sketch(info, model.parts.keys() <= checkpoint.parts.keys())
 
     def _resolve(self, model: Model) -> Resolved | None:
         source = model.settings.get("source")

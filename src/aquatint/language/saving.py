@@ -58,6 +58,8 @@ class Saving:
         whole = len(kept) == len(target.settings)
         resolved = self.resolver.resolve(target if whole else replace(target, settings=MappingProxyType(kept)))
         if resolved is None or settings is None:
+            if settings is not None and "to" in settings:
+                self._is_good_folder(settings["to"])
             return UNKNOWN
         if "to" not in settings:
             if self.diagnostics.any_within(node.block.span):

@@ -164,7 +164,8 @@ class Quantizer:
 class Model:
     """A model as a script describes it; what its checkpoint adds is looked up when it is used.
 
-    `settings` are the model's own, `parts` those of each submodule's block, `defaults` those of `generate`.
+    `settings` are the model's own, `parts` those of each submodule's block, `defaults` those of `generate`. One that is
+    not sound has mistakes, which have been reported: it comes to nothing, and is there to check its uses against.
     """
 
     name: str
@@ -173,6 +174,7 @@ class Model:
     parts: Mapping[str, Mapping[str, Setting]]
     part_spans: Mapping[str, Span] = field(repr=False)
     defaults: Mapping[str, Setting]
+    is_sound: bool = True
 
     def members(self) -> dict[str, Any]:
         unset = dict.fromkeys(MODEL.names())
