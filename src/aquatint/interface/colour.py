@@ -28,7 +28,7 @@ def chosen_by(words: Sequence[str]) -> Iterator[None]:
     Before they are parsed, since what is wrong with them is reported in colours, too.
     """
     chosen = "auto"
-    for word, after in zip(words, [*words[1:], ""], strict=True):
+    for word, after in zip(words, [*words[1:], ""], strict=False):
         if word == "--":
             break
         name, has_value, value = word.partition("=")
