@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import unicodedata
 
 import pytest
 from hypothesis import given
@@ -154,10 +153,3 @@ def test_facts_fit(facts: list[str], columns: int) -> None:
     line = side_by_side(facts, columns)
     assert width(line) <= columns
     assert width("  ".join(facts)) > columns or line == "  ".join(facts)
-
-
-@given(st.text(st.characters(max_codepoint=0x2FFFF), max_size=10).map(printable))
-def test_columns_are_those_of_rich(text: str) -> None:
-    # Of unassigned characters, of Hangul's parts and of the emoji of another Unicode version tables think differently.
-    known = [c for c in text if unicodedata.category(c) not in ("Cn", "Co", "Lo", "So", "Mc")]
-    assert [width(c) for c in known] == [cell_len(c) for c in known]

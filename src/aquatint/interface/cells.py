@@ -1,11 +1,10 @@
 """How many columns of a terminal a text takes, and texts cut to what there is.
 
-Nothing here needs rich, which is not there when nothing is drawn.
+rich measures; it is imported only for texts that have more than ASCII, as it isn't there when nothing is drawn.
 """
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterator, Sequence
 
 LEAST = 8
@@ -14,26 +13,27 @@ LEAST = 8
 
 def width(text: str) -> int:
     """Return the columns of `text`, which has no control characters."""
-    return sum(map(_width, text))
+    if text.isascii():
+        return len(text)
+    from rich.cells import cell_len
 
-
-def _width(character: str) -> int:
-    if unicodedata.category(character) in ("Mn", "Me", "Cf"):
-        return 0
-    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
+    return cell_len(text)
 
 
 def cut(text: str, columns: int) -> str:
     """Return `text` in at most `columns`, with `…` at its end if something is missing."""
     if width(text) <= columns:
         return text
-    kept, room = [], columns - 1
-    for character in text:
-        room -= _width(character)
-        if room < 0:
-            break
-        kept.append(character)
-    return ("".join(kept).rstrip() + "…")[: max(0, columns)]
+    return (_first(text, columns - 1).rstrip() + "…")[: max(0, columns)]
+
+
+def _first(text: str, columns: int) -> str:
+    """Return as much of `text` as takes `columns`, with a space where half a wide character is left."""
+    if text.isascii():
+        return text[: max(0, columns)]
+    from rich.cells import set_cell_size
+
+    return set_cell_size(text, columns)
 
 
 def side_by_side(facts: Sequence[str], columns: int) -> str:
