@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from dataclasses import dataclass, field
+from itertools import accumulate
 
 import msgspec
 
@@ -25,11 +26,8 @@ class Source:
     def line_starts(self) -> list[int]:
         """Return the offset of each line's first character, in order."""
         if not self._line_starts:
-            starts = [0]
-            for offset, character in enumerate(self.text):
-                if character == "\n":
-                    starts.append(offset + 1)
-            self._line_starts.extend(starts)
+            lengths = (len(line) + 1 for line in self.text.split("\n")[:-1])
+            self._line_starts.extend(accumulate(lengths, initial=0))
         return self._line_starts
 
     def position(self, offset: int) -> tuple[int, int]:

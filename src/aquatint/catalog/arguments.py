@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import cache
 from types import MappingProxyType
 from typing import Any
 
@@ -93,7 +94,7 @@ def _has_pictures(part: str) -> bool:
     return any(_PICTURE.fullmatch(word) for word in _inside(part))
 
 
-def _inside(part: str) -> list[str]:
+def _inside(part: str) -> Sequence[str]:
     """Return the alternatives of a list's items, or of what is no list."""
     if not part.startswith(("list[", "List[", "tuple[")):
         return [part]
@@ -128,7 +129,8 @@ def _is_writable(value: Any) -> bool:
     return -(2**63) <= value < 2**63 if isinstance(value, int) else value is None or isinstance(value, str | float)
 
 
-def _alternatives(type: str) -> list[str]:
+@cache
+def _alternatives(type: str) -> tuple[str, ...]:
     """Return the parts of a union, outside brackets."""
     parts, depth, start = [], 0, 0
     for index, character in enumerate(type):
@@ -136,7 +138,7 @@ def _alternatives(type: str) -> list[str]:
         if character == "|" and depth == 0:
             parts.append(type[start:index].strip())
             start = index + 1
-    return [part for part in [*parts, type[start:].strip()] if part]
+    return tuple(part for part in [*parts, type[start:].strip()] if part)
 
 
 def _is_plain_list(part: str) -> bool:
@@ -165,7 +167,7 @@ def _fits(part: str, value: Any) -> bool:
     return False
 
 
-def _described(parts: list[str]) -> str:
+def _described(parts: Sequence[str]) -> str:
     names = {
         "int": "a whole number",
         "float": "a number",

@@ -22,6 +22,7 @@ from aquatint.language.deferred import NotYet, deferred_in
 from aquatint.language.expressions import Expressions
 from aquatint.language.scope import Scope
 from aquatint.language.values import (
+    ATOMS,
     UNKNOWN,
     Deferred,
     ImageValue,
@@ -449,6 +450,8 @@ class Blocks:
 
 def _standing_in(value: Any) -> Any:
     """Return `value` as plain Python, with something of their type for what is known only when the plan runs."""
+    if type(value) in ATOMS:
+        return value
     match value:
         case Deferred():
             return "" if value.kind == "string" else 0.0

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from aquatint.language.values import Deferred, quoted, shown
+from aquatint.language.values import ATOMS, Deferred, quoted, shown
 from aquatint.plan import texts
 from aquatint.plan.steps import Hole, Line, Text
 
@@ -33,6 +33,8 @@ HELP = "it can be passed on, printed, and put into a template, with the filters 
 
 def deferred_in(value: Any) -> Deferred | None:
     """Return the first deferred value that is `value` or in it, or None."""
+    if type(value) in ATOMS:
+        return None
     if isinstance(value, Deferred):
         return value
     if isinstance(value, tuple | list | Mapping):

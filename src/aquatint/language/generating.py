@@ -5,8 +5,8 @@ Everything that can be known before a model is loaded is checked here.
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Mapping
-from pathlib import PurePosixPath
 from types import MappingProxyType
 from typing import Any
 
@@ -18,7 +18,7 @@ from aquatint.language.blocks import Blocks
 from aquatint.language.builtins import slug
 from aquatint.language.claims import NO_IMAGES
 from aquatint.language.deferred import line_of
-from aquatint.language.outputs import OutputNames
+from aquatint.language.outputs import OutputNames, written
 from aquatint.language.places import place_of
 from aquatint.language.prompting import CANT_RUN, plugin_of
 from aquatint.language.resolution import Resolved, Resolver, quantizer_summary
@@ -252,11 +252,10 @@ class Generating:
         if setting is None:
             stem = "-".join(part for part in (slug(model), slug(summary), slug(prompt)) if part)
             return [self.outputs.free(f"{stem}-{seed + number}.png", node.span) for number in range(count)]
-        path = PurePosixPath(setting.value)
         # One name for several images: each gets its seed.
-        named = [str(path)] if count == 1 else [
-            str(path.with_name(f"{path.stem}-{seed + number}{path.suffix}")) for number in range(count)
-        ]  # fmt: skip
+        path = written(setting.value)
+        stem, suffix = posixpath.splitext(path)
+        named = [path] if count == 1 else [f"{stem}-{seed + number}{suffix}" for number in range(count)]
         return named if all([self.outputs.claim(name, setting.span) for name in named]) else None
 
     def _error(self, code: str, message: str, span: Span, *, help: str | None = None) -> Unknown:

@@ -15,6 +15,11 @@ from aquatint.language.values import Setting
 from aquatint.source import Span
 
 
+def written(path: str) -> str:
+    """Return `path` as a plan has it: without what names no folder, such as the dot in `./cat.png`."""
+    return str(PurePosixPath(path)) if "./" in path or "//" in path else path
+
+
 class OutputNames:
     """The names that one plan's statements have taken."""
 
@@ -26,14 +31,16 @@ class OutputNames:
     def is_good(self, setting: Setting, suffixes: Sequence[str] = OUTPUT_SUFFIXES, what: str = "pictures") -> bool:
         """Return whether `setting` names a file with one of `suffixes`, or report why not."""
         text = setting.value
-        path = PurePosixPath(text)
-        suffix = path.suffix.lower()
+        parts = text.split("/")
+        name = parts[-1]
+        dot = name.rfind(".")
+        suffix = name[dot:].lower() if 0 < dot < len(name) - 1 else ""
         if not text.isprintable():
             message = "`output` has a character that doesn't belong into a name"
             self.diagnostics.error("wrong-value", message, setting.span,
                                    help="take it out, or name the file with `slug(...)`")  # fmt: skip
             return False
-        if not text.strip() or text.endswith("/") or path.name in suffixes:
+        if not text.strip() or not name or name in suffixes:
             self.diagnostics.error(
                 "wrong-value", "`output` names no file", setting.span, help="write a name such as `out/cat.png`"
             )
@@ -43,7 +50,7 @@ class OutputNames:
             self.diagnostics.error("wrong-value", why, setting.span,
                         help="end the name with one of " + ", ".join(f"`{s}`" for s in suffixes))  # fmt: skip
             return False
-        if any(len(part.encode()) > 250 for part in path.parts):
+        if any(len(part.encode()) > 250 for part in parts):
             self.diagnostics.error(
                 "wrong-value", "this name is too long for a file", setting.span, help="shorten it with `slug(...)`"
             )

@@ -49,7 +49,7 @@ STEP_LIMIT = 1_000_000
 TEXT_LIMIT = 100_000
 """Characters of a template."""
 
-_MARKS = ("{{", "{%", "{#")
+_MARK = re.compile("{[{%#]")
 # A string is no place for what names other templates or defines things.
 _STATEMENTS = (
     nodes.Output, nodes.For, nodes.If, nodes.Assign, nodes.AssignBlock, nodes.With, nodes.FilterBlock, nodes.Scope,
@@ -287,7 +287,7 @@ class Templates:
     @staticmethod
     def is_template(text: str) -> bool:
         """Return whether rendering would change anything."""
-        return any(mark in text for mark in _MARKS)
+        return _MARK.search(text) is not None
 
     def names(self, text: str) -> frozenset[str]:
         """Return the names that the template needs. Raises `TemplateProblem` if it is none."""

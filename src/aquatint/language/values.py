@@ -302,6 +302,10 @@ class Module:
         return self.name
 
 
+ATOMS = frozenset({str, int, float, bool, type(None)})
+"""Exactly these types hold no other values, and are in a plan what they are in the language."""
+
+
 def frozen(value: Any) -> Any:
     """Return a plain Python value with its lists as tuples and its maps read-only."""
     if isinstance(value, list | tuple):
@@ -313,6 +317,8 @@ def frozen(value: Any) -> Any:
 
 def plain(value: Any) -> Any:
     """Return `value` as JSON would hold it where it can: lists for tuples, dicts for maps."""
+    if type(value) in ATOMS:
+        return value
     if isinstance(value, tuple):
         return [plain(item) for item in value]
     if isinstance(value, Mapping):
@@ -322,6 +328,8 @@ def plain(value: Any) -> Any:
 
 def without_paths(value: Any) -> Any:
     """Return `value` with ordinary strings for paths: what leaves the language needs no more of them."""
+    if type(value) in ATOMS:
+        return value
     match value:
         case PathText():
             return str(value)

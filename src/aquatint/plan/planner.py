@@ -1,0 +1,318 @@
+"""The steps of a plan as tasks and items for `scheduling`, and the moves that it found as steps again.
+
+Components with weights are items. A `generate` step is a task, or one for each of its phases; steps that are alike and
+follow one another can be put in order as one, in a bundle.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import msgspec
+
+from aquatint.plan.memory import held
+from aquatint.plan.scheduling.eviction import evict, lru
+from aquatint.plan.scheduling.moves import Drop, Evict, Move, Return, Run
+from aquatint.plan.scheduling.moves import Load as Loading
+from aquatint.plan.scheduling.phases import Statement, phases
+from aquatint.plan.scheduling.tasks import Budget, DoesNotFit, Item, Task
+from aquatint.plan.splitting import Part, split
+from aquatint.plan.steps import (
+    Compare,
+    Component,
+    Generate,
+    Load,
+    Phase,
+    Pipeline,
+    Print,
+    Release,
+    Save,
+    Step,
+)
+from aquatint.plan.uses import awaits, needs, uses
+
+Order = Literal["least", "script"]
+"""Which order: that which loads least and then holds least, or the script's."""
+
+QUANTIZING = 4
+"""Times that quantizing a component costs what reading it does: 4 to 9 by `benchmarks/loading.py`."""
+
+
+class Planner:
+    """The steps as tasks, and back.
+
+    With `fine`, decoding is a phase of its own. With `bundled`, up to so many `generate` steps that follow one another
+    are one task, where they work with the same components and wait for the same.
+    """
+
+    def __init__(
+        self,
+        steps: Sequence[Step],
+        pipelines: Mapping[str, Pipeline],
+        components: Mapping[str, Component],
+        *,
+        fine: bool,
+        bundled: int = 1,
+    ) -> None:
+        self.fine = fine
+        self.bundled = bundled
+        self.pipelines = pipelines
+        self.components = components
+        self.steps = steps
+        self.items = [_item(component) for component in components.values() if component.dtype is not None]
+        self.statements: list[Statement] = []
+        self.others: list[Task] = []
+        self._known: dict[tuple[object, ...], list[Part]] = {}
+        self._bare: dict[tuple[str, tuple[str, ...] | None], tuple[str, ...]] = {}
+        self._keys: dict[tuple[str, tuple[str, ...] | None], tuple[str, ...]] = {}
+        self._tasks: dict[str, tuple[_Bundle, int | None]] = {}  # with the phase, None for whole steps
+        for bundle in self._bundles():
+            self._add(bundle)
+
+    def _bundles(self) -> Iterator[_Bundle]:
+        """Yield the steps in bundles, in the script's order."""
+        task_of: dict[str, str] = {}
+        last_report: str | None = None
+        bundle: _Bundle | None = None
+        for position, step in enumerate(self.steps):
+            # What it waits for, and what is reported before it.
+            before = dict.fromkeys(task_of[each.step] for each in awaits(step) if each.step in task_of)
+            if _reports(step):
+                if last_report is not None:
+                    before[last_report] = None
+                last_report = step.id
+            parts = self._split(step) if isinstance(step, Generate) else None
+            if bundle is None or len(bundle.steps) == self.bundled or not bundle.is_like(step, tuple(before), parts):
+                if bundle is not None:
+                    yield bundle
+                bundle = _Bundle([], tuple(before), parts, position)
+            bundle.steps.append(step)
+            task_of[step.id] = bundle.steps[0].id
+        if bundle is not None:
+            yield bundle
+
+    def _add(self, bundle: _Bundle) -> None:
+        step, parts, number = bundle.steps[0], bundle.parts or [], len(bundle.steps)
+        whole = Task(step.id, self._weighty(step), bundle.after, position=bundle.position)
+        self._tasks[whole.id] = bundle, None
+        if len(parts) < 2:
+            self.others.append(whole)
+            return
+        assert isinstance(step, Generate)
+        chain: list[Task] = []
+        for at, part in enumerate(parts):
+            task = f"{step.id}/{part.name}"
+            self._tasks[task] = bundle, at
+            keys = self._weighty(_phase(step, part))
+            before = (chain[-1].id,) if chain else bundle.after
+            chain.append(Task(task, keys, before, result=number * part.result, position=bundle.position))
+        self.statements.append(Statement(whole, tuple(chain)))
+
+    def _split(self, step: Generate) -> list[Part]:
+        """Return the phases of `step`: most statements of a script are alike in what decides them."""
+        sides = step.arguments.get("width"), step.arguments.get("height")
+        alike = step.pipeline, len(step.outputs), *sides, step.weighter is None
+        if step.deferred or not all(side is None or isinstance(side, int) for side in sides):
+            return split(step, self.pipelines[step.pipeline], self.components, self.fine)
+        if alike not in self._known:
+            self._known[alike] = split(step, self.pipelines[step.pipeline], self.components, self.fine)
+        return self._known[alike]
+
+    def _weighty(self, step: Step) -> tuple[str, ...]:
+        """Return the keys of the components with weights that `step` uses."""
+        if not isinstance(step, Generate | Phase | Save):
+            return ()
+        asked = step.pipeline, None if step.roles is None else tuple(step.roles)
+        if asked not in self._keys:
+            keys = dict.fromkeys(uses(step, self.pipelines).values())
+            self._keys[asked] = tuple(key for key in keys if self.components[key].dtype is not None)
+        return self._keys[asked]
+
+    def step_of(self, task: str) -> str:
+        """Return the id of the script's step that a task is of, or begins with."""
+        return self._tasks[task][0].steps[0].id
+
+    def kept(self) -> list[Move]:
+        """Return the moves of the script's order that give nothing back."""
+        moves: list[Move] = []
+        loaded: set[str] = set()
+        for step in self.steps:
+            for key in self._weighty(step):
+                if key not in loaded:
+                    loaded.add(key)
+                    moves.append(Loading(key))
+            moves.append(Run(step.id))
+        return moves
+
+    def moves(self, order: Order, budget: Budget) -> Sequence[Move] | DoesNotFit:
+        """Return what is done when."""
+        wholes = [statement.whole for statement in self.statements]
+        if order == "script":
+            ordered = sorted([*wholes, *self.others], key=lambda task: task.position)
+        else:
+            ordered = phases(self.statements, self.others, self.items, budget)
+        found = evict(ordered, self.items, budget)
+        return found if isinstance(found, DoesNotFit) else found.moves
+
+    def lru_loads(self, budget: Budget) -> int | None:
+        """Return the loads of the script's order where what was used least recently goes, those without weights too."""
+        wholes = [statement.whole for statement in self.statements]
+        found = lru(sorted([*wholes, *self.others], key=lambda task: task.position), self.items, budget)
+        if isinstance(found, DoesNotFit):
+            return None
+        weightless = sum(component.dtype is None for component in self.components.values())
+        return weightless + sum(isinstance(move, Loading) for move in found.moves)
+
+    def cost(self, moves: Sequence[Move]) -> float:
+        """Return what the loads among `moves` cost, in bytes read."""
+        costs = {item.key: item.load_cost for item in self.items}
+        return sum(costs[move.item] for move in moves if isinstance(move, Loading))
+
+    def one_by_one(self, budget: Budget) -> Sequence[Move] | DoesNotFit:
+        """Return what is done when statements run in the script's order, each in its phases."""
+        last = {statement.whole.id: statement.parts[-1].id for statement in self.statements}
+        tasks = [*self.others, *(part for statement in self.statements for part in statement.parts)]
+        waiting = [replace(task, after=tuple(last.get(name, name) for name in task.after)) for task in tasks]
+        found = evict(sorted(waiting, key=lambda task: task.position), self.items, budget)
+        return found if isinstance(found, DoesNotFit) else found.moves
+
+    def peak(self, moves: Sequence[Move]) -> int:
+        """Return the most bytes that are held at a time, by items and by what waits between phases."""
+        sizes = {item.key: item.bytes for item in self.items}
+        weights = waiting = most = 0
+        live: set[str] = set()
+        for move in moves:
+            match move:
+                case Loading(item=key) | Return(item=key):
+                    live.add(key)
+                    weights += sizes[key]
+                case Drop(item=key) | Evict(item=key) if key in live:
+                    live.discard(key)
+                    weights -= sizes[key]
+                case Run(task=task):
+                    waiting += self._waiting(task)
+                case _:
+                    pass
+            most = max(most, weights + waiting)
+        return most
+
+    def _waiting(self, task: str) -> int:
+        """Return by how many bytes the running of a task changes what waits."""
+        bundle, at = self._tasks[task]
+        if at is None or bundle.parts is None:
+            return 0
+        results = [0, *(part.result for part in bundle.parts[:-1]), 0]
+        return len(bundle.steps) * (results[at + 1] - results[at])
+
+    def emitted(self, moves: Sequence[Move]) -> Iterator[Step]:
+        """Yield the steps that `moves` come to; what has no weights is loaded before its first use, and given back."""
+        tasks = [move.task for move in moves if isinstance(move, Run)]
+        releases = any(isinstance(move, Drop) for move in moves)
+        last = {key: task for task in tasks for key in self._weightless(task)}
+        counts = Counter[str]()
+        arriving: list[str] = []
+        leaving: list[str] = []
+        loaded: set[str] = set()
+        for move in moves:
+            match move:
+                case Loading(item=key):
+                    yield from _releases(leaving, counts)
+                    arriving.append(key)
+                case Drop(item=key):
+                    leaving.append(key)
+                case Run(task=task):
+                    yield from _releases(leaving, counts)
+                    weightless = self._weightless(task)
+                    arriving += [key for key in weightless if key not in loaded]
+                    loaded.update(weightless)
+                    for step in self._steps(task):
+                        if arriving:
+                            yield from _loads(arriving, step, self._parts(step), counts)
+                        yield step
+                    leaving += [key for key in weightless if releases and last[key] == task]
+                case Evict() | Return():
+                    raise AssertionError("there is no budget for the computer's memory")
+        yield from _releases(leaving, counts)
+
+    def _parts(self, step: Step) -> list[str]:
+        """Return the keys of the components of the step's pipeline, in its order."""
+        if not isinstance(step, Generate | Phase | Save):
+            return []
+        return [key for key in self.pipelines[step.pipeline].parts.values() if key is not None]
+
+    def _weightless(self, task: str) -> tuple[str, ...]:
+        """Return the keys of the components without weights that a task needs."""
+        step = self._tasks[task][0].steps[0]
+        if not isinstance(step, Generate | Phase | Save):
+            return ()
+        asked = step.pipeline, tuple(step.roles or ()) if isinstance(step, Save) else None
+        if asked not in self._bare:
+            keys = needs(step, self.pipelines, self.components)
+            self._bare[asked] = tuple(key for key in keys if self.components[key].dtype is None)
+        return self._bare[asked]
+
+    def _steps(self, task: str) -> Iterator[Step]:
+        """Yield the steps of a task; those in phases work with the parts of their last phase at their end."""
+        bundle, at = self._tasks[task]
+        for step in bundle.steps:
+            if at is None or bundle.parts is None:
+                yield step
+                continue
+            assert isinstance(step, Generate)
+            part = bundle.parts[at]
+            last = part is bundle.parts[-1]
+            yield msgspec.structs.replace(step, roles=part.roles) if last else _phase(step, part)
+
+
+@dataclass(slots=True)
+class _Bundle:
+    """Steps that are put in order as one."""
+
+    steps: list[Step]
+    after: tuple[str, ...]  # the tasks that each waits for
+    parts: list[Part] | None
+    position: int
+
+    def is_like(self, step: Step, after: tuple[str, ...], parts: list[Part] | None) -> bool:
+        """Return whether `step` works with the same, in the same phases, and waits for the same."""
+        first = self.steps[0]
+        if not (isinstance(first, Generate) and isinstance(step, Generate)):
+            return False
+        return first.pipeline == step.pipeline and self.parts == parts and self.after == after
+
+
+def _phase(step: Generate, part: Part) -> Phase:
+    return Phase(f"{step.id}-{part.name}", step.id, step.pipeline, part.name, part.roles, step.place)
+
+
+def _item(component: Component) -> Item:
+    """Return a component with weights as an item; its cost is in bytes read."""
+    read = component.reads or component.bytes
+    cost = read * (1 + QUANTIZING) if component.quantization is not None else read
+    return Item(component.key, held(component).most, float(cost))
+
+
+def _reports(step: Step) -> bool:
+    """Return whether `step` writes into the report, whose lines keep the script's order."""
+    return isinstance(step, Print) or (isinstance(step, Compare) and step.path is None and step.printed)
+
+
+def _loads(keys: list[str], step: Step, parts: list[str], counts: Counter[str]) -> Iterator[Load]:
+    """Yield the loads of `keys` for `step`, in the order of its pipeline, and empty the list."""
+    places = {key: index for index, key in enumerate(parts)}
+    for key in sorted(keys, key=lambda key: places.get(key, len(places))):
+        counts["l"] += 1
+        assert isinstance(step, Generate | Phase | Save)
+        yield Load(id=f"l{counts['l']}", component=key, place=step.place)
+    keys.clear()
+
+
+def _releases(keys: list[str], counts: Counter[str]) -> Iterator[Release]:
+    """Yield the releases of `keys`, and empty the list."""
+    for key in keys:
+        counts["r"] += 1
+        yield Release(id=f"r{counts['r']}", component=key)
+    keys.clear()
