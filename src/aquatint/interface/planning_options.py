@@ -51,6 +51,11 @@ def add_planning_options(command: argparse.ArgumentParser) -> None:
         "a plan is made for any amount, and a run for what is free, unless it is set",
     )  # fmt: skip
     command.add_argument(
+        "--host-memory", metavar="SIZE",
+        help="what of the computer's memory may be taken by models that don't fit on a GPU and are used again; "
+        "what is free, unless it is set",
+    )  # fmt: skip
+    command.add_argument(
         "--order", choices=("least", "script"), default="least",
         help="run statements in the order that loads least (the default), or as they are written",
     )  # fmt: skip
@@ -115,12 +120,13 @@ def _budget(options: argparse.Namespace, running: bool) -> Memory | None:
     from aquatint.language.world import Memory
 
     given = options.memory
+    device = _device(options.device)
+    host = _host_memory(options.host_memory, device)
     if given is not None and not given.startswith("-"):
         limit = _memory(given, "--memory")
-        return None if limit is None else Memory(limit)
+        return None if limit is None else Memory(limit, host=host)
     if given is None and not running:
         return None
-    device = _device(options.device)
     free = free_memory(device)
     spared = MARGIN if given is None else _memory(given[1:], "--memory") or 0
     if free is None:
@@ -128,7 +134,17 @@ def _budget(options: argparse.Namespace, running: bool) -> Memory | None:
             return None
         raise Refusal("bad-command-line", f"how much memory of `{device}` is free can't be found out here",
                       "say what there is: `--memory 8GiB`")  # fmt: skip
-    return Memory(max(0, free - spared), is_measured=given is None)
+    return Memory(max(0, free - spared), is_measured=given is None, host=host)
+
+
+def _host_memory(given: str | None, device: str) -> int:
+    """Return what of the computer's memory may be taken by what doesn't fit on `device`. Raises `Refusal`."""
+    from aquatint.interface.device import MARGIN, free_memory
+
+    limit = _memory(given, "--host-memory")
+    if device.partition(":")[0] in ("cpu", "mps"):
+        return 0  # it computes in that memory
+    return max(0, (free_memory("cpu") or 0) - MARGIN) if limit is None else limit
 
 
 def _device(given: str | None) -> str:

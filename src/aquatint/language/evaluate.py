@@ -135,6 +135,7 @@ class Interpreter:
         plan, shortfall = run.builder.plan(
             script=script.source.name, inputs=run.inputs(), plan_seed=self.world.plan_seed,
             device=self.world.device, keep=keep, order=self.world.order, memory=memory.limit if memory else None,
+            host=memory.host if memory else 0,
         )  # fmt: skip
         if shortfall is not None and memory is not None:
             _report_shortfall(shortfall, memory, run.builder.spans[shortfall.step], diagnostics)

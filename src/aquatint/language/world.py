@@ -60,10 +60,14 @@ def read_script(name: str) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """The bytes that components may take, together with what waits between phases; measured if nobody has said them."""
+    """The bytes that components may take, together with what waits between phases; measured if nobody has said them.
+
+    `host` is what those that don't fit may take of the computer's memory.
+    """
 
     limit: int
     is_measured: bool = False
+    host: int = 0
 
 
 @dataclass(frozen=True, slots=True)

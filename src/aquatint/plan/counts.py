@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Set as AbstractSet
 
-from aquatint.plan.steps import Generate, Load, Phase, Plan, Record, Release, Save
+from aquatint.plan.memory import held
+from aquatint.plan.steps import Evict, Generate, Load, Phase, Plan, Record, Release, Return, Save
 from aquatint.plan.uses import uses
 
 
@@ -16,7 +17,8 @@ class Counts(Record, frozen=True, kw_only=True):
 
     `reuses` counts, for every generate, phase and save step, the components that it uses and that were not loaded for
     this very step, that is, by a load since the one before it. A part left out of the pipeline is not counted; a
-    component that is two parts of a pipeline counts twice.
+    component that is two parts of a pipeline counts twice. `evictions` go to the computer's memory; `moved` are the
+    bytes of weights that are loaded, evicted and brought back.
     """
 
     loads: int = 0
@@ -24,17 +26,21 @@ class Counts(Record, frozen=True, kw_only=True):
     reuses: int = 0
     releases: int = 0
     images: int = 0
+    evictions: int = 0
+    moved: int = 0
 
 
 def counts(plan: Plan, resident: AbstractSet[str] = frozenset()) -> Counts:
     """Return what running `plan` to its end comes to when the components with keys in `resident` are loaded already."""
     live = set(resident)
     fresh: set[str] = set()
-    loads = quantizations = reuses = releases = images = 0
+    hosted: set[str] = set()
+    loads = quantizations = reuses = releases = images = evictions = moved = 0
     for step in plan.steps:
         match step:
             case Load(component=key) if key not in live:
                 loads += 1
+                moved += held(plan.components[key]).most
                 quantizations += plan.components[key].quantization is not None
                 live.add(key)
                 fresh.add(key)
@@ -46,6 +52,19 @@ def counts(plan: Plan, resident: AbstractSet[str] = frozenset()) -> Counts:
                 releases += 1
                 live.remove(key)
                 fresh.discard(key)
+            case Evict(component=key) if key in live:
+                evictions += 1
+                moved += held(plan.components[key]).most
+                live.remove(key)
+                hosted.add(key)
+                fresh.discard(key)
+            case Return(component=key) if key in hosted:
+                moved += held(plan.components[key]).most
+                hosted.remove(key)
+                live.add(key)
             case _:
                 pass
-    return Counts(loads=loads, quantizations=quantizations, reuses=reuses, releases=releases, images=images)
+    return Counts(
+        loads=loads, quantizations=quantizations, reuses=reuses, releases=releases, images=images,
+        evictions=evictions, moved=moved,
+    )  # fmt: skip

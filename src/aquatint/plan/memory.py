@@ -1,4 +1,4 @@
-"""How much memory a plan's weights take, at each of its moments and at most.
+"""How much of the device's memory a plan's weights take, at each of its moments and at most.
 
 Of a component it is what `Component.held` says, which was estimated from the headers of its files. What a pipeline
 needs beside weights while it runs is not counted.
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
-from aquatint.plan.steps import ByteRange, Component, Load, Place, Plan, Release
+from aquatint.plan.steps import ByteRange, Component, Evict, Load, Place, Plan, Release, Return
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +31,9 @@ def moments(plan: Plan, resident: AbstractSet[str] = frozenset()) -> list[ByteRa
     found = []
     for step in plan.steps:
         match step:
-            case Load(component=key):
+            case Load(component=key) | Return(component=key):
                 live.add(key)
-            case Release(component=key):
+            case Release(component=key) | Evict(component=key):
                 live.discard(key)
             case _:
                 pass
@@ -46,6 +46,6 @@ def peak(plan: Plan, resident: AbstractSet[str] = frozenset()) -> Peak | None:
     """Return when most is held, by what it may be at most; None for a plan that loads nothing with weights."""
     best: Peak | None = None
     for step, size in zip(plan.steps, moments(plan, resident), strict=True):
-        if isinstance(step, Load) and size.most > (best.held.most if best is not None else 0):
+        if isinstance(step, Load | Return) and size.most > (best.held.most if best is not None else 0):
             best = Peak(size, step.place)
     return best

@@ -13,24 +13,30 @@ from typing import Literal
 
 import msgspec
 
+from aquatint.catalog.compatibility import kinds_of, refusal
 from aquatint.plan.memory import held
 from aquatint.plan.scheduling.eviction import evict, lru
-from aquatint.plan.scheduling.moves import Drop, Evict, Move, Return, Run
+from aquatint.plan.scheduling.moves import Drop, Move, Run
+from aquatint.plan.scheduling.moves import Evict as Evicting
 from aquatint.plan.scheduling.moves import Load as Loading
+from aquatint.plan.scheduling.moves import Return as Returning
 from aquatint.plan.scheduling.phases import Statement, phases
 from aquatint.plan.scheduling.tasks import Budget, DoesNotFit, Item, Task
 from aquatint.plan.splitting import Part, split
 from aquatint.plan.steps import (
     Compare,
     Component,
+    Evict,
     Generate,
     Load,
     Phase,
     Pipeline,
     Print,
     Release,
+    Return,
     Save,
     Step,
+    Traffic,
 )
 from aquatint.plan.uses import awaits, needs, uses
 
@@ -39,6 +45,13 @@ Order = Literal["least", "script"]
 
 QUANTIZING = 4
 """Times that quantizing a component costs what reading it does: 4 to 9 by `benchmarks/loading.py`."""
+
+TRIP = 0.5
+"""What a byte costs that goes to the computer's memory and comes back, in bytes read.
+
+Assumed, not measured: ordinary memory is copied over PCIe 3.0 x 16 at some 6 GB/s each way, and files are read into
+tensors at some 1.5 GB/s.
+"""
 
 
 class Planner:
@@ -157,19 +170,27 @@ class Planner:
         found = evict(ordered, self.items, budget)
         return found if isinstance(found, DoesNotFit) else found.moves
 
-    def lru_loads(self, budget: Budget) -> int | None:
-        """Return the loads of the script's order where what was used least recently goes, those without weights too."""
+    def lru_traffic(self, budget: Budget) -> Traffic | None:
+        """Return what the script's order comes to where what was used least recently goes; None if it doesn't fit."""
         wholes = [statement.whole for statement in self.statements]
         found = lru(sorted([*wholes, *self.others], key=lambda task: task.position), self.items, budget)
         if isinstance(found, DoesNotFit):
             return None
+        sizes = {item.key: item.bytes for item in self.items}
         weightless = sum(component.dtype is None for component in self.components.values())
-        return weightless + sum(isinstance(move, Loading) for move in found.moves)
+        return Traffic(
+            loads=weightless + sum(isinstance(move, Loading) for move in found.moves),
+            evictions=sum(isinstance(move, Evicting) for move in found.moves),
+            moved=sum(sizes[move.item] for move in found.moves if isinstance(move, Loading | Evicting | Returning)),
+        )
 
     def cost(self, moves: Sequence[Move]) -> float:
-        """Return what the loads among `moves` cost, in bytes read."""
-        costs = {item.key: item.load_cost for item in self.items}
-        return sum(costs[move.item] for move in moves if isinstance(move, Loading))
+        """Return what loading and bringing back cost among `moves`, in bytes read."""
+        loading = {item.key: item.load_cost for item in self.items}
+        returning = {item.key: item.return_cost for item in self.items}
+        return sum(loading[move.item] for move in moves if isinstance(move, Loading)) + sum(
+            returning[move.item] for move in moves if isinstance(move, Returning)
+        )
 
     def one_by_one(self, budget: Budget) -> Sequence[Move] | DoesNotFit:
         """Return what is done when statements run in the script's order, each in its phases."""
@@ -186,10 +207,10 @@ class Planner:
         live: set[str] = set()
         for move in moves:
             match move:
-                case Loading(item=key) | Return(item=key):
+                case Loading(item=key) | Returning(item=key):
                     live.add(key)
                     weights += sizes[key]
-                case Drop(item=key) | Evict(item=key) if key in live:
+                case Drop(item=key) | Evicting(item=key) if key in live:
                     live.discard(key)
                     weights -= sizes[key]
                 case Run(task=task):
@@ -213,29 +234,27 @@ class Planner:
         releases = any(isinstance(move, Drop) for move in moves)
         last = {key: task for task in tasks for key in self._weightless(task)}
         counts = Counter[str]()
-        arriving: list[str] = []
-        leaving: list[str] = []
+        arriving: dict[str, type[Load | Return]] = {}
+        leaving: dict[str, type[Release | Evict]] = {}
         loaded: set[str] = set()
         for move in moves:
             match move:
-                case Loading(item=key):
-                    yield from _releases(leaving, counts)
-                    arriving.append(key)
-                case Drop(item=key):
-                    leaving.append(key)
+                case Loading(item=key) | Returning(item=key):
+                    yield from _departures(leaving, counts)
+                    arriving[key] = Load if isinstance(move, Loading) else Return
+                case Drop(item=key) | Evicting(item=key):
+                    leaving[key] = Release if isinstance(move, Drop) else Evict
                 case Run(task=task):
-                    yield from _releases(leaving, counts)
+                    yield from _departures(leaving, counts)
                     weightless = self._weightless(task)
-                    arriving += [key for key in weightless if key not in loaded]
+                    arriving |= dict.fromkeys([key for key in weightless if key not in loaded], Load)
                     loaded.update(weightless)
                     for step in self._steps(task):
                         if arriving:
-                            yield from _loads(arriving, step, self._parts(step), counts)
+                            yield from _arrivals(arriving, step, self._parts(step), counts)
                         yield step
-                    leaving += [key for key in weightless if releases and last[key] == task]
-                case Evict() | Return():
-                    raise AssertionError("there is no budget for the computer's memory")
-        yield from _releases(leaving, counts)
+                    leaving |= dict.fromkeys([key for key in weightless if releases and last[key] == task], Release)
+        yield from _departures(leaving, counts)
 
     def _parts(self, step: Step) -> list[str]:
         """Return the keys of the components of the step's pipeline, in its order."""
@@ -289,10 +308,24 @@ def _phase(step: Generate, part: Part) -> Phase:
 
 
 def _item(component: Component) -> Item:
-    """Return a component with weights as an item; its cost is in bytes read."""
+    """Return a component with weights as an item; its costs are in bytes read."""
     read = component.reads or component.bytes
     cost = read * (1 + QUANTIZING) if component.quantization is not None else read
-    return Item(component.key, held(component).most, float(cost))
+    size = held(component).most
+    host = size if _is_movable(component) else None
+    return Item(component.key, size, float(cost), host_bytes=host, return_cost=TRIP * size)
+
+
+def _is_movable(component: Component) -> bool:
+    """Return whether a live component can go to the computer's memory and come back with the same bits."""
+    if component.device.partition(":")[0] in ("cpu", "mps") or component.offload is not None:
+        return False  # it is in that memory, or goes there by itself
+    quantizer = component.quantization or component.stored
+    if quantizer is None:
+        return True
+    if quantizer.backend is None or not kinds_of(quantizer.backend, quantizer.options):
+        return False  # of what isn't known here, no more is asked than to load
+    return refusal("to-device", quantizer.backend, quantizer.options) is None
 
 
 def _reports(step: Step) -> bool:
@@ -300,19 +333,26 @@ def _reports(step: Step) -> bool:
     return isinstance(step, Print) or (isinstance(step, Compare) and step.path is None and step.printed)
 
 
-def _loads(keys: list[str], step: Step, parts: list[str], counts: Counter[str]) -> Iterator[Load]:
-    """Yield the loads of `keys` for `step`, in the order of its pipeline, and empty the list."""
+def _arrivals(
+    keys: dict[str, type[Load | Return]], step: Step, parts: list[str], counts: Counter[str]
+) -> Iterator[Load | Return]:
+    """Yield the loads and returns of `keys` for `step`, in the order of its pipeline, and empty them."""
+    assert isinstance(step, Generate | Phase | Save)
     places = {key: index for index, key in enumerate(parts)}
     for key in sorted(keys, key=lambda key: places.get(key, len(places))):
-        counts["l"] += 1
-        assert isinstance(step, Generate | Phase | Save)
-        yield Load(id=f"l{counts['l']}", component=key, place=step.place)
+        kind = keys[key]
+        counts[_LETTERS[kind]] += 1
+        yield kind(id=f"{_LETTERS[kind]}{counts[_LETTERS[kind]]}", component=key, place=step.place)
     keys.clear()
 
 
-def _releases(keys: list[str], counts: Counter[str]) -> Iterator[Release]:
-    """Yield the releases of `keys`, and empty the list."""
-    for key in keys:
-        counts["r"] += 1
-        yield Release(id=f"r{counts['r']}", component=key)
+def _departures(keys: dict[str, type[Release | Evict]], counts: Counter[str]) -> Iterator[Release | Evict]:
+    """Yield the releases and evictions of `keys`, and empty them."""
+    for key, kind in keys.items():
+        counts[_LETTERS[kind]] += 1
+        yield kind(id=f"{_LETTERS[kind]}{counts[_LETTERS[kind]]}", component=key)
     keys.clear()
+
+
+_LETTERS: dict[type[Step], str] = {Load: "l", Return: "b", Release: "r", Evict: "e"}
+"""What the ids of steps that move components begin with."""

@@ -17,6 +17,7 @@ from aquatint.plan.steps import (
     Compare,
     Component,
     Deferred,
+    Evict,
     Generate,
     Grid,
     ImageRef,
@@ -27,9 +28,11 @@ from aquatint.plan.steps import (
     Print,
     Quantization,
     Release,
+    Return,
     Save,
     Step,
     Text,
+    Traffic,
     Upscale,
 )
 from aquatint.plan.texts import shown
@@ -60,13 +63,20 @@ def summary(plan: Plan, resident: AbstractSet[str] = frozenset()) -> str:
         f"{_number(total.loads, 'load')} ({total.quantizations} quantized)",
         _number(total.reuses, "reuse"),
         _number(total.releases, "release"),
+        *([f"{_number(total.evictions, 'eviction')} to the computer's memory"] if total.evictions else []),
     ]
     if (most := peak(plan, resident)) is not None:
         parts.append(f"peak {ranged(most.held)} of weights ({most.place.file}:{most.place.line})")
     if (limit := plan.memory) is not None:
-        other = "doesn't fit" if limit.lru_loads is None else f"takes {_number(limit.lru_loads, 'load')}"
-        parts.append(f"within {sized(limit.bytes)} (the script's order, whole statements and LRU: {other})")
+        parts.append(f"{sized(total.moved)} moved within {sized(limit.bytes)}")
+        other = "doesn't fit" if limit.lru is None else _traffic(limit.lru)
+        parts[-1] += f" (the script's order, whole statements and LRU: {other})"
     return ", ".join(parts)
+
+
+def _traffic(traffic: Traffic) -> str:
+    evictions = f", {_number(traffic.evictions, 'eviction')}" if traffic.evictions else ""
+    return f"{_number(traffic.loads, 'load')}{evictions}, {sized(traffic.moved)} moved"
 
 
 def quantized(quantization: Quantization) -> str:
@@ -108,22 +118,33 @@ def _steps(plan: Plan, resident: AbstractSet[str]) -> Iterator[str]:
                 yield _line("print", _quoted(step.text))
             case Release() if step.component in live:
                 live.remove(step.component)
-                component = plan.components[step.component]
-                yield _line("release", _called(component.role, component))
+                yield _line("release", _name(plan, step.component))
+            case Evict() if step.component in live:
+                live.remove(step.component)
+                yield _line("evict", f"{_name(plan, step.component)}, to the computer's memory")
+            case Return() if step.component not in live:
+                fresh.add(step.component)
+                live.add(step.component)
+                yield _line("return", f"{_name(plan, step.component)}, from the computer's memory")
         yield from _in_memory(plan, sizes, number)
 
 
 def _in_memory(plan: Plan, sizes: list[ByteRange], number: int) -> Iterator[str]:
-    """Say what is held after the loads, or the releases, that step `number` is the last of, if they changed that."""
-    kind = type(plan.steps[number])
-    if kind not in (Load, Release) or (number + 1 < len(plan.steps) and type(plan.steps[number + 1]) is kind):
+    """Say what is held after what comes, or what goes, that step `number` is the last of, if that changed it."""
+    way = _way(plan.steps[number])
+    if way is None or (number + 1 < len(plan.steps) and _way(plan.steps[number + 1]) == way):
         return
     first = number
-    while first > 0 and type(plan.steps[first - 1]) is kind:
+    while first > 0 and _way(plan.steps[first - 1]) == way:
         first -= 1
     before = sizes[first - 1] if first else None
     if sizes[number].most and sizes[number] != before:
         yield _line("memory", f"{ranged(sizes[number])} of weights")
+
+
+def _way(step: Step) -> str | None:
+    """Return whether something comes to the device with `step` or goes, None if neither."""
+    return "comes" if isinstance(step, Load | Return) else "goes" if isinstance(step, Release | Evict) else None
 
 
 def _generated(plan: Plan, step: Generate, fresh: set[str], files: dict[ImageRef, str]) -> Iterator[str]:
@@ -244,6 +265,10 @@ def _loaded(component: Component) -> str:
 def _called(role: str, component: Component) -> str:
     quantizer = component.quantization or component.stored
     return role if quantizer is None else f"{role} ({quantizer.name})"
+
+
+def _name(plan: Plan, key: str) -> str:
+    return _called(plan.components[key].role, plan.components[key])
 
 
 def _line(verb: str, text: str) -> str:

@@ -53,10 +53,12 @@ def schedule(
     keep: bool,
     order: Order = "least",
     memory: int | None = None,
+    host: int = 0,
 ) -> Schedule:
     """Return `steps` in the order in which they run, with the loads and releases that they need.
 
-    `memory` is in bytes, for weights and what waits between phases. With `keep` the order is the script's, and nothing
+    `memory` is in bytes, for weights and what waits between phases, and `host` what weights that don't fit there may
+    take of the computer's memory. With `keep` the order is the script's, and nothing
     is released: a session goes on with it.
     """
     bundled = 1 if keep or len(steps) <= FEW else BUNDLED
@@ -70,8 +72,8 @@ def schedule(
         return Schedule(list(planner.emitted(unlimited)))
     exact = planner if bundled == 1 else Planner(steps, pipelines, components, fine=False)
     finer = Planner(steps, pipelines, components, fine=True)
-    budget = Budget(device=memory)
-    limit = Limit(memory, exact.lru_loads(budget))
+    budget = Budget(device=memory, host=host)
+    limit = Limit(memory, exact.lru_traffic(budget), host)
     best: tuple[float, Schedule] | None = None
     for each in (exact, finer):
         found = each.moves(order, budget)

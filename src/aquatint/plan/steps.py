@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-PLAN_VERSION = 2
+PLAN_VERSION = 3
 
 Json = Any
 """A JSON value: None, bool, int, float, str, or a list or dict of them."""
@@ -287,18 +287,42 @@ class Release(Record, frozen=True, tag="release"):
     component: str
 
 
-Step = Load | Phase | Generate | Upscale | Compare | Grid | Save | Print | Release
+class Evict(Record, frozen=True, tag="evict"):
+    """Move a component's weights from the device into the computer's memory: it is used again, and there is no room."""
+
+    id: str
+    component: str
+
+
+class Return(Record, frozen=True, tag="return"):
+    """Bring a component's weights back from the computer's memory to the device."""
+
+    id: str
+    component: str
+    place: Place  # of the statement that they are brought back for
+
+
+Step = Load | Phase | Generate | Upscale | Compare | Grid | Save | Print | Release | Evict | Return
+
+
+class Traffic(Record, frozen=True):
+    """What comes to the device and goes to the computer's memory: loads, evictions, and the bytes of weights moved."""
+
+    loads: int
+    evictions: int
+    moved: int
 
 
 class Limit(Record, frozen=True):
     """What weights, and what waits between phases, may take at a time, in bytes.
 
-    `lru_loads` is how many loads the script's order would have if what was used least recently were released; None if
-    that can't be run.
+    `host` is what weights that were evicted may take of the computer's memory. `lru` is what the script's order would
+    come to if always that went which was used least recently; None if that can't be run.
     """
 
     bytes: int
-    lru_loads: int | None
+    lru: Traffic | None
+    host: int = 0
 
 
 class Plan(Record, frozen=True):

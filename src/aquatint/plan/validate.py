@@ -18,6 +18,7 @@ from aquatint.plan import texts
 from aquatint.plan.steps import (
     Compare,
     Component,
+    Evict,
     Generate,
     Grid,
     ImageRef,
@@ -31,6 +32,7 @@ from aquatint.plan.steps import (
     Print,
     Quantization,
     Release,
+    Return,
     Save,
     Step,
     Text,
@@ -83,6 +85,7 @@ def _check_steps(plan: Plan) -> None:
     made = _Made()
     later = {step.id: step for step in reversed(plan.steps) if isinstance(step, Generate)}
     loaded: set[str] = set()
+    evicted: set[str] = set()
     seen: set[str] = set()
     for step in plan.steps:
         if step.id in seen:
@@ -123,9 +126,22 @@ def _check_steps(plan: Plan) -> None:
                 if step.columns < 1:
                     raise PlanError(f"step `{step.id}` has no columns")
             case Release():
-                if step.component not in loaded:
+                if step.component not in loaded | evicted:
                     raise PlanError(f"step `{step.id}` releases `{step.component}`, which is not loaded then")
                 loaded.discard(step.component)
+                evicted.discard(step.component)
+            case Evict():
+                if step.component not in loaded:
+                    raise PlanError(f"step `{step.id}` evicts `{step.component}`, which is not loaded then")
+                if plan.components[step.component].dtype is None:
+                    raise PlanError(f"step `{step.id}` evicts `{step.component}`, which has no weights")
+                loaded.discard(step.component)
+                evicted.add(step.component)
+            case Return():
+                if step.component not in evicted:
+                    raise PlanError(f"step `{step.id}` brings `{step.component}` back, which was not evicted")
+                evicted.discard(step.component)
+                loaded.add(step.component)
             case _:
                 pass
 

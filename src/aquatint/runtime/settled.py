@@ -8,6 +8,7 @@ import msgspec
 
 from aquatint.plan.steps import (
     Compare,
+    Evict,
     Generate,
     Grid,
     Load,
@@ -15,6 +16,7 @@ from aquatint.plan.steps import (
     Phase,
     Plan,
     Release,
+    Return,
     Save,
     Step,
     TextRef,
@@ -86,8 +88,11 @@ def without_idle_loads(plan: Plan, settled: Settled) -> Plan:
                 used.update(needs(step, plan.pipelines, plan.components))
             case Release():
                 used.discard(step.component)
-            case Load() if step.component not in used:
+            case Load() | Return() if step.component not in used:
                 continue
+            case Evict() if step.component not in used:
+                # It isn't brought back, so it is not to wait.
+                step = Release(step.id, step.component)
             case _:
                 pass
         kept.append(step)
