@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import pytest
 
 from aquatint.plan.counts import counts
 from aquatint.plan.steps import Plan, Stored
+from aquatint.runtime import saved_folders
 from aquatint.runtime.engine import EngineError
 from aquatint.runtime.events import (
     Event,
@@ -30,8 +32,9 @@ from aquatint.runtime.events import (
     StatementSkipped,
 )
 from aquatint.runtime.executor import Executor, Options
-from aquatint.runtime.outputs import OutputPolicy
+from aquatint.runtime.outputs import OutputPolicy, Outputs
 from aquatint.runtime.saved_folders import RECORD, irreplaceable
+from aquatint.runtime.store import locks
 from support.fake_engine import FakeEngine
 from support.plans import generate, load, release, save, simple_plan
 
@@ -294,6 +297,51 @@ def test_two_processes_at_once_leave_each_other_alone(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["m", "m-2"]
     for name in ("m", "m-2"):
         assert len(files(tmp_path / name)) == 401
+
+
+def test_a_folder_that_was_swept_before_it_was_held_is_made_again(tmp_path: Path) -> None:
+    new, other = tmp_path / "new", tmp_path / "other"
+    for folder in (new, other):
+        folder.mkdir()
+    handles = [os.open(folder, os.O_RDONLY) for folder in (new, new, other)]
+    try:
+        assert locks.take(handles[0])
+        assert not locks.hold(handles[1], new)  # whoever sweeps has it
+        other.rmdir()
+        assert not locks.hold(handles[2], other)  # and here has gone on
+    finally:
+        for handle in handles:
+            os.close(handle)
+
+
+_SWEEPS = """
+import sys
+from pathlib import Path
+sys.path[:0] = {paths!r}
+from aquatint.runtime import saved_folders
+print("sweeping", flush=True)
+while True:
+    saved_folders.sweep(Path({folder!r}))
+"""
+
+
+@pytest.mark.slow
+def test_folders_are_written_while_others_sweep(tmp_path: Path) -> None:
+    text = _SWEEPS.format(paths=[path for path in sys.path if path], folder=str(tmp_path))
+    sweeping = [subprocess.Popen([sys.executable, "-c", text], stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    try:
+        for process in sweeping:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "sweeping\n"
+        for number in range(500):
+            outputs = Outputs(tmp_path, OutputPolicy.NUMBER)
+            saved_folders.write(outputs, "m", lambda folder: (folder / "a").touch(), {}, size=0)
+            assert files(tmp_path / "m") == ["a", RECORD], number
+            shutil.rmtree(tmp_path / "m")
+    finally:
+        for process in sweeping:
+            process.kill()
+            process.communicate()
 
 
 @pytest.mark.slow

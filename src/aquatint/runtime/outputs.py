@@ -16,7 +16,7 @@ from contextlib import ExitStack, nullcontext
 from enum import StrEnum
 from itertools import count
 from pathlib import Path
-from typing import IO, assert_never
+from typing import assert_never
 
 from PIL.Image import Image
 
@@ -266,7 +266,7 @@ def _temporary(folder: Path, body: bytes) -> Iterator[Path]:
         try:
             # Not tempfile: its files are private to the user, whatever the umask says.
             with open(path, "xb") as file:
-                if not _hold(file, path):
+                if not locks.hold(file, path):
                     continue
                 file.write(body)
                 file.flush()
@@ -276,14 +276,6 @@ def _temporary(folder: Path, body: bytes) -> Iterator[Path]:
         finally:
             with contextlib.suppress(FileNotFoundError):
                 path.unlink()
-
-
-def _hold(file: IO[bytes], path: Path) -> bool:
-    """Lock `file`, so that no run takes it for one that a kill left; return False if one has, and removed it."""
-    try:
-        return not locks.AVAILABLE or (locks.take(file) and path.exists())
-    except OSError:  # a file system without locks, where nothing is removed either
-        return True
 
 
 def _sweep(folder: Path) -> None:

@@ -20,6 +20,7 @@ from aquatint.runtime.engine import EngineError
 from aquatint.runtime.failures import cannot
 from aquatint.runtime.journal import content_of_folder, files_below
 from aquatint.runtime.outputs import OutputPolicy, Outputs, make_folder
+from aquatint.runtime.store import locks
 
 RECORD = "aquatint.json"
 """The file in each folder that says what wrote it, and lists the others under `files`."""
@@ -113,10 +114,16 @@ def total_bytes(folder: Path) -> int:
 
 def sweep(folder: Path) -> None:
     """Remove what runs that were killed left in `folder` of folders they were writing; those of live ones stay."""
+    if not locks.AVAILABLE:
+        return
     for left in folder.glob(f"{_PREFIX}*{_SUFFIX}"):
-        with contextlib.suppress(OSError), _locked(left) as is_ours:
-            if is_ours:
-                shutil.rmtree(left, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            handle = os.open(left, os.O_RDONLY)
+            try:
+                if locks.take(handle):
+                    shutil.rmtree(left, ignore_errors=True)
+            finally:
+                os.close(handle)
 
 
 def _claim(temporary: Path, name: Path) -> bool:
@@ -150,32 +157,32 @@ def _numbered(target: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def _temporary(parent: Path) -> Iterator[Path]:
-    """Make a hidden folder in `parent`, locked while the body runs; remove what is left of it afterwards."""
-    path = parent / f"{_PREFIX}{secrets.token_hex(8)}{_SUFFIX}"
-    path.mkdir()
-    try:
-        with _locked(path):
-            yield path
-    finally:
-        shutil.rmtree(path, ignore_errors=True)
+    """Make a hidden folder in `parent`, held while the body runs; remove what is left of it afterwards."""
+    while True:
+        path = parent / f"{_PREFIX}{secrets.token_hex(8)}{_SUFFIX}"
+        path.mkdir()
+        try:
+            with _held(path) as is_held:
+                if is_held:
+                    yield path
+                    return
+        finally:
+            shutil.rmtree(path, ignore_errors=True)
 
 
 @contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[bool]:
-    """Hold the lock of `folder`, which the system frees when a process dies; yield False if another one holds it."""
-    if sys.platform == "win32":  # folders can't be locked there: what a kill leaves stays
+def _held(folder: Path) -> Iterator[bool]:
+    """Hold the new `folder` while the body runs; yield False if another run swept it away before it could be held."""
+    if not locks.AVAILABLE:
+        yield True
+        return
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except FileNotFoundError:
         yield False
         return
-    import fcntl
-
-    handle = os.open(folder, os.O_RDONLY)
     try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            yield False
-        else:
-            yield True
+        yield locks.hold(handle, folder)
     finally:
         os.close(handle)
 

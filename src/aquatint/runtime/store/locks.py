@@ -31,10 +31,21 @@ def share(file: IO[bytes]) -> None:
     fcntl.flock(file, fcntl.LOCK_SH)
 
 
-def take(file: IO[bytes]) -> bool:
-    """Hold `file` alone until it is closed, or return False at once if someone else holds it."""
+def take(file: IO[bytes] | int) -> bool:
+    """Hold `file`, or what has that descriptor, until it is closed; return False at once if someone else holds it."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True
+
+
+def hold(file: IO[bytes] | int, path: Path) -> bool:
+    """Hold `file`, just made at `path`, so that no run takes it for one that a kill left.
+
+    Return False if one has, and removed it or is about to: between making a file and holding it there is a moment.
+    """
+    try:
+        return not AVAILABLE or (take(file) and path.exists())
+    except OSError:  # a file system without locks, where nothing is removed either
+        return True

@@ -1,0 +1,33 @@
+"""How plans are to be run."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from aquatint.plan.steps import Component, Json
+from aquatint.runtime.journal import Journal
+from aquatint.runtime.memory_probe import Probe
+from aquatint.runtime.outputs import OutputPolicy
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How to run a plan. `verify` says why a component is not what was planned, or None if it is.
+
+    With a `probe` the memory that is taken is measured, from before the first run on. `journal` is that of
+    `output_dir`, None for a run that keeps none; `surroundings` go into it. The run ends as soon as `stopping` says so
+    when an image or a step is finished.
+    """
+
+    output_dir: Path = Path()
+    existing: OutputPolicy = OutputPolicy.NUMBER
+    fail_fast: bool = False
+    verify: Callable[[Component], str | None] | None = None
+    clock: Callable[[], float] = time.monotonic
+    probe: Probe | None = None
+    journal: Journal | None = None
+    surroundings: dict[str, Json] = field(default_factory=dict)
+    stopping: Callable[[], bool] = lambda: False

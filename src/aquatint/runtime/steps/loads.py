@@ -1,0 +1,149 @@
+"""Loads components and releases them, as the plan has it or as a call turns out to need."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from aquatint.catalog.quantizers import label
+from aquatint.plan.steps import Component, Generate, Load, Phase, Plan, Release, Save
+from aquatint.plan.uses import uses
+from aquatint.runtime.engine import EngineError, Loaded
+from aquatint.runtime.events import LoadFinished, LoadStarted, Released
+from aquatint.runtime.failures import explain
+from aquatint.runtime.run import Run
+
+
+class Loads:
+    """The loads of one run; `failed` are the keys of what could not be loaded."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.failed: set[str] = set()
+        self._unforeseen: list[str] = []
+        self._next = _next_loads(run.plan)
+
+    def foresee(self, number: int) -> None:
+        """Before a step that computes, tell the engine which component with weights is loaded next."""
+        loads = self._next.get(number)
+        if loads is not None and loads.key not in self.run.residents:
+            self.run.engine.foresee(loads)
+
+    def load(self, step: Load) -> None:
+        """Load what `step` asks for, unless it is there."""
+        run, component = self.run, self.run.plan.components[step.component]
+        if component.key in run.residents or component.key in self.failed:
+            return
+        quantizer = _quantizer(component)
+        run.account.emit(
+            LoadStarted(
+                step.id,
+                component.key,
+                component.role,
+                component.class_name,
+                component.source,
+                quantizer,
+                component.bytes,
+            )
+        )
+        started = run.options.clock()
+        try:
+            if run.options.verify is not None and (change := run.options.verify(component)) is not None:
+                raise EngineError(change)
+            loaded = run.residents.load(component)
+        except Exception as error:
+            self.failed.add(component.key)
+            run.account.fail(step, error, f"loading `{component.role}`", [])
+            return
+        seconds = run.options.clock() - started
+        run.account.emit(
+            LoadFinished(
+                step.id,
+                component.key,
+                component.role,
+                loaded.bytes,
+                loaded.quantized_layers,
+                loaded.layers,
+                seconds,
+                loaded.from_store,
+            )
+        )
+        for warning in loaded.warnings:
+            run.account.warn(step.id, warning)
+        if component.quantization is not None and not loaded.quantized_layers:
+            message = f"{quantizer} found no layer of `{component.role}` that it quantizes: it is held as it was"
+            run.account.warn(step.id, message)
+
+    def load_unforeseen(self, component: Component) -> None:
+        """Load a part that a call needs now and the plan brings at another time."""
+        loaded = self.run.residents.load(component)
+        self._unforeseen.append(component.key)
+        self.run.complain(f"`{component.role}` was needed earlier than planned, and loaded ({loaded.bytes:,} bytes)")
+
+    def release_unforeseen(self) -> None:
+        """Release what was loaded out of turn: the plan counts on the memory."""
+        for key in self._unforeseen:
+            self.run.residents.release(key)
+        self._unforeseen.clear()
+
+    def release(self, step: Release) -> None:
+        """Release what `step` names, if it is there."""
+        role = self.run.plan.components[step.component].role
+        try:
+            released = self.run.residents.release(step.component)
+        except Exception as error:
+            message, _ = explain(error, f"releasing `{role}`")
+            self.run.account.warn(step.id, message)
+            return
+        if released is not None:
+            self.run.account.emit(Released(step.id, step.component, role))
+
+    def skips(self, step: Generate | Save) -> bool:
+        """Skip a step that needs what could not be loaded, and return whether it was."""
+        pipelines = self.run.plan.pipelines
+        parts: Mapping[str, str | None] = (
+            pipelines[step.pipeline].parts if isinstance(step, Generate) else uses(step, pipelines)
+        )
+        lost = [role for role, key in parts.items() if key in self.failed]
+        if lost:
+            self.run.account.skip(step, f"it needs {_listed(lost)}, which could not be loaded")
+        return bool(lost)
+
+    def parts(self, step: Generate | Save) -> dict[str, Loaded]:
+        """Return what `step` works with, by role: the plan has loaded it."""
+        residents, used = self.run.residents, uses(step, self.run.plan.pipelines)
+        # What an earlier phase's failure left unloaded is loaded when it is asked for.
+        missing = [role for role, key in used.items() if key not in residents]
+        if missing:
+            raise RuntimeError(f"the plan does not load {_listed(missing)}")
+        return {role: residents[key] for role, key in used.items()}
+
+    def count_reuses(self, step: Generate | Phase | Save) -> None:
+        """Count and tell what `step` finds loaded for an earlier statement."""
+        used = uses(step, self.run.plan.pipelines)
+        for role, key in self.run.residents.reused(self.run.plan.pipelines[step.pipeline]):
+            if role in used:
+                self.run.account.reuse(step.id, key, role)
+
+
+def _quantizer(component: Component) -> str | None:
+    """Return what quantizes a component, or did in its files, for people."""
+    if (quantized := component.quantization) is not None:
+        return label(quantized.backend, quantized.options)
+    return None if component.stored is None else component.stored.name
+
+
+def _next_loads(plan: Plan) -> dict[int, Component]:
+    """Return for each step that computes the component with weights that is loaded next after it."""
+    found: dict[int, Component] = {}
+    following: Component | None = None
+    for number in range(len(plan.steps) - 1, -1, -1):
+        step = plan.steps[number]
+        if isinstance(step, Load) and plan.components[step.component].dtype is not None:
+            following = plan.components[step.component]
+        elif isinstance(step, Phase | Generate) and following is not None:
+            found[number] = following
+    return found
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
