@@ -88,6 +88,24 @@ def a_call_waits_for_what_is_not_loaded(engine: Engine, scene: Scene) -> None:
     assert ended == [whole, whole]
 
 
+def what_was_evicted_is_waited_for_and_comes_back_as_it_was(engine: Engine, scene: Scene) -> None:
+    parts = load(engine, scene)
+    whole = picture(engine, scene, parts).tobytes()
+    moved = [held for held in parts.values() if held is not None and held.component.dtype is not None]
+    pipeline = engine.assemble(scene.pipeline, parts)
+    for held in moved:
+        engine.evict(held)
+    call = engine.begin(pipeline, scene.generation, quiet)
+    assert not isinstance(call.advance(), Image)
+    for held in moved:
+        engine.bring_back(held)
+    ended = call.advance()
+    assert isinstance(ended, Image)
+    assert ended.tobytes() == whole
+    engine.evict(moved[0])
+    engine.release(moved[0])
+
+
 def a_call_that_is_given_up_leaves_nothing_behind(engine: Engine, scene: Scene) -> None:
     parts = load(engine, scene)
     whole = picture(engine, scene, parts).tobytes()
@@ -214,6 +232,7 @@ CONTRACT: tuple[Callable[[Engine, Scene], None], ...] = (
     a_loaded_component_tells_what_it_came_to,
     an_image_is_rgb_and_counted,
     a_call_waits_for_what_is_not_loaded,
+    what_was_evicted_is_waited_for_and_comes_back_as_it_was,
     a_call_that_is_given_up_leaves_nothing_behind,
     measures_are_none_for_a_picture_and_itself,
     the_same_call_gives_the_same_bits,

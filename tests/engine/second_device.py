@@ -23,12 +23,13 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from aquatint.runtime.torch_engine import TorchEngine, offloading
+from aquatint.runtime.torch_engine.assembled import Assembled
 from aquatint.runtime.torch_engine.libraries import libraries
 from support.quantizer_kinds import KINDS
 from support.scenes import Scene, drawn, everywhere, load, scene
 
 NAME = "hpu"
-FEATURES = ("offload-model", "offload-group", "offload-sequential", "group-leaves", "to-device")
+FEATURES = ("offload-model", "offload-group", "offload-sequential", "group-leaves", "to-device", "host-memory")
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,10 @@ def _try(engine: TorchEngine, made: Scene, feature: str, held: Callable[[], int]
     try:
         pipeline = _moved(engine, made) if feature == "to-device" else placed
         del placed
-        _enable(pipeline, feature)
+        if feature == "host-memory":
+            _there_and_back(pipeline)
+        else:
+            _enable(pipeline, feature)
         same = _picture(engine, made, pipeline) == expected
         gc.collect()
         return Outcome(None, same, (held() - before) / size)
@@ -95,14 +99,31 @@ def _try(engine: TorchEngine, made: Scene, feature: str, held: Callable[[], int]
 
 def _moved(engine: TorchEngine, made: Scene) -> Any:
     """Return a pipeline on the device that was loaded, and quantized, on the CPU."""
-    pipeline = engine.assemble(made.pipeline, load(engine, made))
+    pipeline = _live(engine, made)
     _unpack(pipeline)
     return pipeline.to(NAME)
 
 
+def _live(engine: TorchEngine, made: Scene) -> Any:
+    """Return a pipeline of the live modules: nothing stands in for them, so that they can be moved."""
+    parts = load(engine, made)
+    objects = {role: None if part is None else part.object for role, part in parts.items()}
+    pipeline = engine.assemble(made.pipeline, parts).found(**objects, **made.pipeline.options)
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
+def _there_and_back(pipeline: Any) -> None:
+    """Move the weights of a pipeline to the computer's memory and to the device again, as the engine does."""
+    for module in _modules(pipeline):
+        offloading.wait(module)
+    for module in _modules(pipeline):
+        offloading.come_back(module, NAME)
+
+
 def _placed(engine: TorchEngine, made: Scene) -> Any:
     """Return a pipeline whose weights are on the device as if they had been quantized there."""
-    pipeline = engine.assemble(made.pipeline, load(engine, made))
+    pipeline = _live(engine, made)
     for layer in _unpack(pipeline):
         layer.weight = layer.weight.to(NAME)
     for module in _modules(pipeline):
@@ -132,7 +153,8 @@ def _enable(pipeline: Any, feature: str) -> None:
 
 
 def _picture(engine: TorchEngine, made: Scene, pipeline: Any) -> bytes:
-    return drawn(engine, pipeline, made.generation, lambda done, total: None).tobytes()
+    assembled = Assembled(libraries(), made.pipeline, type(pipeline), pipeline.components, (), NAME, pipeline)
+    return drawn(engine, assembled, made.generation, lambda done, total: None).tobytes()
 
 
 if __name__ == "__main__":

@@ -11,22 +11,28 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from aquatint.catalog.quantizers import canonical
 from aquatint.plan.memory import moments
 from aquatint.plan.schedule import Schedule, schedule
 from aquatint.plan.steps import (
     ByteRange,
     Component,
+    Evict,
     Generate,
     Grid,
     ImageRef,
+    Limit,
     Load,
     Phase,
     Pipeline,
     Plan,
     Print,
+    Quantization,
     Release,
+    Return,
     Step,
     Text,
+    Traffic,
 )
 from aquatint.plan.validate import validate
 from aquatint.runtime.events import Printed
@@ -56,13 +62,18 @@ def model(name: str, encoder: str = "te") -> tuple[list[Component], Pipeline]:
 
 
 def planned(
-    steps: Sequence[Step], models: Sequence[tuple[list[Component], Pipeline]], memory: int | None = None, **options: str
+    steps: Sequence[Step],
+    models: Sequence[tuple[list[Component], Pipeline]],
+    memory: int | None = None,
+    host: int = 0,
+    device: str = "cpu",
+    **options: str,
 ) -> tuple[Plan, Schedule]:
     """Return the plan of `steps`, which hangs together, and its schedule."""
-    parts = {each.key: each for those, _ in models for each in those}
+    parts = {each.key: msgspec.structs.replace(each, device=device) for those, _ in models for each in those}
     pipelines = {each.key: each for _, each in models}
     order = "script" if options.get("order") == "script" else "least"
-    found = schedule(steps, pipelines, parts, keep=False, order=order, memory=memory)
+    found = schedule(steps, pipelines, parts, keep=False, order=order, memory=memory, host=host)
     made = plan(list(parts.values()), list(pipelines.values()), found.steps)
     validate(made)
     return made, found
@@ -77,6 +88,10 @@ def told(steps: Sequence[Step]) -> list[str]:
                 words.append(f"+{step.component}")
             case Release():
                 words.append(f"-{step.component}")
+            case Evict():
+                words.append(f"v{step.component}")
+            case Return():
+                words.append(f"^{step.component}")
             case Phase():
                 words.append(f"{step.name} {step.generate}")
             case _:
@@ -115,7 +130,7 @@ def test_the_written_order_may_be_kept() -> None:
     models = [model("a"), model("b")]
     steps = [generate(f"g{n}", f"p-{name}", [f"{n}.png"]) for n, name in enumerate("abab", 1)]
     least, _ = planned(steps, models)
-    written, _ = planned(steps, models, order="script")
+    written, _ = planned(steps, models, device="cuda", order="script")
     limited, _ = planned(steps, models, memory=18 * MIB, order="script")
     assert [step.id for step in written.steps if isinstance(step, Generate)] == ["g1", "g2", "g3", "g4"]
     assert [len([s for s in each.steps if isinstance(s, Load)]) for each in (least, written, limited)] == [6, 6, 8]
@@ -166,6 +181,62 @@ def test_what_waits_for_an_image_comes_after_it() -> None:
     assert roles in ([None], [["unet", "vae"]])
 
 
+ALTERNATING = [generate(f"g{n}", f"p-{'ab'[n % 2]}", [f"{n}.png"]) for n in range(4)]
+
+
+def test_what_has_no_room_waits_in_the_computers_memory() -> None:
+    models = [model("a"), model("b")]
+    made, found = planned(ALTERNATING, models, 17 * MIB, 20 * MIB, "cuda:0", order="script")
+    assert told(made.steps) == [
+        "+te", "+un-a", "+vae", "+tok", "+sch", "g0", "vun-a", "+un-b", "g1", "vun-b", "^un-a", "g2", "-un-a",
+        "^un-b", "g3", "-tok", "-sch", "-te", "-vae", "-un-b",
+    ]  # fmt: skip
+    assert found.limit == Limit(17 * MIB, Traffic(loads=6, evictions=2, moved=67 * MIB), 20 * MIB)
+    # There is room for one of the two.
+    made, _ = planned(ALTERNATING, models, 17 * MIB, 16 * MIB, "cuda:0", order="script")
+    assert told(made.steps) == [
+        "+te", "+un-a", "+vae", "+tok", "+sch", "g0", "vun-a", "+un-b", "g1", "-un-b", "^un-a", "g2", "-un-a",
+        "+un-b", "g3", "-tok", "-sch", "-te", "-vae", "-un-b",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "device, quantizer, moves",
+    [
+        ("cuda", Quantization("bnb", canonical("bnb", {"bits": 4}), "n"), True),
+        ("cuda", Quantization("bnb", canonical("bnb", {"bits": 8}), "n"), False),
+        ("cuda", None, True),
+        ("cpu", None, False),
+        ("mps", None, False),
+    ],
+)
+def test_what_can_go_there_depends_on_device_and_quantizer(
+    device: str, quantizer: Quantization | None, moves: bool
+) -> None:
+    models = [
+        ([msgspec.structs.replace(each, quantization=quantizer) if each.dtype else each for each in parts], pipe)
+        for parts, pipe in (model("a"), model("b"))
+    ]
+    made, _ = planned(ALTERNATING, models, 18 * MIB, 100 * MIB, device, order="script")
+    assert any(isinstance(step, Evict) for step in made.steps) == moves
+
+
+def hosted(made: Plan) -> int:
+    """Return the most bytes that are in the computer's memory at a time."""
+    there: set[str] = set()
+    most = 0
+    for step in made.steps:
+        match step:
+            case Evict():
+                there.add(step.component)
+            case Return() | Release():
+                there.discard(step.component)
+            case _:
+                pass
+        most = max(most, sum(made.components[key].bytes for key in there))
+    return most
+
+
 @st.composite
 def scripts(draw: st.DrawFn) -> list[Step]:
     """Return steps of three models, some of which wait for others."""
@@ -192,19 +263,24 @@ def outcome(made: Plan, folder: Path) -> tuple[dict[str, bytes], list[str], int]
                         Options(output_dir=folder, clock=lambda: 0.0))  # fmt: skip
     finished = executor.run(made)
     assert (finished.failed, finished.skipped) == (0, 0)
-    assert engine.live == []
+    assert engine.live == engine.hosted == []
     return {path.name: path.read_bytes() for path in folder.rglob("*.png")}, lines, finished.loads
 
 
 @settings(max_examples=60, deadline=None)
-@given(scripts(), st.sampled_from([None, 12 * MIB, 17 * MIB, 18 * MIB, 28 * MIB]))
+@given(
+    scripts(),
+    st.sampled_from([None, 12 * MIB, 17 * MIB, 18 * MIB, 28 * MIB]),
+    st.sampled_from([0, 6 * MIB, 20 * MIB, 100 * MIB]),
+)
 def test_neither_order_nor_memory_changes_what_comes_out(
-    tmp_path_factory: pytest.TempPathFactory, steps: list[Step], memory: int | None
+    tmp_path_factory: pytest.TempPathFactory, steps: list[Step], memory: int | None, host: int
 ) -> None:
     models = [model("a"), model("b"), model("c", encoder="te-c")]
-    written, _ = planned(steps, models, order="script")
-    made, found = planned(steps, models, memory)
+    written, _ = planned(steps, models, device="cuda", order="script")
+    made, found = planned(steps, models, memory, host, "cuda")
     assert found.shortfall is None
+    assert hosted(made) <= host
     assert memory is None or peak(made) <= memory
     folder = tmp_path_factory.mktemp("runs")
     expected = outcome(written, folder / "written")

@@ -22,8 +22,8 @@ def test_counts_of_a_plan_by_hand() -> None:
         load("u"), load("v"), generate("g1", "p", ["1.png", "2.png"]), load("w"), generate("g2", "q", ["3.png"]),
         release("w"), generate("g3", "p", ["4.png"]), release("u"), release("u"),
     )  # fmt: skip
-    assert counts(plan) == Counts(loads=3, quantizations=1, reuses=3, releases=2, images=4)
-    assert counts(plan, {"u"}) == Counts(loads=2, quantizations=0, reuses=4, releases=2, images=4)
+    assert counts(plan) == Counts(loads=3, quantizations=1, reuses=3, releases=2, images=4, moved=13_500_000)
+    assert counts(plan, {"u"}) == Counts(loads=2, quantizations=0, reuses=4, releases=2, images=4, moved=9_000_000)
     assert counts(plan, {"u", "v", "w"}) == Counts(loads=0, quantizations=0, reuses=6, releases=2, images=4)
 
 
@@ -34,6 +34,8 @@ def totals(finished: RunFinished) -> Counts:
         reuses=finished.reuses,
         releases=finished.releases,
         images=finished.images,
+        evictions=finished.evictions,
+        moved=finished.bytes_moved,
     )
 
 

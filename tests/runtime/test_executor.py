@@ -31,6 +31,7 @@ from aquatint.runtime.engine import EngineError
 from aquatint.runtime.events import (
     DenoiseStep,
     Event,
+    Evicted,
     GenerateStarted,
     GridWritten,
     ImageWritten,
@@ -40,6 +41,7 @@ from aquatint.runtime.events import (
     ModelTotals,
     Printed,
     Released,
+    Returned,
     Reused,
     RunFinished,
     RunStarted,
@@ -52,7 +54,7 @@ from aquatint.runtime.executor import Executor, Options
 from aquatint.runtime.outputs import OutputPolicy
 from aquatint.runtime.residents import Residents
 from support.fake_engine import FakeEngine
-from support.plans import component, generate, grid, load, place, release, simple_plan
+from support.plans import bring_back, component, evict, generate, grid, load, place, release, simple_plan
 
 PEAK = ByteRange(9_000_000, 9_000_000)
 """Of two components of these plans, which are all of one size."""
@@ -102,7 +104,8 @@ def test_a_run_tells_everything_in_order(tmp_path: Path) -> None:
     assert run.finished == RunFinished(
         images=2, loads=2, quantizations=1, reuses=0, releases=2, failed=0, skipped=0,
         written=[str(tmp_path / "out/1.png"), str(tmp_path / "out/2.png")], interrupted=False, seconds=0.0,
-        engine={"engine": "fake", "device": "cpu"}, done=2, outputs=2, bytes_loaded=9_000_000, predicted_peak=PEAK,
+        engine={"engine": "fake", "device": "cpu"}, done=2, outputs=2, bytes_loaded=9_000_000, bytes_moved=9_000_000,
+        predicted_peak=PEAK,
         models=[ModelTotals("shapes", {"unet": "q8"}, images=2, loads=2, seconds=0.0, weights=9_000_000)],
     )  # fmt: skip
     assert run.files() == ["out/1.png", "out/2.png"]
@@ -417,6 +420,44 @@ def test_two_statements_that_name_one_file_both_keep_their_picture(tmp_path: Pat
     run = Run(plan, tmp_path)
     assert run.files() == ["x-2.png", "x.png"]
     assert (tmp_path / "x.png").read_bytes() != (tmp_path / "x-2.png").read_bytes()
+
+
+THERE_AND_BACK = (
+    load("u"), load("v"), generate("g1", "p", ["1.png"]), evict("u"), load("w"), generate("g2", "q", ["2.png"]),
+    bring_back("u"), generate("g3", "p", ["3.png"]), release("u"),
+)  # fmt: skip
+
+
+def test_what_is_evicted_comes_back_and_is_not_loaded_again(tmp_path: Path) -> None:
+    run = Run(simple_plan(*THERE_AND_BACK), tmp_path)
+    assert [call for call in run.engine.calls if call[0] != "generate"] == [
+        ("load", "u"), ("load", "v"), ("assemble", "p"), ("evict", "u"), ("load", "w"), ("assemble", "q"),
+        ("bring_back", "u"), ("release", "u"),
+    ]  # fmt: skip
+    assert run.of(Evicted) == [Evicted("evict-u", "u", "unet", 4_500_000, 0.0)]
+    assert run.of(Returned) == [Returned("return-u", "u", "unet", 4_500_000, 0.0)]
+    assert (run.finished.loads, run.finished.evictions, run.finished.bytes_moved) == (3, 1, 5 * 4_500_000)
+
+
+@pytest.mark.parametrize(
+    "faults, said",
+    [
+        ({"move_faults": {"u": EngineError("no room there")}}, "no room there; it will be loaded again"),
+        ({"return_faults": {"u": EngineError("no room here")}}, "no room here; it is loaded again"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_moved_is_loaded_again(tmp_path: Path, faults: dict[str, Any], said: str) -> None:
+    run = Run(simple_plan(*THERE_AND_BACK), tmp_path, FakeEngine(**faults))
+    assert [event.message for event in run.of(Warned)] == [said]
+    assert run.engine.count("load") == 4
+    assert (run.finished.failed, run.files()) == (0, ["1.png", "2.png", "3.png"])
+    assert run.engine.hosted == []
+
+
+def test_what_nothing_needs_any_more_is_released_instead_of_evicted(tmp_path: Path) -> None:
+    (tmp_path / "3.png").touch()
+    run = Run(simple_plan(*THERE_AND_BACK), tmp_path, existing=OutputPolicy.SKIP)
+    assert [call for call in run.engine.calls if call[1] == "u"] == [("load", "u"), ("release", "u")]
 
 
 def test_a_release_that_goes_wrong_is_a_warning(tmp_path: Path) -> None:

@@ -91,11 +91,13 @@ class PaintedCall:
 
 @dataclass
 class FakeEngine:
-    """`load_faults` are by component key, `image_faults` by the number (from 0) of the call of `generate`.
+    """A fake engine, told what goes wrong.
 
+    `load_faults`, `move_faults` (to the computer's memory) and `return_faults` (back) are by component key,
+    `image_faults` by the number (from 0) of the call of `generate`.
     `loaded_twice` has the keys of what was loaded while it was there already, which the real engine does on request.
     `calls` has what was asked for, in order: ("load", key), ("assemble", key), ("generate", seed),
-    ("save", key), ("release", key).
+    ("save", key), ("evict", key), ("bring_back", key), ("release", key).
     """
 
     counters: Counters = field(default_factory=Counters)
@@ -103,8 +105,11 @@ class FakeEngine:
     image_faults: Mapping[int, BaseException] = field(default_factory=dict)
     assemble_faults: Mapping[str, BaseException] = field(default_factory=dict)
     save_faults: Mapping[str, BaseException] = field(default_factory=dict)
+    move_faults: Mapping[str, BaseException] = field(default_factory=dict)
+    return_faults: Mapping[str, BaseException] = field(default_factory=dict)
     calls: list[tuple[str, Any]] = field(default_factory=list)
     live: list[Weights] = field(default_factory=list)
+    hosted: list[Weights] = field(default_factory=list)
     loaded_twice: list[str] = field(default_factory=list)
     at_step: Callable[[int], None] = lambda done: None
     said: list[str] = field(default_factory=list)  # what the libraries say of every image
@@ -181,10 +186,24 @@ class FakeEngine:
         if pipeline.key in self.save_faults:
             raise self.save_faults[pipeline.key]
 
+    def evict(self, loaded: Loaded) -> None:
+        self.calls.append(("evict", loaded.component.key))
+        self.live.remove(loaded.object)
+        self.hosted.append(loaded.object)
+        if loaded.component.key in self.move_faults:
+            raise self.move_faults[loaded.component.key]
+
+    def bring_back(self, loaded: Loaded) -> None:
+        self.calls.append(("bring_back", loaded.component.key))
+        if loaded.component.key in self.return_faults:
+            raise self.return_faults[loaded.component.key]
+        self.hosted.remove(loaded.object)
+        self.live.append(loaded.object)
+
     def release(self, loaded: Loaded) -> None:
         self.calls.append(("release", loaded.component.key))
         assert not loaded.object.released, f"{loaded.component.key} is released twice"
-        self.live.remove(loaded.object)
+        (self.hosted if loaded.object in self.hosted else self.live).remove(loaded.object)
         loaded.object.released = True
         self.counters.releases += 1
 

@@ -11,6 +11,7 @@ from aquatint.plan.steps import (
     PLAN_VERSION,
     Cell,
     Component,
+    Evict,
     Generate,
     Grid,
     ImageRef,
@@ -22,6 +23,7 @@ from aquatint.plan.steps import (
     Print,
     Quantization,
     Release,
+    Return,
     Save,
     Step,
 )
@@ -54,6 +56,16 @@ def load(key: str) -> Load:
 def release(key: str) -> Release:
     """Return a release step."""
     return Release(f"release-{key}", key)
+
+
+def evict(key: str) -> Evict:
+    """Return an evict step."""
+    return Evict(f"evict-{key}", key)
+
+
+def bring_back(key: str) -> Return:
+    """Return the step that brings a component back."""
+    return Return(f"return-{key}", key, place(1))
 
 
 def generate(id: str, pipeline: str, paths: Sequence[str], *, metadata: bool = True, **arguments: Any) -> Generate:
@@ -117,20 +129,28 @@ def plans(draw: st.DrawFn) -> Plan:
     by_key = {item.key: item for item in pipelines}
     steps: list[Step] = []
     live: set[str] = set()
+    hosted: set[str] = set()
     made: list[tuple[str, int]] = []
 
     def loaded(key: str) -> None:
-        steps.append(load(key))
+        steps.append(bring_back(key) if key in hosted else load(key))
         live.add(key)
+        hosted.discard(key)
 
     for number in range(draw(st.integers(0, 8))):
-        match draw(st.sampled_from(["generate"] * 4 + ["load", "release", "grid", "print", "save"])):
+        match draw(st.sampled_from(["generate"] * 4 + ["load", "release", "evict", "grid", "print", "save"])):
             case "load":
                 loaded(draw(keys))
             case "release":
                 key = draw(keys)
                 steps.append(release(key))
                 live.discard(key)
+                hosted.discard(key)
+            case "evict" if live:
+                key = draw(st.sampled_from(sorted(live)))
+                steps.append(evict(key))
+                live.discard(key)
+                hosted.add(key)
             case "grid" if made:
                 cells = draw(st.lists(st.sampled_from(made), min_size=1, max_size=4))
                 steps.append(grid(f"s{number}", f"sheet{number}.png", cells))
@@ -152,6 +172,7 @@ def plans(draw: st.DrawFn) -> Plan:
                 made += [(f"g{number}", i) for i in range(count)]
             case _:
                 pass
+    steps += [release(key) for key in sorted(hosted)]
     # Ids are unique in a plan; repeated loads and releases of one component need more than its key.
     return plan(components, pipelines, [_renamed(step, number) for number, step in enumerate(steps)])
 
@@ -162,5 +183,9 @@ def _renamed(step: Step, number: int) -> Step:
             return Load(f"{step.id}-{number}", step.component, step.place)
         case Release():
             return Release(f"{step.id}-{number}", step.component)
+        case Evict():
+            return Evict(f"{step.id}-{number}", step.component)
+        case Return():
+            return Return(f"{step.id}-{number}", step.component, step.place)
         case _:
             return step

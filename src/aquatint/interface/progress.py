@@ -20,6 +20,7 @@ from aquatint.plan.render import ranged, sized
 from aquatint.runtime.events import (
     EngineStarting,
     Event,
+    Evicted,
     GenerateStarted,
     GridWritten,
     ImageWritten,
@@ -28,6 +29,7 @@ from aquatint.runtime.events import (
     ModelSaved,
     Printed,
     Released,
+    Returned,
     RunFinished,
     RunStarted,
     SaveStarted,
@@ -236,6 +238,10 @@ class Log:
                 return [_done("saved", event.path, sized(event.bytes), duration(event.seconds))]
             case Released():
                 return [_done("released", event.role)]
+            case Evicted():
+                return [_done("evicted", event.role, sized(event.bytes), duration(event.seconds))]
+            case Returned():
+                return [_done("returned", event.role, sized(event.bytes), duration(event.seconds))]
             case Warned():
                 return [[("warning: ", "yellow"), (printable(event.message), "")]]
             case StatementSkipped():

@@ -155,5 +155,11 @@ class _NoEngine:
     def release(self, loaded: Loaded) -> None:
         raise AssertionError("this plan releases nothing")
 
+    def evict(self, loaded: Loaded) -> None:
+        raise AssertionError("this plan evicts nothing")
+
+    def bring_back(self, loaded: Loaded) -> None:
+        raise AssertionError("this plan brings nothing back")
+
     def device_memory(self, *, afresh: bool = False) -> DeviceMemory | None:
         return None

@@ -178,9 +178,10 @@ class Planner:
             return None
         sizes = {item.key: item.bytes for item in self.items}
         weightless = sum(component.dtype is None for component in self.components.values())
+        coming = [move for move in found.moves if isinstance(move, Loading | Returning)]
         return Traffic(
-            loads=weightless + sum(isinstance(move, Loading) for move in found.moves),
-            evictions=sum(isinstance(move, Evicting) for move in found.moves),
+            loads=weightless + sum(isinstance(move, Loading) for move in coming),
+            evictions=len(coming) - len({move.item for move in coming}),
             moved=sum(sizes[move.item] for move in found.moves if isinstance(move, Loading | Evicting | Returning)),
         )
 
@@ -325,7 +326,7 @@ def _is_movable(component: Component) -> bool:
         return True
     if quantizer.backend is None or not kinds_of(quantizer.backend, quantizer.options):
         return False  # of what isn't known here, no more is asked than to load
-    return refusal("to-device", quantizer.backend, quantizer.options) is None
+    return refusal("host-memory", quantizer.backend, quantizer.options) is None
 
 
 def _reports(step: Step) -> bool:

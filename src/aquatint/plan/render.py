@@ -63,7 +63,7 @@ def summary(plan: Plan, resident: AbstractSet[str] = frozenset()) -> str:
         f"{_number(total.loads, 'load')} ({total.quantizations} quantized)",
         _number(total.reuses, "reuse"),
         _number(total.releases, "release"),
-        *([f"{_number(total.evictions, 'eviction')} to the computer's memory"] if total.evictions else []),
+        *([_number(total.evictions, "eviction")] if total.evictions else []),
     ]
     if (most := peak(plan, resident)) is not None:
         parts.append(f"peak {ranged(most.held)} of weights ({most.place.file}:{most.place.line})")

@@ -306,7 +306,10 @@ Step = Load | Phase | Generate | Upscale | Compare | Grid | Save | Print | Relea
 
 
 class Traffic(Record, frozen=True):
-    """What comes to the device and goes to the computer's memory: loads, evictions, and the bytes of weights moved."""
+    """What comes and goes: loads, evictions, and the bytes of weights that are moved.
+
+    Evictions are of what leaves the device, to the computer's memory or away, and comes again.
+    """
 
     loads: int
     evictions: int

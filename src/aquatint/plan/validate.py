@@ -101,6 +101,8 @@ def _check_steps(plan: Plan) -> None:
             case Load():
                 if step.component not in plan.components:
                     raise PlanError(f"step `{step.id}` loads an unknown component `{step.component}`")
+                if step.component in evicted:
+                    raise PlanError(f"step `{step.id}` loads `{step.component}`, which is to be brought back")
                 loaded.add(step.component)
             case Generate() | Phase() | Save():
                 if step.pipeline not in plan.pipelines:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from aquatint.plan.steps import Release, Step
+from aquatint.plan.steps import Evict, Release, Step
 from aquatint.runtime.events import Event, Reused, StatementFailed, StatementSkipped, Warned
 from aquatint.runtime.failures import explain
 from aquatint.runtime.watch import Watch
@@ -61,7 +61,7 @@ class Account:
 
     def fail(self, step: Step, error: Exception, doing: str, written: list[str]) -> None:
         """Count and tell that `step` failed while `doing` something, when it had `written` these files."""
-        assert not isinstance(step, Release)
+        assert not isinstance(step, Release | Evict)
         self.failed += 1
         message, help = explain(error, doing)
         self.emit(StatementFailed(step.id, str(step.place), message, help, written))
@@ -70,6 +70,6 @@ class Account:
 
     def skip(self, step: Step, reason: str) -> None:
         """Count and tell that `step` is not carried out."""
-        assert not isinstance(step, Release)
+        assert not isinstance(step, Release | Evict)
         self.skipped += 1
         self.emit(StatementSkipped(step.id, str(step.place), reason))

@@ -166,6 +166,17 @@ class Engine(Protocol):
         """Drop `loaded` and give its memory back; calls that need it wait until it is loaded again."""
         ...
 
+    def evict(self, loaded: Loaded) -> None:
+        """Move the weights of `loaded` to the computer's memory; calls that need it wait until it comes back."""
+        ...
+
+    def bring_back(self, loaded: Loaded) -> None:
+        """Move the weights of `loaded`, which was evicted, to the device; raise `EngineError` if that can't be done.
+
+        It is then what it was, to the bit. After an error it can only be released.
+        """
+        ...
+
     def device_memory(self, *, afresh: bool = False) -> DeviceMemory | None:
         """Return what is taken of the device, None if its memory is the process's own; `afresh` begins a new peak."""
         ...

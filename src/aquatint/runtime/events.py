@@ -221,6 +221,26 @@ class Released(Event, frozen=True):
     role: Role
 
 
+class Evicted(Event, frozen=True):
+    """A component went to the computer's memory, to come back."""
+
+    step: StepId
+    component: Key
+    role: Role
+    bytes: Held
+    seconds: Seconds
+
+
+class Returned(Event, frozen=True):
+    """A component came back from the computer's memory."""
+
+    step: StepId
+    component: Key
+    role: Role
+    bytes: Held
+    seconds: Seconds
+
+
 class Warned(Event, frozen=True):
     """Something is odd, but no failure."""
 
@@ -280,8 +300,13 @@ class RunFinished(Event, frozen=True):
     ]
     saved: Annotated[int, Meta(description="models saved")] = 0
     restored: Annotated[int, Meta(description="components that came from the store instead of being quantized")] = 0
-    evictions: Annotated[int, Meta(description="releases of components that the run loaded again later")] = 0
+    evictions: Annotated[
+        int, Meta(description="components that left the device, to the computer's memory or away, and came again")
+    ] = 0
     bytes_loaded: Annotated[int, Meta(description="bytes of weights that loads brought into memory, as held")] = 0
+    bytes_moved: Annotated[
+        int, Meta(description="bytes of weights that were loaded, moved to the computer's memory, and brought back")
+    ] = 0
     predicted_peak: Peak = None
     measured_peak: Annotated[
         int | None,

@@ -11,7 +11,21 @@ from collections.abc import Callable
 from typing import assert_never
 
 from aquatint.plan.fingerprints import Planned
-from aquatint.plan.steps import Compare, Generate, Grid, Load, Phase, Plan, Print, Release, Save, Step, Upscale
+from aquatint.plan.steps import (
+    Compare,
+    Evict,
+    Generate,
+    Grid,
+    Load,
+    Phase,
+    Plan,
+    Print,
+    Release,
+    Return,
+    Save,
+    Step,
+    Upscale,
+)
 from aquatint.runtime.account import SinkFailed, Stop
 from aquatint.runtime.engine import Counters, Engine, EngineError
 from aquatint.runtime.events import Event, Printed, RunFinished
@@ -140,6 +154,10 @@ class _Course:
                     run.account.emit(Printed(step.id, run.yielded.line(step.text)))
             case Release():
                 self.loads.release(step)
+            case Evict():
+                self.loads.evict(step)
+            case Return():
+                self.loads.bring_back(step)
             case _:
                 assert_never(step)
 

@@ -1,4 +1,4 @@
-"""The components that are loaded, and the pipelines assembled of them.
+"""The components that are loaded or were evicted, and the pipelines assembled of them.
 
 What a component's key means is the plan's affair; when to load and release is the executor's. A session keeps one
 `Residents` across its statements, so that models stay warm.
@@ -6,7 +6,7 @@ What a component's key means is the plan's affair; when to load and release is t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from aquatint.plan.steps import Component, Pipeline
@@ -21,6 +21,7 @@ class Residents:
         self._loaded: dict[str, Loaded] = {}
         self._pipelines: dict[str, tuple[frozenset[str], Any]] = {}
         self._fresh: set[str] = set()
+        self._hosted: dict[str, Loaded] = {}
 
     def __contains__(self, key: object) -> bool:
         return key in self._loaded
@@ -37,7 +38,9 @@ class Residents:
         return list(self._loaded.values())
 
     def load(self, component: Component) -> Loaded:
-        """Return the live component that `component` asks for, loading it if no equal one is there."""
+        """Return the live component that `component` asks for, loading it if no equal one is there or was evicted."""
+        if component.key in self._hosted:
+            return self.bring_back(component.key)
         if component.key not in self._loaded:
             self._loaded[component.key] = self.engine.load(component)
             self._fresh.add(component.key)
@@ -68,9 +71,41 @@ class Residents:
         """Forget the assembled `pipeline`: a call that failed may have left it half changed."""
         self._pipelines.pop(pipeline.key, None)
 
-    def release(self, key: str) -> Loaded | None:
-        """Release a component and every pipeline that holds it; return what was released, or None if it isn't live."""
+    def evict(self, key: str) -> Loaded | None:
+        """Move a component to the computer's memory; return it, or None if it isn't live.
+
+        Pipelines that hold it wait for it. If it can't be moved it is released, and the error comes out.
+        """
         loaded = self._loaded.pop(key, None)
+        if loaded is not None:
+            self._fresh.discard(key)
+            self._hosted[key] = loaded
+            self._or_release(key, self.engine.evict)
+        return loaded
+
+    def is_evicted(self, key: str) -> bool:
+        """Return whether a component is in the computer's memory, to be brought back."""
+        return key in self._hosted
+
+    def bring_back(self, key: str) -> Loaded:
+        """Return a component that was evicted, live again.
+
+        If it can't be moved it is released, and the error comes out.
+        """
+        self._or_release(key, self.engine.bring_back)
+        self._loaded[key] = self._hosted.pop(key)
+        return self._loaded[key]
+
+    def _or_release(self, key: str, move: Callable[[Loaded], None]) -> None:
+        try:
+            move(self._hosted[key])
+        except Exception:
+            self.release(key)
+            raise
+
+    def release(self, key: str) -> Loaded | None:
+        """Release a component and every pipeline that holds it; return what was released, or None if it isn't there."""
+        loaded = self._loaded.pop(key, None) or self._hosted.pop(key, None)
         if loaded is None:
             return None
         self._fresh.discard(key)
@@ -80,5 +115,5 @@ class Residents:
 
     def release_all(self) -> None:
         """Release everything, the last loaded first."""
-        for key in reversed(list(self._loaded)):
+        for key in reversed([*self._hosted, *self._loaded]):
             self.release(key)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from aquatint.plan.memory import held
 from aquatint.plan.steps import Generate, Load, Phase, Plan, Save
 from aquatint.plan.uses import needs, uses
-from aquatint.runtime.events import Event, ImageWritten, LoadFinished, ModelTotals, Released
+from aquatint.runtime.events import Event, Evicted, ImageWritten, LoadFinished, ModelTotals, Released, Returned
 
 
 @dataclass(slots=True)
@@ -31,12 +31,14 @@ class Tally:
         self._released: set[str] = set()
         self.evictions = 0
         self.bytes_loaded = 0
+        self.bytes_moved = 0
 
     def feed(self, event: Event) -> None:
         """Take notice of `event`."""
         match event:
             case LoadFinished():
                 self.bytes_loaded += event.bytes
+                self.bytes_moved += event.bytes
                 self._held[event.component] = event.bytes
                 if event.component in self._released:
                     self._released.remove(event.component)
@@ -45,6 +47,11 @@ class Tally:
                     self._rows[step].loads += 1
             case Released():
                 self._released.add(event.component)
+            case Evicted():
+                self.bytes_moved += event.bytes
+            case Returned():
+                self.bytes_moved += event.bytes
+                self.evictions += 1
             case ImageWritten() if event.step in self._rows:
                 row = self._rows[event.step]
                 row.images += 1

@@ -13,11 +13,13 @@ from aquatint.plan.steps import ByteRange, Plan
 from aquatint.runtime.engine import DeviceMemory, Engine
 from aquatint.runtime.events import (
     Event,
+    Evicted,
     ImageWritten,
     LoadFinished,
     MemoryUsed,
     ModelSaved,
     Released,
+    Returned,
     RunFinished,
     RunStarted,
 )
@@ -75,7 +77,7 @@ class Watch:
         self._forecast.feed(event, now - self._began)
         self._tally.feed(event)
         self._sink(event)
-        if isinstance(event, LoadFinished | ImageWritten | ModelSaved | Released):
+        if isinstance(event, LoadFinished | ImageWritten | ModelSaved | Released | Evicted | Returned):
             self._tell_memory()
         if now - self._told >= PROGRESS_EVERY and not isinstance(event, RunFinished):
             self._told = now
@@ -87,6 +89,7 @@ class Watch:
         measured, by = self._measured()
         return msgspec.structs.replace(
             finished, evictions=self._tally.evictions, bytes_loaded=self._tally.bytes_loaded,
+            bytes_moved=self._tally.bytes_moved,
             predicted_peak=self._predicted, measured_peak=measured, measured_by=by, models=self._tally.totals(),
         )  # fmt: skip
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from aquatint.catalog.quantizers import label
-from aquatint.plan.steps import Component, Generate, Load, Phase, Plan, Release, Save
+from aquatint.plan.steps import Component, Evict, Generate, Load, Phase, Plan, Release, Return, Save
 from aquatint.plan.uses import uses
 from aquatint.runtime.engine import EngineError, Loaded
-from aquatint.runtime.events import LoadFinished, LoadStarted, Released
+from aquatint.runtime.events import Evicted, LoadFinished, LoadStarted, Released, Returned
 from aquatint.runtime.failures import explain
 from aquatint.runtime.run import Run
 
@@ -96,6 +96,36 @@ class Loads:
             return
         if released is not None:
             self.run.account.emit(Released(step.id, step.component, role))
+
+    def evict(self, step: Evict) -> None:
+        """Move what `step` names to the computer's memory, if it is there; what can't be moved is given up."""
+        run, role = self.run, self.run.plan.components[step.component].role
+        started = run.options.clock()
+        try:
+            evicted = run.residents.evict(step.component)
+        except Exception as error:
+            message, _ = explain(error, f"moving `{role}` to the computer's memory")
+            run.account.warn(step.id, f"{message}; it will be loaded again")
+            return
+        if evicted is not None:
+            seconds = run.options.clock() - started
+            run.account.emit(Evicted(step.id, step.component, role, evicted.bytes, seconds))
+
+    def bring_back(self, step: Return) -> None:
+        """Bring back what `step` names, or load it if it was given up."""
+        run, component = self.run, self.run.plan.components[step.component]
+        if run.residents.is_evicted(component.key):
+            started = run.options.clock()
+            try:
+                loaded = run.residents.bring_back(component.key)
+            except Exception as error:
+                message, _ = explain(error, f"bringing `{component.role}` back")
+                run.account.warn(step.id, f"{message}; it is loaded again")
+            else:
+                seconds = run.options.clock() - started
+                run.account.emit(Returned(step.id, component.key, component.role, loaded.bytes, seconds))
+                return
+        self.load(Load(step.id, component.key, step.place))
 
     def skips(self, step: Generate | Save) -> bool:
         """Skip a step that needs what could not be loaded, and return whether it was."""

@@ -138,13 +138,29 @@ class TorchEngine:
         """Write live `parts`, by role, into the empty `folder` as the libraries store them; change none of them."""
         saving.save(self._libraries, pipeline, parts, folder, form)
 
+    def evict(self, loaded: Loaded) -> None:
+        """Move the weights of `loaded` to the computer's memory; calls that need it wait until it comes back."""
+        self._detach(loaded)
+        with engine_error(f"can't move `{loaded.component.role}` to the computer's memory"):
+            offloading.wait(loaded.object)
+        memory.give_back(self._libraries.torch)
+
+    def bring_back(self, loaded: Loaded) -> None:
+        """Move the weights of `loaded`, which was evicted, to the device; raise `EngineError` if that can't be done."""
+        with engine_error(f"can't bring `{loaded.component.role}` back from the computer's memory"):
+            offloading.come_back(loaded.object, self.device)
+        self._place(loaded).attach(loaded)
+
+    def _detach(self, loaded: Loaded) -> None:
+        place = self._places.get(loaded.component.key)
+        if place is not None and place.live is loaded.object:
+            place.detach()
+
     def release(self, loaded: Loaded) -> None:
         """Drop `loaded` and give its memory back; calls that need it wait until it is loaded again."""
         torch = self._libraries.torch
         self.counters.releases += 1
-        place = self._places.get(loaded.component.key)
-        if place is not None and place.live is loaded.object:
-            place.detach()
+        self._detach(loaded)
         if isinstance(loaded.object, torch.nn.Module):
             if loaded.component.offload is not None:
                 # Its weights may be the hooks', and its own tensors without data.

@@ -13,9 +13,14 @@ from aquatint.runtime.torch_engine.libraries import Libraries
 
 
 def wait(module: Any) -> None:
-    """Move `module`, just loaded and quantized, to the computer's memory: the next one needs the device."""
+    """Move `module`, loaded and quantized, to the computer's memory: another one needs the device."""
     # Not `weights.held`: bitsandbytes reads the statistics of 8-bit layers where they were made.
     module.to("cpu")
+
+
+def come_back(module: Any, device: str) -> None:
+    """Move `module`, which waited, to `device`."""
+    module.to(device)
 
 
 def enable(libraries: Libraries, pipeline: Any, offload: str, device: str) -> None:
