@@ -43,10 +43,10 @@ class Outcome:
 
 def main(folder: Path, build: Path) -> dict[str, dict[str, Any]]:
     """Try every kind and feature on the tiny pipeline in `folder`; the extension is built in `build`."""
-    engine = TorchEngine(threads=1)
+    TorchEngine(threads=1)  # imports the libraries before there is another device
     held = _device(build)
     return {
-        kind: {feature: asdict(_try(engine, _scene(folder, uri), feature, held)) for feature in FEATURES}
+        kind: {feature: asdict(_try(_scene(folder, uri), feature, held)) for feature in FEATURES}
         for kind, uri in KINDS.items()
     }
 
@@ -77,7 +77,9 @@ def _scene(folder: Path, uri: str | None) -> Scene:
     return scene(folder, everywhere(folder, uri) if uri is not None else None)
 
 
-def _try(engine: TorchEngine, made: Scene, feature: str, held: Callable[[], int]) -> Outcome:
+def _try(made: Scene, feature: str, held: Callable[[], int]) -> Outcome:
+    # One of its own, for an engine knows what it has loaded: what was tried before is to be gone.
+    engine = TorchEngine(threads=1)
     gc.collect()
     before = held()
     placed = _placed(engine, made)

@@ -13,7 +13,7 @@ from typing import Literal
 
 import msgspec
 
-from aquatint.catalog.compatibility import kinds_of, refusal
+from aquatint.catalog.compatibility import cell, kinds_of
 from aquatint.plan.memory import held
 from aquatint.plan.scheduling.eviction import evict, lru
 from aquatint.plan.scheduling.moves import Drop, Move, Run
@@ -324,9 +324,9 @@ def _is_movable(component: Component) -> bool:
     quantizer = component.quantization or component.stored
     if quantizer is None:
         return True
-    if quantizer.backend is None or not kinds_of(quantizer.backend, quantizer.options):
-        return False  # of what isn't known here, no more is asked than to load
-    return refusal("host-memory", quantizer.backend, quantizer.options) is None
+    kinds = () if quantizer.backend is None else kinds_of(quantizer.backend, quantizer.options)
+    # Of what isn't known here, no more is asked than to load.
+    return bool(kinds) and all(cell(kind.name, "host-memory").answer == "works" for kind in kinds)
 
 
 def _reports(step: Step) -> bool:
