@@ -1,0 +1,226 @@
+"""A whole run, beside a program written by hand that keeps everything loaded; and a plan of three times its memory.
+
+    .venv/bin/python benchmarks/running.py [--rounds 5] [--prompts 8]
+    .venv/bin/python benchmarks/running.py --memory [--width 640] [--folder DIR]
+
+The first draws each prompt with the bundled checkpoint as it is and with its denoiser in int8, prompt outermost, and
+beside that with `by_hand.py`, which loads each component once and shares it. Both have one thread, in processes of
+their own that take turns; what is measured begins when all libraries are imported. The pixels of both have to be equal.
+
+The second makes three checkpoints with denoisers of random weights, and draws prompts with all, prompt outermost, with
+a third of the memory that they take together. `peak` is the most anonymous memory of the process above what it had
+when everything was imported (`RssAnon`, sampled every 2 ms), and `rss` the most of all its pages, in the same way.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+STEPS = 8
+MODELS = 3
+HAND = Path(__file__).with_name("by_hand.py")
+LIMIT = 1.05
+
+SCRIPT = """
+quantizer q { backend: sdnq, weights_dtype: int8 }
+model plain { source: "builtin:shapes", defaults { num_inference_steps: %(steps)d, seed: 1 } }
+model light extends plain { unet { quantizer: q } }
+for prompt in %(prompts)s {
+    generate plain { prompt: prompt, output: "plain-{{ prompt | slug }}.png" }
+    generate light { prompt: prompt, output: "light-{{ prompt | slug }}.png" }
+}
+"""
+
+
+def main() -> None:
+    """Print one of the tables, or do the part of a process that a table is made of."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--rounds", type=int, default=5, help="how often each program runs; the least time counts")
+    parser.add_argument("--prompts", type=int, default=8)
+    parser.add_argument("--memory", action="store_true", help="the second measurement")
+    parser.add_argument("--width", type=int, default=640, help="channels of the second's denoisers")
+    parser.add_argument("--folder", type=Path, help="where its checkpoints are, and are made")
+    parser.add_argument("--part", nargs=2, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.part:
+        _part(json.loads(given.part[0]), Path(given.part[1]))
+    elif given.memory:
+        _within_memory(given.width, given.folder or Path(tempfile.mkdtemp()))
+    else:
+        _beside_a_program(given.rounds, given.prompts)
+
+
+def _beside_a_program(rounds: int, number: int) -> None:
+    from aquatint.catalog.checkpoints import locate
+
+    colours = ("red", "blue", "green", "yellow", "white", "black", "purple", "orange")
+    prompts = [f"a {colours[n % len(colours)]} circle on {colours[(n + 1 + n // 8) % 8]}" for n in range(number)]
+    source = str(locate("builtin:shapes"))
+    least: dict[str, dict[str, float]] = {}
+    pictures: dict[str, dict[str, str]] = {}
+    told: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for turn in range(rounds):
+            for way in ("by hand", "aquatint"):
+                out = Path(folder) / f"{way}-{turn}"
+                out.mkdir()
+                if way == "by hand":
+                    command = [sys.executable, str(HAND), source, json.dumps(prompts), str(STEPS), str(out)]
+                else:
+                    script = out / "script.aqt"
+                    script.write_text(SCRIPT % {"prompts": json.dumps(prompts), "steps": STEPS}, encoding="utf-8")
+                    command = _ours(["run", "--json", "--threads", "1", "--no-store", str(script)], out)
+                answer = _measured(command)
+                told = answer if way == "aquatint" else told
+                best = least.setdefault(way, answer)
+                least[way] = {key: min(best[key], answer[key]) for key in ("cpu", "wall")}
+                pictures[way] = {file.name: _pixels(file) for file in sorted(out.glob("*.png"))}
+    assert pictures["aquatint"] == pictures["by hand"], "the pictures differ"
+    print(f"{2 * number} pictures of {STEPS} steps, the same pixels; the least of {rounds} rounds, in seconds")
+    print(f"{'':<10}{'cpu s':>8}{'wall s':>8}")
+    for way, seconds in least.items():
+        print(f"{way:<10}{seconds['cpu']:>8.2f}{seconds['wall']:>8.2f}")
+    ratio = least["aquatint"]["wall"] / least["by hand"]["wall"]
+    print(f"wall, aquatint / by hand: {ratio:.3f} (limit {LIMIT}); loads: {told['loads']}")
+
+
+def _within_memory(width: int, folder: Path) -> None:
+    sizes = [_checkpoint(folder / f"model-{seed}", width, seed) for seed in range(MODELS)]
+    total = sum(sizes)
+    memory = total // MODELS + (32 << 20)
+    script = folder / "script.aqt"
+    lines = [f'model m{seed} {{ source: "{folder / f"model-{seed}"}" }}' for seed in range(MODELS)]
+    lines.append('for prompt in ["red", "blue", "green"] {')
+    for seed in range(MODELS):
+        inside = f'prompt: prompt, seed: 1, num_inference_steps: 2, output: "{seed}-{{{{ prompt }}}}.png"'
+        lines.append(f"    generate m{seed} {{ {inside} }}")
+    script.write_text("\n".join([*lines, "}"]), encoding="utf-8")
+    print(f"{MODELS} models of {total / 2**20:.0f} MiB together, in MiB")
+    print(f"{'':<12}{'memory':>8}{'planned':>9}{'peak':>8}{'rss':>8}{'loads':>7}")
+    ways = {"any memory": ["--memory", "100GiB", "--order", "script"], "a third": ["--memory", f"{memory}B"]}
+    for name, options in ways.items():
+        out = folder / "out"
+        shutil.rmtree(out, ignore_errors=True)
+        out.mkdir()
+        told = _measured(_ours(["run", "--json", "--threads", "1", "--no-store", *options, str(script)], out))
+        limit = "" if name == "any memory" else f"{memory / 2**20:.0f}"
+        sizes = "".join(f"{told[key] / 2**20:>{wide}.0f}" for key, wide in (("predicted", 9), ("peak", 8), ("rss", 8)))
+        print(f"{name:<12}{limit:>8}{sizes}{told['loads']:>7}")
+
+
+def _checkpoint(home: Path, width: int, seed: int) -> int:
+    """Make the bundled checkpoint with a wider denoiser of random weights in `home`; return that one's bytes."""
+    from aquatint.catalog.checkpoints import locate
+
+    if not home.exists():
+        import torch
+        from diffusers import UNet2DConditionModel
+
+        shutil.copytree(locate("builtin:shapes"), home)
+        config = json.loads((home / "unet" / "config.json").read_text())
+        torch.manual_seed(seed)
+        config |= {"block_out_channels": [width // 2, width], "sample_size": 16}
+        shutil.rmtree(home / "unet")
+        UNet2DConditionModel.from_config(config).save_pretrained(home / "unet")
+    return (home / "unet" / "diffusion_pytorch_model.safetensors").stat().st_size
+
+
+def _ours(arguments: list[str], out: Path) -> list[str]:
+    return [sys.executable, __file__, "--part", json.dumps(arguments), str(out)]
+
+
+def _part(arguments: list[str], out: Path) -> None:
+    """Run a command of ours in `out`, with everything imported before, and tell the seconds and the totals."""
+    import contextlib
+    import io
+
+    from aquatint.interface.cli import main as command
+    from aquatint.runtime.torch_engine import TorchEngine
+
+    TorchEngine(threads=1)
+    # What `by_hand.py` imports, diffusers imports when it is asked for it.
+    from diffusers import StableDiffusionPipeline, UNet2DConditionModel  # noqa: F401
+    from sdnq import SDNQConfig  # noqa: F401
+
+    os.chdir(out)
+    print("ready", flush=True)
+    sys.stdin.readline()
+    cpu, wall = time.process_time(), time.perf_counter()
+    told = io.StringIO()
+    with contextlib.redirect_stdout(told):
+        code = command(arguments)
+    seconds = {"cpu": time.process_time() - cpu, "wall": time.perf_counter() - wall}
+    finished = json.loads(told.getvalue().splitlines()[-1])
+    assert code == 0, told.getvalue()
+    peak = finished["predicted_peak"]
+    print(json.dumps(seconds | {"loads": finished["loads"], "predicted": peak["most"] if peak else 0}), flush=True)
+
+
+def _measured(command: list[str]) -> dict[str, Any]:
+    """Run a process that says when it is ready, waits for a line, and answers in JSON; add its memory above that."""
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    ) as process:
+        assert process.stdin and process.stdout and process.stderr
+        errors: list[str] = []
+        listener = threading.Thread(target=lambda: errors.extend(process.stderr or ()))
+        listener.start()
+        if process.stdout.readline() != "ready\n":
+            process.wait()
+            raise SystemExit("".join(errors))
+        status = Path(f"/proc/{process.pid}/status")
+        base, most, over = _memory(status), [0, 0], threading.Event()
+
+        def sample() -> None:
+            while not over.wait(0.002):
+                most[:] = [max(pair) for pair in zip(most, _memory(status), strict=True)]
+
+        sampler = threading.Thread(target=sample)
+        sampler.start()
+        process.stdin.write("go\n")
+        process.stdin.flush()
+        answer = process.stdout.readline()
+        over.set()
+        sampler.join()
+        process.wait()
+        listener.join()
+    if not answer or process.returncode:
+        raise SystemExit("".join(errors))
+    told: dict[str, Any] = json.loads(answer)
+    return told | {"peak": most[0] - base[0], "rss": most[1] - base[1]}
+
+
+def _memory(status: Path) -> list[int]:
+    """Return the bytes of anonymous pages that a process has in memory, and of all pages."""
+    found = {"RssAnon": 0, "VmRSS": 0}
+    try:
+        for line in status.read_text().splitlines():
+            name, _, value = line.partition(":")
+            if name in found:
+                found[name] = int(value.split()[0]) * 1024
+    except (FileNotFoundError, ProcessLookupError):
+        pass  # it has ended
+    return list(found.values())
+
+
+def _pixels(file: Path) -> str:
+    from PIL import Image
+
+    with Image.open(file) as image:
+        return hashlib.sha256(image.tobytes()).hexdigest()
+
+
+if __name__ == "__main__":
+    main()
