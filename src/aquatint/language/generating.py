@@ -141,9 +141,10 @@ class Generating:
         if self.told is not None:
             self.told.append(
                 Statement(
-                    step, "generate", node.span, tuple(paths), target, settings, resolved, self.blocks.world.device
+                    step, "generate", node.span, tuple(paths), target, settings, resolved, self.blocks.world.device,
+                    expressions.names_of_turn(),
                 )
-            )
+            )  # fmt: skip
         texts = {name: settings[name].value for name, value in deferred.items() if isinstance(value, steps.Text)}
         facts = dict(sorted({**arguments, **texts}.items()))
         images = tuple(

@@ -89,7 +89,17 @@ class Saving:
         )  # fmt: skip
         if self.told is not None:
             self.told.append(
-                Statement(step, "save", node.span, (path,), target, settings, resolved, self.blocks.world.device)
+                Statement(
+                    step,
+                    "save",
+                    node.span,
+                    (path,),
+                    target,
+                    settings,
+                    resolved,
+                    self.blocks.world.device,
+                    self.blocks.expressions.names_of_turn(),
+                )  # fmt: skip
             )
         return None
 

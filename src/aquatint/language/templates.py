@@ -26,6 +26,7 @@ from aquatint.language import filters, operators
 from aquatint.language.builtins import FUNCTIONS
 from aquatint.language.deferred import NotYet, deferred_in, operated, pieces
 from aquatint.language.deferred import written as written_parts
+from aquatint.language.template_mistakes import reason, syntax_problem
 from aquatint.language.values import ITEM_LIMIT, PATH_MEMBERS, Deferred, PathText, Routine, members, shown, weight
 from aquatint.language.views import (
     METHODS_OF_MAPS,
@@ -54,7 +55,6 @@ _MARK = re.compile("{[{%#]")
 _STATEMENTS = (
     nodes.Output, nodes.For, nodes.If, nodes.Assign, nodes.AssignBlock, nodes.With, nodes.FilterBlock, nodes.Scope,
 )  # fmt: skip
-_TAGS = ("if", "for", "set", "with", "filter", "raw")
 # Jinja's own filters that make about as much as they take. Those that the language has as functions are the language's.
 _FILTERS = (
     "capitalize", "count", "d", "default", "first", "last", "length", "list", "lower", "map", "reject", "rejectattr",
@@ -186,7 +186,8 @@ class _Environment(SandboxedEnvironment):
         except OverflowError:
             raise TemplateProblem("the result is too large") from None
         except ValueError as problem:
-            raise TemplateProblem(str(problem)) from None
+            is_mixed = operator == "+" and isinstance(left, str) != isinstance(right, str)
+            raise TemplateProblem(str(problem), "write `~` to join them as text" if is_mixed else None) from None
         self.spend(result, lazy=True)
         return result
 
@@ -355,7 +356,7 @@ class Templates:
                 self._check(tree)
                 self._read[text] = tree, self._undeclared(tree)
             except TemplateSyntaxError as error:
-                raise _syntax_problem(error) from None
+                raise syntax_problem(str(error.message), text) from None
             except (RecursionError, MemoryError):
                 raise TemplateProblem("this template is nested too deep") from None
             except ValueError:  # Python reads no number of more than 4300 digits
@@ -396,7 +397,7 @@ class Templates:
             try:
                 self._compiled[text] = self._environment.from_string(_Counted().visit(tree))
             except TemplateSyntaxError as error:
-                raise _syntax_problem(error) from None
+                raise syntax_problem(str(error.message), text) from None
             except (RecursionError, MemoryError, SyntaxError):
                 # Python's own compiler has limits, such as 20 loops in each other.
                 raise TemplateProblem("this template is nested too deep") from None
@@ -502,24 +503,5 @@ def _finalized(context: Any, value: Any) -> str:
     return str(context.environment.write(value))
 
 
-def _syntax_problem(error: TemplateSyntaxError) -> TemplateProblem:
-    message = str(error.message)
-    if found := re.search(r"innermost block that needs to be closed is '(\w+)'", message):
-        return TemplateProblem(f"`{{% {found[1]} %}}` is never closed", f"add `{{% end{found[1]} %}}`", found[1])
-    if found := re.match(r"Encountered unknown tag '(\w+)'", message):
-        if found[1].startswith("end") or found[1] in ("else", "elif"):
-            return TemplateProblem(f"`{{% {found[1]} %}}` ends nothing", "take it out", found[1])
-        tags = ", ".join(f"`{tag}`" for tag in _TAGS)
-        return TemplateProblem(f"there is no `{{% {found[1]} %}}`", f"there is {tags}", found[1])
-    if message == "unexpected end of template, expected 'end of print statement'.":
-        return TemplateProblem("`{{` is never closed", "add `}}`")
-    if message.startswith("Expected an expression, got 'end of print statement'"):
-        return TemplateProblem("a value is missing before `}}`", "write it there")
-    return TemplateProblem(f"not a template: {_reason(error)}", "close each `{{` with `}}` and each `{%` with `%}`")
-
-
 def _reason(error: Exception) -> str:
-    message = (str(getattr(error, "message", None) or error).strip().splitlines() or [""])[0].rstrip(".")
-    message = re.sub(r"'([^']*)'", r"`\1`", message or "it can't be rendered")
-    message = message.replace("end of print statement", "}}").replace("end of statement block", "%}")
-    return message[:1].lower() + message[1:]
+    return reason(str(getattr(error, "message", None) or error))

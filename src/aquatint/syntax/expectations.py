@@ -20,6 +20,11 @@ _SHOWN = {
     "RPAR": "`)`", "RSQB": "`]`", "COMMA": "`,`", "IN": "`in`", "ELSE": "`else`", "LPAR": "`(`",
     "SEP": "the end of the line", "$END": "the end of the line",
 }  # fmt: skip
+# What the block of a verb can't do without.
+_BLOCKS = {"GENERATE": 'prompt: "..."', "UPSCALE": 'prompts: ["..."]', "SAVE": 'to: "folder"',
+           "COMPARE": "", "GRID": 'output: "sheet.png"'}  # fmt: skip
+_LONGEST = 60
+"""Characters of a statement that is written out again in a proposal."""
 _VALUE = "a value was expected: a number, a string, a name, `[`, `{` or `(`"
 
 Context = Literal["statements", "settings"]
@@ -76,11 +81,25 @@ def report_unexpected(
         help = f"call it `{token.text}_` or something else"
         report("reserved-word", f"`{token.text}` is a keyword and can't be a name", token.span, help)
     elif ended and "LBRACE" in expected and "INT" not in expected:
-        report("syntax", "the line ends where `{` was expected", span, "put `{` on the same line")
+        verb = next((part for part in reversed(item) if part.type in _BLOCKS), None)
+        if verb is None or _goes_on(token, "{"):
+            report("syntax", "the line ends where `{` was expected", span, "put `{` on the same line")
+        else:
+            written = Span(verb.span.source, verb.span.start, span.end).text
+            help = f"write `{written if len(written) <= _LONGEST else '...'} {{ {_BLOCKS[verb.type]} }}`"
+            report("syntax", f"this `{verb.text}` has no block", span, help.replace("{  }", "{ }"))
     elif ended:
         report("syntax", "the line ends too early", span, _expectation(expected, context))
     else:
         report("syntax", f"`{token.text}` can't stand here", token.span, _expectation(expected, context))
+
+
+def _goes_on(end: Tok, mark: str) -> bool:
+    """Return whether the first thing on the lines after `end` is `mark`."""
+    text, place = end.span.source.text, end.span.start
+    while place < len(text) and text[place].isspace():
+        place += 1
+    return text.startswith(mark, place)
 
 
 def _expectation(expected: set[str], context: Context) -> str:
