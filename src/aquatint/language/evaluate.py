@@ -121,7 +121,7 @@ class Interpreter:
         run.generating.told = run.saving.told = told
         run.prompting.running = run.generating.running = running
         try:
-            check(script, scope, diagnostics, run.includes, self._prelude)
+            check(script, scope, diagnostics, run.includes, self._prelude, run.expressions)
             run.statements(script.statements, scope)
         except TooManySteps as stop:
             message = f"the script takes more than {run.expressions.step_limit:,} steps to evaluate"

@@ -297,7 +297,7 @@ class Expressions:
         except TemplateProblem as problem:
             return self.template_problem(problem, node.span)
         finally:
-            self.spend(TEMPLATE_STEPS + self.templates.spent, node.span)
+            self.spend(TEMPLATE_STEPS + self.templates.spent + self.templates.take_reading(), node.span)
 
     def _reference(self, node: n.Reference, scope: Scope) -> Any:
         binding = scope.find(node.name)

@@ -35,7 +35,7 @@ def syntax_problem(message: str, text: str) -> TemplateProblem:
         return TemplateProblem(f"`{{% {found[1]} %}}` is never closed", f"add `{{% end{found[1]} %}}`", found[1])
     if found := re.match(r"Encountered unknown tag '(\w+)'", message):
         return _unknown_tag(found[1])
-    if message == "unexpected end of template, expected 'end of print statement'.":
+    if message in ("unexpected end of template, expected 'end of print statement'.", "unexpected 'end of template'"):
         return TemplateProblem("`{{` is never closed", "add `}}`")
     for inside, is_tag in _expressions(text):
         if (problem := _of_scripts(inside, is_tag)) is not None:
