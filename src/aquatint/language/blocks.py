@@ -59,6 +59,7 @@ class Blocks:
         self.world = world
         self.diagnostics = diagnostics
         self.expressions = expressions
+        self._installed: dict[str, bool] = {}
 
     def quantizer(
         self, name: str, block: n.Block, base: Quantizer | None, scope: Scope, at: Span, layer: Layer
@@ -154,7 +155,9 @@ class Blocks:
         return self._checked(value, backend, settings, span)
 
     def _check_installed(self, backend: quantizers.Backend, span: Span) -> None:
-        if not self.world.is_installed(backend.package):
+        if backend.package not in self._installed:
+            self._installed[backend.package] = self.world.is_installed(backend.package)
+        if not self._installed[backend.package]:
             message = (
                 f"the quantization backend `{backend.name}` needs `{backend.distribution}`, which is not installed"
             )

@@ -23,7 +23,12 @@ _ITSELF = object()
 
 
 def check(
-    script: n.Script, scope: Scope, diagnostics: Diagnostics, includes: Includes, prelude: Scope, expressions: Expressions
+    script: n.Script,
+    scope: Scope,
+    diagnostics: Diagnostics,
+    includes: Includes,
+    prelude: Scope,
+    expressions: Expressions,
 ) -> None:
     """Report what is wrong with `script` and what it includes.
 
@@ -42,9 +47,7 @@ def report_too_deep(statement: n.Statement, diagnostics: Diagnostics) -> None:
 class _Check:
     """Walks a script with the names that each block binds; their values don't matter."""
 
-    def __init__(
-        self, diagnostics: Diagnostics, includes: Includes, prelude: Scope, expressions: Expressions
-    ) -> None:
+    def __init__(self, diagnostics: Diagnostics, includes: Includes, prelude: Scope, expressions: Expressions) -> None:
         self.diagnostics = diagnostics
         self.includes = includes
         self.prelude = prelude

@@ -20,7 +20,7 @@ _OF_LISTS = _LENGTH | {
     "concat": "`{0} + ...`", "first": "`{0}[0]`", "last": "`{0}[-1]`", "sort": "`sorted({0})`",
     "sorted": "`sorted({0})`", "contains": "`... in {0}`", "includes": "`... in {0}`", "join": "`join({0})`",
     "map": "`[... for item in {0}]`", "filter": "`[item for item in {0} if ...]`", "sum": "`sum({0})`",
-    "min": "`min({0})`", "max": "`max({0})`", "unique": "`unique({0})`", "reverse": "`{0}[len({0}) - 1 - i]` for item `i`",
+    "min": "`min({0})`", "max": "`max({0})`", "unique": "`unique({0})`",
 }  # fmt: skip
 _OF_MAPS = _LENGTH | {
     "keys": "`[key for key in {0}]`", "values": "`[{0}[key] for key in {0}]`",

@@ -37,6 +37,10 @@ class ParameterError(Exception):
         self.labels = labels
 
 
+_LITERAL = re.compile(r"[+-]?[0-9]{1,40}(\.[0-9]{1,18})?|[0-9]{1,5}x[0-9]{1,5}|true|false|none")
+"""What of a command line is no string."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Type:
     """A type: what messages call one and several of it, which values fit, and what a text is as one of it.
@@ -178,8 +182,13 @@ def _of_text(name: str, text: str, type: str, folder: str) -> Any:
         text.encode()  # the bytes of a command line need not be text
         return _parsed(text, type, folder)
     except ValueError:
-        message = f"parameter `{name}` is {_called(type)}; `--set` gave it `{quoted(text[:60])}`"
+        message = f"parameter `{name}` is {_called(type)}; `--set` gave it `{_as_literal(text)}`"
         raise ParameterError("wrong-type", message, None) from None
+
+
+def _as_literal(text: str) -> str:
+    """Return what somebody meant by the `text` of a command line: a number or so as it is, anything else in quotes."""
+    return text if _LITERAL.fullmatch(text) else quoted(text[:60])
 
 
 def _parsed(text: str, type: str, folder: str) -> Any:

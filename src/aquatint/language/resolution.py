@@ -189,7 +189,7 @@ class Resolver:
     def _checkpoint(self, model: Model, source: Setting) -> Checkpoint | None:
         subfolder = model.settings.get("subfolder")
         inside = subfolder.value if subfolder is not None else None
-        if inside is UNKNOWN:
+        if inside is UNKNOWN or self.diagnostics.is_full:
             return None
         key = source.value, _value(model.settings, "revision"), inside or ""
         span = source.span
@@ -399,8 +399,7 @@ def _settings(model: Model) -> Any:
     """Return what is equal for two models whose settings are, wherever in a script they stand."""
     blocks = [("", model.settings), *sorted(model.parts.items())]
     return tuple(
-        (role, tuple((name, _identity(block[name].value)) for name in sorted(block)))
-        for role, block in blocks
+        (role, tuple((name, _identity(block[name].value)) for name in sorted(block))) for role, block in blocks
     )
 
 

@@ -136,5 +136,6 @@ def _found(told: str) -> TemplateProblem:
     if found := re.match(r"unexpected `(.)`, expected `(.)`", told):
         return TemplateProblem(f"`{found[1]}` can't stand here in a template", f"expected here: `{found[2]}`")
     if found := re.match(r"unexpected `(.+)`$", told):
+        help = help if found[1] == "}" else "a value was expected here"
         return TemplateProblem(f"`{found[1]}` can't stand here in a template", help)
     return TemplateProblem(f"not a template: {told}", help)

@@ -262,9 +262,7 @@ def _filtered(node: nodes.Node, name: str, *arguments: nodes.Node) -> nodes.Filt
 
 
 # A hole of a template whose ends are plain to see: no braces, escapes or carriage returns in it, no trimming marks.
-_HOLE_OF_TEXT = re.compile(
-    r"""\{\{(?![-+])((?:[^{}'"\r\\]|'[^'{}\r\\]*'|"[^"{}\r\\]*")*)(?<![-+])\}\}""", re.ASCII
-)
+_HOLE_OF_TEXT = re.compile(r"""\{\{(?![-+])((?:[^{}'"\r\\]|'[^'{}\r\\]*'|"[^"{}\r\\]*")*)(?<![-+])\}\}""", re.ASCII)
 # A name, and members of it: what most holes are.
 _PATH = re.compile(r"[ \t\n]*([A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*)[ \t\n]*", re.ASCII)
 # What is something else to Jinja than a name.
@@ -420,7 +418,8 @@ class Templates:
             try:
                 if len(text) > TEXT_LIMIT:
                     raise TemplateProblem(f"a template has at most {TEXT_LIMIT:,} characters")
-                parts = tuple(part if number % 2 == 0 else self._piece(part) for number, part in enumerate(_split(text)))
+                split = enumerate(_split(text))
+                parts = tuple(self._piece(part) if number % 2 else part for number, part in split)
                 names = frozenset[str]().union(*(part.names for part in parts if isinstance(part, _Piece)))
                 found = _Read(tuple(part for part in parts if part), names)
             except TemplateProblem as problem:
@@ -527,6 +526,8 @@ class Templates:
                     self._spend_steps(weight(seen._value))
                 case None | bool() | int() | float() | FunctionView() | _Undefined():
                     self._spend_steps(1)
+                case method if callable(method) and isinstance(name := getattr(method, "__name__", None), str):
+                    raise TemplateProblem(f"`{name}` is a method, and no value", f"write `{name}(...)`", name)
                 case _:
                     raise TemplateProblem("this template uses something as a value that is none")
 

@@ -84,7 +84,7 @@ def why(asked: str, statements: Sequence[Statement]) -> str:
     """Return what set that which `asked` names, as STATEMENT.COMPONENT.SETTING, of a plan's `statements`.
 
     The statement is a step's id, a path or a line. Without a component it is the statement's own setting; without a
-    setting all are listed. The turns of a loop of which the same is to be told are told together. Raises `UnknownPlace`.
+    setting all are listed. Turns of a loop of which the same is to be told are told together. Raises `UnknownPlace`.
     """
     found, rest = _statements(asked, statements)
     groups: list[list[_Answer]] = []
