@@ -281,6 +281,8 @@ class Blocks:
             wrong = f"`{known.name}` takes a string, not {type_name(setting.value)}"
             help = help or (None if isinstance(value, list | dict) else "write it in quotes")
         help = help or conversion(value, partial(_is_good, known), setting.span)
+        if isinstance(value, list) and known.type in ("int", "float"):
+            help = help or "go through a list with `for`"
         self.diagnostics.error("wrong-type" if " takes " in wrong else "wrong-value", wrong, setting.span, help=help)
         return False
 
@@ -392,6 +394,8 @@ class Blocks:
             names = [*GENERATE.names(), *known]
             meant = FAMILIAR.get(name.lower())
             help = f"did you mean `{meant}`?" if meant in names else did_you_mean(name, names, "settings")
+            if name in MODEL.names():
+                help = f"it is the model's: write `generate (... with {{ {name}: ... }}) {{ ... }}`"
             self.diagnostics.error("unknown-setting", f"{what} has no setting `{name}`", setting.name_span, help=help)
         return False
 
