@@ -56,6 +56,8 @@ class Diagnostics:
     """The diagnostics of one input, in the order in which they were found, each once."""
 
     items: list[Diagnostic] = field(default_factory=list)
+    told: int = 0
+    """How often something was added, also where it had been before."""
     _seen: set[tuple[str, str, int, int]] = field(default_factory=set, repr=False)
     _ways: list[Label] = field(default_factory=list, repr=False)
     _counts: dict[Severity, int] = field(default_factory=lambda: {"error": 0, "warning": 0}, repr=False)
@@ -71,6 +73,7 @@ class Diagnostics:
 
     def add(self, diagnostic: Diagnostic) -> None:
         """Add `diagnostic` unless the same code was reported at the same place: a loop body repeats its mistakes."""
+        self.told += 1
         if self._ways:
             diagnostic = replace(diagnostic, labels=(*diagnostic.labels, self._ways[-1]))
         span = diagnostic.span

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -18,6 +19,7 @@ from aquatint.catalog.settings import Schema
 from aquatint.catalog.settings import Setting as Described
 from aquatint.diagnostics import Diagnostics, Label, did_you_mean
 from aquatint.language import suitability
+from aquatint.language.conversions import conversion
 from aquatint.language.deferred import NotYet, deferred_in
 from aquatint.language.expressions import Expressions
 from aquatint.language.scope import Scope
@@ -37,6 +39,7 @@ from aquatint.language.values import (
     called_exactly,
     layered,
     plain,
+    quoted,
     type_name,
     weight,
     without_paths,
@@ -56,6 +59,7 @@ class Blocks:
         self.world = world
         self.diagnostics = diagnostics
         self.expressions = expressions
+        self._installed: dict[str, bool] = {}
 
     def quantizer(
         self, name: str, block: n.Block, base: Quantizer | None, scope: Scope, at: Span, layer: Layer
@@ -151,7 +155,9 @@ class Blocks:
         return self._checked(value, backend, settings, span)
 
     def _check_installed(self, backend: quantizers.Backend, span: Span) -> None:
-        if not self.world.is_installed(backend.package):
+        if backend.package not in self._installed:
+            self._installed[backend.package] = self.world.is_installed(backend.package)
+        if not self._installed[backend.package]:
             message = (
                 f"the quantization backend `{backend.name}` needs `{backend.distribution}`, which is not installed"
             )
@@ -274,6 +280,9 @@ class Blocks:
         if known.type == "str" and not isinstance(value, str):
             wrong = f"`{known.name}` takes a string, not {type_name(setting.value)}"
             help = help or (None if isinstance(value, list | dict) else "write it in quotes")
+        help = help or conversion(value, partial(_is_good, known), setting.span)
+        if isinstance(value, list) and known.type in ("int", "float"):
+            help = help or "go through a list with `for`"
         self.diagnostics.error("wrong-type" if " takes " in wrong else "wrong-value", wrong, setting.span, help=help)
         return False
 
@@ -307,6 +316,7 @@ class Blocks:
             elif known.type != "any" and (wrong := known.problem(_standing_in(setting.value))):
                 code = "wrong-type" if " takes " in wrong else "wrong-value"
                 help = did_you_mean(str(setting.value), map(str, known.choices), "choices") if known.choices else None
+                help = help or conversion(setting.value, partial(_is_good, known), setting.span)
                 self.diagnostics.error(code, wrong, setting.span, help=help)
                 sound = False
             elif setting.value is not None:
@@ -351,11 +361,11 @@ class Blocks:
             wrong = problem(known[name], _standing_in(setting.value))
             if wrong is not None:
                 is_type = " takes " in wrong
-                actual = called_exactly(setting.value) if is_type else f"`{setting.value}`"
+                actual = called_exactly(setting.value) if is_type else f"`{quoted(setting.value)}`"
                 help = (
                     "write a `for` for several prompts"
                     if name == "prompt" and isinstance(setting.value, tuple)
-                    else None
+                    else conversion(setting.value, lambda meant: problem(known[name], meant) is None, setting.span)
                 )
                 self.diagnostics.error(
                     "wrong-type" if is_type else "wrong-value", f"{wrong}, not {actual}", setting.span, help=help
@@ -384,6 +394,8 @@ class Blocks:
             names = [*GENERATE.names(), *known]
             meant = FAMILIAR.get(name.lower())
             help = f"did you mean `{meant}`?" if meant in names else did_you_mean(name, names, "settings")
+            if name in MODEL.names():
+                help = f"it is the model's: write `generate (... with {{ {name}: ... }}) {{ ... }}`"
             self.diagnostics.error("unknown-setting", f"{what} has no setting `{name}`", setting.name_span, help=help)
         return False
 
@@ -400,7 +412,8 @@ class Blocks:
     def _size(self, setting: Setting) -> bool:
         if isinstance(setting.value, Size):
             return True
-        self._wrong("size", "a size such as `512x512`", setting)
+        help = conversion(setting.value, lambda meant: isinstance(meant, Size), setting.span)
+        self._wrong("size", "a size such as `512x512`", setting, help)
         return False
 
     def _settings(self, block: n.Block, scope: Scope, layer: Layer) -> dict[str, Setting]:
@@ -440,12 +453,17 @@ class Blocks:
     def _later(self, name: str, span: Span) -> None:
         self.diagnostics.error("not-supported-yet", f"`{name}` is not in this version of the language", span)
 
-    def _wrong(self, name: str, wanted: str, setting: Setting) -> None:
-        self.diagnostics.error("wrong-type", f"`{name}` takes {wanted}, not {type_name(setting.value)}", setting.span)
+    def _wrong(self, name: str, wanted: str, setting: Setting, help: str | None = None) -> None:
+        message = f"`{name}` takes {wanted}, not {type_name(setting.value)}"
+        self.diagnostics.error("wrong-type", message, setting.span, help=help)
 
     def _error(self, code: str, message: str, span: Span, *, help: str | None = None) -> Unknown:
         self.diagnostics.error(code, message, span, help=help)
         return UNKNOWN
+
+
+def _is_good(known: Described, value: Any) -> bool:
+    return known.problem(value) is None
 
 
 def _standing_in(value: Any) -> Any:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from aquatint.diagnostics import Diagnostics, Label
+from aquatint.language.expressions import Expressions
 from aquatint.language.foreseen import check_types
 from aquatint.language.includes import DEPTH_LIMIT, Includes
 from aquatint.language.names import inside, report_reserved_name, report_unknown_name
@@ -21,12 +22,20 @@ _ITSELF = object()
 """What a function's or task's name stands for inside of it."""
 
 
-def check(script: n.Script, scope: Scope, diagnostics: Diagnostics, includes: Includes, prelude: Scope) -> None:
+def check(
+    script: n.Script,
+    scope: Scope,
+    diagnostics: Diagnostics,
+    includes: Includes,
+    prelude: Scope,
+    expressions: Expressions,
+) -> None:
     """Report what is wrong with `script` and what it includes.
 
-    Its outermost block begins with the names of `scope`, an included file's with those of `prelude`.
+    Its outermost block begins with the names of `scope`, an included file's with those of `prelude`. Templates are read
+    for `expressions`, which will render them. Raises `TooManySteps` if that takes too long.
     """
-    _Check(diagnostics, includes, prelude).script(script, Scope(scope))
+    _Check(diagnostics, includes, prelude, expressions).script(script, Scope(scope))
 
 
 def report_too_deep(statement: n.Statement, diagnostics: Diagnostics) -> None:
@@ -38,11 +47,11 @@ def report_too_deep(statement: n.Statement, diagnostics: Diagnostics) -> None:
 class _Check:
     """Walks a script with the names that each block binds; their values don't matter."""
 
-    def __init__(self, diagnostics: Diagnostics, includes: Includes, prelude: Scope) -> None:
+    def __init__(self, diagnostics: Diagnostics, includes: Includes, prelude: Scope, expressions: Expressions) -> None:
         self.diagnostics = diagnostics
         self.includes = includes
         self.prelude = prelude
-        self.templates = Templates()
+        self.expressions = expressions
         # Where each block around binds its names, the innermost last.
         self.below: list[dict[str, Span]] = []
         self._open: list[n.Script] = []
@@ -189,10 +198,12 @@ class _Check:
         if node.raw or not Templates.is_template(node.text):
             return
         try:
-            names = self.templates.names(node.text)
+            names = self.expressions.templates.names(node.text)
         except TemplateProblem as problem:
             self.diagnostics.error("bad-template", problem.message, inside(node.span, problem.word), help=problem.help)
             return
+        finally:
+            self.expressions.spend(self.expressions.templates.take_reading(), node.span)
         for name in sorted(names):
             self._name(name, inside(node.span, name), scope)
 

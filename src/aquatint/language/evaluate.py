@@ -121,7 +121,7 @@ class Interpreter:
         run.generating.told = run.saving.told = told
         run.prompting.running = run.generating.running = running
         try:
-            check(script, scope, diagnostics, run.includes, self._prelude)
+            check(script, scope, diagnostics, run.includes, self._prelude, run.expressions)
             run.statements(script.statements, scope)
         except TooManySteps as stop:
             message = f"the script takes more than {run.expressions.step_limit:,} steps to evaluate"
@@ -371,7 +371,7 @@ class _Run:
         if node.noun.text == "quantizer":
             value = self.blocks.quantizer_value(value, node.value.span, node.value)
             if isinstance(value, Quantizer):
-                value = Quantizer.of(node.name.text, value.backend, value.settings)
+                value = replace(value, name=node.name.text)
         elif value is not UNKNOWN and _noun(value) != node.noun.text:
             message = f"{_article(node.noun.text)} can't be {type_name(value)}"
             value = self.expressions.error("wrong-type", message, node.value.span)
@@ -403,8 +403,10 @@ class _Run:
 
     def _override_all(self, node: n.Override, scope: Scope) -> None:
         """Override every model that is visible; a submodule that only some have is overridden in those."""
+        names = dict.fromkeys(scope.visible(of_language=False))
+        self.expressions.spend(len(names), node.span)
         models = {
-            name: found.value for name in dict.fromkeys(scope.visible())
+            name: found.value for name in names
             if (found := scope.find(name)) is not None and isinstance(found.value, Model)
         }  # fmt: skip
         if not models and not self.diagnostics.has_errors:

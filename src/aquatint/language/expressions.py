@@ -15,8 +15,10 @@ from typing import Any, Protocol, assert_never
 from aquatint.diagnostics import Diagnostics, Label, did_you_mean
 from aquatint.language import operators
 from aquatint.language.builtins import DEVICE, inclusive_range
+from aquatint.language.conversions import conversion
 from aquatint.language.deferred import HELP, NotYet, deferred_in
 from aquatint.language.draws import Draws, Turn
+from aquatint.language.foreign_members import instead
 from aquatint.language.names import inside, report_reserved_name, report_unknown_name
 from aquatint.language.operators import is_key, is_number, is_whole
 from aquatint.language.outside import Outside, OutsideProblem
@@ -61,6 +63,10 @@ TURN_STEPS = 2
 """Steps of a turn of a loop."""
 
 
+# What they make of a text is their business.
+_OF_TEXTS = ("int", "float", "str")
+
+
 class TooManySteps(Exception):
     """A script's evaluation has taken all the steps that it may, the last of them at `span`."""
 
@@ -89,6 +95,8 @@ class Expressions:
         self.draws = draws
         self.doer = doer
         self.turn: Turn = ()
+        # The loops around, the outermost first, each with the names of its turn.
+        self.loops: tuple[tuple[tuple[n.Clause, ...], Scope], ...] = ()
         self.steps = 0
         self.step_limit = STEP_LIMIT * limit
         self._active: list[Routine] = []
@@ -169,12 +177,22 @@ class Expressions:
 
     def iterate(self, clauses: tuple[n.Clause, ...], scope: Scope) -> Iterator[Scope]:
         """Yield a scope for each turn of the nested loops `clauses`, the leftmost outermost."""
-        outer = self.turn
+        outer, around = self.turn, self.loops
         for number, inner in enumerate(self._iterate(clauses, scope)):
             self.turn = (*outer, number)
+            self.loops = (*around, (clauses, inner))
             self.spend(TURN_STEPS, clauses[0].span)
             yield inner
-        self.turn = outer
+        self.turn, self.loops = outer, around
+
+    def names_of_turn(self) -> dict[str, Any]:
+        """Return what the variables of the loops around stand for, the outermost loop's first."""
+        found: dict[str, Any] = {}
+        for clauses, scope in self.loops:
+            for name in (name.text for clause in clauses for name in clause.names):
+                if (binding := scope.find(name)) is not None:
+                    found[name] = binding.value
+        return found
 
     def _iterate(self, clauses: tuple[n.Clause, ...], scope: Scope) -> Iterator[Scope]:
         if not clauses:
@@ -279,7 +297,7 @@ class Expressions:
         except TemplateProblem as problem:
             return self.template_problem(problem, node.span)
         finally:
-            self.spend(TEMPLATE_STEPS + self.templates.spent, node.span)
+            self.spend(TEMPLATE_STEPS + self.templates.spent + self.templates.take_reading(), node.span)
 
     def _reference(self, node: n.Reference, scope: Scope) -> Any:
         binding = scope.find(node.name)
@@ -314,8 +332,9 @@ class Expressions:
             if part is not None and bound is not UNKNOWN and not is_whole(bound):
                 what = called_exactly(bound)
                 bound = self.error(
-                    "bad-range", f"a range has whole numbers for its ends and step, not {what}", part.span
-                )
+                    "bad-range", f"a range has whole numbers for its ends and step, not {what}", part.span,
+                    help=conversion(bound, is_whole, part.span),
+                )  # fmt: skip
             bounds.append(bound)
         if any(bound is UNKNOWN for bound in bounds):
             return UNKNOWN
@@ -334,8 +353,9 @@ class Expressions:
             return not value
         if not is_number(value):
             return self.error(
-                "wrong-type", f"`{node.operator}` takes a number, not {type_name(value)}", node.operand.span
-            )
+                "wrong-type", f"`{node.operator}` takes a number, not {type_name(value)}", node.operand.span,
+                help=conversion(value, is_number, node.operand.span),
+            )  # fmt: skip
         return -value if node.operator == "-" else value
 
     def _binary(self, node: n.Binary, scope: Scope) -> Any:
@@ -356,7 +376,12 @@ class Expressions:
         except NotYet as problem:
             return self.not_yet(problem, node.span)
         except ValueError as problem:
-            return self.error("wrong-type", str(problem), node.span)
+            sides = ((left, right, node.left), (right, left, node.right))
+            helps = (conversion(text, is_number, side.span) for text, other, side in sides if is_number(other))
+            help = next(filter(None, helps), None)
+            if node.operator == "+" and isinstance(left, str) != isinstance(right, str):
+                help = help or "write `str(...)` around what is no string"
+            return self.error("wrong-type", str(problem), node.span, help=help)
         except ZeroDivisionError:
             return self.error("division-by-zero", "division by zero", node.right.span)
         except OverflowError:
@@ -378,7 +403,8 @@ class Expressions:
         if not isinstance(base, tuple | str):
             return self.error("wrong-type", f"{type_name(base)} has no items", node.base.span)
         if not is_whole(index):
-            return self.error("wrong-type", f"an index is a whole number, not {called_exactly(index)}", node.index.span)
+            return self.error("wrong-type", f"an index is a whole number, not {called_exactly(index)}", node.index.span,
+                              help=conversion(index, is_whole, node.index.span))  # fmt: skip
         if not -len(base) <= index < len(base):
             return self.error("no-such-item", f"there is no item {index} among {len(base)}", node.index.span,
                               help=f"items are numbered from 0 to {len(base) - 1}" if base else None)  # fmt: skip
@@ -396,7 +422,8 @@ class Expressions:
             return self.error("wrong-type", f"{type_name(base)} has no items", node.base.span)
         for part, bound in zip((node.start, node.stop), bounds, strict=True):
             if part is not None and not is_whole(bound):
-                return self.error("wrong-type", f"an index is a whole number, not {called_exactly(bound)}", part.span)
+                return self.error("wrong-type", f"an index is a whole number, not {called_exactly(bound)}", part.span,
+                                  help=conversion(bound, is_whole, part.span))  # fmt: skip
         return self._made(base[bounds[0] : bounds[1]], node)
 
     def _member(self, node: n.Member, scope: Scope) -> Any:
@@ -405,10 +432,14 @@ class Expressions:
             return UNKNOWN
         known = members(base)
         if known is None:
-            return self.error("no-such-member", f"{type_name(base)} has no members", node.name.span)
+            return self.error("no-such-member", f"{type_name(base)} has no members", node.name.span,
+                              help=instead(base, node.name.text, node.base.span))  # fmt: skip
         if node.name.text not in known:
+            help = instead(base, node.name.text, node.base.span) or did_you_mean(
+                node.name.text, map(str, known), "its members"
+            )
             return self.error("no-such-member", f"{type_name(base)} has no member `{node.name.text}`", node.name.span,
-                              help=did_you_mean(node.name.text, map(str, known), "its members"))  # fmt: skip
+                              help=help)  # fmt: skip
         found = known[node.name.text]
         if isinstance(found, Unavailable):
             return self.error("unavailable", found.message, node.name.span, help=found.help)
@@ -440,7 +471,11 @@ class Expressions:
             self.diagnostics.error(problem.code, problem.message, at, help=problem.help, labels=problem.labels)
             return UNKNOWN
         except ValueError as problem:
-            return self.error("bad-call", f"`{function.name}` {problem}", node.span)
+            helps = [] if function.name in _OF_TEXTS else [
+                conversion(value, is_number, argument.value.span) for argument, value in given
+            ]  # fmt: skip
+            return self.error("bad-call", f"`{function.name}` {problem}", node.span,
+                              help=next(filter(None, helps), None))  # fmt: skip
         except TypeError:
             return self.error("bad-call", f"`{function.name}` can't be called like this", node.span,
                               help=f"its form is `{function.name}{function.signature}`")  # fmt: skip

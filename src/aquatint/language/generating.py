@@ -139,10 +139,9 @@ class Generating:
             span=node.verb.span,
         )
         if self.told is not None:
+            device, turn = self.blocks.world.device, expressions.names_of_turn()
             self.told.append(
-                Statement(
-                    step, "generate", node.span, tuple(paths), target, settings, resolved, self.blocks.world.device
-                )
+                Statement(step, "generate", node.span, tuple(paths), target, settings, resolved, device, turn)
             )
         texts = {name: settings[name].value for name, value in deferred.items() if isinstance(value, steps.Text)}
         facts = dict(sorted({**arguments, **texts}.items()))

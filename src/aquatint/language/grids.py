@@ -13,7 +13,7 @@ from aquatint.language.images import captions, fact, fact_lines, images_in
 from aquatint.language.outputs import OutputNames
 from aquatint.language.places import place_of
 from aquatint.language.scope import Scope
-from aquatint.language.values import UNKNOWN, ImageValue, Setting, Unknown, type_name
+from aquatint.language.values import UNKNOWN, ImageValue, Setting, Unknown, quoted, type_name
 from aquatint.plan.builder import PlanBuilder
 from aquatint.plan.steps import Line
 from aquatint.source import Span
@@ -118,18 +118,24 @@ class Grids:
         for image in images:
             groups.setdefault((fact(image, down), fact(image, across)), []).append(image)
         if across and down:
-            wrong = next((cell for r in sides for c in headers if len(cell := groups.get((r, c), [])) != 1), None)
-            if wrong is not None:
-                why = "no image" if not wrong else f"{len(wrong)} images"
-                self._error("wrong-value", f"a table of `{down}` by `{across}` has a cell with {why}", at.span,
+            wrong = [(r, c) for r in sides for c in headers if len(groups.get((r, c), ())) != 1]
+            if wrong:
+                (r, c), count = wrong[0], len(groups.get(wrong[0], ()))
+                cell = f"{_fact_of(images, down, r)} and {_fact_of(images, across, c)}"
+                more = f", and not just one in {_counted(wrong[1:], 'other cell')}" if len(wrong) > 1 else ""
+                message = f"a table of `{down}` by `{across}` has {_many(count)} for {cell}{more}"
+                self._error("wrong-value", message, at.span,
                             help="leave `rows` or `columns` out, or name the images with `images`")  # fmt: skip
                 return None
             shown = list(headers.values()), list(sides.values())
             return [groups[r, c][0] for r in sides for c in headers], len(headers), *shown, told
         lines = [[image for image in images if fact(image, across or down) == value] for value in headers or sides]
         if len({len(line) for line in lines}) != 1:
-            self._error("wrong-value", f"the values of `{across or down}` have different numbers of images", at.span,
-                        help="name the images with `images`")  # fmt: skip
+            name = across or down or ""
+            one, other = lines[0], next(line for line in lines if len(line) != len(lines[0]))
+            of_each = " and ".join(f"{_many(len(line))} for {_fact_of(line, name)}" for line in (one, other))
+            message = f"the values of `{name}` have different numbers of images: {of_each}"
+            self._error("wrong-value", message, at.span, help="name the images with `images`")
             return None
         if down:
             return [image for line in lines for image in line], len(lines[0]), [], list(sides.values()), told
@@ -147,6 +153,16 @@ class Grids:
     def _error(self, code: str, message: str, span: Span, *, help: str | None = None) -> Unknown:
         self.diagnostics.error(code, message, span, help=help)
         return UNKNOWN
+
+
+def _fact_of(images: Sequence[ImageValue], name: str, text: str | None = None) -> str:
+    """Return a fact of the first of `images`, or of the one in which it reads `text`, for a message."""
+    found = next(image for image in images if text is None or fact(image, name) == text)
+    return f"`{name}` {quoted(found.facts.get(name))}"
+
+
+def _many(count: int) -> str:
+    return f"{count or 'no'} image{'s' * (count > 1)}"
 
 
 def _counted(items: Sequence[Any], noun: str) -> str:

@@ -37,6 +37,8 @@ def lint(script: n.Script, diagnostics: Diagnostics, idle: Set[Span]) -> None:
 
     `idle` are the places of lists that its loops went over and that were empty every time.
     """
+    if any(item.code == "too-large" for item in diagnostics.items):
+        return  # to look over what takes too long to evaluate takes long, too
     found = Diagnostics()
     try:
         _Lint(script, found, idle).script()

@@ -75,8 +75,7 @@ def _add(left: Any, right: Any) -> Any:
                 raise OverflowError
             return left + right  # type: ignore[operator]
     if not (is_number(left) and is_number(right)):
-        help = "; write `str(...)` around the other" if isinstance(left, str) or isinstance(right, str) else ""
-        raise ValueError(f"`+` adds two numbers, strings or lists, not {type_name(left)} and {type_name(right)}{help}")
+        raise ValueError(f"`+` adds two numbers, strings or lists, not {type_name(left)} and {type_name(right)}")
     return left + right
 
 

@@ -16,7 +16,7 @@ from typing import Any
 from aquatint.diagnostics import Label, did_you_mean
 from aquatint.language.formats import FormatProblem, read_yaml
 from aquatint.language.operators import is_number, is_whole
-from aquatint.language.values import UNKNOWN, PathText, Size, type_name
+from aquatint.language.values import UNKNOWN, PathText, Size, quoted, shown, type_name
 from aquatint.language.world import Given
 from aquatint.source import Source, Span
 from aquatint.syntax import nodes as n
@@ -35,6 +35,10 @@ class ParameterError(Exception):
         self.span = span
         self.help = help
         self.labels = labels
+
+
+_LITERAL = re.compile(r"[+-]?[0-9]{1,40}(\.[0-9]{1,18})?|[0-9]{1,5}x[0-9]{1,5}|true|false|none")
+"""What of a command line is no string."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +127,7 @@ def read_parameter(node: n.Param, default: Any, given: str | Given | None, folde
     if default is not UNKNOWN and not _fits(default, type):
         raise ParameterError(
             "wrong-type",
-            f"parameter `{name}` is {_called(type)}; its default is {type_name(default)}",
+            f"parameter `{name}` is {_called(type)}; its default is {_shown(default, type)}",
             node.default.span,
         )
     return default if default is UNKNOWN else _settled(default, type)
@@ -178,8 +182,13 @@ def _of_text(name: str, text: str, type: str, folder: str) -> Any:
         text.encode()  # the bytes of a command line need not be text
         return _parsed(text, type, folder)
     except ValueError:
-        message = f"parameter `{name}` is {_called(type)}; `--set` gave it `{text[:60]}`"
+        message = f"parameter `{name}` is {_called(type)}; `--set` gave it `{_as_literal(text)}`"
         raise ParameterError("wrong-type", message, None) from None
+
+
+def _as_literal(text: str) -> str:
+    """Return what somebody meant by the `text` of a command line: a number or so as it is, anything else in quotes."""
+    return text if _LITERAL.fullmatch(text) else quoted(text[:60])
 
 
 def _parsed(text: str, type: str, folder: str) -> Any:
@@ -201,9 +210,19 @@ def _of_file(name: str, given: Given, type: str) -> Any:
     try:
         return _taken(given.value, type, given.folder)
     except ValueError:
-        value = f"`{given.value[:60]}`" if isinstance(given.value, str) else type_name(given.value)
+        value = _shown(given.value, type)
         message = f"parameter `{name}` is {_called(type)}; `{given.span.source.name}` gives it {value}"
         raise ParameterError("wrong-type", message, None, labels=(Label(given.span, "here"),)) from None
+
+
+def _shown(value: Any, type: str) -> str:
+    """Return what a message calls a `value` that isn't of `type`: scalars as they are written, a list by its item."""
+    inner = _item_type(type)
+    if inner is not None and isinstance(value, tuple):
+        return f"a list with {_shown(next(item for item in value if not _fits(item, inner)), inner)} in it"
+    if isinstance(value, str):
+        return f"`{quoted(value[:60])}`"
+    return f"`{shown(value)}`" if isinstance(value, bool | int | float | Size) else type_name(value)
 
 
 def _taken(value: Any, type: str, folder: str) -> Any:

@@ -70,8 +70,10 @@ class Resolver:
         self.diagnostics = diagnostics
         self._known: dict[int, tuple[Model, Resolved | None]] = {}
         self._alike: dict[Any, Resolved | None] = {}
+        self._sound: dict[Any, Resolved] = {}
         self._checkpoints: dict[tuple[str, str | None, str], Checkpoint] = {}
         self._filed: dict[Any, Estimate] = {}
+        self._identities: dict[Any, str] = {}
         self._uses: list[Use] = []
         self._contradictions: list[prequantized.Contradiction] = []
         self.saved: dict[str, Span] = {}  # the folders that the script has written with `save` so far
@@ -87,9 +89,20 @@ class Resolver:
             # A loop makes the same model anew in each turn, of settings from the same places.
             content = _content(model)
             if content not in self._alike:
-                self._alike[content] = self._resolve(model)
+                self._alike[content] = self._resolve_once(model)
             known = self._known[id(model)] = model, self._alike[content]
         return known[1]
+
+    def _resolve_once(self, model: Model) -> Resolved | None:
+        """Return what `model` comes to, which is known where another of the same settings came to it without a word."""
+        settings = _settings(model)
+        if settings not in self._sound:
+            told = self.diagnostics.told
+            resolved = self._resolve(model)
+            if resolved is None or self.diagnostics.told != told:
+                return resolved  # what there is to say names a place, and the next model has others
+            self._sound[settings] = resolved
+        return self._sound[settings]
 
     def sketch(self, model: Model) -> Sketch | None:
         """Return what is known of `model`, which comes to nothing, or None if its checkpoint can't be read.
@@ -176,7 +189,7 @@ class Resolver:
     def _checkpoint(self, model: Model, source: Setting) -> Checkpoint | None:
         subfolder = model.settings.get("subfolder")
         inside = subfolder.value if subfolder is not None else None
-        if inside is UNKNOWN:
+        if inside is UNKNOWN or self.diagnostics.is_full:
             return None
         key = source.value, _value(model.settings, "revision"), inside or ""
         span = source.span
@@ -314,7 +327,11 @@ class Resolver:
         if quantizer is not None:
             options = canonical(quantizer.backend, quantizer.options)
             quantization = Quantization(backend=quantizer.backend, options=options, name=quantizer.name)
-        identity = checkpoints.identity(place.folder, part.subfolder, variant, part.has_weights)
+        # While a script is planned its checkpoints are taken to stay as they are.
+        which = (place.folder, part.subfolder, variant, part.has_weights)
+        if which not in self._identities:
+            self._identities[which] = checkpoints.identity(*which)
+        identity = self._identities[which]
         offload = self._offload if part.has_weights else None
         key = component_key(
             library=part.library, class_name=part.class_name, source=place.source, revision=place.revision,
@@ -376,6 +393,14 @@ def _content(model: Model) -> Any:
         tuple((name, _identity(setting.value), setting.span, setting.layer) for name, setting in block.items())
         for block in blocks
     )  # fmt: skip
+
+
+def _settings(model: Model) -> Any:
+    """Return what is equal for two models whose settings are, wherever in a script they stand."""
+    blocks = [("", model.settings), *sorted(model.parts.items())]
+    return tuple(
+        (role, tuple((name, _identity(block[name].value)) for name in sorted(block))) for role, block in blocks
+    )
 
 
 def _identity(value: Any) -> Any:

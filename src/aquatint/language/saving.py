@@ -88,9 +88,9 @@ class Saving:
             place=place_of(node.span), statement=node.span.text, span=node.verb.span,
         )  # fmt: skip
         if self.told is not None:
-            self.told.append(
-                Statement(step, "save", node.span, (path,), target, settings, resolved, self.blocks.world.device)
-            )
+            turn = self.blocks.expressions.names_of_turn()
+            device = self.blocks.world.device
+            self.told.append(Statement(step, "save", node.span, (path,), target, settings, resolved, device, turn))
         return None
 
     def _roles(self, settings: Mapping[str, Setting], resolved: Resolved, model: Model) -> list[str] | Unknown | None:

@@ -90,10 +90,10 @@ class Scope:
         """Return a scope that begins with this one's names, inside of `outer`."""
         return Scope(outer, dict(self.names), age=self.age)
 
-    def visible(self) -> Iterator[str]:
-        """Yield every name that can be used here, inner ones first."""
+    def visible(self, *, of_language: bool = True) -> Iterator[str]:
+        """Yield every name that can be used here, inner ones first, with those `of_language` or without."""
         scope: Scope | None = self
-        while scope is not None:
+        while scope is not None and (of_language or scope.outer is not None):
             yield from scope.names
             if scope.original is not None:
                 yield from (name for name, found in scope.original.names.items() if _at(found, scope.age))

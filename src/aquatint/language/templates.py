@@ -11,6 +11,7 @@ import math
 import random
 import re
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import partial, reduce, wraps
 from itertools import islice
 from typing import Any
@@ -26,6 +27,7 @@ from aquatint.language import filters, operators
 from aquatint.language.builtins import FUNCTIONS
 from aquatint.language.deferred import NotYet, deferred_in, operated, pieces
 from aquatint.language.deferred import written as written_parts
+from aquatint.language.template_mistakes import reason, syntax_problem
 from aquatint.language.values import ITEM_LIMIT, PATH_MEMBERS, Deferred, PathText, Routine, members, shown, weight
 from aquatint.language.views import (
     METHODS_OF_MAPS,
@@ -48,13 +50,15 @@ STEP_LIMIT = 1_000_000
 """Steps of one rendering: turns of loops, and the weight of what its filters, functions and operators take and make."""
 TEXT_LIMIT = 100_000
 """Characters of a template."""
+READ_STEPS = 500
+"""Steps of reading a template, and of compiling it, beside those of each character."""
+READ_STEPS_OF_CHARACTER = 20
 
 _MARK = re.compile("{[{%#]")
 # A string is no place for what names other templates or defines things.
 _STATEMENTS = (
     nodes.Output, nodes.For, nodes.If, nodes.Assign, nodes.AssignBlock, nodes.With, nodes.FilterBlock, nodes.Scope,
 )  # fmt: skip
-_TAGS = ("if", "for", "set", "with", "filter", "raw")
 # Jinja's own filters that make about as much as they take. Those that the language has as functions are the language's.
 _FILTERS = (
     "capitalize", "count", "d", "default", "first", "last", "length", "list", "lower", "map", "reject", "rejectattr",
@@ -186,7 +190,8 @@ class _Environment(SandboxedEnvironment):
         except OverflowError:
             raise TemplateProblem("the result is too large") from None
         except ValueError as problem:
-            raise TemplateProblem(str(problem)) from None
+            is_mixed = operator == "+" and isinstance(left, str) != isinstance(right, str)
+            raise TemplateProblem(str(problem), "write `~` to join them as text" if is_mixed else None) from None
         self.spend(result, lazy=True)
         return result
 
@@ -256,14 +261,52 @@ def _filtered(node: nodes.Node, name: str, *arguments: nodes.Node) -> nodes.Filt
     return nodes.Filter(node, name, list(arguments), [], None, None, lineno=node.lineno)
 
 
+# A hole of a template whose ends are plain to see: no braces, escapes or carriage returns in it, no trimming marks.
+_HOLE_OF_TEXT = re.compile(r"""\{\{(?![-+])((?:[^{}'"\r\\]|'[^'{}\r\\]*'|"[^"{}\r\\]*")*)(?<![-+])\}\}""", re.ASCII)
+# A name, and members of it: what most holes are.
+_PATH = re.compile(r"[ \t\n]*([A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*)[ \t\n]*", re.ASCII)
+# What is something else to Jinja than a name.
+_NO_NAMES = frozenset({
+    "true", "false", "none", "True", "False", "None", "and", "or", "not", "if", "else", "elif", "is", "in", "for",
+    "recursive", "self", "super", "loop", "varargs", "kwargs", "caller",
+})  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """A part of a template that is carried out: one hole, or, where they hang together, all of it.
+
+    `path` is a name and members of it, if the hole is nothing but that; anything else is Jinja's to read.
+    """
+
+    text: str
+    names: frozenset[str]
+    path: tuple[str, ...] = ()
+    tree: nodes.Template | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """A template: the texts and pieces that it is made of, one after the other, and the names that it needs."""
+
+    parts: tuple[str | _Piece, ...]
+    names: frozenset[str]
+
+
 class Templates:
-    """Renders strings; one for each plan. `spent` says how many steps the last rendering took."""
+    """Renders strings; one for each plan. `spent` says how many steps the last rendering took.
+
+    Jinja takes a millisecond to compile a template, and a script may have many that differ in their constant text. So
+    each is taken apart into its holes, of which few differ: a name alone needs no Jinja, and another is compiled once.
+    """
 
     def __init__(self, invoke: Invoke | None = None) -> None:
         self.spent = 0
+        self._reading = 0
         self._invoke = invoke
         self._environment = environment = _Environment(self._spend, self._called)
-        self._read: dict[str, tuple[nodes.Template, frozenset[str]]] = {}
+        self._read: dict[str, _Read | TemplateProblem] = {}
+        self._pieces: dict[str, _Piece] = {}
         self._compiled: dict[str, Any] = {}
         self._random = random.Random()
         self._turn_steps = 1
@@ -291,7 +334,12 @@ class Templates:
 
     def names(self, text: str) -> frozenset[str]:
         """Return the names that the template needs. Raises `TemplateProblem` if it is none."""
-        return self._parsed(text)[1]
+        return self._taken_apart(text).names
+
+    def take_reading(self) -> int:
+        """Return the steps that reading and compiling came to since this was last asked."""
+        steps, self._reading = self._reading, 0
+        return steps
 
     @staticmethod
     def is_drawn(text: str) -> bool:
@@ -309,12 +357,15 @@ class Templates:
         self._turn_steps = 1 + len(text) // 100
         if self.is_drawn(text):
             self._random.seed(seed)
-        template = self._template(text)
+        template = self._taken_apart(text)
+        for part in template.parts:
+            if isinstance(part, _Piece) and not part.path:
+                self._compile(part)
         try:
             for value in names.values():
                 self._spend_steps(weight(value))
             made_of, length = [], 0
-            for piece in template.generate({name: view(value) for name, value in names.items()}):
+            for piece in self._filled(template, {name: view(value) for name, value in names.items()}):
                 made_of.append(piece)
                 length += len(piece)
                 if length > ITEM_LIMIT:
@@ -346,21 +397,63 @@ class Templates:
             self.spent, self._turn_steps, self._random = before
             environment.holes, environment.deferred = written_so_far
 
-    def _parsed(self, text: str) -> tuple[nodes.Template, frozenset[str]]:
-        if text not in self._read:
-            if len(text) > TEXT_LIMIT:
-                raise TemplateProblem(f"a template has at most {TEXT_LIMIT:,} characters")
+    def _filled(self, template: _Read, names: Mapping[str, Any]) -> Iterator[str]:
+        environment = self._environment
+        for part in template.parts:
+            if isinstance(part, str):
+                yield part
+            elif part.path:
+                first, *others = part.path
+                value = names[first] if first in names else environment.undefined(name=first)
+                for member in others:
+                    value = environment.getattr(value, member)
+                self._spend(value, lazy=True)
+                yield environment.write(value)
+            else:
+                yield from self._compiled[part.text].generate(names)
+
+    def _taken_apart(self, text: str) -> _Read:
+        found = self._read.get(text)
+        if found is None:
             try:
-                tree = self._environment.parse(text)
-                self._check(tree)
-                self._read[text] = tree, self._undeclared(tree)
-            except TemplateSyntaxError as error:
-                raise _syntax_problem(error) from None
-            except (RecursionError, MemoryError):
-                raise TemplateProblem("this template is nested too deep") from None
-            except ValueError:  # Python reads no number of more than 4300 digits
-                raise TemplateProblem("a number in this template is too large") from None
-        return self._read[text]
+                if len(text) > TEXT_LIMIT:
+                    raise TemplateProblem(f"a template has at most {TEXT_LIMIT:,} characters")
+                split = enumerate(_split(text))
+                parts = tuple(self._piece(part) if number % 2 else part for number, part in split)
+                names = frozenset[str]().union(*(part.names for part in parts if isinstance(part, _Piece)))
+                found = _Read(tuple(part for part in parts if part), names)
+            except TemplateProblem as problem:
+                found = problem
+            self._read[text] = found
+        if isinstance(found, TemplateProblem):
+            raise found.with_traceback(None)
+        return found
+
+    def _piece(self, text: str) -> _Piece:
+        piece = self._pieces.get(text)
+        if piece is None:
+            is_hole = text.startswith("{{") and text.endswith("}}")
+            path = _PATH.fullmatch(text, 2, len(text) - 2) if is_hole else None
+            if path is not None and (names := path[1].split("."))[0] not in _NO_NAMES:
+                piece = _Piece(text, frozenset(names[:1]), tuple(names))
+            else:
+                tree = self._parsed(text)
+                piece = _Piece(text, self._undeclared(tree), tree=tree)
+            self._pieces[text] = piece
+        return piece
+
+    def _parsed(self, text: str) -> nodes.Template:
+        self._reading += READ_STEPS + READ_STEPS_OF_CHARACTER * len(text)
+        try:
+            tree = self._environment.parse(text)
+            self._check(tree)
+            return tree
+        except TemplateSyntaxError as error:
+            raise syntax_problem(str(error.message), text) from None
+        except (RecursionError, MemoryError):
+            raise TemplateProblem("this template is nested too deep") from None
+        except ValueError:  # Python reads no number of more than 4300 digits
+            raise TemplateProblem("a number in this template is too large") from None
 
     def _undeclared(self, tree: nodes.Template) -> frozenset[str]:
         # As `meta.find_undeclared_variables`, which draws from `random` while it optimizes the tree.
@@ -390,17 +483,18 @@ class Templates:
                         f"there is no {kind} `{node.name}`", did_you_mean(node.name, known, f"{kind}s"), node.name
                     )
 
-    def _template(self, text: str) -> Any:
-        if text not in self._compiled:
-            tree, _ = self._parsed(text)
-            try:
-                self._compiled[text] = self._environment.from_string(_Counted().visit(tree))
-            except TemplateSyntaxError as error:
-                raise _syntax_problem(error) from None
-            except (RecursionError, MemoryError, SyntaxError):
-                # Python's own compiler has limits, such as 20 loops in each other.
-                raise TemplateProblem("this template is nested too deep") from None
-        return self._compiled[text]
+    def _compile(self, piece: _Piece) -> None:
+        if piece.text in self._compiled:
+            return
+        self._reading += READ_STEPS + READ_STEPS_OF_CHARACTER * len(piece.text)
+        assert piece.tree is not None
+        try:
+            self._compiled[piece.text] = self._environment.from_string(_Counted().visit(piece.tree))
+        except TemplateSyntaxError as error:
+            raise syntax_problem(str(error.message), piece.text) from None
+        except (RecursionError, MemoryError, SyntaxError):
+            # Python's own compiler has limits, such as 20 loops in each other.
+            raise TemplateProblem("this template is nested too deep") from None
 
     def _spend_steps(self, steps: int) -> None:
         self.spent += steps
@@ -432,6 +526,8 @@ class Templates:
                     self._spend_steps(weight(seen._value))
                 case None | bool() | int() | float() | FunctionView() | _Undefined():
                     self._spend_steps(1)
+                case method if callable(method) and isinstance(name := getattr(method, "__name__", None), str):
+                    raise TemplateProblem(f"`{name}` is a method, and no value", f"write `{name}(...)`", name)
                 case _:
                     raise TemplateProblem("this template uses something as a value that is none")
 
@@ -489,6 +585,17 @@ class Templates:
         return items
 
 
+def _split(text: str) -> list[str]:
+    """Return the texts and holes of the template `text`, alternately; all of it as one, if it isn't sure to be so."""
+    if "{%" not in text and "{#" not in text and "\r" not in text:
+        parts = _HOLE_OF_TEXT.split(text)
+        # Jinja reads `{{{` from the left.
+        if not any("{{" in constant or constant.endswith("{") for constant in parts[::2]):
+            parts[1::2] = [f"{{{{{inside}}}}}" for inside in parts[1::2]]
+            return parts
+    return ["", text, ""]
+
+
 def _is_too_large(value: Any) -> bool:
     if isinstance(value, float):
         return not math.isfinite(value)
@@ -502,24 +609,5 @@ def _finalized(context: Any, value: Any) -> str:
     return str(context.environment.write(value))
 
 
-def _syntax_problem(error: TemplateSyntaxError) -> TemplateProblem:
-    message = str(error.message)
-    if found := re.search(r"innermost block that needs to be closed is '(\w+)'", message):
-        return TemplateProblem(f"`{{% {found[1]} %}}` is never closed", f"add `{{% end{found[1]} %}}`", found[1])
-    if found := re.match(r"Encountered unknown tag '(\w+)'", message):
-        if found[1].startswith("end") or found[1] in ("else", "elif"):
-            return TemplateProblem(f"`{{% {found[1]} %}}` ends nothing", "take it out", found[1])
-        tags = ", ".join(f"`{tag}`" for tag in _TAGS)
-        return TemplateProblem(f"there is no `{{% {found[1]} %}}`", f"there is {tags}", found[1])
-    if message == "unexpected end of template, expected 'end of print statement'.":
-        return TemplateProblem("`{{` is never closed", "add `}}`")
-    if message.startswith("Expected an expression, got 'end of print statement'"):
-        return TemplateProblem("a value is missing before `}}`", "write it there")
-    return TemplateProblem(f"not a template: {_reason(error)}", "close each `{{` with `}}` and each `{%` with `%}`")
-
-
 def _reason(error: Exception) -> str:
-    message = (str(getattr(error, "message", None) or error).strip().splitlines() or [""])[0].rstrip(".")
-    message = re.sub(r"'([^']*)'", r"`\1`", message or "it can't be rendered")
-    message = message.replace("end of print statement", "}}").replace("end of statement block", "%}")
-    return message[:1].lower() + message[1:]
+    return reason(str(getattr(error, "message", None) or error))

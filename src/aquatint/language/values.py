@@ -369,8 +369,10 @@ _SCALARS = frozenset({int, float, bool, type(None)})
 
 
 def called_exactly(value: Any) -> str:
-    """Return what a message calls `value` where a whole number was wanted: a number by its digits, else its type."""
-    return f"`{value}`" if isinstance(value, float) else type_name(value)
+    """Return what a message calls `value` where a number was wanted: a number or short string itself, else its type."""
+    if isinstance(value, float) or (isinstance(value, str) and len(value) <= 40):
+        return f"`{quoted(value)}`"
+    return type_name(value)
 
 
 def type_name(value: Any) -> str:

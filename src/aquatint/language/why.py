@@ -6,7 +6,7 @@ Tells only what evaluation and resolution decided; which layer wins is for `valu
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from aquatint.catalog.arguments import scriptable
@@ -25,7 +25,10 @@ _FROM_MODEL = ("source", "dtype", "variant", "revision")
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """A statement that became a step: what it works with, and its own settings on top of the model's defaults."""
+    """A statement that became a step: what it works with, and its own settings on top of the model's defaults.
+
+    `turn` is what the variables of the loops around it stood for.
+    """
 
     step: str
     verb: str
@@ -35,6 +38,7 @@ class Statement:
     settings: Mapping[str, Setting]
     resolved: Resolved
     device: str
+    turn: Mapping[str, Any] = field(default_factory=dict)
 
 
 class UnknownPlace(Exception):
@@ -55,15 +59,67 @@ class _Layer:
 _Chain = tuple[_Layer, ...]
 """The layers that set a setting, the one that wins last; without any it isn't set at all."""
 
+_TURNS = 20
+"""Turns of loops that are told each by itself."""
+
+_FEW = 3
+"""Turns that are named of those that are told together."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What is told of one statement: of `place`, a setting, or a list of the settings that may be set there."""
+
+    statement: Statement
+    place: str  # behind the step's id: `.unet.dtype`
+    chains: Mapping[str, _Chain]
+    is_list: bool
+
+    def alike(self, other: _Answer) -> bool:
+        """Return whether the same is to be told of both."""
+        return self.chains == other.chains
+
 
 def why(asked: str, statements: Sequence[Statement]) -> str:
     """Return what set that which `asked` names, as STATEMENT.COMPONENT.SETTING, of a plan's `statements`.
 
     The statement is a step's id, a path or a line. Without a component it is the statement's own setting; without a
-    setting all are listed. Raises `UnknownPlace`.
+    setting all are listed. Turns of a loop of which the same is to be told are told together. Raises `UnknownPlace`.
     """
     found, rest = _statements(asked, statements)
-    return "\n".join(_told(statement, rest) for statement in found)
+    groups: list[list[_Answer]] = []
+    for statement in found:
+        answer = _answer(statement, rest)
+        group = next((group for group in groups if group[0].alike(answer)), None)
+        if group is not None:
+            group.append(answer)
+        elif len(groups) < _TURNS:
+            groups.append([answer])
+        else:
+            left = len(found) - sum(map(len, groups))
+            ending = f"and {left:,} other statements: name the one that is meant, as in `{statement.step}`\n"
+            return "\n".join([*_told_in_turn(groups), ending])
+    return "\n".join(_told_in_turn(groups))
+
+
+def _told_in_turn(groups: Sequence[Sequence[_Answer]]) -> Iterator[str]:
+    """Yield what is told of each group of statements alike; lists after the first tell what is different there."""
+    many = len(groups) > 1 or len(groups[0]) > 1
+    for group in groups:
+        first, *others = group
+        place = first.statement.step + first.place
+        turn = _turn(first.statement) if many else ""
+        text = _listed(place, turn, first.chains, groups[0][0]) if first.is_list else _chain(place, turn, first.chains)
+        if others:
+            few = ", ".join(other.statement.step + _turn(other.statement) for other in others[:_FEW])
+            more = ", ..." if len(others) > _FEW else ""
+            text += f"\n  the same in {len(others):,} other turn{'s' * (len(others) > 1)}: {few}{more}\n"
+        yield text
+
+
+def _turn(statement: Statement) -> str:
+    values = ", ".join(f"{name} {_short(value)}" for name, value in statement.turn.items() if not name.startswith("_"))
+    return f" ({values})" if values else ""
 
 
 def _statements(asked: str, statements: Sequence[Statement]) -> tuple[list[Statement], str]:
@@ -87,27 +143,27 @@ def _statements(asked: str, statements: Sequence[Statement]) -> tuple[list[State
     raise UnknownPlace(what, did_you_mean(first, named, "statements"))
 
 
-def _told(statement: Statement, rest: str) -> str:
+def _answer(statement: Statement, rest: str) -> _Answer:
     first, _, second = rest.partition(".")
     roles = [role for role, key in statement.resolved.pipeline.parts.items() if key is not None]
     own = dict(_own(statement))
     name = first.replace("-", "_")
     if not first:
-        return _listed(statement.step, own)
+        return _Answer(statement, "", own, True)
     if not second and name in own:
-        return _chain(f"{statement.step}.{name}", own[name])
+        return _Answer(statement, f".{name}", {name: own[name]}, False)
     if first not in roles:
         what = f"component `{first}`" if second else f"component or setting `{first}`"
         candidates = roles if second else [*roles, *own]
         raise UnknownPlace(f"`{statement.step}` has no {what}", did_you_mean(first, candidates, "it has"))
     of_role = dict(_of_component(statement, first))
     if not second:
-        return _listed(f"{statement.step}.{first}", of_role)
+        return _Answer(statement, f".{first}", of_role, True)
     name = second.replace("-", "_")
     if name not in of_role:
         message = f"`{first}` of `{statement.step}` has no setting `{second}`"
         raise UnknownPlace(message, did_you_mean(second, of_role, "settings"))
-    return _chain(f"{statement.step}.{first}.{name}", of_role[name])
+    return _Answer(statement, f".{first}.{name}", {name: of_role[name]}, False)
 
 
 def _own(statement: Statement) -> Iterator[tuple[str, _Chain]]:
@@ -178,35 +234,45 @@ def _layers(setting: Setting | None, default: Any) -> _Chain:
     return tuple(reversed(layers))
 
 
-def _chain(name: str, chain: _Chain) -> str:
+def _chain(name: str, turn: str, chains: Mapping[str, _Chain]) -> str:
+    (chain,) = chains.values()
     if not chain:
-        return f"{name} is not set\n"
+        return f"{name} is not set{turn}\n"
     rows = [(layer.name, _value(layer), "" if layer.span is None else str(layer.span)) for layer in chain]
     sources = [None if layer.span is None else layer.span.source.line(layer.span.line).strip() for layer in chain]
-    lines = [f"{name} is {_value(chain[-1])}, set by: {chain[-1].name}", ""]
+    lines = [f"{name} is {_value(chain[-1])}{turn}, set by: {chain[-1].name}", ""]
     for row, source in zip(_aligned(rows), sources, strict=True):
         lines += [f"  {row}"] if source is None else [f"  {row}", f"    | {source}"]
     return "".join(f"{line}\n" for line in lines)
 
 
-def _listed(name: str, chains: Mapping[str, _Chain]) -> str:
+def _listed(name: str, turn: str, chains: Mapping[str, _Chain], before: _Answer) -> str:
+    is_first = chains is before.chains
+    chains = {key: chain for key, chain in chains.items() if is_first or before.chains.get(key) != chain}
     rows = [
         (setting, _value(chain[-1]), chain[-1].name, "" if chain[-1].span is None else str(chain[-1].span))
         for setting, chain in chains.items()
         if chain
     ]
     unset = [setting for setting, chain in chains.items() if not chain]
-    lines = [name, "", *(f"  {row}" for row in _aligned(rows))]
-    lines += ["", f"  not set: {', '.join(unset)}"] if unset else []
+    lines = [name + turn if is_first else f"{name}{turn}: as {before.statement.step}{before.place}, but for", ""]
+    lines += (f"  {row}" for row in _aligned(rows))
+    lines += ([""] if rows else []) + [f"  not set: {', '.join(unset)}"] if unset else []
     return "".join(f"{line}\n" for line in lines)
 
 
 def _value(layer: _Layer) -> str:
-    text = quoted(layer.value)
+    return _short(layer.value)
+
+
+def _short(value: Any) -> str:
+    text = quoted(value)
     return text.replace("\n", "\\n") if len(text) <= 60 else text[:57].replace("\n", "\\n") + "..."
 
 
 def _aligned(rows: Iterable[tuple[str, ...]]) -> list[str]:
     table = list(rows)
+    if not table:
+        return []
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     return ["  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in table]

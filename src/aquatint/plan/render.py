@@ -71,7 +71,21 @@ def summary(plan: Plan, resident: AbstractSet[str] = frozenset()) -> str:
         parts.append(f"{sized(total.moved)} moved within {sized(limit.bytes)}")
         other = "doesn't fit" if limit.lru is None else _traffic(limit.lru)
         parts[-1] += f" (the script's order, whole statements and LRU: {other})"
+    if others := prompters(plan):
+        # Their plugins load what they need by themselves: how much, no plan knows.
+        parts.append(f"not counted: what {' and '.join(others)} load" + "s" * (len(others) == 1))
     return ", ".join(parts)
+
+
+def prompters(plan: Plan) -> list[str]:
+    """Return the names of the upscalers and weighters that `plan` uses, which may run language models of their own."""
+    found: dict[str, None] = {}
+    for step in plan.steps:
+        if isinstance(step, Upscale):
+            found[step.upscaler.name] = None
+        elif isinstance(step, Generate) and step.weighter is not None:
+            found[step.weighter.name] = None
+    return list(found)
 
 
 def _traffic(traffic: Traffic) -> str:

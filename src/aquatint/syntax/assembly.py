@@ -102,13 +102,15 @@ class _Programs:
         states, values = [self._start], list[Any]()
         for token in (*tokens, end_of(tokens)):
             kind = token.type
-            while not isinstance(step := actions[states[-1]].get(kind), int):
-                if step is None:
+            # Not `isinstance`, which takes as long as the rest of the step.
+            while type(step := actions[states[-1]].get(kind)) is not int:
+                if type(step) is not _Rule:
                     return None
                 apply, count = step.apply, step.count
                 if apply is None:
                     way = (states[-2], states[-1], kind)
-                    states[-1] = ways[way] if way in ways else self._handed_on(*way)
+                    known = ways.get(way)
+                    states[-1] = self._handed_on(*way) if known is None else known
                     continue
                 if remembered:
                     applied.append((apply, count))

@@ -20,6 +20,11 @@ _SHOWN = {
     "RPAR": "`)`", "RSQB": "`]`", "COMMA": "`,`", "IN": "`in`", "ELSE": "`else`", "LPAR": "`(`",
     "SEP": "the end of the line", "$END": "the end of the line",
 }  # fmt: skip
+# What the block of a verb can't do without.
+_BLOCKS = {"GENERATE": 'prompt: "..."', "UPSCALE": 'prompts: ["..."]', "SAVE": 'to: "folder"',
+           "COMPARE": "", "GRID": 'output: "sheet.png"'}  # fmt: skip
+_LONGEST = 60
+"""Characters of a statement that is written out again in a proposal."""
 _VALUE = "a value was expected: a number, a string, a name, `[`, `{` or `(`"
 
 Context = Literal["statements", "settings"]
@@ -54,6 +59,16 @@ def report_unexpected(
         report("unknown-keyword", f"`{first.text}` begins no statement", first.span, help)
     elif context == "settings" and len(item) == 1 and token.type == "MINUS":
         report("syntax", "names have no `-`", token.span, "write `_`")
+    elif context == "settings" and len(item) == 1 and token.type == "DOT":
+        help = f"settings of a part stand in its block: `{first.text} {{ ... }}`"
+        report("syntax", f"`{first.text}` has no value", first.span, help)
+    elif context == "settings" and len(item) == 3 and item[1].type == "COLON" and _is_text(item[2], token):
+        report("syntax", f"`{token.text}` can't stand here", token.span, 'text is written in quotes: `"..."`')
+    elif token.type == "COLON" and "LBRACE" in expected and "INT" not in expected:
+        report("syntax", "`:` begins no block", token.span, "write `{` for it, and `}` at the end of the block")
+    elif first.type == "OVERRIDE" and len(item) == 2 and token.type == "DOT":
+        help = f"write `override {item[1].text} {{ part {{ ... }} }}`"
+        report("syntax", "`override` takes a name alone", token.span, help)
     elif context == "settings" and len(item) == 1 and "COLON" in expected:
         if token.type == "ASSIGN":
             report("syntax", "a setting is written with `:`, not `=`", token.span, f"write `{first.text}: ...`")
@@ -76,11 +91,36 @@ def report_unexpected(
         help = f"call it `{token.text}_` or something else"
         report("reserved-word", f"`{token.text}` is a keyword and can't be a name", token.span, help)
     elif ended and "LBRACE" in expected and "INT" not in expected:
-        report("syntax", "the line ends where `{` was expected", span, "put `{` on the same line")
+        verb = next((part for part in reversed(item) if part.type in _BLOCKS), None)
+        if verb is None or _goes_on(token, "{"):
+            report("syntax", "the line ends where `{` was expected", span, "put `{` on the same line")
+        else:
+            written = Span(verb.span.source, verb.span.start, span.end).text
+            help = f"write `{written if len(written) <= _LONGEST else '...'} {{ {_BLOCKS[verb.type]} }}`"
+            report("syntax", f"this `{verb.text}` has no block", span, help.replace("{  }", "{ }"))
     elif ended:
         report("syntax", "the line ends too early", span, _expectation(expected, context))
     else:
         report("syntax", f"`{token.text}` can't stand here", token.span, _expectation(expected, context))
+
+
+def _is_text(value: Tok, token: Tok) -> bool:
+    """Return whether `token` goes on with a text that is written without quotes and begins with the name `value`."""
+    if value.type != "NAME" or value.span.line != token.span.line:
+        return False
+    if token.type == "COLON":
+        return True
+    # Before `:` or `{` it is the next setting, which a comma is missing before.
+    following = token.span.source.text[token.span.end : token.span.end + 80].lstrip(" \t")
+    return token.type == "NAME" and following[:1] not in (":", "{")
+
+
+def _goes_on(end: Tok, mark: str) -> bool:
+    """Return whether the first thing on the lines after `end` is `mark`."""
+    text, place = end.span.source.text, end.span.start
+    while place < len(text) and text[place].isspace():
+        place += 1
+    return text.startswith(mark, place)
 
 
 def _expectation(expected: set[str], context: Context) -> str:

@@ -43,6 +43,8 @@ _BEFORE_MAP = frozenset({
 _END_OF_HYPHENED = re.compile(r"-[A-Za-z0-9_]+[ \t]*:")
 _HYPHENED = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:-[A-Za-z0-9_]+)+(?=[ \t]*:)")
 
+_AFTER_BAR = re.compile(r"[ \t]*([A-Za-z_][A-Za-z0-9_]{0,40})")
+
 
 @dataclass(slots=True)
 class Layout:
@@ -248,7 +250,9 @@ def _report_stray(token: Tok, diagnostics: Diagnostics) -> None:
         "\N{RIGHT SINGLE QUOTATION MARK}": "'",
     }
     help = "take it out, or put it in a string"
-    if token.text in look_alike:
+    if token.text == "|" and (name := _AFTER_BAR.match(token.span.source.text, token.span.end)):
+        help = f'write `or`, or put a filter into a string: `"{{{{ ... | {name[1]} }}}}"`'
+    elif token.text in look_alike:
         help = f"write `{look_alike[token.text]}`"
     elif token.text.isalpha():
         help = "names have the letters a to z, digits and `_`; text is written in quotes"

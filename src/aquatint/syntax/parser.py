@@ -69,8 +69,10 @@ def _split(tokens: list[Tok]) -> Iterator[list[Tok]]:
     """Yield the tokens of each outermost statement."""
     start = depth = 0
     for index, token in enumerate(tokens):
-        depth += _step(token)
-        if token.type == "SEP" and depth == 0:
+        kind = token.type
+        if kind in _STEPS:
+            depth += _STEPS[kind]
+        elif kind == "SEP" and depth == 0:
             if index > start:
                 yield tokens[start:index]
             start = index + 1
@@ -78,8 +80,7 @@ def _split(tokens: list[Tok]) -> Iterator[list[Tok]]:
         yield tokens[start:]
 
 
-def _step(token: Tok) -> int:
-    return (token.type in ("LPAR", "LSQB", "LBRACE")) - (token.type in ("RPAR", "RSQB", "RBRACE"))
+_STEPS = {"LPAR": 1, "LSQB": 1, "LBRACE": 1, "RPAR": -1, "RSQB": -1, "RBRACE": -1}
 
 
 class _Reading:
@@ -204,7 +205,7 @@ def _end_of_item(tokens: list[Tok], mark: _Mark) -> int:
     """Return the index of the separator or `}` that ends the item which begins at `mark`."""
     depth = 0
     for index in range(mark.index, len(tokens)):
-        step = _step(tokens[index])
+        step = _STEPS.get(tokens[index].type, 0)
         if depth == 0 and (step < 0 or _separates(tokens[index], mark)):
             return index
         depth += step
