@@ -73,7 +73,7 @@ class KeptEmbeddings:
         self._facts: Mapping[str, Json] = {}
         self._encoders: dict[str, _Encoder | None] = {}  # by key; None where they can't be told for sure
         self._room = 0
-        self._is_full = False
+        self._is_full = self._is_off = False
 
     def loading(self, component: Component) -> None:
         """Be told that the encoder `component` is about to be loaded: what its files hold now is what it will be."""
@@ -84,18 +84,21 @@ class KeptEmbeddings:
 
         `again` makes it.
         """
+        if self._is_off:
+            return None
         try:
             address = self._address(component, call)
             return None if address is None else self._read(component, address, found, again)
         except contents.Changed as changed:
             self._switch_off(component, f"`{changed}` changed while it was read")
         except OSError as error:
-            self._switch_off(component, reason(error))
+            self._is_off = True
+            self.warnings.append(f"embeddings are neither taken nor kept: {reason(error)}")
         return None
 
     def keep(self, component: Component, found: Any, call: str, output: Any) -> None:
         """Keep `output`, which the encoder made of that call, if its type is known here."""
-        if self._is_full:
+        if self._is_off or self._is_full:
             return
         try:
             address = self._address(component, call)
