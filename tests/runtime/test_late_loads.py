@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from aquatint.plan.steps import Component, Phase, Plan, Step
+from aquatint.plan.steps import Component, Evict, Phase, Plan, Return, Step
 from aquatint.runtime.engine import EngineError
 from aquatint.runtime.events import Event, LoadFinished, LoadSpared, Progress, Released, RunFinished, StatementFailed
 from aquatint.runtime.executor import Executor, Options
@@ -64,6 +64,16 @@ def test_it_is_loaded_in_the_phase_that_asks(tmp_path: Path) -> None:
     phase = Phase("g1-encode", "g1", "p", "encode", ["text_encoder"], place(1))
     _, events = run(made(load("e"), phase, release("e"), load("u"), load("v"), step), tmp_path, FakeEngine())
     assert in_order(events) == ["load e", "release e", "load u", "load v"]
+
+
+def test_what_is_evicted_before_anything_asked_waits_on(tmp_path: Path) -> None:
+    there_and_back = [Evict("evict-e", "e"), Return("return-e", "e", place(1))]
+    steps = [*WHOLE[:3], *there_and_back, *WHOLE[3:]]
+    finished, events = run(made(*steps), tmp_path / "asked", FakeEngine())
+    assert in_order(events)[:3] == ["load u", "load v", "load e"]
+    finished, events = run(made(*steps), tmp_path / "spared", WithoutEncoders())
+    assert [event.step for event in events if isinstance(event, LoadSpared)] == ["load-e"]
+    assert (finished.loads, finished.failed) == (2, 0)
 
 
 class WithoutEncoders(FakeEngine):

@@ -43,7 +43,8 @@ class LateLoads:
         """Let the load wait if it may; return whether it does."""
         if not self._may_wait(self._plan.components[step.component]):
             return False
-        self._waiting[step.component] = step
+        # What was evicted in the plan before anything asked for it comes here again when it is to be brought back.
+        self._waiting.setdefault(step.component, step)
         return True
 
     def bring(self, key: str) -> bool:
