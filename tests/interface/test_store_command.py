@@ -115,6 +115,25 @@ removed `unet` of `models/sd` (sdnq;weights-dtype=uint4, float16): over the budg
 """)  # fmt: skip
 
 
+def test_embeddings_have_a_store_of_their_own(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    store = Store(folder / "embeddings", minimum=0, reserve=0)
+    keep(store, "4" * 12, about("text_encoder"))
+    spoil(folder / "embeddings", 4)
+    assert told(capsys, "verify", "--embeddings")[:2] == (
+        1,
+        f"""\
+`text_encoder` of `models/sd` {MADE} is damaged: its file `model-00001-of-00002.safetensors` has other content than \
+was written
+1 of 1 embedding damaged; `aquatint store gc` removes them
+""",
+    )
+    assert told(capsys, "clear", "--embeddings", "--embeddings-budget", "1G") == (0, f"""\
+removed `text_encoder` of `models/sd` {MADE}: cleared
+1 embedding removed, 4.0 MiB; 0 B of 1.0 GiB used in {folder / "embeddings"}
+""", "")  # fmt: skip
+    assert len(Store(folder).entries()) == 2
+
+
 def test_clear(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with Store(folder).reading("0" * 12):
         code, out, _ = told(capsys, "clear", "--json")

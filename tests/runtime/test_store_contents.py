@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from aquatint.runtime.store import Store, chosen_store, contents
+from aquatint.runtime.store import Store, chosen_embeddings, chosen_store, contents
 from aquatint.runtime.store.folder import BUDGET, MINIMUM
 from aquatint.runtime.store.place import bytes_of
 
@@ -121,3 +121,22 @@ def test_where_the_store_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     monkeypatch.setenv("AQUATINT_STORE_BUDGET", "1G")
     assert chosen_store() == Store(tmp_path / "named", 1 << 30, 0)
     assert chosen_store(tmp_path / "other", 5) == Store(tmp_path / "other", 5, 0)
+
+
+def test_where_embeddings_are(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("AQUATINT_STORE", "AQUATINT_EMBEDDINGS", "AQUATINT_EMBEDDINGS_BUDGET"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    usual = Store(tmp_path / "aquatint" / "embeddings", 4 << 30, 0)
+    assert (chosen_embeddings(), chosen_embeddings(False), chosen_embeddings(True)) == (None, None, usual)
+    assert chosen_embeddings(True, tmp_path / "other", 5) == Store(tmp_path / "other" / "embeddings", 5, 0)
+    monkeypatch.setenv("AQUATINT_STORE", str(tmp_path / "kept"))
+    assert chosen_embeddings(True) == Store(tmp_path / "kept" / "embeddings", 4 << 30, 0)
+    for off in ("AQUATINT_STORE", "AQUATINT_EMBEDDINGS"):
+        monkeypatch.setenv(off, "off")
+    assert (chosen_embeddings(), chosen_embeddings(True)) == (None, usual)
+    monkeypatch.setenv("AQUATINT_EMBEDDINGS", "on")
+    monkeypatch.setenv("AQUATINT_EMBEDDINGS_BUDGET", "1G")
+    assert chosen_embeddings() == Store(usual.folder, 1 << 30, 0)
+    monkeypatch.setenv("AQUATINT_EMBEDDINGS", str(tmp_path / "named"))
+    assert (chosen_embeddings(False), chosen_embeddings()) == (None, Store(tmp_path / "named", 1 << 30, 0))

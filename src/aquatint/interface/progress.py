@@ -25,6 +25,7 @@ from aquatint.runtime.events import (
     GridWritten,
     ImageWritten,
     LoadFinished,
+    LoadSpared,
     LoadStarted,
     ModelSaved,
     Printed,
@@ -224,6 +225,8 @@ class Log:
                 return []
             case LoadFinished():
                 return [self._loaded(event)]
+            case LoadSpared():
+                return [_done("spared", event.role, "nothing asked for it")]
             case ImageWritten():
                 return [_done("wrote", event.path, f"seed {event.seed}", duration(event.seconds))]
             case GridWritten():

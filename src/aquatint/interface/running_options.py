@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from aquatint.interface.exits import DONE, FAILED, INTERRUPTED, Refusal
 from aquatint.interface.planning_options import world
-from aquatint.interface.store_options import add_store_options, store_of
+from aquatint.interface.store_options import add_embeddings_options, add_store_options, embeddings_of, store_of
 from aquatint.interface.warning_options import review
 
 if TYPE_CHECKING:
@@ -45,6 +45,13 @@ def add_running_options(command: argparse.ArgumentParser) -> None:
     kept = command.add_argument_group("the store of quantized components")
     add_store_options(kept)
     kept.add_argument("--no-store", action="store_true", help="neither take quantized components from it nor keep any")
+    encoded = command.add_argument_group("what text encoders make of prompts")
+    encoded.add_argument(
+        "--keep-embeddings", action=argparse.BooleanOptionalAction,
+        help="keep it beside the store, and load no text encoder for what is there; unless set, as "
+        "$AQUATINT_EMBEDDINGS says: `on`, `off` (the default) or a folder",
+    )  # fmt: skip
+    add_embeddings_options(encoded)
     shown = command.add_mutually_exclusive_group()
     shown.add_argument("--quiet", action="store_true", help="write nothing but failures")
     shown.add_argument("--json", action="store_true", help="write progress as JSON, one event a line")
@@ -58,7 +65,7 @@ def session(options: argparse.Namespace, keep: bool = False) -> Session:
     if options.threads is not None and not 1 <= options.threads <= 1024:
         raise Refusal("bad-command-line", f"`--threads {options.threads}` must be from 1 to 1024")
     of_plans = world(options, running=True)
-    store = store_of(options)
+    store, embeddings = store_of(options), embeddings_of(options, options.keep_embeddings)
     mode = Mode.QUIET if options.quiet else Mode.JSON if options.json else Mode.AUTO
 
     def make_engine() -> Engine:
@@ -66,7 +73,7 @@ def session(options: argparse.Namespace, keep: bool = False) -> Session:
         from aquatint.runtime.torch_engine import TorchEngine
 
         try:
-            return TorchEngine(device=of_plans.device, threads=options.threads, store=store)
+            return TorchEngine(device=of_plans.device, threads=options.threads, store=store, embeddings=embeddings)
         except EngineError as error:
             raise Refusal("no-engine", str(error), error.help) from None
         except ModuleNotFoundError as error:
@@ -74,7 +81,7 @@ def session(options: argparse.Namespace, keep: bool = False) -> Session:
             raise Refusal("no-engine", f"the library `{error.name}` is not installed", help) from None
 
     return Session(of_plans, reporter(mode, sys.stdout, sys.stderr), make_engine,
-                   _run_options(options, of_plans.device), keep, review(options))  # fmt: skip
+                   _run_options(options, of_plans.device, embeddings is not None), keep, review(options))  # fmt: skip
 
 
 def exit_code(finished: RunFinished) -> int:
@@ -84,7 +91,8 @@ def exit_code(finished: RunFinished) -> int:
     return FAILED if finished.failed else DONE
 
 
-def _run_options(options: argparse.Namespace, device: str) -> Options:
+def _run_options(options: argparse.Namespace, device: str, embeddings: bool) -> Options:
+    from aquatint.runtime import late_loads
     from aquatint.runtime.executor import Options
     from aquatint.runtime.journal import Journal
     from aquatint.runtime.memory_probe import usage
@@ -96,4 +104,5 @@ def _run_options(options: argparse.Namespace, device: str) -> Options:
         output_dir=options.output_dir, existing=OutputPolicy(options.existing),
         fail_fast=getattr(options, "fail_fast", False), verify=changed, probe=usage,
         journal=Journal(options.output_dir), surroundings=surroundings(device, options.threads),
+        may_be_spared=late_loads.encoders if embeddings else late_loads.nothing,
     )  # fmt: skip

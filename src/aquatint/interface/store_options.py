@@ -1,8 +1,9 @@
-"""Where the store is and how large it may grow, as options of the command line."""
+"""Where stores are and how large they may grow, as options of the command line."""
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,14 +24,37 @@ def add_store_options(command: argparse.ArgumentParser | argparse._ArgumentGroup
     )
 
 
+def add_embeddings_options(command: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
+    """Declare the budget of embeddings; their folder goes by that of the components."""
+    command.add_argument(
+        "--embeddings-budget", metavar="SIZE",
+        help="the most that embeddings may take, such as 4G ($AQUATINT_EMBEDDINGS_BUDGET, or 4G)",
+    )  # fmt: skip
+
+
 def store_of(options: argparse.Namespace) -> Store | None:
     """Return the store that `options` ask for, None where there is to be none; raise `Refusal`."""
     if getattr(options, "no_store", False):
         return None
-    from aquatint.runtime.store.place import bytes_of, chosen_store
+    from aquatint.runtime.store import chosen_store
+
+    return _chosen(lambda budget: chosen_store(options.store, budget), options.store_budget)
+
+
+def embeddings_of(options: argparse.Namespace, keep: bool | None) -> Store | None:
+    """Return the store of embeddings, None where none are to be kept; raise `Refusal`.
+
+    `keep` is None where the environment decides.
+    """
+    from aquatint.runtime.store import chosen_embeddings
+
+    return _chosen(lambda budget: chosen_embeddings(keep, options.store, budget), options.embeddings_budget)
+
+
+def _chosen(choose: Callable[[int | None], Store | None], budget: str | None) -> Store | None:
+    from aquatint.runtime.store.place import bytes_of
 
     try:
-        budget = None if options.store_budget is None else bytes_of(options.store_budget)
-        return chosen_store(options.store, budget)
+        return choose(None if budget is None else bytes_of(budget))
     except ValueError as error:
         raise Refusal("bad-command-line", f"{error}", "write the store's budget as in `20G` or `500 MiB`") from None

@@ -125,6 +125,14 @@ class LoadFinished(Event, frozen=True):
     from_store: Annotated[bool, Meta(description="whether an earlier run quantized it")] = False
 
 
+class LoadSpared(Event, frozen=True):
+    """A component that the plan loads was not loaded, since nothing asked for it: what it would compute is kept."""
+
+    step: StepId
+    component: Key
+    role: Role
+
+
 class Reused(Event, frozen=True):
     """A statement uses a component that was loaded for an earlier one."""
 

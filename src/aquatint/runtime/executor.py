@@ -107,6 +107,7 @@ class _Course:
             interrupted = True
         finally:
             self.generates.calls.close()
+        self.loads.late.spare_all()
         finished = run.watch.completed(self._totals(before, interrupted, run.options.clock() - started))
         run.account.emit(finished)
         return finished

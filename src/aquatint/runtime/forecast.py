@@ -16,6 +16,7 @@ from aquatint.runtime.events import (
     GenerateStarted,
     ImageWritten,
     LoadFinished,
+    LoadSpared,
     ModelSaved,
     Printed,
     Progress,
@@ -94,7 +95,7 @@ class Forecast:
             case ModelSaved():
                 if (save := self._saves.pop(event.step, None)) is not None:
                     self._speeds.saved(save.bytes, event.seconds)
-            case StatementFailed() | StatementSkipped():
+            case StatementFailed() | StatementSkipped() | LoadSpared():
                 self._drop(event.step)
             case _:
                 pass

@@ -27,13 +27,17 @@ class _UnderWay:
 
 @dataclass(slots=True)
 class ImageCalls:
-    """The calls of one run. `clock` gives seconds; `load` loads a part that a call needs and isn't there."""
+    """The calls of one run. `clock` gives seconds; `load` loads a part that a call needs and isn't there.
+
+    `bring` is asked first, and says whether it has loaded the part with that key because its load had been waiting.
+    """
 
     engine: Engine
     residents: Residents
     plan: Plan
     clock: Callable[[], float]
     load: Callable[[Component], None]
+    bring: Callable[[str], bool] = lambda key: False
     _calls: dict[ImageRef, _UnderWay] = field(default_factory=dict)
 
     def has_begun(self, image: ImageRef) -> bool:
@@ -73,10 +77,12 @@ class ImageCalls:
         under_way = self._calls[image]
         if under_way.picture is not None:
             return None
-        started = self.clock()
-        result = under_way.call.advance()
-        under_way.seconds += self.clock() - started
-        if isinstance(result, Needs):
-            return result
-        under_way.picture = result
-        return None
+        while True:
+            started = self.clock()
+            result = under_way.call.advance()
+            under_way.seconds += self.clock() - started
+            if not isinstance(result, Needs):
+                under_way.picture = result
+                return None
+            if not self.bring(result.key):
+                return result

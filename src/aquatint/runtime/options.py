@@ -9,6 +9,7 @@ from pathlib import Path
 
 from aquatint.plan.steps import Component, Json
 from aquatint.runtime.journal import Journal
+from aquatint.runtime.late_loads import nothing
 from aquatint.runtime.memory_probe import Probe
 from aquatint.runtime.outputs import OutputPolicy
 
@@ -19,7 +20,7 @@ class Options:
 
     With a `probe` the memory that is taken is measured, from before the first run on. `journal` is that of
     `output_dir`, None for a run that keeps none; `surroundings` go into it. The run ends as soon as `stopping` says so
-    when an image or a step is finished.
+    when an image or a step is finished. What `may_be_spared` is loaded when something asks for it, and else not at all.
     """
 
     output_dir: Path = Path()
@@ -31,3 +32,4 @@ class Options:
     journal: Journal | None = None
     surroundings: dict[str, Json] = field(default_factory=dict)
     stopping: Callable[[], bool] = lambda: False
+    may_be_spared: Callable[[Component], bool] = nothing

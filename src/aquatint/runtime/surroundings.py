@@ -7,14 +7,12 @@ follows from what is asked here; so a journal that has both tells it in the same
 from __future__ import annotations
 
 import os
-import platform
-from collections.abc import Sequence
-from pathlib import Path
 
 from aquatint.plan.keys import digest
 from aquatint.plan.steps import Json
 from aquatint.runtime.journal import Journal
 from aquatint.runtime.ledger import WRITTEN_BY, differences
+from aquatint.runtime.processor import processor
 from aquatint.runtime.torch_engine.libraries import versions
 
 _VARIABLES = (
@@ -31,7 +29,7 @@ def surroundings(device: str, threads: int | None) -> dict[str, Json]:
         "threads": threads,
         "variables": {name: os.environ[name] for name in _VARIABLES if name in os.environ},
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        "processor": _processor(),
+        "processor": processor(),
         "versions": versions(),
     }
 
@@ -57,18 +55,3 @@ def expected(journal: Journal, around: dict[str, Json]) -> dict[str, Json]:
     changed = differences({**latest.surroundings, **certain}, around)
     facts = {name: fact for name, fact in latest.facts.items() if name != WRITTEN_BY}
     return facts | certain | {f"{name}, perhaps": True for name in changed}
-
-
-def _processor() -> str:
-    """Return a hash of what the system says of its processor's kind."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return digest([platform.machine(), platform.processor()], 8)
-    kinds = ("vendor_id", "model name", "flags", "Features", "CPU implementer", "CPU part")
-    return digest([platform.machine(), *_first(lines, kinds)], 8)
-
-
-def _first(lines: Sequence[str], names: Sequence[str]) -> list[str]:
-    """Return the first line of each name in `names`, as far as there is one."""
-    return [line for name in names for line in [next((line for line in lines if line.startswith(name)), "")] if line]

@@ -1,4 +1,4 @@
-"""`aquatint store`: shows, checks and cleans the folder that keeps quantized components. Imports no torch."""
+"""`aquatint store`: shows, checks and cleans the folders that keep quantized components and embeddings. No torch."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import aquatint
 from aquatint.interface.exits import DONE, FAILED, Refusal
-from aquatint.interface.store_options import add_store_options, store_of
+from aquatint.interface.store_options import add_embeddings_options, add_store_options, embeddings_of, store_of
 
 if TYPE_CHECKING:
     from aquatint.runtime.store import Entry, Manifest, Store, Swept
@@ -28,19 +28,22 @@ _ACTIONS = {
 def add_parser(commands: Any) -> argparse.ArgumentParser:
     """Declare the command and what it can do."""
     command: argparse.ArgumentParser = commands.add_parser(
-        "store", help="list, verify or clean what is kept of quantized components"
+        "store", help="list, verify or clean what is kept of quantized components, or of prompts"
     )
     actions = command.add_subparsers(dest="action", metavar="ACTION", required=True)
     for name, help in _ACTIONS.items():
         action = actions.add_parser(name, help=help)
         add_store_options(action)
+        action.add_argument("--embeddings", action="store_true", help="the kept embeddings instead of the components")
+        add_embeddings_options(action)
         action.add_argument("--json", action="store_true", help="write it as one line of JSON")
     return command
 
 
 def run(options: argparse.Namespace) -> int:
     """Do what `options.action` says; return the exit code."""
-    store = store_of(options)
+    store = embeddings_of(options, keep=True) if options.embeddings else store_of(options)
+    kind = "embedding" if options.embeddings else "component"
     if store is None:
         raise Refusal("no-store", "there is no store: it is off, or this system can't lock files", "give `--store DIR`")
     try:
@@ -48,11 +51,11 @@ def run(options: argparse.Namespace) -> int:
             case "list":
                 return _list(store, options.json)
             case "verify":
-                return _verify(store, options.json)
+                return _verify(store, kind, options.json)
             case "gc":
-                return _removed(store, store.collect(_unusable(store)), options.json)
+                return _removed(store, kind, store.collect(_unusable(store)), options.json)
             case _:
-                return _removed(store, store.collect(lambda entry: "cleared"), options.json)
+                return _removed(store, kind, store.collect(lambda entry: "cleared"), options.json)
     except OSError as error:
         from aquatint.runtime.failures import reason
 
@@ -68,7 +71,7 @@ def _list(store: Store, as_json: bool) -> int:
     return DONE
 
 
-def _verify(store: Store, as_json: bool) -> int:
+def _verify(store: Store, kind: str, as_json: bool) -> int:
     entries = store.entries()
     damages = {entry.address: _damage(store, entry) for entry in entries}
     damaged = [entry for entry in entries if damages[entry.address] is not None]
@@ -81,9 +84,9 @@ def _verify(store: Store, as_json: bool) -> int:
         for entry in damaged:
             _write(f"{_name(entry)} is damaged: {damages[entry.address]}")
         if damaged:
-            _write(f"{len(damaged)} of {number(len(entries), 'component')} damaged; `aquatint store gc` removes them")
+            _write(f"{len(damaged)} of {number(len(entries), kind)} damaged; `aquatint store gc` removes them")
         else:
-            _write(f"{number(len(entries), 'component')}, all as they were written")
+            _write(f"{number(len(entries), kind)}, all as they were written")
     return FAILED if damaged else DONE
 
 
@@ -129,7 +132,7 @@ def _version(package: str) -> str | None:
         return None
 
 
-def _removed(store: Store, swept: Swept, as_json: bool) -> int:
+def _removed(store: Store, kind: str, swept: Swept, as_json: bool) -> int:
     if as_json:
         found = [_data(entry) | {"reason": reason} for entry, reason in swept.entries]
         return _write_json(store, {"removed": found, "leftovers": swept.leftovers})
@@ -141,7 +144,7 @@ def _removed(store: Store, swept: Swept, as_json: bool) -> int:
     if swept.leftovers:
         _write(f"removed {number(swept.leftovers, 'unfinished component')}")
     freed = sum(entry.bytes for entry, _ in swept.entries)
-    _write(f"{number(len(swept.entries), 'component')} removed, {sized(freed)}; {_summary(store)}")
+    _write(f"{number(len(swept.entries), kind)} removed, {sized(freed)}; {_summary(store)}")
     return DONE
 
 

@@ -26,7 +26,9 @@ class Generates:
     def __init__(self, run: Run, loads: Loads) -> None:
         self.run = run
         self.loads = loads
-        self.calls = ImageCalls(run.engine, run.residents, run.plan, run.options.clock, loads.load_unforeseen)
+        self.calls = ImageCalls(
+            run.engine, run.residents, run.plan, run.options.clock, loads.load_unforeseen, loads.late.bring
+        )
         self._steps = {step.id: step for step in run.plan.steps if isinstance(step, Generate)}
         self._lost: set[str] = set()  # those that failed in one of their phases
 

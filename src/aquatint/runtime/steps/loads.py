@@ -10,17 +10,19 @@ from aquatint.plan.uses import uses
 from aquatint.runtime.engine import EngineError, Loaded
 from aquatint.runtime.events import Evicted, LoadFinished, LoadStarted, Released, Returned
 from aquatint.runtime.failures import explain
+from aquatint.runtime.late_loads import LateLoads
 from aquatint.runtime.run import Run
 
 
 class Loads:
-    """The loads of one run; `failed` are the keys of what could not be loaded."""
+    """The loads of one run; `failed` are the keys of what could not be loaded, `late` has the loads that wait."""
 
     def __init__(self, run: Run) -> None:
         self.run = run
         self.failed: set[str] = set()
         self._unforeseen: list[str] = []
         self._next = _next_loads(run.plan)
+        self.late = LateLoads(run.plan, run.options.may_be_spared, self._load, run.account.emit)
 
     def foresee(self, number: int) -> None:
         """Before a step that computes, tell the engine which component with weights is loaded next."""
@@ -29,10 +31,14 @@ class Loads:
             self.run.engine.foresee(loads)
 
     def load(self, step: Load) -> None:
-        """Load what `step` asks for, unless it is there."""
+        """Load what `step` asks for, unless it is there; a load that may be spared waits until something needs it."""
+        key = step.component
+        if key not in self.run.residents and key not in self.failed and not self.late.put_off(step):
+            self._load(step)
+
+    def _load(self, step: Load) -> bool:
+        """Load what `step` asks for; return False if that failed."""
         run, component = self.run, self.run.plan.components[step.component]
-        if component.key in run.residents or component.key in self.failed:
-            return
         quantizer = _quantizer(component)
         run.account.emit(
             LoadStarted(
@@ -53,7 +59,7 @@ class Loads:
         except Exception as error:
             self.failed.add(component.key)
             run.account.fail(step, error, f"loading `{component.role}`", [])
-            return
+            return False
         seconds = run.options.clock() - started
         run.account.emit(
             LoadFinished(
@@ -72,6 +78,7 @@ class Loads:
         if component.quantization is not None and not loaded.quantized_layers:
             message = f"{quantizer} found no layer of `{component.role}` that it quantizes: it is held as it was"
             run.account.warn(step.id, message)
+        return True
 
     def load_unforeseen(self, component: Component) -> None:
         """Load a part that a call needs now and the plan brings at another time."""
@@ -88,6 +95,7 @@ class Loads:
     def release(self, step: Release) -> None:
         """Release what `step` names, if it is there."""
         role = self.run.plan.components[step.component].role
+        self.late.spare(step.component)
         try:
             released = self.run.residents.release(step.component)
         except Exception as error:
@@ -139,13 +147,16 @@ class Loads:
         return bool(lost)
 
     def parts(self, step: Generate | Save) -> dict[str, Loaded]:
-        """Return what `step` works with, by role: the plan has loaded it."""
+        """Return what `step` works with, by role: the plan has loaded it, but for what calls may do without."""
         residents, used = self.run.residents, uses(step, self.run.plan.pipelines)
+        if isinstance(step, Save):
+            for key in used.values():
+                self.late.bring(key)
         # What an earlier phase's failure left unloaded is loaded when it is asked for.
-        missing = [role for role, key in used.items() if key not in residents]
+        missing = [role for role, key in used.items() if key not in residents and key not in self.late]
         if missing:
             raise RuntimeError(f"the plan does not load {_listed(missing)}")
-        return {role: residents[key] for role, key in used.items()}
+        return {role: residents[key] for role, key in used.items() if key not in self.late}
 
     def count_reuses(self, step: Generate | Phase | Save) -> None:
         """Count and tell what `step` finds loaded for an earlier statement."""

@@ -1,6 +1,6 @@
-"""The store's folder: entries come into being whole or not at all, are read while nobody removes them, and make room.
+"""A store's folder: entries come into being whole or not at all, are read while nobody removes them, and make room.
 
-    entries/ADDRESS/    one component, as the libraries store it, with its manifest
+    entries/ADDRESS/    one component, as the libraries store it, or one embedding, with its manifest
     unfinished/NAME/    being written, or being removed; NAME.lock is held by the writer while it lives
     contents/           what checkpoint files hold (`contents.py`)
     unfit/PREFIX        components that the libraries don't read back as they were written
@@ -31,7 +31,7 @@ RESERVE = 1 << 30
 """Bytes: a run still has to write its pictures."""
 
 # https://bford.info/cachedir/: programs that make backups leave such a folder out.
-_TAG = "Signature: 8a477f597d28d172789f06886806bc55\n# The store of quantized components of aquatint.\n"
+_TAG = "Signature: 8a477f597d28d172789f06886806bc55\n# What aquatint has made and can make again.\n"
 
 
 class NoRoom(Exception):
@@ -80,7 +80,7 @@ class Swept:
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """The store in `folder`: at most `budget` bytes, of components that take at least `minimum` once loaded.
+    """A store in `folder`: at most `budget` bytes, of components that take at least `minimum` once loaded.
 
     `reserve` bytes of the disk are left free.
     """
@@ -127,6 +127,13 @@ class Store:
         nothing of the entry is there then.
         """
         self.make_room(size)
+        added = self.add(address, about, fill)
+        if added:
+            self._shrink(self.budget, spare=address)
+        return added
+
+    def add(self, address: str, about: About, fill: Callable[[Path], None]) -> bool:
+        """Make the entry as `keep` does, in the room that `make_room` has made: that looks at all that is there."""
         with self._unfinished() as folder:
             fill(folder)
             manifest.written(folder, address, about, time.time())
@@ -135,7 +142,6 @@ class Store:
                     return False
                 os.rename(folder, self._entries / address)
                 manifest.sync(self._entries)
-        self._shrink(self.budget, spare=address)
         return True
 
     def is_unfit(self, prefix: str) -> bool:

@@ -30,7 +30,7 @@ class Damaged(Exception):
 
 
 class About(Record, frozen=True):
-    """Which component an entry is, for people and for finding entries that nothing asks for any more."""
+    """Which component an entry is, or an embedding is of, for people and for finding what nothing asks for any more."""
 
     role: str
     library: str
@@ -38,10 +38,10 @@ class About(Record, frozen=True):
     source: str
     subfolder: str
     dtype: str
-    quantizer: str  # its URI
+    quantizer: str  # its URI; "none" for none
     bytes: int  # held once loaded
     engine: dict[str, Json]  # what the engine said of itself: versions, device, threads
-    state: str  # fingerprint of the live module
+    state: str  # fingerprint of the live module; empty for an embedding
 
 
 class File(Record, frozen=True):

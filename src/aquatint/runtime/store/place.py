@@ -1,4 +1,4 @@
-"""Where the store is and how large it may grow, from the command line, the environment or by default."""
+"""Where stores are and how large they may grow, from the command line, the environment or by default."""
 
 from __future__ import annotations
 
@@ -11,8 +11,14 @@ from aquatint.runtime.store.locks import AVAILABLE
 
 FOLDER_VARIABLE = "AQUATINT_STORE"
 BUDGET_VARIABLE = "AQUATINT_STORE_BUDGET"
+EMBEDDINGS_VARIABLE = "AQUATINT_EMBEDDINGS"
+EMBEDDINGS_BUDGET_VARIABLE = "AQUATINT_EMBEDDINGS_BUDGET"
 OFF = "off"
 """In the place of a folder: no store."""
+ON = "on"
+"""In the place of a folder of embeddings: the one that it is without being named."""
+
+EMBEDDINGS_BUDGET = 4 << 30
 
 _UNITS = {"": 0, "K": 10, "M": 20, "G": 30, "T": 40}
 
@@ -32,6 +38,30 @@ def chosen_store(folder: Path | None = None, budget: int | None = None) -> Store
         budget = bytes_of(text)
     budget = BUDGET if budget is None else budget
     return Store(_default(), budget, MINIMUM) if folder is None else Store(folder.expanduser().absolute(), budget, 0)
+
+
+def chosen_embeddings(keep: bool | None = None, store: Path | None = None, budget: int | None = None) -> Store | None:
+    """Return the store of embeddings, None where none are to be kept; raise `ValueError` for a budget that isn't one.
+
+    `keep` is None where the command line doesn't say, and then the environment does. They are beside the components in
+    the user's cache folder, and inside of `store` where someone has named that.
+    """
+    named = os.environ.get(EMBEDDINGS_VARIABLE)
+    if not AVAILABLE or not (named not in (None, "", OFF) if keep is None else keep):
+        return None
+    if budget is None and (text := os.environ.get(EMBEDDINGS_BUDGET_VARIABLE)):
+        budget = bytes_of(text)
+    folder = _embeddings_folder(store, named)
+    return Store(folder, EMBEDDINGS_BUDGET if budget is None else budget, 0)
+
+
+def _embeddings_folder(store: Path | None, named: str | None) -> Path:
+    kept_in = os.environ.get(FOLDER_VARIABLE)
+    if named and named not in (ON, OFF):
+        return Path(named).expanduser().absolute()
+    if store is None and kept_in and kept_in != OFF:
+        store = Path(kept_in)
+    return _default().with_name("embeddings") if store is None else store.expanduser().absolute() / "embeddings"
 
 
 def bytes_of(text: str) -> int:

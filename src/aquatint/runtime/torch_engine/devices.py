@@ -30,3 +30,10 @@ def memory(torch: Any, device: str, afresh: bool) -> DeviceMemory | None:
     if afresh:
         of_kind.reset_peak_memory_stats(device)
     return DeviceMemory(of_kind.memory_allocated(device), of_kind.max_memory_allocated(device))
+
+
+def name(torch: Any, device: str) -> str:
+    """Return what kind of thing `device` is, as its driver calls it; the name of the device itself for others."""
+    kind = device.partition(":")[0]
+    # Not run here: there is no GPU.
+    return str(getattr(torch, kind).get_device_name(device)) if kind in ("cuda", "xpu") else kind

@@ -26,6 +26,7 @@ from aquatint.runtime.torch_engine import (
 from aquatint.runtime.torch_engine.assembled import Assembled
 from aquatint.runtime.torch_engine.calls import TorchCall
 from aquatint.runtime.torch_engine.faults import engine_error
+from aquatint.runtime.torch_engine.kept_embeddings import KeptEmbeddings
 from aquatint.runtime.torch_engine.libraries import libraries, versions
 from aquatint.runtime.torch_engine.prefetching import Prefetcher
 from aquatint.runtime.torch_engine.remembering import Memory
@@ -37,14 +38,19 @@ class TorchEngine:
     """An `Engine`. Making one imports the libraries, which takes seconds.
 
     `threads` is the number of threads that torch computes with, for the whole process: it decides the last bits of
-    results, and so it is recorded. `store` keeps quantized components between processes.
+    results, and so it is recorded. `store` keeps quantized components between processes, `embeddings` what text
+    encoders make of prompts.
     """
 
-    def __init__(self, device: str = "cpu", threads: int | None = None, store: Store | None = None) -> None:
+    def __init__(
+        self, device: str = "cpu", threads: int | None = None, store: Store | None = None,
+        embeddings: Store | None = None,
+    ) -> None:  # fmt: skip
         self.counters = Counters()
         self.device = device
         self._libraries = libraries()
-        self.remembered = Memory(self._libraries)
+        self.kept = None if embeddings is None else KeptEmbeddings(embeddings, self._libraries, self.describe)
+        self.remembered = Memory(self._libraries, kept=self.kept)
         self._places: dict[str, Place] = {}
         self._foreseen: set[str] = set()
         self._prefetcher = Prefetcher()
@@ -68,6 +74,8 @@ class TorchEngine:
 
     def load(self, component: Component) -> Loaded:
         """Load `component`, quantized if it asks for that; raise `EngineError` if that can't be done."""
+        if self.kept is not None and is_text_encoder(component.role) and component.dtype is not None:
+            self.kept.loading(component)
         if self._stored is not None:
             loaded = self._stored.load(component, self.describe())
         else:
@@ -85,6 +93,8 @@ class TorchEngine:
         if component.key in self._foreseen:
             return
         self._foreseen.add(component.key)
+        if self.kept is not None and is_text_encoder(component.role):
+            return  # it may not be needed
         if self._stored is None or not self._stored.has(component, self.describe()):
             self._prefetcher.read(component)
 
@@ -113,9 +123,13 @@ class TorchEngine:
         def counted(told: generating.Told) -> Image:
             image = generate(told)
             self.counters.images += 1
+            if self.kept is not None:
+                call.warnings += self.kept.warnings
+                self.kept.warnings.clear()
             return image
 
-        return TorchCall(self._libraries.torch, counted, pipeline.places, generation.seed, self.device)
+        call = TorchCall(self._libraries.torch, counted, pipeline.places, generation.seed, self.device)
+        return call
 
     def _has_weights(self, part: Loaded | Component) -> bool:
         component = part if isinstance(part, Component) else part.component

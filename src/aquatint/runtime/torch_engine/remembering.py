@@ -2,7 +2,7 @@
 
 A text encoder is a function of its weights and its inputs: the same module gives the same bits. What it returned is
 kept by its component's key and a fingerprint of all of its arguments, and handed out as a copy, since pipelines may
-write into it.
+write into it. What earlier runs kept on the disk is in `kept_embeddings`.
 """
 
 from __future__ import annotations
@@ -10,10 +10,12 @@ from __future__ import annotations
 import copy
 import hashlib
 from collections import OrderedDict
-from collections.abc import Callable
 from typing import Any
 
+from aquatint.runtime.torch_engine.encoded import LeftOut
+from aquatint.runtime.torch_engine.kept_embeddings import KeptEmbeddings
 from aquatint.runtime.torch_engine.libraries import Libraries
+from aquatint.runtime.torch_engine.standins import Path, Place, at
 
 LIMIT = 256 << 20
 """Bytes of outputs that are kept, the last used ones."""
@@ -24,27 +26,47 @@ class _NoKey(Exception):
 
 
 class Memory:
-    """Outputs of modules by what they were made of. `hits` counts the calls that needed no computing."""
+    """Outputs of modules by what they were made of. `hits` counts the calls that needed no computing and no disk.
 
-    def __init__(self, libraries: Libraries, limit: int = LIMIT) -> None:
+    `kept` has those of earlier runs, if there is any.
+    """
+
+    def __init__(self, libraries: Libraries, limit: int = LIMIT, kept: KeptEmbeddings | None = None) -> None:
         self.hits = 0
         self._torch = libraries.torch
         self._caches = libraries.transformers.DynamicCache
         self._limit = limit
+        self._disk = kept
         self._kept: OrderedDict[str, tuple[Any, int]] = OrderedDict()
         self._bytes = 0
 
-    def __call__(self, component: str, module: Callable[[], Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Return what the module with that key makes of the arguments; `module` returns it where it is needed."""
+    def __call__(self, place: Place, path: Path, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Return what the module at `path` of `place` makes of the arguments, waiting for it where it is needed."""
         try:
-            key = self._key(component, args, kwargs)
+            key = self._key(place, path, args, kwargs)
         except _NoKey:
-            return module()(*args, **kwargs)
+            return at(place.module(), path)(*args, **kwargs)
         if key in self._kept:
             self.hits += 1
             self._kept.move_to_end(key)
             return self._copy(self._kept[key][0])
-        made = module()(*args, **kwargs)
+
+        def again() -> Any:
+            return at(place.module(), path)(*args, **kwargs)
+
+        found = None if self._disk is None else self._disk.find(place.component, place.found, key, again)
+        if found is None:
+            module = at(place.module(), path)
+            before = self._torch.get_rng_state()
+            found = module(*args, **kwargs)
+            if not self._torch.equal(before, self._torch.get_rng_state()):
+                return found  # who is spared the call would draw other numbers after it
+            if self._disk is not None:
+                self._disk.keep(place.component, place.found, key, found)
+        self._remember(key, found)
+        return found
+
+    def _remember(self, key: str, made: Any) -> None:
         size = self._size(made)
         # None: of types that aren't known here, of which nobody knows what a copy is.
         if size is not None and size <= self._limit // 4:
@@ -52,11 +74,12 @@ class Memory:
             self._bytes += size
             while self._bytes > self._limit:
                 self._bytes -= self._kept.popitem(last=False)[1][1]
-        return made
 
-    def _key(self, component: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
-        digest = hashlib.blake2b(component.encode(), digest_size=16)
-        self._add(digest, [list(args), sorted(kwargs.items())])
+    def _key(self, place: Place, path: Path, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+        digest = hashlib.blake2b(place.component.key.encode(), digest_size=16)
+        kind = place.component.device.partition(":")[0]
+        autocast = self._torch.get_autocast_dtype(kind) if self._torch.is_autocast_enabled(kind) else None
+        self._add(digest, [list(path), autocast, list(args), sorted(kwargs.items())])
         return digest.hexdigest()
 
     def _add(self, digest: Any, value: Any) -> None:
@@ -78,7 +101,7 @@ class Memory:
                 raise _NoKey
 
     def _size(self, value: Any) -> int | None:
-        if value is None or isinstance(value, bool | int | float | str):
+        if value is None or isinstance(value, bool | int | float | str | LeftOut):
             return 0
         if isinstance(value, self._torch.Tensor):
             return int(value.nbytes)

@@ -18,8 +18,11 @@ from aquatint.runtime.engine import Loaded
 from aquatint.runtime.torch_engine.libraries import Libraries
 from aquatint.runtime.torch_engine.skeletons import configuration, skeleton
 
-Remember = Callable[[str, Callable[[], Any], tuple[Any, ...], dict[str, Any]], Any]
-"""Calls a module by way of what is remembered of it: takes its component's key, what waits for it, and arguments."""
+Path = tuple[str, ...]
+"""The names that lead to a module inside of a component, or to something else in it; empty for the component."""
+
+Remember = Callable[["Place", Path, tuple[Any, ...], dict[str, Any]], Any]
+"""Calls the module at a path of a place by way of what is remembered of it, with these arguments."""
 
 
 @dataclass(eq=False)
@@ -27,7 +30,7 @@ class Place:
     """A submodule's place in pipelines: the live module, while it is there, and what was said in its name before.
 
     `wait` is called when the module is needed and isn't there; it returns when it is. `remember`, if it is not None,
-    carries calls of the whole module out. `corrections` counts the times that the module contradicted what had been
+    carries calls of modules out. `corrections` counts the times that the module contradicted what had been
     said in its name: calls that began before have to begin again.
     """
 
@@ -38,13 +41,13 @@ class Place:
     remember: Remember | None = None
     live: Any = None
     corrections: int = 0
-    _said: dict[tuple[str, ...], Any] = field(default_factory=dict)
+    _said: dict[Path, Any] = field(default_factory=dict)
 
     def attach(self, loaded: Loaded) -> None:
         """Let the module of `loaded` be there, and correct what was said in its name."""
         self.live = loaded.object
         for path, said in self._said.items():
-            if not _is_same(truth := _at(self.live, path), said):
+            if not _is_same(truth := at(self.live, path), said):
                 self._said[path] = truth
                 self.corrections += 1
 
@@ -64,13 +67,13 @@ class Place:
         """The module without weights."""
         return skeleton(self.libraries, self.component, self.found)
 
-    def ask(self, path: tuple[str, ...]) -> Any:
+    def ask(self, path: Path) -> Any:
         """Return what the module has at `path`, or something that waits for it."""
         if self.live is None and path in self._said:
             return self._said[path]
         if self.live is None and path in _TOLD:
             return self._say(path, self._told(path[0]))
-        value = _at(self.live if self.live is not None else self.skeleton, path)
+        value = at(self.live if self.live is not None else self.skeleton, path)
         torch = self.libraries.torch
         if isinstance(value, torch.nn.Module):
             return stand_in(self, path)
@@ -82,15 +85,15 @@ class Place:
             return self._later(path, value)
         return self._say(path, value)
 
-    def call(self, path: tuple[str, ...], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def call(self, path: Path, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Return what the module at `path` makes of the arguments."""
-        if not path and self.remember is not None:
-            return self.remember(self.component.key, self.module, args, kwargs)
+        if self.remember is not None:
+            return self.remember(self, path, args, kwargs)
         return self.inside(path)(*args, **kwargs)
 
-    def inside(self, path: tuple[str, ...]) -> Any:
+    def inside(self, path: Path) -> Any:
         """Return what the live module has at `path`."""
-        return _at(self.module(), path)
+        return at(self.module(), path)
 
     def _told(self, name: str) -> Any:
         match name:
@@ -102,10 +105,10 @@ class Place:
             case _:
                 return self.libraries.torch.device(self.component.device)
 
-    def _say(self, path: tuple[str, ...], value: Any) -> Any:
+    def _say(self, path: Path, value: Any) -> Any:
         return self._said.setdefault(path, value)
 
-    def _later(self, path: tuple[str, ...], method: Any) -> Any:
+    def _later(self, path: Path, method: Any) -> Any:
         """Return a method that waits for the module: pipelines look at the arguments of some without a call."""
 
         @functools.wraps(method)
@@ -121,9 +124,9 @@ class StandIn:
     """What a pipeline has in the place of a submodule, or of a module inside of one; its class is one of its own."""
 
     _place: Place
-    _path: tuple[str, ...]
+    _path: Path
 
-    def __init__(self, place: Place, path: tuple[str, ...]) -> None:
+    def __init__(self, place: Place, path: Path) -> None:
         object.__setattr__(self, "_place", place)
         object.__setattr__(self, "_path", path)
 
@@ -133,7 +136,7 @@ class StandIn:
     def modules(self) -> Iterator[Any]:
         """Yield the modules, or itself alone: pipelines look for the hooks of offloading, which nothing here has."""
         live = self._place.live
-        return iter((self,)) if live is None else iter(_at(live, self._path).modules())
+        return iter((self,)) if live is None else iter(at(live, self._path).modules())
 
     def __getattr__(self, name: str) -> Any:
         # Hooks of offloading, and the protocols of copying and comparing: nothing that a stand-in has.
@@ -157,15 +160,16 @@ class StandIn:
         return True
 
 
-def stand_in(place: Place, path: tuple[str, ...] = ()) -> Any:
+def stand_in(place: Place, path: Path = ()) -> Any:
     """Return a stand-in for the module of `place`, or for the one at `path` inside of it."""
     inner: Any = place.found
     if path:
-        inner = type(_at(place.live if place.live is not None else place.skeleton, path))
+        inner = type(at(place.live if place.live is not None else place.skeleton, path))
     return _class_for(inner)(place, path)
 
 
-def _at(value: Any, path: tuple[str, ...]) -> Any:
+def at(value: Any, path: Path) -> Any:
+    """Return what `value` has at `path`."""
     for name in path:
         value = getattr(value, name)
     return value

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-import os
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -18,23 +17,18 @@ from typing import Any
 
 import msgspec
 
-import aquatint
-from aquatint.catalog import checkpoints, quantizers
-from aquatint.plan.keys import digest
+from aquatint.catalog import checkpoints
 from aquatint.plan.steps import Component, Json
 from aquatint.runtime.engine import Counters, EngineError, Loaded
 from aquatint.runtime.failures import reason
-from aquatint.runtime.store import About, Damaged, NoRoom, Reading, Store, contents, manifest
-from aquatint.runtime.torch_engine import loading, memory, storable, weights
+from aquatint.runtime.store import About, Damaged, NoRoom, Reading, Store, contents
+from aquatint.runtime.torch_engine import addresses, loading, memory, storable, weights
 from aquatint.runtime.torch_engine.faults import said
 from aquatint.runtime.torch_engine.fingerprint import fingerprint
 from aquatint.runtime.torch_engine.libraries import Libraries
 from aquatint.runtime.torch_engine.tensor_files import DTYPES, TensorFile
 
 _log = logging.getLogger(__name__)
-
-_SWITCHES = ("SDNQ_", "BNB_")
-"""How the environment variables begin that change what the backends compute."""
 
 
 class StoredComponents:
@@ -47,7 +41,7 @@ class StoredComponents:
 
     def has(self, component: Component, facts: Mapping[str, Json]) -> bool:
         """Return whether the store seems to have `component`, without reading the files that it is made of."""
-        return storable.is_covered(component) and self.store.has_like(_prefix(component, facts))
+        return storable.is_covered(component) and self.store.has_like(addresses.prefix(component, facts))
 
     def load(self, component: Component, facts: Mapping[str, Json]) -> Loaded:
         """Return `component`, live, from the store or not; raise `EngineError` if it can't be loaded either way.
@@ -78,7 +72,7 @@ class _Loan:
         self.warnings: list[str] = []
         self.is_off = False
         # All but the files' content, which is read only where that could help.
-        self.prefix = _prefix(component, facts)
+        self.prefix = addresses.prefix(component, facts)
         self.stamps: dict[Path, contents.Stamp] = {}
         self.root = Path()
 
@@ -162,23 +156,14 @@ class _Loan:
         return dataclasses.replace(loaded, bytes=loaded.bytes + more)
 
     def _take_stamps(self) -> None:
-        part = self.component
-        self.root = checkpoints.locate(part.source, part.revision)
-        self.stamps = contents.stamps(checkpoints.component_files(self.root, part.subfolder, part.variant, True))
+        self.root, self.stamps = addresses.files(self.component)
 
     def _address(self) -> str:
         return f"{self.prefix}-{contents.content(self.stamps, self.root, self.store.contents)}"
 
     def _about(self, loaded: Loaded) -> About:
-        part, quantization = self.component, self.component.quantization
-        assert quantization is not None and part.dtype is not None
-        return About(
-            role=part.role, library=part.library, class_name=part.class_name, source=part.source,
-            subfolder=part.subfolder, dtype=part.dtype,
-            quantizer=quantizers.format_uri(quantization.backend, quantization.options), bytes=loaded.bytes,
-            engine=self.facts | {"aquatint": aquatint.__version__},
-            state=fingerprint(self.libraries.torch, loaded.object),
-        )  # fmt: skip
+        state = fingerprint(self.libraries.torch, loaded.object)
+        return addresses.about(self.component, self.facts, loaded.bytes, state)
 
     def _warn(self, message: str) -> None:
         self.warnings.append(message)
@@ -189,22 +174,6 @@ class _Loan:
     def _switch_off(self, why: str) -> None:
         self.is_off = True
         self._warn(f"the store is not used for `{self.component.role}`: {why}")
-
-
-def _prefix(component: Component, facts: Mapping[str, Json]) -> str:
-    """Return a hash of all that decides a component's bits beside the content of its files.
-
-    The key decides too: the libraries' random numbers are seeded by it. The rest is named again because a plan may be
-    written by hand, with keys of its own.
-    """
-    quantization = component.quantization
-    assert quantization is not None
-    return digest([
-        "store", manifest.FORMAT, aquatint.__version__, component.key, component.library, component.class_name,
-        component.source, component.revision, component.subfolder, component.variant, component.dtype,
-        component.device, quantization.backend, quantization.options, facts,
-        {name: value for name, value in os.environ.items() if name.startswith(_SWITCHES)},
-    ])  # fmt: skip
 
 
 def _save(module: Any, folder: Path) -> None:
