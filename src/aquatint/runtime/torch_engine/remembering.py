@@ -54,6 +54,11 @@ class Memory:
                 self._bytes -= self._kept.popitem(last=False)[1][1]
         return made
 
+    def forget(self) -> None:
+        """Keep nothing of what was made so far."""
+        self._kept.clear()
+        self._bytes = 0
+
     def _key(self, component: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
         digest = hashlib.blake2b(component.encode(), digest_size=16)
         self._add(digest, [list(args), sorted(kwargs.items())])
