@@ -36,7 +36,7 @@ def _within_limits() -> list[int]:
 def _line(path: Path, name: str) -> int | None:
     """Return the bytes that the line `name` of a file of the kernel's tells, in its kB."""
     try:
-        found = re.search(rf"^{name}: *(\d+) kB$", path.read_text(encoding="ascii", errors="replace"), re.MULTILINE)
+        found = re.search(rf"^{name}:\s*(\d+) kB$", path.read_text(encoding="ascii", errors="replace"), re.MULTILINE)
     except OSError:
         return None
     return int(found[1]) << 10 if found else None
