@@ -133,7 +133,7 @@ def test_with_less_and_less_room_no_bit_changes(tmp_path: Path) -> None:
         assert len(pictures) + len(failures) == 5
         assert all(message.startswith("out of memory while ") for message in failures)
         assert bool(failures) <= bool(rungs)
-    # Which of them suffices after which rung depends on the allocator: `tests/runtime` has that for an engine that counts.
+    # Which rung suffices for which depends on the allocator: `tests/runtime` has that for an engine that counts.
     assert any(rungs for _, rungs, _ in limited)
 
 

@@ -56,8 +56,8 @@ def test_what_a_load_needs_no_more_room_for_is_evicted_and_loaded_again(tmp_path
     run = Run(simple_plan(*TWO), tmp_path / "tight", FakeEngine(room=2 * PART))
     assert run.pixels() == whole.pixels()
     assert run.of(OutOfMemory) == [
-        OutOfMemory("g2", "loading `unet`", "evict", PART),
-        OutOfMemory("g3", "loading `unet`", "evict", PART),
+        OutOfMemory("g2", "loading `unet`", "release", PART),
+        OutOfMemory("g3", "loading `unet`", "release", PART),
     ]
     assert [(event.step, event.component) for event in run.of(Released)] == [
         ("g2", "u"), ("g3", "w"), ("release-u", "u"), ("release-v", "v"),
@@ -67,7 +67,7 @@ def test_what_a_load_needs_no_more_room_for_is_evicted_and_loaded_again(tmp_path
     assert sum(row.loads for row in finished.models) == 4
     records = {name: read_metadata(tmp_path / "tight" / name)["aquatint"] for name in ("1.png", "2.png", "3.png")}
     assert {name: record.get("out_of_memory") for name, record in records.items()} == {
-        "1.png": None, "2.png": ["evict"], "3.png": ["evict"],
+        "1.png": None, "2.png": ["release"], "3.png": ["release"],
     }  # fmt: skip
 
 
@@ -75,7 +75,7 @@ def test_parts_of_one_statement_take_turns(tmp_path: Path) -> None:
     whole = Run(simple_plan(), tmp_path / "whole", FakeEngine())
     run = Run(simple_plan(), tmp_path / "tight", FakeEngine(room=PART))
     assert run.pixels() == whole.pixels()
-    assert [event.rung for event in run.of(OutOfMemory)] == ["evict", "turns"]
+    assert [event.rung for event in run.of(OutOfMemory)] == ["release", "turns"]
     assert run.of(Warned) == run.of(StatementFailed) == []
     assert run.engine.live == []
     assert [(event.step, event.role) for event in run.of(LoadFinished)] == [
@@ -88,10 +88,10 @@ def test_what_calls_take_beside_weights_is_made_room_for(tmp_path: Path) -> None
     run = Run(simple_plan(), tmp_path / "tight", FakeEngine(room=2 * PART, work={"vae": PART}))
     assert run.pixels() == whole.pixels()
     assert [(event.doing, event.rung) for event in run.of(OutOfMemory)] == [
-        ("making image 1 of 2 (seed 1)", "evict"), ("making image 1 of 2 (seed 1)", "turns"),
+        ("making image 1 of 2 (seed 1)", "release"), ("making image 1 of 2 (seed 1)", "turns"),
     ]  # fmt: skip
     for name in ("1.png", "2.png"):
-        assert read_metadata(tmp_path / "tight/out" / name)["aquatint"]["out_of_memory"] == ["evict", "turns"]
+        assert read_metadata(tmp_path / "tight/out" / name)["aquatint"]["out_of_memory"] == ["release", "turns"]
 
 
 def test_tiles_are_for_those_who_allow_them(tmp_path: Path) -> None:
@@ -101,18 +101,18 @@ def test_tiles_are_for_those_who_allow_them(tmp_path: Path) -> None:
     assert failed.message == (
         "out of memory while making image 1 of 2 (seed 1): 8.6 MiB were asked for and 4.3 MiB are free\n"
         "loaded are `vae` 4.3 MiB\n"
-        "tried already: evict, turns"
+        "tried already: release, turns"
     )
     assert failed.help == (
         "run with `--out-of-memory any`, which decodes the picture in tiles: its pixels will be others; or take a "
         "smaller size, a quantizer of fewer bits or a narrower dtype"
     )
     run = Run(simple_plan(), tmp_path / "any", FakeEngine(**tight), Resort.ANY)
-    assert [event.rung for event in run.of(OutOfMemory)] == ["evict", "turns", "tiling"]
+    assert [event.rung for event in run.of(OutOfMemory)] == ["release", "turns", "tiling"]
     assert [asked.tiling for asked in run.engine.asked] == [False, False, False, True, True]
     assert sorted(run.pixels()) == ["1.png", "2.png"]
     record = read_metadata(tmp_path / "any/out/1.png")["aquatint"]
-    assert record["out_of_memory"] == ["evict", "turns", "tiling"]
+    assert record["out_of_memory"] == ["release", "turns", "tiling"]
 
 
 def test_nothing_is_done_where_that_is_asked_for(tmp_path: Path) -> None:
@@ -131,7 +131,7 @@ def test_a_part_that_is_too_large_alone_fails_its_statement(tmp_path: Path) -> N
     assert failed.message == (
         "out of memory while making image 1 of 2 (seed 1): 4.3 MiB were asked for and 4.3 MiB are free\n"
         "no weights are loaded\n"
-        "tried already: evict, turns"
+        "tried already: release, turns"
     )
 
 
@@ -147,7 +147,7 @@ def test_a_saved_model_has_room_made_for_it(tmp_path: Path) -> None:
     steps = load("u"), load("v"), generate("g1", "p", ["1.png"]), load("w"), save("k1", "q", "m"), release("w")
     run = Run(simple_plan(*steps), tmp_path, FakeEngine(room=2 * PART))
     assert (run.finished.saved, run.finished.failed) == (1, 0)
-    assert [event.rung for event in run.of(OutOfMemory)] == ["evict"]
+    assert [event.rung for event in run.of(OutOfMemory)] == ["release"]
 
 
 def test_phases_that_are_too_large_wait_for_their_turn(tmp_path: Path) -> None:

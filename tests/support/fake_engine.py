@@ -100,8 +100,8 @@ class FakeEngine:
     `image_faults` by the number (from 0) of the call of `generate`.
     `loaded_twice` has the keys of what was loaded while it was there already, which the real engine does on request.
     `calls` has what was asked for, in order: ("load", key), ("assemble", key), ("generate", seed),
-    ("save", key), ("evict", key), ("bring_back", key), ("release", key), ("reclaim", None). With `room` there are only so
-    many bytes for weights, and for what calls take beside them while a part works: that is in `work`, by role.
+    ("save", key), ("evict", key), ("bring_back", key), ("release", key), ("reclaim", None). With `room` there are only
+    so many bytes for weights, and for what calls take beside them while a part works: that is in `work`, by role.
     """
 
     counters: Counters = field(default_factory=Counters)

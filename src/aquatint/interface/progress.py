@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 _DRAWN_EACH_SECOND = 8
 
 _REMEDIES: dict[Rung, str] = {
-    "evict": "releasing what it doesn't use",
+    "release": "releasing what it doesn't use",
     "turns": "having one component in memory at a time",
     "tiling": "decoding in tiles, which changes pixels",
 }

@@ -43,7 +43,7 @@ Peak = Annotated[
 ]
 
 
-Rung = Literal["evict", "turns", "tiling"]
+Rung = Literal["release", "turns", "tiling"]
 """What can be done when memory doesn't suffice."""
 
 
@@ -256,8 +256,9 @@ class OutOfMemory(Event, frozen=True):
     rung: Annotated[
         Rung,
         Meta(
-            description="what is done about it, for this statement from here on. `evict`: release what it doesn't use; "
-            "`turns`: have one of its components in memory at a time; `tiling`: decode in tiles, which changes pixels"
+            description="what is done about it, for this statement from here on. `release`: let go of what it doesn't "
+            "use; `turns`: have one of its components in memory at a time; `tiling`: decode in tiles, which changes "
+            "pixels"
         ),
     ]
     asked: Annotated[int | None, Meta(description="bytes that were asked for at last; null: unknown")] = None

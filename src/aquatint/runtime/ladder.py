@@ -65,8 +65,8 @@ class Ladder:
     def _climb(self, user: Generate | Save, doing: str, lack: LacksMemory) -> None:
         taken = self._taken.setdefault(user.id, [])
         others = self._others(user)
-        # There may be something to evict again: between phases others have theirs.
-        free = (rung for rung in self._rungs(user) if rung not in taken or (rung == "evict" and others))
+        # There may be something to release again: between phases others have theirs.
+        free = (rung for rung in self._rungs(user) if rung not in taken or (rung == "release" and others))
         rung = next(free, None)
         if rung is None:
             raise OutOfRungs(self._numbers(doing, lack, taken), "; or ".join(self._ways_out(user)))
@@ -74,7 +74,7 @@ class Ladder:
             taken.append(rung)
         self.run.account.emit(OutOfMemory(user.id, doing, rung, lack.asked))
         match rung:
-            case "evict":
+            case "release":
                 self.release(user.id, *others)
             case "turns":
                 self.release(user.id, *self._weighty(user))
@@ -89,7 +89,7 @@ class Ladder:
         resort = self.run.options.out_of_memory
         if resort == Resort.FAIL:
             return
-        yield "evict"
+        yield "release"
         if isinstance(user, Save):
             return
         # The hooks that offload are on live modules.

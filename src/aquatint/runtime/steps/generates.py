@@ -112,6 +112,7 @@ class Generates:
             if not self.calls.has_begun(image):
                 self.loads.bring(step)
                 self._begin(step, pictures, image)
+            self.loads.begin_turns()
             return self.calls.finish(image)
 
         doing = _making(step, image.index)
@@ -132,7 +133,6 @@ class Generates:
         def told(done: int, total: int) -> None:
             account.emit(DenoiseStep(step.id, done, total, number))
 
-        self.loads.begin_turns()
         self.calls.begin(step, image, pictures, told, "tiling" in self.ladder.taken(step.id))
 
     def _lose(self, step: Generate, error: Exception, doing: str, written: list[str]) -> None:
