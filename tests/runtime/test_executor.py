@@ -220,7 +220,6 @@ def test_fail_fast_stops_at_the_first_failure(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("fault", "message", "has_help"),
     [
-        (MemoryError(), "out of memory while making image 1 of 1 (seed 1)", True),
         (
             OSError(errno.ENOSPC, "No space left on device"),
             "no space left on device while making image 1 of 1 (seed 1)",
@@ -233,7 +232,7 @@ def test_fail_fast_stops_at_the_first_failure(tmp_path: Path) -> None:
         ),
         (OSError("odd"), "odd while making image 1 of 1 (seed 1)", False),
     ],
-    ids=["memory", "disk", "bug", "other"],
+    ids=["disk", "bug", "other"],
 )
 def test_other_faults_of_the_engine_are_explained(
     tmp_path: Path, fault: Exception, message: str, has_help: bool
@@ -248,8 +247,8 @@ def test_other_faults_of_the_engine_are_explained(
 
 def test_faults_of_loading_and_assembling_are_explained(tmp_path: Path) -> None:
     plan = simple_plan(load("u"), load("v"), generate("g1", "p", ["1.png"]))
-    run = Run(plan, tmp_path, FakeEngine(load_faults={"u": MemoryError()}))
-    assert run.of(StatementFailed)[0].message == "out of memory while loading `unet`"
+    run = Run(plan, tmp_path, FakeEngine(load_faults={"u": KeyError("x")}))
+    assert run.of(StatementFailed)[0].message == "a bug in aquatint while loading `unet`: KeyError: 'x'"
     run = Run(plan, tmp_path, FakeEngine(assemble_faults={"p": KeyError("x")}))
     assert run.of(StatementFailed)[0].message.startswith("a bug in aquatint while assembling the pipeline of `shapes`")
 

@@ -16,6 +16,7 @@ import pytest
 from PIL import Image
 
 from aquatint.plan.steps import Compare, Hole, ImageRef, NumberRef, Pair, Plan, Plugin, Print, Text, TextRef, Upscale
+from aquatint.runtime.engine import EngineError
 from aquatint.runtime.events import Event, ImageWritten, Printed, RunFinished, RunStarted, StatementSkipped, Warned
 from aquatint.runtime.executor import Executor, Options
 from aquatint.runtime.journal import FOLDER, Journal
@@ -245,7 +246,7 @@ def test_why_something_is_stale(tmp_path: Path) -> None:
 
 
 def test_a_sheet_with_an_empty_place_is_not_done(tmp_path: Path) -> None:
-    failing = FakeEngine(image_faults={2: MemoryError()})
+    failing = FakeEngine(image_faults={2: EngineError("no")})
     first = Run(whole_plan(), tmp_path, failing)
     assert first.finished.failed == 1
     states = standings(whole_plan(), tmp_path)

@@ -24,6 +24,7 @@ from aquatint.runtime.engine import (
     EngineError,
     Form,
     Generation,
+    LacksMemory,
     Loaded,
     Needs,
     OnStep,
@@ -35,6 +36,7 @@ class Weights:
     """What stands for a loaded component's weights."""
 
     key: str
+    bytes: int = 0
     released: bool = False
 
 
@@ -69,6 +71,7 @@ class PaintedCall:
             if part.key not in self.engine.live_keys():
                 return Needs(role, part.key)
             self._had.add(role)
+            self.engine.take(0 if self.generation.tiling and role == "vae" else self.engine.work.get(role, 0))
             if is_denoiser(role):
                 self._denoise()
         if not self.done:
@@ -97,7 +100,8 @@ class FakeEngine:
     `image_faults` by the number (from 0) of the call of `generate`.
     `loaded_twice` has the keys of what was loaded while it was there already, which the real engine does on request.
     `calls` has what was asked for, in order: ("load", key), ("assemble", key), ("generate", seed),
-    ("save", key), ("evict", key), ("bring_back", key), ("release", key).
+    ("save", key), ("evict", key), ("bring_back", key), ("release", key), ("reclaim", None). With `room` there are only
+    so many bytes for weights, and for what calls take beside them while a part works: that is in `work`, by role.
     """
 
     counters: Counters = field(default_factory=Counters)
@@ -117,6 +121,8 @@ class FakeEngine:
     images_asked: int = 0
     asked: list[Generation] = field(default_factory=list)
     memory: DeviceMemory | None = None
+    room: int | None = None
+    work: Mapping[str, int] = field(default_factory=dict)
 
     def describe(self) -> dict[str, Json]:
         return {"engine": "fake", "device": "cpu"}
@@ -129,9 +135,10 @@ class FakeEngine:
             raise self.load_faults[component.key]
         if component.source.startswith("/") and not Path(component.source).exists():
             raise EngineError(f"there is no `{component.source}`")
+        self.take(component.bytes)
         self.counters.loads += 1
         self.counters.quantizations += component.quantization is not None
-        weights = Weights(component.key)
+        weights = Weights(component.key, component.bytes)
         self.live.append(weights)
         quantized = component.quantization is not None
         return Loaded(component, weights, component.bytes, 76 if quantized else 0, 83 if component.bytes else 0)
@@ -207,8 +214,19 @@ class FakeEngine:
         loaded.object.released = True
         self.counters.releases += 1
 
+    def can_tile(self, pipeline: PaintedPipeline) -> bool:
+        return any(part is not None and part.role == "vae" for part in pipeline.parts.values())
+
+    def reclaim(self) -> None:
+        self.calls.append(("reclaim", None))
+
     def device_memory(self, *, afresh: bool = False) -> DeviceMemory | None:
         return self.memory
+
+    def take(self, size: int) -> None:
+        """Raise `LacksMemory` unless there is room for `size` bytes beside what is loaded."""
+        if self.room is not None and (free := self.room - sum(weights.bytes for weights in self.live)) < size:
+            raise LacksMemory("there is no room", None, size, free)
 
     def live_keys(self) -> set[str]:
         """Return the keys of what is loaded."""

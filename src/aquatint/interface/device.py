@@ -15,6 +15,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from aquatint.runtime.free_memory import available
+
 if TYPE_CHECKING:
     from aquatint.language.world import Hardware
 
@@ -54,21 +56,13 @@ def free_memory(device: str) -> int | None:
     """Return the bytes of `device` that nobody uses now, None where that can't be found out."""
     kind, _, number = device.partition(":")
     if kind in ("cpu", "mps"):
-        return _available() if kind == "cpu" or default_device() == "mps" else None
+        return available() if kind == "cpu" or default_device() == "mps" else None
     if kind != "cuda" or default_device() != "cuda":
         return None
     # Not run here: there is no GPU.
     free = [*_nvidia_free(), *_amd_free()]
     index = int(number or 0)
     return free[index] if index < len(free) else None
-
-
-def _available() -> int | None:
-    try:
-        found = re.search(r"^MemAvailable: +(\d+) kB$", Path("/proc/meminfo").read_text(encoding="ascii"), re.MULTILINE)
-    except (OSError, UnicodeDecodeError):
-        return None
-    return int(found[1]) << 10 if found else None
 
 
 def _nvidia_free() -> Iterator[int]:

@@ -152,8 +152,10 @@ class LiveArea:
         return facts
 
     def _begin(self, event: GenerateStarted) -> None:
-        self._begun += 1
         self._current = event.step, event.number
+        if self._current in self._making:
+            return  # begun again, for want of memory
+        self._begun += 1
         prompt = printable(event.prompt)
         about = [part for part in (printable(event.model), f"seed {event.seed}", prompt) if part]
         self._making[self._current] = _Image(self._begun, about)

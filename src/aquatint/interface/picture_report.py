@@ -76,6 +76,8 @@ def _of_image(record: ImageRecord) -> Rows:
     yield "", ""
     yield "made by", f"aquatint {record.aquatint}"
     yield "on", ", ".join(_machine(record.engine))
+    if record.out_of_memory:
+        yield "out of memory", ", ".join(record.out_of_memory)
     versions = record.engine.get("versions")
     if isinstance(versions, Mapping):
         yield "with", ", ".join(f"{name} {version}" for name, version in sorted(versions.items()) if version)
@@ -119,6 +121,8 @@ def _machine(engine: Mapping[str, Any]) -> Iterator[str]:
         yield number(threads, "thread")
     if isinstance(kernels := engine.get("cpu"), str):
         yield f"{kernels} kernels"
+    if engine.get("tiling") is True:
+        yield "decoded in tiles"
 
 
 def _place(source: str, subfolder: str, revision: str | None) -> str:

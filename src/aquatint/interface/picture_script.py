@@ -91,6 +91,7 @@ def _command(record: ImageRecord) -> Iterator[str]:
     """Yield the command that runs the script where and as the picture was made."""
     options = {"--device": device_of(record), "--threads": threads_of(record)}
     words = [word for option, value in options.items() if value is not None for word in (option, str(value))]
+    words += ["--tiling"] if is_tiled(record) else []
     if words:
         yield f"    aquatint run {shlex.join(words)} FILE"
 
@@ -105,6 +106,11 @@ def threads_of(record: ImageRecord) -> int | None:
     """Return the number of CPU threads that the picture was made with, if the record has one that can be taken."""
     threads = record.engine.get("threads")
     return threads if isinstance(threads, int) and 1 <= threads <= THREADS_LIMIT else None
+
+
+def is_tiled(record: ImageRecord) -> bool:
+    """Return whether the picture was decoded in tiles, be it that this was asked for or that memory didn't suffice."""
+    return record.engine.get("tiling") is True or "tiling" in record.out_of_memory
 
 
 def _output(picture: Picture) -> str:

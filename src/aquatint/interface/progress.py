@@ -28,10 +28,12 @@ from aquatint.runtime.events import (
     LoadSpared,
     LoadStarted,
     ModelSaved,
+    OutOfMemory,
     Printed,
     Released,
     Returned,
     RunFinished,
+    Rung,
     RunStarted,
     SaveStarted,
     StatementFailed,
@@ -46,6 +48,12 @@ if TYPE_CHECKING:
     from aquatint.interface.live_area import LiveArea
 
 _DRAWN_EACH_SECOND = 8
+
+_REMEDIES: dict[Rung, str] = {
+    "release": "releasing what it doesn't use",
+    "turns": "having one component in memory at a time",
+    "tiling": "decoding in tiles, which changes pixels",
+}
 
 
 class Mode(StrEnum):
@@ -247,6 +255,8 @@ class Log:
                 return [_done("returned", event.role, sized(event.bytes), duration(event.seconds))]
             case Warned():
                 return [[("warning: ", "yellow"), (printable(event.message), "")]]
+            case OutOfMemory():
+                return [[("out of memory ", "yellow"), (f"{printable(event.doing)}: {_REMEDIES[event.rung]}", "")]]
             case StatementSkipped():
                 return [[("skipped ", "yellow"), (f"{printable(event.place)}: {printable(event.reason)}", "")]]
             case StatementFailed():

@@ -50,7 +50,7 @@ def of_machine(record: ImageRecord, plan: Plan, engine: Mapping[str, Any]) -> It
         yield f"the picture was made on `{_shown(then.get('device'))}`, and this is `{engine.get('device')}`"
     if then.get("threads") != engine.get("threads"):
         yield f"the picture was made with threads: {_shown(then.get('threads'))}, here {engine.get('threads')}"
-    if any(then.get(name) != engine.get(name) for name in engine.keys() - {"device", "threads", "versions"}):
+    if any(then.get(name) != engine.get(name) for name in engine.keys() - {"device", "threads", "versions", "tiling"}):
         yield "the picture was made on a processor with other kernels"
     versions = list(_versions(record, plan, engine))
     if versions:

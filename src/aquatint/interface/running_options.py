@@ -42,6 +42,15 @@ def add_running_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--threads", type=int, metavar="N", help="CPU threads; results are the same bits for the same number only"
     )
+    command.add_argument(
+        "--out-of-memory", choices=("fail", "exact", "any"), default="exact",
+        help="what may be done where memory doesn't suffice: nothing (fail), what changes no pixel (exact, the "
+        "default), or anything, such as decoding pictures in tiles (any)",
+    )  # fmt: skip
+    command.add_argument(
+        "--tiling", action="store_true",
+        help="decode all pictures in tiles, where their models can do that, which takes less memory and changes pixels",
+    )  # fmt: skip
     kept = command.add_argument_group("the store of quantized components")
     add_store_options(kept)
     kept.add_argument("--no-store", action="store_true", help="neither take quantized components from it nor keep any")
@@ -73,7 +82,10 @@ def session(options: argparse.Namespace, keep: bool = False) -> Session:
         from aquatint.runtime.torch_engine import TorchEngine
 
         try:
-            return TorchEngine(device=of_plans.device, threads=options.threads, store=store, embeddings=embeddings)
+            return TorchEngine(
+                device=of_plans.device, threads=options.threads, store=store, embeddings=embeddings,
+                tiling=options.tiling,
+            )  # fmt: skip
         except EngineError as error:
             raise Refusal("no-engine", str(error), error.help) from None
         except ModuleNotFoundError as error:
@@ -96,6 +108,7 @@ def _run_options(options: argparse.Namespace, device: str, embeddings: bool) -> 
     from aquatint.runtime.executor import Options
     from aquatint.runtime.journal import Journal
     from aquatint.runtime.memory_probe import usage
+    from aquatint.runtime.options import Resort
     from aquatint.runtime.outputs import OutputPolicy
     from aquatint.runtime.surroundings import surroundings
     from aquatint.runtime.verify import changed
@@ -103,6 +116,7 @@ def _run_options(options: argparse.Namespace, device: str, embeddings: bool) -> 
     return Options(
         output_dir=options.output_dir, existing=OutputPolicy(options.existing),
         fail_fast=getattr(options, "fail_fast", False), verify=changed, probe=usage,
-        journal=Journal(options.output_dir), surroundings=surroundings(device, options.threads),
+        journal=Journal(options.output_dir), surroundings=surroundings(device, options.threads, options.tiling),
+        out_of_memory=Resort(options.out_of_memory),
         may_be_spared=late_loads.encoders if embeddings else late_loads.nothing,
     )  # fmt: skip

@@ -146,6 +146,9 @@ class _NoEngine:
     def begin(self, pipeline: Any, generation: Generation, on_step: OnStep) -> Call:
         raise AssertionError("this plan generates nothing")
 
+    def can_tile(self, pipeline: Any) -> bool:
+        raise AssertionError("this plan assembles nothing")
+
     def measure(self, reference: Image, image: Image, metrics: Sequence[str]) -> dict[str, float]:
         raise AssertionError("this plan compares nothing")
 
@@ -160,6 +163,9 @@ class _NoEngine:
 
     def bring_back(self, loaded: Loaded) -> None:
         raise AssertionError("this plan brings nothing back")
+
+    def reclaim(self) -> None:
+        return None
 
     def device_memory(self, *, afresh: bool = False) -> DeviceMemory | None:
         return None

@@ -24,6 +24,20 @@ class EngineError(Exception):
         self.help = help
 
 
+class LacksMemory(EngineError):
+    """Memory didn't suffice for a load or a call; what was `asked` for at last and what was `free` are bytes, if known.
+
+    The engine is as it was before: what failed can be tried again.
+    """
+
+    def __init__(
+        self, message: str, help: str | None = None, asked: int | None = None, free: int | None = None
+    ) -> None:
+        super().__init__(message, help)
+        self.asked = asked
+        self.free = free
+
+
 @dataclass(frozen=True, slots=True)
 class Loaded:
     """A live component and what its loading came to.
@@ -48,12 +62,14 @@ class Loaded:
 class Generation:
     """One image to make: the pipeline's call arguments, the seed of its CPU generator, the scheduler's class name.
 
-    Arguments are JSON, or pictures and lists of pictures.
+    Arguments are JSON, or pictures and lists of pictures. With `tiling` what decodes the picture does so in tiles where
+    it can, which takes less memory and changes pixels.
     """
 
     arguments: Mapping[str, Any]
     seed: int
     scheduler: str | None = None
+    tiling: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +166,10 @@ class Engine(Protocol):
         """
         ...
 
+    def can_tile(self, pipeline: Any) -> bool:
+        """Return whether a part of an assembled pipeline can decode pictures in tiles."""
+        ...
+
     def measure(self, reference: Image, image: Image, metrics: Sequence[str]) -> dict[str, float]:
         """Return each of `metrics` (names of `catalog.metrics`) of two RGB pictures; raise `EngineError`."""
         ...
@@ -175,6 +195,10 @@ class Engine(Protocol):
 
         It is then what it was, to the bit. After an error it can only be released.
         """
+        ...
+
+    def reclaim(self) -> None:
+        """Give back what is kept only to be faster, such as what text encoders made of earlier prompts."""
         ...
 
     def device_memory(self, *, afresh: bool = False) -> DeviceMemory | None:

@@ -43,6 +43,10 @@ Peak = Annotated[
 ]
 
 
+Rung = Literal["release", "turns", "tiling"]
+"""What can be done when memory doesn't suffice."""
+
+
 class Event(msgspec.Struct, frozen=True, tag_field="event", tag=lambda name: "".join(
     ("_" if c.isupper() and i else "") + c.lower() for i, c in enumerate(name)
 )):  # fmt: skip
@@ -247,6 +251,25 @@ class Returned(Event, frozen=True):
     role: Role
     bytes: Held
     seconds: Seconds
+
+
+class OutOfMemory(Event, frozen=True):
+    """Memory didn't suffice for something; there is less in it now, and that is tried again from its beginning.
+
+    An image begins again with another `generate_started`.
+    """
+
+    step: Annotated[str, Meta(description="id of the plan's step that it is for")]
+    doing: Annotated[str, Meta(description="what memory didn't suffice for, for people")]
+    rung: Annotated[
+        Rung,
+        Meta(
+            description="what is done about it, for this statement from here on. `release`: let go of what it doesn't "
+            "use; `turns`: have one of its components in memory at a time; `tiling`: decode in tiles, which changes "
+            "pixels"
+        ),
+    ]
+    asked: Annotated[int | None, Meta(description="bytes that were asked for at last; null: unknown")] = None
 
 
 class Warned(Event, frozen=True):

@@ -29,8 +29,9 @@ from aquatint.plan.steps import (
 from aquatint.runtime.account import SinkFailed, Stop
 from aquatint.runtime.engine import Counters, Engine, EngineError
 from aquatint.runtime.events import Event, Printed, RunFinished
+from aquatint.runtime.ladder import Ladder
 from aquatint.runtime.memory_probe import Meter
-from aquatint.runtime.options import Options
+from aquatint.runtime.options import Options, Resort
 from aquatint.runtime.outputs import OutputPolicy
 from aquatint.runtime.residents import Residents
 from aquatint.runtime.run import Run
@@ -42,7 +43,7 @@ from aquatint.runtime.steps.saves import save
 from aquatint.runtime.work import ahead
 from aquatint.runtime.yielded import Yielded
 
-__all__ = ["Executor", "Options"]
+__all__ = ["Executor", "Options", "Resort"]
 
 Sink = Callable[[Event], None]
 
@@ -83,8 +84,9 @@ class _Course:
 
     def __init__(self, run: Run) -> None:
         self.run = run
-        self.loads = Loads(run)
-        self.generates = Generates(run, self.loads)
+        self.ladder = Ladder(run)
+        self.loads = Loads(run, self.ladder)
+        self.generates = Generates(run, self.loads, self.ladder)
 
     def run_to_the_end(self) -> RunFinished:
         run = self.run

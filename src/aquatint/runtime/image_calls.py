@@ -29,14 +29,15 @@ class _UnderWay:
 class ImageCalls:
     """The calls of one run. `clock` gives seconds; `load` loads a part that a call needs and isn't there.
 
-    `bring` is asked first, and says whether it has loaded the part with that key because its load had been waiting.
+    It is given the step's id. `bring` is asked first, and says whether it has carried out the load of the part with
+    that key because it had been waiting.
     """
 
     engine: Engine
     residents: Residents
     plan: Plan
     clock: Callable[[], float]
-    load: Callable[[Component], None]
+    load: Callable[[str, Component], None]
     bring: Callable[[str], bool] = lambda key: False
     _calls: dict[ImageRef, _UnderWay] = field(default_factory=dict)
 
@@ -44,11 +45,13 @@ class ImageCalls:
         """Return whether the image's call has begun, and isn't over."""
         return image in self._calls
 
-    def begin(self, step: Generate, image: ImageRef, pictures: Mapping[str, Any], on_step: OnStep) -> None:
+    def begin(
+        self, step: Generate, image: ImageRef, pictures: Mapping[str, Any], on_step: OnStep, tiling: bool
+    ) -> None:
         """Begin the call of one image of `step`, whose texts are complete. Raises what the engine raises."""
         pipeline = self.residents.assembled(self.plan.pipelines[step.pipeline], self.plan.components)
         seed = step.outputs[image.index].seed
-        generation = Generation({**step.arguments, **pictures}, seed, step.scheduler)
+        generation = Generation({**step.arguments, **pictures}, seed, step.scheduler, tiling)
         self._calls[image] = _UnderWay(self.engine.begin(pipeline, generation, on_step))
 
     def advance(self, image: ImageRef) -> None:
@@ -58,20 +61,20 @@ class ImageCalls:
     def finish(self, image: ImageRef) -> tuple[Image, float, list[str]]:
         """Carry the image's call to its end; return picture, seconds and warnings. Raises what the engine raises."""
         while isinstance(needed := self._advance(image), Needs):
-            self.load(self.plan.components[needed.key])
+            self.load(image.step, self.plan.components[needed.key])
         done = self._calls.pop(image)
         assert done.picture is not None
         return done.picture, done.seconds, done.call.warnings
 
-    def give_up(self, step: str) -> None:
-        """End what is under way of the step with that id."""
-        for image in [image for image in self._calls if image.step == step]:
-            self._calls.pop(image).call.close()
+    def give_up(self, image: ImageRef) -> None:
+        """End the image's call, if it is under way."""
+        if (under_way := self._calls.pop(image, None)) is not None:
+            under_way.call.close()
 
-    def close(self) -> None:
-        """End all that is under way."""
-        for image in list(self._calls):
-            self._calls.pop(image).call.close()
+    def close(self, step: str | None = None) -> None:
+        """End all that is under way, of the step with that id or of all."""
+        for image in [image for image in self._calls if step in (None, image.step)]:
+            self.give_up(image)
 
     def _advance(self, image: ImageRef) -> Needs | None:
         under_way = self._calls[image]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from aquatint.catalog.arguments import scriptable
 from aquatint.catalog.quantizers import label
 from aquatint.plan.steps import Component, Generate, Grid, Json, Output, Plan, Save
 from aquatint.runtime.engine import EngineError
+from aquatint.runtime.events import Rung
 from aquatint.runtime.picture_texts import (
     EXIF_IFD,
     IMAGE_DESCRIPTION,
@@ -73,8 +75,18 @@ class About:
         return json.dumps(self.record, sort_keys=True, separators=(",", ":"))
 
 
-def about_image(plan: Plan, step: Generate, output: Output, size: tuple[int, int], engine: dict[str, Json]) -> About:
-    """Return what the image of `output` says about itself; `engine` is what the engine says decides the bits."""
+def about_image(
+    plan: Plan,
+    step: Generate,
+    output: Output,
+    size: tuple[int, int],
+    engine: dict[str, Json],
+    out_of_memory: Sequence[Rung] = (),
+) -> About:
+    """Return what the image of `output` says about itself; `engine` is what the engine says decides the bits.
+
+    `out_of_memory` is what was done where memory didn't suffice.
+    """
     pipeline = plan.pipelines[step.pipeline]
     components = {
         role: described(plan.components[key], step.quantizers.get(role))
@@ -104,6 +116,7 @@ def about_image(plan: Plan, step: Generate, output: Output, size: tuple[int, int
         },
         "components": components,
         "engine": engine,
+        **({"out_of_memory": list(out_of_memory)} if out_of_memory else {}),
     }
     return About(_parameters(plan, step, output, size), record, step.metadata, step.sidecar)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 
 from aquatint.plan.steps import Component, Json
@@ -12,6 +13,14 @@ from aquatint.runtime.journal import Journal
 from aquatint.runtime.late_loads import nothing
 from aquatint.runtime.memory_probe import Probe
 from aquatint.runtime.outputs import OutputPolicy
+
+
+class Resort(StrEnum):
+    """How far a run may go when memory doesn't suffice."""
+
+    FAIL = "fail"
+    EXACT = "exact"  # to what changes no pixel
+    ANY = "any"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,5 +40,6 @@ class Options:
     probe: Probe | None = None
     journal: Journal | None = None
     surroundings: dict[str, Json] = field(default_factory=dict)
+    out_of_memory: Resort = Resort.EXACT
     stopping: Callable[[], bool] = lambda: False
     may_be_spared: Callable[[Component], bool] = nothing

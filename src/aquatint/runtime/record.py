@@ -85,6 +85,7 @@ class ImageRecord(Record, frozen=True):
     plan_seed: int = 0
     engine: dict[str, Json] = msgspec.field(default_factory=dict)
     defaults: dict[str, Json] = msgspec.field(default_factory=dict)
+    out_of_memory: list[str] = msgspec.field(default_factory=list)
     deferred: dict[str, Json] = msgspec.field(default_factory=dict)
     """Arguments that were another step's result, which no record holds. No plan of this version has any."""
 

@@ -22,8 +22,8 @@ _VARIABLES = (
 # Environment variables that decide which device computes, by how many threads and with which kernels.
 
 
-def surroundings(device: str, threads: int | None) -> dict[str, Json]:
-    """Return what decides what an engine on `device` says of itself, if it is asked for that number of threads."""
+def surroundings(device: str, threads: int | None, tiling: bool = False) -> dict[str, Json]:
+    """Return what decides what an engine says of itself that is asked for a device, threads and `tiling`."""
     return {
         "device": device,
         "threads": threads,
@@ -31,6 +31,7 @@ def surroundings(device: str, threads: int | None) -> dict[str, Json]:
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "processor": processor(),
         "versions": versions(),
+        **({"tiling": True} if tiling else {}),
     }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from aquatint.plan.memory import held
-from aquatint.plan.steps import Generate, Load, Phase, Plan, Save
+from aquatint.plan.steps import Generate, Load, Phase, Plan, Return, Save
 from aquatint.plan.uses import needs, uses
 from aquatint.runtime.events import Event, Evicted, ImageWritten, LoadFinished, ModelTotals, Released, Returned
 
@@ -25,7 +25,7 @@ class Tally:
         self._users = {step.id: step for step in plan.steps if isinstance(step, Generate | Save)}
         self._pipelines = plan.pipelines
         self._components = plan.components
-        self._loaded_for = _loaded_for(plan)
+        self._loaded_for = loaded_for(plan)
         self._rows: dict[str, _Row] = {step: _Row() for step in self._users}
         self._held: dict[str, int] = {}  # by component, as it was loaded
         self._released: set[str] = set()
@@ -43,8 +43,9 @@ class Tally:
                 if event.component in self._released:
                     self._released.remove(event.component)
                     self.evictions += 1
-                if (step := self._loaded_for.get(event.step)) is not None:
-                    self._rows[step].loads += 1
+                # What is loaded again for want of memory is told with the statement's own id.
+                if (row := self._rows.get(self._loaded_for.get(event.step, event.step))) is not None:
+                    row.loads += 1
             case Released():
                 self._released.add(event.component)
             case Evicted():
@@ -89,13 +90,13 @@ def _added(one: ModelTotals, other: ModelTotals) -> ModelTotals:
     )  # fmt: skip
 
 
-def _loaded_for(plan: Plan) -> dict[str, str]:
-    """Return for each load the statement that uses its component first."""
+def loaded_for(plan: Plan) -> dict[str, str]:
+    """Return for each load, by id, the statement that uses its component first."""
     waiting: dict[str, list[str]] = {}
     found: dict[str, str] = {}
     for step in plan.steps:
         match step:
-            case Load():
+            case Load() | Return():
                 waiting.setdefault(step.component, []).append(step.id)
             case Generate() | Phase() | Save():
                 user = step.generate if isinstance(step, Phase) else step.id

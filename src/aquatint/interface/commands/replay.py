@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from aquatint.interface.commands.plan import show
 from aquatint.interface.exits import WRONG, Refusal
-from aquatint.interface.picture_script import add_picture_options, device_of, script_of, threads_of
+from aquatint.interface.picture_script import add_picture_options, device_of, is_tiled, script_of, threads_of
 from aquatint.interface.planning_options import add_planning_options, evaluate, report
 from aquatint.interface.running_options import add_running_options, exit_code, session
 
@@ -79,7 +79,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _as_recorded(options: argparse.Namespace, record: ImageRecord) -> None:
-    """Put the record's device and threads into `options` where the command line says nothing of them."""
+    """Put the record's device, threads and tiling into `options` where the command line says nothing of them."""
     from aquatint.interface.device import default_device
 
     there = default_device()
@@ -88,6 +88,7 @@ def _as_recorded(options: argparse.Namespace, record: ImageRecord) -> None:
         options.device = device
     if options.threads is None:
         options.threads = threads_of(record)
+    options.tiling = options.tiling or is_tiled(record)
 
 
 def _spare_original(plan: Plan, options: argparse.Namespace) -> None:

@@ -37,6 +37,7 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
         help="the folder that relative outputs are below (the current one)",
     )  # fmt: skip
     command.add_argument("--threads", type=int, metavar="N", help="CPU threads of the run that is asked about")
+    command.add_argument("--tiling", action="store_true", help="whether that run decodes in tiles")
     command.add_argument(
         "--json", action="store_true", help="write each output as a line of JSON, and a line that counts them"
     )
@@ -50,7 +51,7 @@ def run(options: argparse.Namespace) -> int:
     report(evaluation.diagnostics, options, sys.stderr if evaluation.plan is not None else None)
     if evaluation.plan is None:
         return WRONG
-    standings = _standings(evaluation.plan, options.output_dir, options.threads)
+    standings = _standings(evaluation.plan, options.output_dir, options.threads, options.tiling)
     counts = Counter(str(standing.state) for standing in standings)
     if options.json:
         _write_json(standings, counts, source.name)
@@ -59,7 +60,7 @@ def run(options: argparse.Namespace) -> int:
     return DONE if counts["done"] == len(standings) else FAILED
 
 
-def _standings(plan: Plan, folder: Path, threads: int | None) -> list[Standing]:
+def _standings(plan: Plan, folder: Path, threads: int | None, tiling: bool) -> list[Standing]:
     from aquatint.plan.steps import Save
     from aquatint.runtime import saved_folders
     from aquatint.runtime.journal import Journal
@@ -68,7 +69,7 @@ def _standings(plan: Plan, folder: Path, threads: int | None) -> list[Standing]:
     from aquatint.runtime.surroundings import expected, surroundings
 
     journal = Journal(folder)
-    around = surroundings(plan.device, threads)
+    around = surroundings(plan.device, threads, tiling)
     ledger = Ledger(plan, journal, expected(journal, around), around)
     outputs = Outputs(folder, OutputPolicy.RESUME, ledger)
     saves = {step.path for step in plan.steps if isinstance(step, Save)}

@@ -6,11 +6,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from PIL.Image import Image
+
 from aquatint.plan.fingerprints import LOSSY
 from aquatint.plan.steps import Generate, ImageRef, Phase
 from aquatint.runtime.engine import EngineError
 from aquatint.runtime.events import DenoiseStep, GenerateStarted, ImageWritten
 from aquatint.runtime.image_calls import ImageCalls
+from aquatint.runtime.ladder import Ladder
 from aquatint.runtime.metadata import about_image
 from aquatint.runtime.outputs import OutputPolicy
 from aquatint.runtime.run import Run
@@ -23,11 +26,12 @@ CANT_WEIGH = "this version plans with a weighter, and can't run it yet", "leave 
 class Generates:
     """The pictures of one run."""
 
-    def __init__(self, run: Run, loads: Loads) -> None:
+    def __init__(self, run: Run, loads: Loads, ladder: Ladder) -> None:
         self.run = run
         self.loads = loads
+        self.ladder = ladder
         self.calls = ImageCalls(
-            run.engine, run.residents, run.plan, run.options.clock, loads.load_unforeseen, loads.late.bring
+            run.engine, run.residents, run.plan, run.options.clock, loads.load_needed, loads.late.bring
         )
         self._steps = {step.id: step for step in run.plan.steps if isinstance(step, Generate)}
         self._lost: set[str] = set()  # those that failed in one of their phases
@@ -40,7 +44,9 @@ class Generates:
         self.loads.count_reuses(step)
         completed, pictures = self.run.yielded.completed(generate)
         for index, output in enumerate(generate.outputs):
-            if self.run.outputs.settled(output.path) is None and not self._carried_on(completed, pictures, index):
+            if self.run.outputs.settled(output.path) is not None:
+                continue
+            if not self._carried_on(step, completed, pictures, index):
                 return
 
     def generate(self, step: Generate) -> None:
@@ -60,9 +66,8 @@ class Generates:
         written: list[str] = []
         doing = f"assembling the pipeline of `{step.model}`"
         try:
-            self.loads.parts(step)
             self.loads.count_reuses(step)
-            self.run.residents.assembled(self.run.plan.pipelines[step.pipeline], self.run.plan.components)
+            self.ladder.with_less(step, doing, lambda: self._assemble(step), lambda: self._disband(step))
             for index in range(len(step.outputs)):
                 doing = _making(step, index)
                 self._image(step, pictures, index, written)
@@ -75,17 +80,49 @@ class Generates:
         lacking = self.loads.failed.intersection(key for key in keys if key is not None)
         return bool(lacking) or step.weighter is not None or self.run.yielded.lacking(step) is not None
 
-    def _carried_on(self, step: Generate, pictures: Mapping[str, Any], index: int) -> bool:
+    def _assemble(self, step: Generate) -> None:
+        self.loads.bring(step)
+        self.run.residents.assembled(self.run.plan.pipelines[step.pipeline], self.run.plan.components)
+
+    def _disband(self, step: Generate) -> None:
+        # Its parts are as they were; what was hung on them to offload them may not be.
+        self.run.residents.disband(self.run.plan.pipelines[step.pipeline])
+
+    def _carried_on(self, phase: Phase, step: Generate, pictures: Mapping[str, Any], index: int) -> bool:
         """Carry one image's call as far as it gets; return False after a failure."""
-        image = ImageRef(step.id, index)
-        try:
+        image, doing = ImageRef(step.id, index), _making(step, index)
+
+        def carry_on() -> None:
+            if "turns" in self.ladder.taken(step.id):
+                return  # its parts come when they are needed, and that is when its own turn comes
+            self.loads.bring(phase)
             if not self.calls.has_begun(image):
                 self._begin(step, pictures, image)
             self.calls.advance(image)
+
+        try:
+            self.ladder.with_less(step, doing, carry_on, lambda: self._give_up(step, image))
         except Exception as error:
-            self._lose(step, error, _making(step, index), [])
+            self._lose(step, error, doing, [])
             return False
         return True
+
+    def _made(self, step: Generate, pictures: Mapping[str, Any], image: ImageRef) -> tuple[Image, float, list[str]]:
+        """Carry one image's call to its end; return picture, seconds and warnings."""
+
+        def make() -> tuple[Image, float, list[str]]:
+            if not self.calls.has_begun(image):
+                self.loads.bring(step)
+                self._begin(step, pictures, image)
+            self.loads.begin_turns()
+            return self.calls.finish(image)
+
+        doing = _making(step, image.index)
+        return self.ladder.with_less(step, doing, make, lambda: self._give_up(step, image))
+
+    def _give_up(self, step: Generate, image: ImageRef) -> None:
+        self.calls.give_up(image)
+        self._disband(step)
 
     def _begin(self, step: Generate, pictures: Mapping[str, Any], image: ImageRef) -> None:
         output, number = step.outputs[image.index], image.index + 1
@@ -98,14 +135,13 @@ class Generates:
         def told(done: int, total: int) -> None:
             account.emit(DenoiseStep(step.id, done, total, number))
 
-        self.calls.begin(step, image, pictures, told)
+        self.calls.begin(step, image, pictures, told, "tiling" in self.ladder.taken(step.id))
 
     def _lose(self, step: Generate, error: Exception, doing: str, written: list[str]) -> None:
         """Fail `step` and give up what is under way of it."""
         self._lost.add(step.id)
-        self.calls.give_up(step.id)
-        # Its parts are as they were; what was hung on them to offload them may not be.
-        self.run.residents.disband(self.run.plan.pipelines[step.pipeline])
+        self.calls.close(step.id)
+        self._disband(step)
         self.run.account.fail(step, error, doing, written)
 
     def _image(self, step: Generate, pictures: Mapping[str, Any], index: int, written: list[str]) -> None:
@@ -116,12 +152,10 @@ class Generates:
             if run.options.existing is OutputPolicy.SKIP:
                 run.account.warn(step.id, f"{run.outputs.why(there)}; it is not made again")
             return
-        if not self.calls.has_begun(image):
-            self._begin(step, pictures, image)
-        picture, seconds, warnings = self.calls.finish(image)
+        picture, seconds, warnings = self._made(step, pictures, image)
         for warning in warnings:
             run.account.warn(step.id, warning)
-        about = about_image(run.plan, step, output, picture.size, run.facts)
+        about = about_image(run.plan, step, output, picture.size, run.facts, self.ladder.taken(step.id))
         started = run.options.clock()
         path = run.outputs.write(output.path, picture, about)
         if path is None:

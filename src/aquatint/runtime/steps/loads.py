@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 
 from aquatint.catalog.quantizers import label
 from aquatint.plan.steps import Component, Evict, Generate, Load, Phase, Plan, Release, Return, Save
-from aquatint.plan.uses import uses
+from aquatint.plan.uses import needs, uses
 from aquatint.runtime.engine import EngineError, Loaded
 from aquatint.runtime.events import Evicted, LoadFinished, LoadStarted, Released, Returned
 from aquatint.runtime.failures import explain
+from aquatint.runtime.ladder import Ladder, OutOfRungs
 from aquatint.runtime.late_loads import LateLoads
 from aquatint.runtime.run import Run
+from aquatint.runtime.tally import loaded_for
 
 
 class Loads:
     """The loads of one run; `failed` are the keys of what could not be loaded, `late` has the loads that wait."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, ladder: Ladder) -> None:
         self.run = run
+        self.ladder = ladder
         self.failed: set[str] = set()
         self._unforeseen: list[str] = []
+        self._asked: Counter[str] = Counter()  # of the call whose parts take turns, by component
+        self._users = {step.id: step for step in run.plan.steps if isinstance(step, Generate | Save)}
+        self._loaded_for = loaded_for(run.plan)
         self._next = _next_loads(run.plan)
-        self.late = LateLoads(run.plan, run.options.may_be_spared, self._load, run.account.emit)
+        self.late = LateLoads(run.plan, run.options.may_be_spared, self._carry_out, run.account.emit)
 
     def foresee(self, number: int) -> None:
         """Before a step that computes, tell the engine which component with weights is loaded next."""
@@ -34,36 +41,100 @@ class Loads:
         """Load what `step` asks for, unless it is there; a load that may be spared waits until something needs it."""
         key = step.component
         if key not in self.run.residents and key not in self.failed and not self.late.put_off(step):
-            self._load(step)
+            self._carry_out(step)
 
-    def _load(self, step: Load) -> bool:
-        """Load what `step` asks for; return False if that failed."""
-        run, component = self.run, self.run.plan.components[step.component]
-        quantizer = _quantizer(component)
+    def _carry_out(self, step: Load) -> bool:
+        """Load what `step` asks for, or leave it to its calls for want of memory; return False if it failed."""
+        component = self.run.plan.components[step.component]
+        user = self._users.get(self._loaded_for.get(step.id, ""))
+        try:
+            self._load_with_less(step.id, user, component)
+        except OutOfRungs:
+            # The statement that can't do without says so, and another one may have the room.
+            self.ladder.owed.add(component.key)
+        except Exception as error:
+            self.failed.add(component.key)
+            self.run.account.fail(step, error, f"loading `{component.role}`", [])
+            return False
+        return True
+
+    def _load_with_less(self, step: str, user: Generate | Save | None, component: Component) -> None:
+        """Load a component for `user`, or leave it to the calls that need it."""
+        if user is None:
+            self._load(step, component)
+            return
+
+        def load() -> None:
+            if self._takes_turns(user.id, component):
+                self.ladder.owed.add(component.key)
+            else:
+                self._load(step, component)
+
+        self.ladder.with_less(user, f"loading `{component.role}`", load)
+
+    def bring(self, step: Generate | Phase | Save) -> None:
+        """Load what isn't there of all that the plan has loaded for `step`: for want of memory, or as it was put off.
+
+        What was put off waits for a picture's call to ask for it.
+        """
+        run = self.run
+        user = self._users[step.generate if isinstance(step, Phase) else step.id]
+        if isinstance(step, Save):
+            for key in uses(step, run.plan.pipelines).values():
+                self.late.bring(key)
+        missing = [key for key in needs(step, run.plan.pipelines, run.plan.components)
+                   if key not in run.residents and key not in self.failed and key not in self.late]  # fmt: skip
+        for component in map(run.plan.components.__getitem__, missing):
+            if component.key in self.ladder.owed:
+                self._load_with_less(step.id, user, component)
+            # What an earlier phase's failure left unloaded is loaded when it is asked for.
+            elif not isinstance(step, Phase):
+                raise RuntimeError(f"the plan does not load `{component.role}`")
+
+    def begin_turns(self) -> None:
+        """Count anew what a call asks for."""
+        self._asked.clear()
+
+    def load_needed(self, step: str, component: Component) -> None:
+        """Load a part that a call of the step with that id needs now."""
+        run, user = self.run, self._users[step]
+        if component.key not in needs(user, run.plan.pipelines, run.plan.components):
+            self._unforeseen.append(component.key)
+        if not self.ladder.taken(step):
+            # A call needs it earlier than the plan knows.
+            loaded = run.residents.load(component)
+            run.complain(f"`{component.role}` was needed earlier than planned, and loaded ({loaded.bytes:,} bytes)")
+            return
+        if self._takes_turns(step, component):
+            self._asked[component.key] += 1
+            parts = run.plan.pipelines[user.pipeline].parts.values()
+            # What is asked for again and again, such as what works in each denoising step, stays.
+            self.ladder.release(step, *(key for key in parts if key is not None and self._has_had_its_turn(key)))
+        self._load(step, component)
+
+    def _has_had_its_turn(self, key: str) -> bool:
+        return self.run.plan.components[key].dtype is not None and self._asked[key] < 2
+
+    def _takes_turns(self, step: str, component: Component) -> bool:
+        return component.dtype is not None and "turns" in self.ladder.taken(step)
+
+    def _load(self, step: str, component: Component) -> None:
+        """Load a component for the step with that id, and tell of it."""
+        run, quantizer = self.run, _quantizer(component)
         run.account.emit(
             LoadStarted(
-                step.id,
-                component.key,
-                component.role,
-                component.class_name,
-                component.source,
-                quantizer,
-                component.bytes,
+                step, component.key, component.role, component.class_name, component.source, quantizer, component.bytes
             )
         )
         started = run.options.clock()
-        try:
-            if run.options.verify is not None and (change := run.options.verify(component)) is not None:
-                raise EngineError(change)
-            loaded = run.residents.load(component)
-        except Exception as error:
-            self.failed.add(component.key)
-            run.account.fail(step, error, f"loading `{component.role}`", [])
-            return False
+        if run.options.verify is not None and (change := run.options.verify(component)) is not None:
+            raise EngineError(change)
+        loaded = run.residents.load(component)
+        self.ladder.owed.discard(component.key)
         seconds = run.options.clock() - started
         run.account.emit(
             LoadFinished(
-                step.id,
+                step,
                 component.key,
                 component.role,
                 loaded.bytes,
@@ -74,17 +145,10 @@ class Loads:
             )
         )
         for warning in loaded.warnings:
-            run.account.warn(step.id, warning)
+            run.account.warn(step, warning)
         if component.quantization is not None and not loaded.quantized_layers:
             message = f"{quantizer} found no layer of `{component.role}` that it quantizes: it is held as it was"
-            run.account.warn(step.id, message)
-        return True
-
-    def load_unforeseen(self, component: Component) -> None:
-        """Load a part that a call needs now and the plan brings at another time."""
-        loaded = self.run.residents.load(component)
-        self._unforeseen.append(component.key)
-        self.run.complain(f"`{component.role}` was needed earlier than planned, and loaded ({loaded.bytes:,} bytes)")
+            run.account.warn(step, message)
 
     def release_unforeseen(self) -> None:
         """Release what was loaded out of turn: the plan counts on the memory."""
@@ -96,6 +160,7 @@ class Loads:
         """Release what `step` names, if it is there."""
         role = self.run.plan.components[step.component].role
         self.late.spare(step.component)
+        self.ladder.owed.discard(step.component)
         try:
             released = self.run.residents.release(step.component)
         except Exception as error:
@@ -146,17 +211,9 @@ class Loads:
             self.run.account.skip(step, f"it needs {_listed(lost)}, which could not be loaded")
         return bool(lost)
 
-    def parts(self, step: Generate | Save) -> dict[str, Loaded]:
-        """Return what `step` works with, by role: the plan has loaded it, but for what calls may do without."""
-        residents, used = self.run.residents, uses(step, self.run.plan.pipelines)
-        if isinstance(step, Save):
-            for key in used.values():
-                self.late.bring(key)
-        # What an earlier phase's failure left unloaded is loaded when it is asked for.
-        missing = [role for role, key in used.items() if key not in residents and key not in self.late]
-        if missing:
-            raise RuntimeError(f"the plan does not load {_listed(missing)}")
-        return {role: residents[key] for role, key in used.items() if key not in self.late}
+    def parts(self, step: Save) -> dict[str, Loaded]:
+        """Return what `step` works with, by role, all of it live."""
+        return {role: self.run.residents[key] for role, key in uses(step, self.run.plan.pipelines).items()}
 
     def count_reuses(self, step: Generate | Phase | Save) -> None:
         """Count and tell what `step` finds loaded for an earlier statement."""

@@ -18,6 +18,7 @@ def save(run: Run, loads: Loads, step: Save) -> None:
     if run.is_settled(step, "folder") or loads.skips(step):
         return
     try:
+        loads.bring(step)
         parts = loads.parts(step)
         loads.count_reuses(step)
         size = sum(part.bytes for part in parts.values())  # one component in two roles is written twice

@@ -5,7 +5,8 @@ Pipelines keep state of the picture that they work on, and cost next to nothing 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -46,3 +47,31 @@ class Assembled:
                 offloading.enable(self.libraries, made, self.pipeline.offload, self.device)
                 self._offloaded = made
         return made
+
+    def can_tile(self) -> bool:
+        """Return whether a part of it can decode pictures in tiles."""
+        decoders = [place for place in self.places if hasattr(place.found, "enable_tiling")]
+        return any(map(_can_tile, [place.live or place.skeleton for place in decoders] if decoders else self._live()))
+
+    @contextmanager
+    def decoding_in_tiles(self) -> Iterator[None]:
+        """Let what is live decode in tiles in the body, and as it did afterwards: others share it."""
+        switched = [part for part in self._live() if _can_tile(part) and not part.use_tiling]
+        for part in switched:
+            part.enable_tiling()
+        try:
+            yield
+        finally:
+            for part in switched:
+                part.disable_tiling()
+
+    def _live(self) -> list[Any]:
+        """Return the parts that are there: those of the places, or those that are offloaded and what has no weights."""
+        if self.places:
+            return [place.live for place in self.places if place.live is not None]
+        return list(self.parts.values())
+
+
+def _can_tile(part: Any) -> bool:
+    # Some classes inherit the method, and refuse.
+    return hasattr(part, "enable_tiling") and hasattr(part, "use_tiling")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 from greenlet import GreenletExit, getcurrent, greenlet
@@ -25,11 +25,18 @@ _KINDS = ("cpu", "cuda", "xpu", "mps")
 class TorchCall:
     """A call that is under way; `work` is the whole of it, and `places` are what it may wait for.
 
-    Nothing is done before the first `advance`. `warnings` are for people.
+    Nothing is done before the first `advance`. `warnings` are for people. Each time it goes on it is inside of what
+    `around` returns.
     """
 
     def __init__(
-        self, torch: Any, work: Callable[[Told], Any], places: Sequence[Place], seed: int, device: str
+        self,
+        torch: Any,
+        work: Callable[[Told], Any],
+        places: Sequence[Place],
+        seed: int,
+        device: str,
+        around: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
         self.warnings: list[str] = []
         self._torch = torch
@@ -37,6 +44,7 @@ class TorchCall:
         self._places = places
         self._seed = seed
         self._device = device
+        self._around = around
         self._begin()
 
     def _begin(self) -> None:
@@ -60,7 +68,7 @@ class TorchCall:
             self.close()
             self._begin()
         torch = self._torch
-        with torch.no_grad(), self._random.drawn_from(), heard(self.warnings), _overheard(self._told):
+        with torch.no_grad(), self._random.drawn_from(), heard(self.warnings), _overheard(self._told), self._around():
             for kind in self._autocast:
                 torch.set_autocast_enabled(kind, True)
             self._greenlet.parent = getcurrent()

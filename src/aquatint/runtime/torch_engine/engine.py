@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -39,15 +41,16 @@ class TorchEngine:
 
     `threads` is the number of threads that torch computes with, for the whole process: it decides the last bits of
     results, and so it is recorded. `store` keeps quantized components between processes, `embeddings` what text
-    encoders make of prompts.
+    encoders make of prompts. With `tiling` all pictures are decoded in tiles, where their models can do that.
     """
 
     def __init__(
         self, device: str = "cpu", threads: int | None = None, store: Store | None = None,
-        embeddings: Store | None = None,
+        embeddings: Store | None = None, tiling: bool = False,
     ) -> None:  # fmt: skip
         self.counters = Counters()
         self.device = device
+        self.tiling = tiling
         self._libraries = libraries()
         self.kept = None if embeddings is None else KeptEmbeddings(embeddings, self._libraries, self.describe)
         self.remembered = Memory(self._libraries, kept=self.kept)
@@ -70,6 +73,7 @@ class TorchEngine:
             "cpu": torch.backends.cpu.get_cpu_capability(),
             "bfloat16_kernels": bool(self._libraries.bitsandbytes.functional.has_avx512bf16()),
             "versions": versions(),
+            **({"tiling": True} if self.tiling else {}),
         }
 
     def load(self, component: Component) -> Loaded:
@@ -128,8 +132,13 @@ class TorchEngine:
                 self.kept.warnings.clear()
             return image
 
-        call = TorchCall(self._libraries.torch, counted, pipeline.places, generation.seed, self.device)
+        tiled = pipeline.decoding_in_tiles if generation.tiling or self.tiling else nullcontext
+        call = TorchCall(self._libraries.torch, counted, pipeline.places, generation.seed, self.device, tiled)
         return call
+
+    def can_tile(self, pipeline: Assembled) -> bool:
+        """Return whether a part of an assembled pipeline can decode pictures in tiles."""
+        return pipeline.can_tile()
 
     def _has_weights(self, part: Loaded | Component) -> bool:
         component = part if isinstance(part, Component) else part.component
@@ -182,6 +191,12 @@ class TorchEngine:
             # Not left to the garbage collector: modules are in reference cycles, and a plan has a memory budget.
             weights.drop(torch, loaded.object)
             memory.give_back(torch)
+
+    def reclaim(self) -> None:
+        """Give back what is kept only to be faster, and what nobody but the collector of cycles would."""
+        self.remembered.forget()
+        gc.collect()
+        memory.give_back(self._libraries.torch)
 
     def device_memory(self, *, afresh: bool = False) -> DeviceMemory | None:
         """Return what is taken of the device, None if its memory is the process's own; `afresh` begins a new peak."""

@@ -2,24 +2,54 @@
 
 from __future__ import annotations
 
+import errno
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import TracebackType
 
-from aquatint.runtime.engine import EngineError
+from aquatint.runtime.engine import EngineError, LacksMemory
 
 LONGEST = 300
+
+_LACKS = ("allocate memory", "out of memory", "ALLOC_FAILED", "bad_alloc")
+"""What libraries say for want of memory: torch's and CUDA's allocators, cuBLAS and cuDNN, C++."""
+
+_UNITS = {"bytes": 0, "KiB": 10, "MiB": 20, "GiB": 30, "TiB": 40}
 
 
 @contextmanager
 def engine_error(doing: str) -> Iterator[None]:
-    """Raise whatever a library raises in the body as an `EngineError` that begins with `doing`."""
+    """Raise whatever a library raises in the body as an `EngineError` that begins with `doing`.
+
+    For want of memory it is a `LacksMemory`.
+    """
     try:
         yield
     except EngineError:
         raise
     except Exception as error:
+        if lacks_memory(error):
+            text = str(error)
+            asked, free = _bytes(r"allocate ([\d.]+) (\w+)", text), _bytes(r"([\d.]+) (\w+) is free", text)
+            raise LacksMemory(f"{doing}: {said(error)}", None, asked, free) from error
         raise EngineError(f"{doing}: {said(error)}", _advice(error)) from error
+
+
+def lacks_memory(error: Exception) -> bool:
+    """Return whether `error` is raised for want of memory, of the computer or of a device."""
+    if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
+        return True
+    # Not run here: what GPUs say. torch's own class for them is a RuntimeError that says so.
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in _LACKS)
+
+
+def _bytes(pattern: str, text: str) -> int | None:
+    """Return the bytes that `pattern` finds in `text`, a number and its unit."""
+    found = re.search(pattern, text)
+    if found is None or found[2] not in _UNITS:
+        return None
+    return int(float(found[1]) * (1 << _UNITS[found[2]]))
 
 
 def said(error: Exception) -> str:
@@ -32,8 +62,6 @@ def said(error: Exception) -> str:
 
 
 def _advice(error: Exception) -> str | None:
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or "allocate memory" in str(error):
-        return "take a narrower dtype or a quantizer with fewer bits, or a smaller picture"
     if isinstance(error, RuntimeError) and "bitsandbytes" in _innermost(error.__traceback__):
         # LLM.int8 on a CPU takes inputs of two and three dimensions only.
         return (

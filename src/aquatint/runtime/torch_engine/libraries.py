@@ -31,6 +31,8 @@ ENVIRONMENT = {
     "HF_HUB_DISABLE_TELEMETRY": "1",
     # A tokenizer's own threads deadlock after a fork and make nothing faster here.
     "TOKENIZERS_PARALLELISM": "false",
+    # Transformers reads weights by threads of its own; where memory has run out Python waits forever for one to start.
+    "HF_DEACTIVATE_ASYNC_LOAD": "1",
     # It warns while it is imported, before its verbosity can be set.
     "DIFFUSERS_VERBOSITY": "error",
 }

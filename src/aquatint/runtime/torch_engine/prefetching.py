@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import os
 import threading
+import weakref
 from pathlib import Path
+from queue import SimpleQueue
 
 from aquatint.catalog import checkpoints
 from aquatint.plan.steps import Component
@@ -20,25 +22,39 @@ class Prefetcher:
     """Reads the files of one component at a time."""
 
     def __init__(self) -> None:
-        self._thread: threading.Thread | None = None
+        self._tasks: SimpleQueue[list[Path] | None] = SimpleQueue()
+        self._idle = threading.Event()
+        self._idle.set()
+        # One thread from the beginning: where memory has run out Python waits forever for a new one to start.
+        threading.Thread(target=_work, args=(self._tasks, self._idle), name="aquatint-prefetch", daemon=True).start()
+        weakref.finalize(self, self._tasks.put, None)
 
     def read(self, component: Component) -> bool:
         """Begin to read the component's weights, unless others are being read; return whether that is done."""
-        if component.dtype is None or (self._thread is not None and self._thread.is_alive()):
+        if component.dtype is None or not self._idle.is_set():
             return False
         try:
             folder = checkpoints.locate(component.source, component.revision)
             files = checkpoints.weight_files(folder, component.subfolder, component.variant)
         except checkpoints.CheckpointError:
             return False  # loading says what is wrong
-        self._thread = threading.Thread(target=_read, args=(files,), name="aquatint-prefetch", daemon=True)
-        self._thread.start()
+        self._idle.clear()
+        self._tasks.put(files)
         return True
 
     def wait(self) -> None:
         """Return when nothing is being read."""
-        if self._thread is not None:
-            self._thread.join()
+        self._idle.wait()
+
+
+def _work(tasks: SimpleQueue[list[Path] | None], idle: threading.Event) -> None:
+    while (files := tasks.get()) is not None:
+        try:
+            _read(files)
+        except MemoryError:
+            pass  # it is only to be faster
+        finally:
+            idle.set()
 
 
 def _read(files: list[Path]) -> None:

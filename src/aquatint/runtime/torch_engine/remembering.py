@@ -75,6 +75,11 @@ class Memory:
             while self._bytes > self._limit:
                 self._bytes -= self._kept.popitem(last=False)[1][1]
 
+    def forget(self) -> None:
+        """Keep nothing of what was made so far."""
+        self._kept.clear()
+        self._bytes = 0
+
     def _key(self, place: Place, path: Path, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
         digest = hashlib.blake2b(place.component.key.encode(), digest_size=16)
         kind = place.component.device.partition(":")[0]

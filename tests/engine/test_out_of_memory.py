@@ -1,0 +1,143 @@
+"""Memory that really runs out: what the libraries say then, and that a run goes on, with the same bits."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import ImageChops
+
+from aquatint.runtime.engine import Generation, LacksMemory, Needs
+from aquatint.runtime.residents import Residents
+from aquatint.runtime.torch_engine import TorchEngine
+from aquatint.runtime.torch_engine.faults import engine_error
+from support import planned
+
+
+def test_what_torch_says_is_a_lack_with_its_number(engine: TorchEngine) -> None:
+    import torch
+
+    with pytest.raises(LacksMemory) as raised, engine_error("can't do it"):
+        torch.empty(1 << 60, dtype=torch.uint8)
+    assert raised.value.asked == 1 << 60
+    with pytest.raises(LacksMemory), engine_error("can't do it"):
+        raise MemoryError
+    # As torch 2.9 says it of a GPU, from its source: not run here.
+    with pytest.raises(LacksMemory) as raised, engine_error("can't do it"):
+        raise torch.OutOfMemoryError(
+            "CUDA out of memory. Tried to allocate 20.00 MiB. GPU 0 has a total capacity of 7.79 GiB of which 3.50 MiB "
+            "is free. Including non-PyTorch memory, this process has 7.78 GiB memory in use."
+        )
+    assert (raised.value.asked, raised.value.free) == (20 << 20, 7 << 19)
+
+
+def test_tiles_are_those_of_diffusers_and_of_one_call(engine: TorchEngine) -> None:
+    import diffusers
+    import torch
+
+    import aquatint
+
+    plan = planned.plan('model m { source: "builtin:shapes" }\ngenerate m { prompt: "a red circle", output: "a.png" }')
+    residents = Residents(engine)
+    for component in plan.components.values():
+        residents.load(component)
+    (pipeline,) = plan.pipelines.values()
+    assembled = residents.assembled(pipeline, plan.components)
+    assert engine.can_tile(assembled)
+    arguments = {"prompt": "a red circle", "num_inference_steps": 1, "width": 128, "height": 128}
+
+    def made(tiling: bool) -> Any:
+        call = engine.begin(assembled, Generation(arguments, 1, tiling=tiling), lambda done, total: None)
+        picture = call.advance()
+        assert not isinstance(picture, Needs)
+        return picture
+
+    whole, tiled, again = made(False), made(True), made(False)
+    plain = diffusers.StableDiffusionPipeline.from_pretrained(
+        Path(aquatint.__file__).parent / "checkpoints/shapes", torch_dtype=torch.float32
+    )
+    plain.set_progress_bar_config(disable=True)
+    plain.vae.enable_tiling()
+    expected = plain(**arguments, generator=torch.Generator("cpu").manual_seed(1)).images[0]
+    assert ImageChops.difference(tiled, expected.convert("RGB")).getbbox() is None
+    assert ImageChops.difference(tiled, whole).getbbox() is not None
+    assert ImageChops.difference(again, whole).getbbox() is None
+    residents.release_all()
+
+
+LIMITED = r"""
+import hashlib, json, re, resource, sys
+from pathlib import Path
+from aquatint.runtime.events import OutOfMemory, StatementFailed
+from aquatint.runtime.executor import Executor, Options
+from aquatint.runtime.torch_engine import TorchEngine
+from aquatint.language.evaluate import Interpreter
+from aquatint.language.world import World
+from aquatint.source import Source
+from aquatint.syntax.parser import parse
+
+folder, text = Path(sys.argv[1]), sys.argv[2]
+engine = TorchEngine(threads=1)
+
+def limit(room):
+    taken = int(re.search(r"^VmData:\s*(\d+) kB$", Path("/proc/self/status").read_text(), re.MULTILINE)[1]) << 10
+    most = resource.RLIM_INFINITY if room is None else taken + (room << 20)
+    resource.setrlimit(resource.RLIMIT_DATA, (most, resource.RLIM_INFINITY))
+
+def run(name, room=None):
+    parsed = parse(Source("tight.aqt", text))
+    # As it is written, so that there is something to evict.
+    plan = Interpreter(World(order="script")).evaluate(parsed.script, parsed.diagnostics).plan
+    events = []
+    limit(room)
+    Executor(engine, events.append, Options(output_dir=folder / name)).run(plan)
+    limit(None)
+    engine.reclaim()
+    pictures = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in (folder / name).glob("*.png")}
+    rungs = [event.rung for event in events if isinstance(event, OutOfMemory)]
+    return pictures, rungs, [event.message for event in events if isinstance(event, StatementFailed)]
+
+told = [run("before")]
+told += [run(str(room), room) for room in (24, 16, 12, 8, 4)]
+told.append(run("after"))
+print(json.dumps(told))
+"""
+
+SCRIPT = """
+model shapes { source: "builtin:shapes", defaults { num_inference_steps: 1 } }
+model half = shapes with { dtype: bfloat16 }
+model eighth = shapes with { quantizer: "sdnq;type=int8;quant-conv=true" }
+for m in [half, eighth] { generate m { prompt: "a red circle", size: 64x64, seed: 1, metadata: false } }
+generate shapes { prompt: "a red circle", size: 192x192, seed: 1, metadata: false, output: "large.png" }
+for m in [half, eighth] { generate m { prompt: "a blue star", size: 64x64, seed: 1, metadata: false } }
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="the limit is one of Linux")
+def test_with_less_and_less_room_no_bit_changes(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", LIMITED, str(tmp_path), SCRIPT],
+        capture_output=True, text=True, timeout=600, check=True, env=_environment(),
+    )  # fmt: skip
+    before, *limited, after = json.loads(done.stdout.splitlines()[-1])
+    assert before[1:] == after[1:] == [[], []]
+    assert before[0] == after[0]
+    assert len(before[0]) == 5
+    for pictures, rungs, failures in limited:
+        assert pictures.items() <= before[0].items()
+        assert len(pictures) + len(failures) == 5
+        assert all(message.startswith("out of memory while ") for message in failures)
+        assert bool(failures) <= bool(rungs)
+    # Which rung suffices for which depends on the allocator: `tests/runtime` has that for an engine that counts.
+    assert any(rungs for _, rungs, _ in limited)
+
+
+def _environment() -> dict[str, str]:
+    import os
+
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
