@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aquatint.catalog import quantizers, sdnq_types
-from aquatint.catalog.quantizers import UriError, canonical, format_uri, label, parse_uri, problems
+from aquatint.catalog.quantizers import UriError, canonical, format_uri, label, parse_uri, problems, read_uri
 
 
 def found(backend: str, **options: Any) -> list[tuple[str | None, str]]:
@@ -90,6 +90,15 @@ def test_a_misspelt_setting_is_suggested() -> None:
     assert problem.help == "did you mean `weights_dtype`?"
 
 
+def test_what_depends_on_a_wrong_setting_or_an_unknown_one_is_not_told() -> None:
+    wrong = {"bits": 5, "bits4_quant_type": "nf4", "llm_int8_threshold": 3.0}
+    assert [problem.setting for problem in problems("bnb", wrong)] == ["bits"]
+    odd = {"use_codebook": True, "svd_rank": 8}
+    assert [problem.setting for problem in problems("sdnq", odd, {"weights_dtype"})] == ["svd_rank"]
+    assert [problem.setting for problem in problems("sdnq", odd, {"use_svd"})] == ["use_codebook"]
+    assert [problem.setting for problem in problems("sdnq", odd, {"modules_quant_config"})] == ["use_codebook"]
+
+
 @pytest.mark.parametrize("name", [*sdnq_types.REFUSED, "fp32"])
 def test_a_type_that_sdnq_gets_wrong_is_refused_with_the_measured_error_and_a_neighbour(name: str) -> None:
     [problem] = problems("sdnq", {"weights_dtype": name})
@@ -108,7 +117,8 @@ def test_every_other_type_is_accepted() -> None:
 
 def test_messages_keep_to_the_style() -> None:
     seen = [
-        *problems("bnb", {"bits": 5, "bit": 1, "bits4_quant_type": "nf4"}),
+        *problems("bnb", {"bits": 5, "bit": 1}),
+        *problems("bnb", {"bits4_quant_type": "nf4"}),
         *problems("sdnq", {"type": "uint9", "svd_rank": 2, "modules_dtype_dict": {"x": ["y"]}}),
         *problems("nope", {}),
     ]
@@ -190,6 +200,18 @@ def test_a_malformed_uri_is_pointed_into(text: str, part: str, code: str) -> Non
         parse_uri(text)
     assert text[error.value.offset : error.value.offset + error.value.length] == part
     assert error.value.code == code
+
+
+def test_every_mistake_of_a_uri_is_found() -> None:
+    read = read_uri("bnb;bits=four;;bits4-quant-type;no-such=1;no-such=2;llm-int8-threshold=3")
+    assert [error.message for error in read.errors] == [
+        '`bits` takes a whole number, not `"four"`',
+        "there is nothing between two `;`",
+        "`bits4-quant-type` is not of the form `name=value`",
+        "`no_such` is given twice",
+    ]
+    assert (read.backend, read.options) == ("bnb", {"no_such": "1", "llm_int8_threshold": 3.0})
+    assert read.unclear == ("bits", "bits4_quant_type")
 
 
 def test_an_empty_uri_names_the_backends() -> None:

@@ -39,6 +39,10 @@ class Constraint:
     help: str | None = None
     unless: tuple[str, ...] = ()
 
+    def depends_on(self) -> tuple[str, ...]:
+        """Return the settings that decide whether this holds."""
+        return (*(name for name, _ in self.needs), *self.unless)
+
 
 def _no_problems(setting: Setting, name: str, value: Any, where: str) -> Iterator[Problem]:
     return iter(())

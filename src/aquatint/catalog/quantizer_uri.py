@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from aquatint.catalog.backend import Backend
@@ -29,41 +30,79 @@ class UriError(Exception):
         self.code = code
 
 
+@dataclass(frozen=True, slots=True)
+class UriReading:
+    """What a text gives as a quantizer's URI, and every mistake in that.
+
+    `backend` is its own name, None if there is none of the name given; `options` are those that could be read, by the
+    settings' own names, and `unclear` the names of those that couldn't.
+    """
+
+    backend: str | None
+    options: Mapping[str, Any]
+    unclear: tuple[str, ...]
+    errors: tuple[UriError, ...]
+
+
 def parse_uri(text: str) -> tuple[str, dict[str, Any]]:
     """Return the backend's own name and the options that `text` gives, by the settings' own names.
 
-    An option that the backend lacks keeps its name and its text, for `problems` to report. Raise `UriError` for a
-    backend that does not exist, a part that is no `name=value`, a value of another type than its setting's, and an
-    option that is given twice.
+    Raise the first `UriError` of what `read_uri` finds.
+    """
+    read = read_uri(text)
+    if read.errors:
+        raise read.errors[0]
+    assert read.backend is not None
+    return read.backend, dict(read.options)
+
+
+def read_uri(text: str) -> UriReading:
+    """Return what `text` gives as a quantizer's URI.
+
+    An option that the backend lacks keeps its name and its text, for `problems` to report. A mistake is a backend that
+    does not exist, a part that is no `name=value`, a value of another type than its setting's, and an option that is
+    given twice.
     """
     parts = _parts(text)
     offset, head = parts[0]
     found = backend(head)
     if found is None:
-        if not head:
-            raise UriError("a quantizer's URI starts with a backend", offset, max(1, len(text)), _backends())
-        wrong = unknown_backend(head)
-        raise UriError(wrong.message, offset, len(head), wrong.help, wrong.code)
+        return UriReading(None, {}, (), (_no_backend(text, offset, head),))
     options: dict[str, Any] = {}
+    unclear: dict[str, None] = {}
+    errors: list[UriError] = []
     for number, (offset, part) in enumerate(parts[1:], start=1):
         if not part:
-            if number == len(parts) - 1:
-                break
-            raise UriError("there is nothing between two `;`", offset, 1)
+            if number < len(parts) - 1:
+                errors.append(UriError("there is nothing between two `;`", offset, 1))
+            continue
         written, equals, value = part.partition("=")
-        if not equals or not written.strip():
-            raise UriError(f"`{part}` is not of the form `name=value`", offset, len(part))
         setting = found.schema.find(written.strip())
         name = written.strip().replace("-", "_") if setting is None else setting.name
-        if name in options:
-            raise UriError(f"`{name}` is given twice", offset, len(part))
-        start = offset + len(written) + 1 + len(value) - len(value.lstrip())
-        options[name] = value.strip() if setting is None else _value(setting, value.strip(), start)
-    return found.name, options
+        try:
+            if not equals or not written.strip():
+                raise UriError(f"`{part}` is not of the form `name=value`", offset, len(part))
+            if name in options or name in unclear:
+                raise UriError(f"`{name}` is given twice", offset, len(part))
+            start = offset + len(written) + 1 + len(value) - len(value.lstrip())
+            options[name] = value.strip() if setting is None else _value(setting, value.strip(), start)
+        except UriError as error:
+            errors.append(error)
+            if setting is not None:
+                unclear[name] = None
+    sure = {name: value for name, value in options.items() if name not in unclear}
+    return UriReading(found.name, sure, tuple(unclear), tuple(errors))
+
+
+def _no_backend(text: str, offset: int, head: str) -> UriError:
+    if not head:
+        return UriError("a quantizer's URI starts with a backend", offset, max(1, len(text)), _backends())
+    wrong = unknown_backend(head)
+    return UriError(wrong.message, offset, len(head), wrong.help, wrong.code)
 
 
 def places(text: str) -> dict[str, tuple[int, int]]:
-    """Return where each option of a sound URI stands in `text`: its name as `parse_uri` gives it -> offset, length."""
+    """Return where each option of a URI stands in `text`: its name as `read_uri` gives it -> offset, length."""
     (_, head), *parts = _parts(text)
     found = backend(head)
     where: dict[str, tuple[int, int]] = {}

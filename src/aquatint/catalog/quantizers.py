@@ -6,27 +6,28 @@ engine's.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from aquatint.catalog.backend import Backend, Constraint, Problem
 from aquatint.catalog.quantizer_backends import backend, backend_names, backends, unknown_backend
-from aquatint.catalog.quantizer_uri import UriError, format_uri, parse_uri, places
+from aquatint.catalog.quantizer_uri import UriError, UriReading, format_uri, parse_uri, places, read_uri
 from aquatint.diagnostics import did_you_mean
 
 __all__ = [
-    "Backend", "Constraint", "Problem", "UriError", "backend", "backend_names", "backends", "canonical", "format_uri",
-    "label", "parse_uri", "places", "problems", "unknown_backend",
+    "Backend", "Constraint", "Problem", "UriError", "UriReading", "backend", "backend_names", "backends", "canonical",
+    "format_uri", "label", "parse_uri", "places", "problems", "read_uri", "unknown_backend",
 ]  # fmt: skip
 
 
-def problems(backend_name: str, options: Mapping[str, Any]) -> list[Problem]:
+def problems(backend_name: str, options: Mapping[str, Any], unknown: Collection[str] = ()) -> list[Problem]:
     """Return what is wrong with `options` of the backend called `backend_name`, in the order of `options`.
 
-    An option that says its default never contradicts another one, so that an inherited setting can be undone.
+    An option that says its default never contradicts another one, so that an inherited setting can be undone. `unknown`
+    are the settings that are given, and not known what they are: what depends on them is left out.
     """
     found = backend(backend_name)
-    return [unknown_backend(backend_name)] if found is None else list(_problems_of_options(found, options))
+    return [unknown_backend(backend_name)] if found is None else list(_problems_of_options(found, options, unknown))
 
 
 def canonical(backend_name: str, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -51,9 +52,10 @@ def _known(name: str) -> Backend:
     return found
 
 
-def _problems_of_options(found: Backend, options: Mapping[str, Any]) -> Iterator[Problem]:
+def _problems_of_options(found: Backend, options: Mapping[str, Any], unknown: Collection[str]) -> Iterator[Problem]:
     written: dict[str, str] = {}
     sound: dict[str, Any] = {}
+    unclear = {*unknown}
     for name, value in options.items():
         setting = found.schema.find(name)
         if setting is None:
@@ -70,11 +72,14 @@ def _problems_of_options(found: Backend, options: Mapping[str, Any]) -> Iterator
             written[setting.name] = name
             wrong = [*found.problems_of_value(setting, name, value)]
             yield from wrong
-            if not wrong:
+            if wrong:
+                unclear.add(setting.name)  # what was meant isn't known, and its default surely wasn't
+            else:
                 sound[setting.name] = value
     values = found.canonical(sound)
     for constraint in found.constraints:
-        yield from _problems_of_constraint(found, constraint, values, written)
+        if unclear.isdisjoint(constraint.depends_on()):
+            yield from _problems_of_constraint(found, constraint, values, written)
 
 
 def _problems_of_constraint(

@@ -117,16 +117,15 @@ class Blocks:
 
     def _checked(self, name: str, backend: str, settings: Mapping[str, Setting], at: Span) -> Quantizer | Unknown:
         known = {key: plain(setting.value) for key, setting in settings.items() if setting.value is not UNKNOWN}
-        found = list(quantizers.problems(backend, known))
-        if is_partly_unknown := len(known) < len(settings):
-            # What contradicts the others may fit the one that isn't known.
-            found = [wrong for wrong in found if wrong.code != "contradicting-settings"]
+        unknown = settings.keys() - known.keys()
+        # What contradicts the others may fit the one that isn't known.
+        found = quantizers.problems(backend, known, unknown)
         for wrong in found:
             setting = settings.get(wrong.setting) if wrong.setting is not None else None
             span = at if setting is None else setting.name_span if wrong.code == "unknown-setting" else setting.span
             message = f"quantizer `{name}`: {wrong.message}" if wrong.code != "unknown-setting" else wrong.message
             self.diagnostics.error(wrong.code, message, span, help=wrong.help)
-        return UNKNOWN if found or is_partly_unknown else Quantizer.of(name, backend, settings)
+        return UNKNOWN if found or unknown else Quantizer.of(name, backend, settings)
 
     def quantizer_value(self, value: Any, span: Span, source: n.Expression | None = None) -> Any:
         """Return the quantizer that a value stands for: itself, `none`, or a URI."""
@@ -138,21 +137,22 @@ class Blocks:
             return self._error(
                 "wrong-type", f"a quantizer is a quantizer's name, a URI or `none`, not {type_name(value)}", span
             )
-        try:
-            backend, options = quantizers.parse_uri(value)
-        except quantizers.UriError as error:
-            return self._error(
-                error.code, error.message, _within(span, source, value, error.offset, error.length), help=error.help
-            )
+        read = quantizers.read_uri(value)
+        for error in read.errors:
+            at = _within(span, source, value, error.offset, error.length)
+            self.diagnostics.error(error.code, error.message, at, help=error.help)
+        if read.backend is None:
+            return UNKNOWN
         where = quantizers.places(value)
         settings: dict[str, Setting] = {}
-        for key, option in options.items():
+        for key, option in {**read.options, **dict.fromkeys(read.unclear, UNKNOWN)}.items():
             at = _within(span, source, value, *where[key])
             settings[key] = Setting(option, at, at, "quantizer")
-        found = quantizers.backend(backend)
+        found = quantizers.backend(read.backend)
         if found is not None:
             self._check_installed(found, _within(span, source, value, 0, len(value.partition(";")[0])))
-        return self._checked(value, backend, settings, span)
+        checked = self._checked(value, read.backend, settings, span)
+        return UNKNOWN if read.errors else checked
 
     def _check_installed(self, backend: quantizers.Backend, span: Span) -> None:
         if backend.package not in self._installed:

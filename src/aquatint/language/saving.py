@@ -48,6 +48,9 @@ class Saving:
     def save(self, node: n.Action, target: Any, scope: Scope) -> Unknown | None:
         """Add the step of a `save`."""
         settings = self.blocks.known(self.blocks.given(node.block, scope, "statement"), SAVE)
+        # Each check speaks, so that all mistakes of a statement are told at once.
+        sound = settings is not None and self._is_good_place(settings, node)
+        sound = settings is not None and self._is_good_variant(settings.get("variant")) and sound
         if isinstance(target, Unknown):
             return UNKNOWN
         at = node.targets[0].span
@@ -58,23 +61,10 @@ class Saving:
         whole = len(kept) == len(target.settings)
         resolved = self.resolver.resolve(target if whole else replace(target, settings=MappingProxyType(kept)))
         if resolved is None or settings is None:
-            if settings is not None and "to" in settings:
-                self._is_good_folder(settings["to"])
             return UNKNOWN
-        if "to" not in settings:
-            if self.diagnostics.any_within(node.block.span):
-                return UNKNOWN  # perhaps it is what could not be read, or is misspelt
-            return self._error("missing-setting", "this `save` has no `to`", node.verb.span,
-                               help='write `to: "folder"`')  # fmt: skip
         roles = self._roles(settings, resolved, target)
-        # Each check speaks, so that all mistakes of a statement are told at once.
-        checks = (
-            roles is not UNKNOWN,
-            self._is_good_folder(settings["to"]),
-            self._is_good_variant(settings.get("variant")),
-            self._reads_back(target, resolved, None if isinstance(roles, Unknown) else roles, at),
-        )
-        if not all(checks) or isinstance(roles, Unknown):
+        sound = self._reads_back(target, resolved, None if isinstance(roles, Unknown) else roles, at) and sound
+        if not sound or isinstance(roles, Unknown):
             return UNKNOWN
         self._warn_of_rounding(target, resolved, roles, at)
         path = os.path.normpath(settings["to"].value)
@@ -109,6 +99,13 @@ class Saving:
             self._error("unknown-submodule", message, inside(listed.span, name),
                         help=did_you_mean(name, there, "it has"))  # fmt: skip
         return UNKNOWN if wrong else [role for role in there if role in names]
+
+    def _is_good_place(self, settings: Mapping[str, Setting], node: n.Action) -> bool:
+        if "to" in settings:
+            return self._is_good_folder(settings["to"])
+        if not self.diagnostics.any_within(node.block.span):  # else perhaps it could not be read, or is misspelt
+            self._error("missing-setting", "this `save` has no `to`", node.verb.span, help='write `to: "folder"`')
+        return False
 
     def _is_good_folder(self, setting: Setting) -> bool:
         text = setting.value
