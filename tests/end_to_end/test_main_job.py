@@ -63,6 +63,7 @@ def test_plan_and_run_agree(sweep: tuple[Path, Answer, bytes]) -> None:
     assert len(answer.events_called("reused")) == planned.reuses
 
 
+@pytest.mark.slow
 def test_again_and_from_its_plan_the_same_files_come_out(
     sweep: tuple[Path, Answer, bytes], aquatint: Aquatint, tmp_path: Path
 ) -> None:
@@ -128,6 +129,7 @@ def test_a_plain_diffusers_program_makes_the_same_pixels(sweep: tuple[Path, Answ
         assert plain.convert("RGB").tobytes() == ours.tobytes()
 
 
+@pytest.mark.slow
 def test_pictures_show_what_their_prompts_ask_for(aquatint: Aquatint, tmp_path: Path) -> None:
     from shapes.captions import parse
     from shapes.checker import check

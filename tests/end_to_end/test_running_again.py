@@ -110,6 +110,7 @@ def test_running_again_makes_nothing_and_imports_no_library(aquatint: Aquatint, 
     assert files(tmp_path) == after
 
 
+@pytest.mark.slow
 def test_one_interrupt_finishes_the_image_and_two_do_not(script: Path, tmp_path: Path) -> None:
     script.write_text(script.read_text().replace("1..3", "1..300").replace("steps: 2", "steps: 20"))
     for interrupts in (1, 2):
@@ -145,6 +146,7 @@ def test_one_interrupt_finishes_the_image_and_two_do_not(script: Path, tmp_path:
     assert process.wait() == 130
 
 
+@pytest.mark.slow
 def test_a_disk_that_is_full_for_a_while(aquatint: Aquatint, script: Path, tmp_path: Path) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from PIL import Image
 
 from .conftest import PROGRAM, Aquatint
@@ -58,6 +59,7 @@ def test_a_model_is_saved_by_one_run_and_used_by_the_next(aquatint: Aquatint, tm
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_kill_while_a_model_is_saved_leaves_none_or_all_of_it(aquatint: Aquatint, tmp_path: Path) -> None:
     (tmp_path / "save.aqt").write_text(SAVE)
     process = subprocess.Popen(
@@ -78,6 +80,7 @@ def test_a_kill_while_a_model_is_saved_leaves_none_or_all_of_it(aquatint: Aquati
     assert sorted(path.name for path in tmp_path.iterdir()) == [".aquatint", "first.png", "save.aqt", "saved"]
 
 
+@pytest.mark.slow
 def test_the_lines_on_the_card_load_the_model(aquatint: Aquatint, tmp_path: Path) -> None:
     (tmp_path / "save.aqt").write_text("""\
 model shapes { source: "builtin:shapes", vae { dtype: bfloat16 }, unet { quantizer: "sdnq;type=int8" } }

@@ -40,7 +40,7 @@ def test_parameters_come_from_the_command_line(aquatint: Aquatint) -> None:
     answer = aquatint("run", "-", "--set", "n=four", stdin=script)
     assert (answer.code, answer.err) == (
         2,
-        "error[wrong-type]: parameter `n` is a whole number; `--set` gave it `four`\n"
+        'error[wrong-type]: parameter `n` is a whole number; `--set` gave it `"four"`\n'
         " --> <stdin>:1:7\n  |\n1 | param n: int = 1\n  |       ^\n\n1 error; nothing was loaded or written\n",
     )
 

@@ -71,6 +71,7 @@ def aquatint(environment: dict[str, str], *arguments: str, cwd: Path) -> subproc
     return subprocess.run(command, env=environment, cwd=cwd, capture_output=True, text=True, timeout=300)
 
 
+@pytest.mark.slow
 def test_a_script_uses_it_like_any_other(environment: dict[str, str], tmp_path: Path) -> None:
     (tmp_path / "s.aqt").write_text(SCRIPT)
     done = aquatint(environment, "run", "--json", "--device", "cpu", "s.aqt", cwd=tmp_path)
@@ -86,6 +87,7 @@ def test_a_script_uses_it_like_any_other(environment: dict[str, str], tmp_path: 
     assert len(set(pictures)) == 3
 
 
+@pytest.mark.slow
 def test_what_it_loads_is_what_the_library_alone_makes(environment: dict[str, str], tmp_path: Path) -> None:
     (tmp_path / "s.aqt").write_text(SCRIPT)
     (tmp_path / "plain.py").write_text(PLAIN)
@@ -100,6 +102,7 @@ def test_what_it_loads_is_what_the_library_alone_makes(environment: dict[str, st
     assert planned == [held, held]
 
 
+@pytest.mark.slow
 def test_what_it_quantized_is_saved_and_read_back(environment: dict[str, str], tmp_path: Path) -> None:
     settings = 'defaults { num_inference_steps: 2, prompt: "a red circle", seed: 1 }'
     (tmp_path / "save.aqt").write_text(f"""

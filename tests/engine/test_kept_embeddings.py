@@ -102,7 +102,7 @@ def another_process(text: str, folder: Path, store: Store) -> list[dict[str, Any
 
 
 @pytest.mark.parametrize(
-    "family", [name if name in ("sd", "zimage") else pytest.param(name, marks=pytest.mark.slow) for name in FAMILIES]
+    "family", [name if name == "sd" else pytest.param(name, marks=pytest.mark.slow) for name in FAMILIES]
 )
 def test_another_process_takes_them_and_loads_no_encoder(folder: Folder, tmp_path: Path, family: str) -> None:
     text = script(folder(family))
@@ -120,6 +120,7 @@ def test_another_process_takes_them_and_loads_no_encoder(folder: Folder, tmp_pat
     assert events[-1]["loads"] == first.finished.loads - len(encoders)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("settings", [
     "dtype: bfloat16", pytest.param('quantizer: "sdnq;type=int8"', marks=pytest.mark.slow),
@@ -136,6 +137,7 @@ def test_types_quantizers_and_what_a_call_asks_for(folder: Folder, tmp_path: Pat
     assert second.spared == {role for role in expected.loaded if role.startswith("text_encoder")}
 
 
+@pytest.mark.slow
 def test_all_that_decides_an_embedding_is_in_its_address(folder: Folder, tmp_path: Path) -> None:
     """Each of these makes other embeddings, or might: none is taken for another's."""
     plain = folder("sd")
@@ -265,6 +267,7 @@ def test_no_room_and_no_folder_are_warnings(folder: Folder, tmp_path: Path) -> N
         )
 
 
+@pytest.mark.slow
 def test_two_processes_at_once(folder: Folder, tmp_path: Path) -> None:
     text, store = script(folder("sd")), kept(tmp_path / "kept")
     for name in ("one", "other"):

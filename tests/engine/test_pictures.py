@@ -81,7 +81,7 @@ generate after {{ image: "cat.png", output: "b.png" }}
     Interpreter(World()).evaluate(parsed.script, parsed.diagnostics)
     assert [item.message for item in Diagnostics(list(parsed.diagnostics))] == [
         "this `generate` has no `image`",
-        "`image` takes an image, not a string",
+        '`image` takes an image, not `"cat.png"`',
     ]
 
 

@@ -40,6 +40,7 @@ def test_other_architectures_too(engine: Engine, folder: Callable[[str], Path], 
     assert paint(engine, scene(made)) == plain.paint(made, "none")
 
 
+@pytest.mark.slow
 def test_a_warm_engine_paints_what_a_fresh_process_does(engine: Engine, folder: Callable[[str], Path]) -> None:
     made = folder("sd")
     warm = scene(made, everywhere(made, URIS["sdnq-int8"] or ""))

@@ -69,6 +69,7 @@ def elsewhere(saved: dict[tuple[str, str], Path]) -> dict[tuple[str, str], str]:
     return dict(zip(saved, done.stdout.split(), strict=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "kind"), CASES)
 def test_the_same_pixels_elsewhere_and_here(
     engine: Engine,
@@ -86,6 +87,7 @@ def test_the_same_pixels_elsewhere_and_here(
     assert engine.counters.quantizations == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["bnb8", "nf4", "int8", "svd"])
 def test_what_was_made_with_a_model_leaves_no_trace_in_its_files(
     engine: Engine, folder: Tiny, saved: dict[tuple[str, str], Path], tmp_path: Path, kind: str
@@ -100,12 +102,14 @@ def test_what_was_made_with_a_model_leaves_no_trace_in_its_files(
     assert drawn(engine, pipeline, asked.generation, lambda done, total: None).tobytes() == first
 
 
+@pytest.mark.slow
 def test_nothing_of_this_machine_is_written(saved: dict[tuple[str, str], Path], folder: Tiny) -> None:
     for (name, _), made in saved.items():
         texts = [file.read_text(encoding="utf-8") for file in made.rglob("*.json")]
         assert [text for text in texts if str(folder(name).parent) in text or "_name_or_path" in text] == []
 
 
+@pytest.mark.slow
 def test_the_index_is_that_of_diffusers(saved: dict[tuple[str, str], Path], folder: Tiny) -> None:
     for (name, _), made in saved.items():
         index, original = (json.loads((each / "model_index.json").read_text()) for each in (made, folder(name)))

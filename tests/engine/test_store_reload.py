@@ -344,7 +344,7 @@ def test_the_stores_folder_leaves_no_trace_on_a_component(store: Store, folder: 
         assert str(store.folder) not in repr(vars(loaded[1].object)) + repr(loaded[1].object.config)
 
 
-@pytest.mark.parametrize("rounds", [10, pytest.param(100, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("rounds", [3, pytest.param(100, marks=pytest.mark.slow)])
 def test_kills_while_quantizing_and_storing(store: Store, folder: Tiny, rounds: int) -> None:
     asked = component(folder("sd"), "unet", "sdnq;type=uint4;svd=true;conv=true")
     fresh = process(Store(store.folder / "of-another", minimum=0, reserve=0))

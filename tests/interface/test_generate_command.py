@@ -507,6 +507,7 @@ def test_standard_input_is_not_read_where_that_is_forbidden(words: list[str], tm
         assert "`--no-stdin` forbids" in done.stderr
 
 
+@pytest.mark.slow
 def test_pictures_are_those_of_the_script(tmp_path: Path) -> None:
     line = (*SHAPES, "--seeds", "1", "2", "--quantizer", "sdnq;type=int8", "--unet", '+;quantizer="bnb;bits=8"')
     script = program("generate", *line, "--emit-script", cwd=tmp_path)

@@ -209,7 +209,7 @@ def test_warnings_beside_a_plan_are_json_on_the_error_stream(tmp_path: Path) -> 
         [sys.executable, "-m", "aquatint", "plan", "x.aqt", "--device", "cpu", "--json"], cwd=tmp_path,
         capture_output=True,
     )  # fmt: skip
-    assert (done.returncode, json.loads(done.stdout)["version"]) == (0, 2)
+    assert (done.returncode, json.loads(done.stdout)["version"]) == (0, 3)
     (warning,) = map(json.loads, done.stderr.splitlines())
     assert (warning["severity"], warning["code"]) == ("warning", "nothing-to-offload")
     code, lines, err = told(tmp_path, "check", "x.aqt", "--device", "cpu")

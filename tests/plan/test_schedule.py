@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 
 from aquatint.catalog.quantizers import canonical
 from aquatint.plan.memory import moments
+from aquatint.plan.planner import Planner
 from aquatint.plan.schedule import Schedule, schedule
+from aquatint.plan.scheduling.tasks import Budget, DoesNotFit
 from aquatint.plan.steps import (
     ByteRange,
     Component,
@@ -288,3 +290,25 @@ def test_neither_order_nor_memory_changes_what_comes_out(
     assert (files, lines) == expected[:2]
     assert loads == len([step for step in made.steps if isinstance(step, Load)])
     assert memory is not None or loads == expected[2]
+
+
+def test_steps_in_bundles_come_to_the_same_plan() -> None:
+    steps: list[Step] = []
+    for number in range(1, 200):
+        made = generate(f"g{number}", f"p-{'aab'[number // 20 % 3]}", [f"{number}.png"])
+        if number % 50 == 0:
+            made = msgspec.structs.replace(made, deferred={"image": ImageRef(f"g{number - 1}", 0)})
+        steps.append(made)
+        if number % 37 == 0:
+            steps.append(Print(f"t{number}", "text", place(number)))
+    steps.append(grid("s1", "sheet.png", [(step.id, 0) for step in steps if isinstance(step, Generate)]))
+    models = [model("a"), model("b")]
+    parts = {each.key: each for those, _ in models for each in those}
+    pipelines = {each.key: each for _, each in models}
+    found = []
+    for bundled in (1, 32):
+        planner = Planner(steps, pipelines, parts, fine=False, bundled=bundled)
+        moves = planner.moves("least", Budget())
+        assert not isinstance(moves, DoesNotFit)
+        found.append((told(list(planner.emitted(moves))), planner.peak(moves)))
+    assert found[0] == found[1]

@@ -430,6 +430,7 @@ def test_a_kill_before_any_call_that_changes_the_disk_loses_nothing(tmp_path: Pa
     assert at_call > 30
 
 
+@pytest.mark.slow
 def test_kills_at_any_moment_lose_nothing(tmp_path: Path) -> None:
     """Two scripts by turns, so that files are replaced as well; what was said to be written is never made again."""
     plans = [whole_plan(), whole_plan("a cat", seed=5)]

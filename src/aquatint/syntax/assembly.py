@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, Literal
 
 from lark.parsers.lalr_analysis import Shift
 
 from aquatint.source import Span
 from aquatint.syntax import nodes as n
+from aquatint.syntax.build import Build
 from aquatint.syntax.grammar import language
 from aquatint.syntax.tokens import Tok
 
@@ -26,27 +27,57 @@ LONGEST = 500
 """Tokens of a statement up to which its shape is: longer ones are seldom alike."""
 
 Apply = Callable[[list[Any]], Any]
-Program = list[list[tuple[Apply, int]]]
-"""For each token, which rules are applied before it, each to how many of the last values."""
+Program = list[tuple[Apply, list[int]]]
+"""Methods of `Build`, each with places in a list: None, the tokens, and then what the methods before have made."""
+
+
+class _Recorder:
+    """Stands in for `Build`, and records which methods are called, with what Lark's own functions leave of a rule."""
+
+    def __init__(self) -> None:
+        self._build = Build()
+        self._program: Program = []
+        self._made = 0
+
+    def begin(self, tokens: int) -> list[int]:
+        """Begin a program for so many tokens, and return what stands for them."""
+        self._program, self._made = [], tokens
+        return list(range(1, tokens + 1))
+
+    def end(self) -> Program:
+        """Return the program that was recorded."""
+        return self._program
+
+    def __getattr__(self, name: str) -> Callable[[list[int | None]], int]:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        method: Apply = getattr(self._build, name)
+
+        def record(given: list[int | None]) -> int:
+            self._program.append((method, [each or 0 for each in given]))
+            self._made += 1
+            return self._made
+
+        return record
 
 
 def assembled(tokens: Sequence[Tok]) -> n.Statement | None:
     """Return the statement that `tokens` are, or None if they are none."""
     known = _Programs.of_grammar()
-    shape = tuple(token.type for token in tokens)
+    statement: n.Statement | None
+    if len(tokens) > LONGEST:
+        statement = known.follow(tokens, tokens, "apply")
+        return statement
+    shape = tuple([token.type for token in tokens])
     program = known.programs.get(shape)
     if program is None:
-        return known.learn(shape, tokens)
-    values: list[Any] = []
-    for token, applied in zip((*tokens, None), program, strict=True):
-        for apply, count in applied:
-            if count:
-                values[-count:] = [apply(values[-count:])]
-            else:
-                values.append(apply([]))
-        if token is not None:
-            values.append(token)
-    statement: n.Statement = values[-1]
+        program = known.learn(shape, tokens)
+        if program is None:
+            return None
+    values: list[Any] = [None, *tokens]
+    for method, given in program:
+        values.append(method([values[place] for place in given]))
+    statement = values[-1]
     return statement
 
 
@@ -58,11 +89,15 @@ def end_of(tokens: Sequence[Tok]) -> Tok:
 
 @dataclass(frozen=True, slots=True)
 class _Rule:
-    """A rule of the parser's tables; `apply` is None for one that hands on its one value, as `?sum: product` does."""
+    """A rule of the parser's tables; `apply` makes its node, and `record` records how.
+
+    They are None for a rule that hands on its one value, as `?sum: product` does.
+    """
 
     makes: str
     count: int
     apply: Apply | None
+    record: Apply | None
 
 
 class _Programs:
@@ -70,11 +105,15 @@ class _Programs:
 
     def __init__(self) -> None:
         self.programs: dict[tuple[str, ...], Program] = {}
+        self._recorder = _Recorder()
         # Lark leaves its interactive parser untyped.
-        conf: Any = language().parse_interactive(start="statement").parser_state.parse_conf
+        made: Any = language()
+        conf = made.parse_interactive(start="statement").parser_state.parse_conf
         self._start: int = conf.start_state
         self._end: int = conf.end_state
-        rules = {rule: _rule(rule, apply) for rule, apply in conf.callbacks.items()}
+        recording = made._parse_tree_builder.create_callback(self._recorder)
+        rules = {rule: _rule(rule, apply, recording[rule]) for rule, apply in conf.callbacks.items()
+                 if rule in recording}  # fmt: skip
         # By state and kind of token: the next state, or the rule to apply first.
         self._actions: dict[int, dict[str, int | _Rule]] = {
             state: {kind: arg if action is Shift else rules[arg] for kind, (action, arg) in actions.items()}
@@ -92,28 +131,33 @@ class _Programs:
     def of_grammar() -> _Programs:
         return _Programs()
 
-    def learn(self, shape: tuple[str, ...], tokens: Sequence[Tok]) -> n.Statement | None:
-        """Return the statement that `tokens` are, remembering how, or None if they are none."""
+    def learn(self, shape: tuple[str, ...], tokens: Sequence[Tok]) -> Program | None:
+        """Return the program of the shape that `tokens` have, remembering it, or None if they are no statement."""
+        if self.follow(tokens, self._recorder.begin(len(tokens)), "record") is None:
+            return None
+        program = self._recorder.end()
+        if len(self.programs) < SHAPES:
+            self.programs[shape] = program
+        return program
+
+    def follow(self, tokens: Sequence[Tok], given: Sequence[Any], what: Literal["apply", "record"]) -> Any:
+        """Return what the rules come to that fit `tokens`, applied or recorded, with what is `given` for each token.
+
+        None if no rules fit.
+        """
         # Lark's own loop over its tables takes four times as long, which long lists show.
-        remembered = len(tokens) <= LONGEST and len(self.programs) < SHAPES
-        program: Program = []
-        applied: list[tuple[Apply, int]] = []
         actions, gotos, ways, end = self._actions, self._gotos, self._ways, self._end
         states, values = [self._start], list[Any]()
-        for token in (*tokens, end_of(tokens)):
+        for token, value in zip((*tokens, end_of(tokens)), (*given, None), strict=True):
             kind = token.type
-            # Not `isinstance`, which takes as long as the rest of the step.
-            while type(step := actions[states[-1]].get(kind)) is not int:
-                if type(step) is not _Rule:
+            while not isinstance(step := actions[states[-1]].get(kind), int):
+                if step is None:
                     return None
-                apply, count = step.apply, step.count
+                apply, count = step.apply if what == "apply" else step.record, step.count
                 if apply is None:
                     way = (states[-2], states[-1], kind)
-                    known = ways.get(way)
-                    states[-1] = self._handed_on(*way) if known is None else known
+                    states[-1] = ways[way] if way in ways else self._handed_on(*way)
                     continue
-                if remembered:
-                    applied.append((apply, count))
                 if count:
                     values[-count:] = [apply(values[-count:])]
                     del states[-count:]
@@ -125,14 +169,8 @@ class _Programs:
                     break
             else:
                 states.append(step)
-                values.append(token)
-            if remembered:
-                program.append(applied)
-                applied = []
-        if remembered:
-            self.programs[shape] = program
-        statement: n.Statement = values[-1]
-        return statement
+                values.append(value)
+        return values[-1]
 
     def _handed_on(self, before: int, state: int, kind: str) -> int:
         """Return the state after the rules that hand on the last value, in `state` after `before`, to a `kind`."""
@@ -143,6 +181,7 @@ class _Programs:
         return after
 
 
-def _rule(rule: Any, apply: Apply) -> _Rule:
-    hands_on = rule.options.expand1 and rule.alias is None and [s.is_term for s in rule.expansion] == [False]
-    return _Rule(rule.origin.name, len(rule.expansion), None if hands_on else apply)
+def _rule(rule: Any, apply: Apply, record: Apply) -> _Rule:
+    if rule.options.expand1 and rule.alias is None and [s.is_term for s in rule.expansion] == [False]:
+        return _Rule(rule.origin.name, len(rule.expansion), None, None)
+    return _Rule(rule.origin.name, len(rule.expansion), apply, record)
