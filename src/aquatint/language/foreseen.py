@@ -57,6 +57,8 @@ class Foreseen(Expressions):
                 self.look_into(child, scope)
 
     def value(self, node: n.Expression, scope: Scope) -> Any:
+        if node.__class__ is n.String:  # the most frequent, and nothing can be wrong with it
+            return node.text if node.raw else self._template(node, scope)
         if isinstance(node, _UNDECIDED) or (isinstance(node, n.Binary) and node.operator in ("and", "or")):
             for child in n.children(node):
                 self.look_into(child, scope)

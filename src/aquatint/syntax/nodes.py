@@ -5,6 +5,9 @@ Immutable; knows nothing of what names stand for. `build` makes these from the p
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any, get_args, get_type_hints
+
 import msgspec
 
 from aquatint.source import Source, Span
@@ -308,11 +311,12 @@ def children(node: Node) -> list[Node]:
     """Return the nodes right below `node`, in order, without words: those are names of what is beside them."""
     found: list[Node] = []
     kind = type(node)
-    if kind in _LEAVES:
-        return found
-    for name in fields(kind):
+    names = _HOLDING.get(kind)
+    if names is None:
+        names = _HOLDING[kind] = _holding(kind)
+    for name in names:
         value = getattr(node, name)
-        if isinstance(value, tuple):
+        if value.__class__ is tuple:
             _gather(value, found)
         elif isinstance(value, Node) and not isinstance(value, Word):
             found.append(value)
@@ -320,12 +324,26 @@ def children(node: Node) -> list[Node]:
 
 
 _FIELDS: dict[type[Node], tuple[str, ...]] = {}
-_LEAVES = frozenset({Word, Literal, Size, Bytes, String, Reference})
+_HOLDING: dict[type[Node], tuple[str, ...]] = {}
+
+
+def _holding(kind: type[Node]) -> tuple[str, ...]:
+    """Return the fields of such nodes that can hold nodes other than words."""
+    hints = get_type_hints(kind)
+    return tuple(name for name in fields(kind) if any(issubclass(each, Node) and each is not Word
+                                                      for each in _classes(hints[name])))  # fmt: skip
+
+
+def _classes(hint: Any) -> Iterator[type]:
+    if isinstance(hint, type) and not get_args(hint):
+        yield hint
+    for inside in get_args(hint):
+        yield from _classes(inside)
 
 
 def _gather(values: tuple[object, ...], found: list[Node]) -> None:
     for value in values:
-        if isinstance(value, tuple):
+        if value.__class__ is tuple:
             _gather(value, found)
         elif isinstance(value, Node) and not isinstance(value, Word):
             found.append(value)
