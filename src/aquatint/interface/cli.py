@@ -6,6 +6,7 @@ Imports little before it knows what to do: `--version` and `--help` answer at on
 from __future__ import annotations
 
 import argparse
+import importlib
 import itertools
 import os
 import re
@@ -16,44 +17,27 @@ from typing import Any, NoReturn
 
 import aquatint
 from aquatint.interface import colour
-from aquatint.interface.commands import (
-    check,
-    dump,
-    events,
-    explain,
-    fmt,
-    generate,
-    info,
-    models,
-    params,
-    plan,
-    repl,
-    replay,
-    run,
-    script,
-    status,
-    store,
-)
 from aquatint.interface.exits import DONE, FAILED, INTERRUPTED, WRONG, Refusal
 
-_COMMANDS = {
-    "run": run,
-    "plan": plan,
-    "status": status,
-    "check": check,
-    "explain": explain,
-    "fmt": fmt,
-    "params": params,
-    "repl": repl,
-    "generate": generate,
-    "info": info,
-    "script": script,
-    "replay": replay,
-    "models": models,
-    "store": store,
-    "events": events,
-    "dump": dump,
-}
+_COMMANDS = (
+    "run",
+    "plan",
+    "status",
+    "check",
+    "explain",
+    "fmt",
+    "params",
+    "repl",
+    "generate",
+    "info",
+    "script",
+    "replay",
+    "models",
+    "store",
+    "events",
+    "dump",
+)
+"""Modules of `commands`, imported when they are asked for, in the order of the help."""
 
 _QUANTIZER_HELP = "--quantizer-help"
 # Options that need no command.
@@ -115,8 +99,9 @@ def _done(given: list[str]) -> int:
         return DONE
     options = None
     try:
-        options = _parser().parse_args(_with_command(given))
-        return int(_COMMANDS[options.command].run(options))
+        given = _with_command(given)
+        options = _parser(_asked_for(given)).parse_args(given)
+        return int(_command(options.command).run(options))
     except KeyboardInterrupt:
         sys.stderr.write("interrupted\n")
         return INTERRUPTED
@@ -186,15 +171,26 @@ def _near(word: str, known: Iterable[str]) -> str | None:
     return None if found is None else f"did you mean `{found}`?"
 
 
-def _parser() -> _Parser:
+def _command(name: str) -> Any:
+    """Return the module of a command."""
+    return importlib.import_module(f"aquatint.interface.commands.{name}")
+
+
+def _asked_for(given: list[str]) -> Sequence[str]:
+    """Return the command that `given` begins with, or all: nothing is imported for the others then."""
+    return given[:1] if given[:1] and given[0] in _COMMANDS else _COMMANDS
+
+
+def _parser(names: Sequence[str] = _COMMANDS) -> _Parser:
+    """Return the parser that knows the commands with these names."""
     parser = _Parser(
         "aquatint", description=_DESCRIPTION, epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--version", action="version", version=f"aquatint {aquatint.__version__}")
-    parser.set_defaults(commands=tuple(_COMMANDS), no_stdin=False)
+    parser.set_defaults(commands=_COMMANDS, no_stdin=False)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=_Parser)
-    for command in _COMMANDS.values():
-        command.add_parser(commands)
+    for name in names:
+        _command(name).add_parser(commands)
     _add_global_options(parser)
     return parser
 
