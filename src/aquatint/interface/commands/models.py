@@ -10,13 +10,15 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any
 
-from aquatint.interface.exits import DONE, Refusal
+from aquatint.interface.exits import DONE, WRONG, Refusal
+from aquatint.interface.planning_options import report
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from aquatint.catalog.estimates import Estimate
     from aquatint.catalog.inspection import Inspected, Inspection
+    from aquatint.diagnostics import Diagnostic
 
 _FAILS = "fails"
 DEFAULT = ("sdnq;type=int8", "sdnq;type=uint4", "bnb;bits=8", "bnb;bits=4;bits4-quant-type=nf4")
@@ -50,7 +52,10 @@ def run(options: argparse.Namespace) -> int:
     from aquatint.catalog.checkpoints import CheckpointError
     from aquatint.catalog.inspection import inspect
 
-    quantizers = [_quantizer(uri) for uri in options.quantizer or DEFAULT]
+    quantizers, mistakes = _quantizers(options.quantizer or DEFAULT)
+    if mistakes:
+        report(mistakes, options)
+        return WRONG
     try:
         found = inspect(options.source, options.revision, options.variant, options.dtype, quantizers)
     except CheckpointError as error:
@@ -65,17 +70,23 @@ def run(options: argparse.Namespace) -> int:
     return DONE
 
 
-def _quantizer(uri: str) -> tuple[str, str, dict[str, Any]]:
-    """Return a quantizer as (URI, backend, options); raise `Refusal` at its first mistake."""
-    from aquatint.catalog.quantizers import UriError, canonical, parse_uri, problems
+def _quantizers(uris: Sequence[str]) -> tuple[list[tuple[str, str, dict[str, Any]]], list[Diagnostic]]:
+    """Return quantizers as (URI, backend, options), and all their mistakes."""
+    from aquatint.catalog.quantizers import canonical, problems, read_uri
+    from aquatint.diagnostics import Diagnostic
 
-    try:
-        backend, options = parse_uri(uri)
-    except UriError as error:
-        raise Refusal(error.code, f"`--quantizer {uri}`: {error.message}", error.help) from None
-    for problem in problems(backend, options):
-        raise Refusal(problem.code, f"`--quantizer {uri}`: {problem.message}", problem.help)
-    return uri, backend, canonical(backend, options)
+    found: list[tuple[str, str, dict[str, Any]]] = []
+    mistakes: list[Diagnostic] = []
+    for uri in uris:
+        read = read_uri(uri)
+        wrong = [(error.code, error.message, error.help) for error in read.errors]
+        if read.backend is not None:
+            others = problems(read.backend, read.options, read.unclear)
+            wrong += [(problem.code, problem.message, problem.help) for problem in others]
+        mistakes += [Diagnostic(code, f"`--quantizer {uri}`: {message}", help=help) for code, message, help in wrong]
+        if read.backend is not None and not wrong:
+            found.append((uri, read.backend, canonical(read.backend, dict(read.options))))
+    return found, mistakes
 
 
 def _as_json(found: Inspection) -> dict[str, Any]:
