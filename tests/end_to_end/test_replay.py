@@ -62,6 +62,7 @@ generate shapes { prompt: "a red circle", num_inference_steps: 2, seed: 1, outpu
     return tmp_path / "circle.png"
 
 
+@pytest.mark.slow
 def test_a_picture_is_made_again_and_with_other_settings(aquatint: Aquatint, circle: Path) -> None:
     answer = aquatint("replay", "circle.png", "--strict")
     assert answer.code == 0

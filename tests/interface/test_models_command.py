@@ -140,7 +140,7 @@ def test_all_mistakes_are_told_at_once(models: Path, capsys: pytest.CaptureFixtu
     uris = ["sdnq;type=int77;fo=1", "bnb;bits=5;bits4-quant-type=nf4", "sdnq"]
     text = refused(capsys, "models/sd", *(word for uri in uris for word in ("--quantizer", uri)))
     assert [line for line in text.splitlines() if line.startswith("error")] == [
-        "error[wrong-value]: `--quantizer sdnq;type=int77;fo=1`: `weights_dtype` can't be `\"int77\"`",
+        'error[wrong-value]: `--quantizer sdnq;type=int77;fo=1`: `weights_dtype` can\'t be `"int77"`',
         "error[unknown-setting]: `--quantizer sdnq;type=int77;fo=1`: quantizer backend `sdnq` has no setting `fo`",
         "error[wrong-value]: `--quantizer bnb;bits=5;bits4-quant-type=nf4`: `bits` can't be `5`",
     ]

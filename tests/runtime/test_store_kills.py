@@ -44,7 +44,8 @@ def _forever(store: Store, number: int) -> None:
         os._exit(1)
 
 
-@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [1, 2])
 def test_a_hundred_kills(tmp_path: Path, workers: int) -> None:
     store = Store(tmp_path, budget=AT_MOST, minimum=0, reserve=0)
     drawn = random.Random(workers)
