@@ -37,7 +37,7 @@ generate shapes { output: "drawn.png" }
 def test_the_same_bytes_come_again(aquatint: Aquatint, tmp_path: Path) -> None:
     made = aquatint("run", "-", "--quiet", "--threads", "1", "--plan-seed", "9", stdin=SCRIPT)
     assert (made.code, made.err) == (0, "")
-    pictures = sorted(file for file in tmp_path.iterdir() if file.suffix != ".json")
+    pictures = sorted(file for file in tmp_path.iterdir() if file.is_file() and file.suffix != ".json")
     assert len(pictures) == 7
     (tmp_path / "new").mkdir()
     for picture in pictures:
