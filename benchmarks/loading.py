@@ -17,15 +17,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import resource
-import subprocess
 import sys
-import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from processes import measured
 
 import shapes
 
@@ -109,55 +108,8 @@ def _measure(given: argparse.Namespace, part: str) -> Measured:
     command = [sys.executable, __file__, "--part", part, "--shape", given.shape, "--folder", str(given.folder)]
     command += ["--quantizer", given.quantizer] if given.quantizer else []
     command += ["--step"] if given.step else []
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
-    ) as process:
-        assert process.stdin and process.stdout and process.stderr
-        errors: list[str] = []
-        # Read all the time: a full pipe would stop the process.
-        listener = threading.Thread(target=lambda: errors.extend(process.stderr or ()))
-        listener.start()
-        if process.stdout.readline() != "ready\n":
-            process.wait()
-            listener.join()
-            raise SystemExit("".join(errors))
-        status = Path(f"/proc/{process.pid}/status")
-        base = _memory(status)
-        most = [0, 0]
-        over = threading.Event()
-
-        def sample() -> None:
-            while not over.wait(0.002):
-                most[:] = [max(pair) for pair in zip(most, _memory(status), strict=True)]
-
-        sampler = threading.Thread(target=sample)
-        sampler.start()
-        process.stdin.write("go\n")
-        process.stdin.flush()
-        answer = process.stdout.readline()
-        over.set()
-        sampler.join()
-        rest = process.stdout.readline() if answer else ""
-        process.wait()
-        listener.join()
-    if not answer or process.returncode:
-        raise SystemExit("".join(errors))
-    told = json.loads(answer) | (json.loads(rest) if rest else {})
-    return Measured(max(most[0] - base[0], 0), max(most[1] - base[1], 0), told["cpu"], told["wall"], told)
-
-
-def _memory(status: Path) -> tuple[int, int]:
-    """Return the bytes of anonymous and of file-backed pages that a process has in memory."""
-    found = {"RssAnon": 0, "RssFile": 0}
-    try:
-        for line in status.read_text().splitlines():
-            name, _, value = line.partition(":")
-            if name in found:
-                found[name] = int(value.split()[0]) * 1024
-    except (FileNotFoundError, ProcessLookupError):
-        pass  # it has ended
-    return found["RssAnon"], found["RssFile"]
+    told, (peak, file) = measured(command, ["RssAnon", "RssFile"])
+    return Measured(peak, file, told["cpu"], told["wall"], told)
 
 
 def _part(part: str, name: str, uri: str | None, folder: Path, step: bool) -> None:

@@ -19,13 +19,13 @@ import hashlib
 import json
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
-import threading
 import time
 from pathlib import Path
 from typing import Any
+
+from processes import measured
 
 STEPS = 8
 MODELS = 3
@@ -81,7 +81,7 @@ def _beside_a_program(rounds: int, number: int) -> None:
                     script = out / "script.aqt"
                     script.write_text(SCRIPT % {"prompts": json.dumps(prompts), "steps": STEPS}, encoding="utf-8")
                     command = _ours(["run", "--json", "--threads", "1", "--no-store", str(script)], out)
-                answer = _measured(command)
+                answer, _ = measured(command, [])
                 told = answer if way == "aquatint" else told
                 best = least.setdefault(way, answer)
                 least[way] = {key: min(best[key], answer[key]) for key in ("cpu", "wall")}
@@ -113,10 +113,11 @@ def _within_memory(width: int, folder: Path) -> None:
         out = folder / "out"
         shutil.rmtree(out, ignore_errors=True)
         out.mkdir()
-        told = _measured(_ours(["run", "--json", "--threads", "1", "--no-store", *options, str(script)], out))
+        command = _ours(["run", "--json", "--threads", "1", "--no-store", *options, str(script)], out)
+        told, (peak, rss) = measured(command, ["RssAnon", "VmRSS"])
         limit = "" if name == "any memory" else f"{memory / 2**20:.0f}"
-        sizes = "".join(f"{told[key] / 2**20:>{wide}.0f}" for key, wide in (("predicted", 9), ("peak", 8), ("rss", 8)))
-        print(f"{name:<12}{limit:>8}{sizes}{told['loads']:>7}")
+        sizes = [size / 2**20 for size in (told["predicted"], peak, rss)]
+        print(f"{name:<12}{limit:>8}{sizes[0]:>9.0f}{sizes[1]:>8.0f}{sizes[2]:>8.0f}{told['loads']:>7}")
 
 
 def _checkpoint(home: Path, width: int, seed: int) -> int:
@@ -165,54 +166,6 @@ def _part(arguments: list[str], out: Path) -> None:
     assert code == 0, told.getvalue()
     peak = finished["predicted_peak"]
     print(json.dumps(seconds | {"loads": finished["loads"], "predicted": peak["most"] if peak else 0}), flush=True)
-
-
-def _measured(command: list[str]) -> dict[str, Any]:
-    """Run a process that says when it is ready, waits for a line, and answers in JSON; add its memory above that."""
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
-    ) as process:
-        assert process.stdin and process.stdout and process.stderr
-        errors: list[str] = []
-        listener = threading.Thread(target=lambda: errors.extend(process.stderr or ()))
-        listener.start()
-        if process.stdout.readline() != "ready\n":
-            process.wait()
-            raise SystemExit("".join(errors))
-        status = Path(f"/proc/{process.pid}/status")
-        base, most, over = _memory(status), [0, 0], threading.Event()
-
-        def sample() -> None:
-            while not over.wait(0.002):
-                most[:] = [max(pair) for pair in zip(most, _memory(status), strict=True)]
-
-        sampler = threading.Thread(target=sample)
-        sampler.start()
-        process.stdin.write("go\n")
-        process.stdin.flush()
-        answer = process.stdout.readline()
-        over.set()
-        sampler.join()
-        process.wait()
-        listener.join()
-    if not answer or process.returncode:
-        raise SystemExit("".join(errors))
-    told: dict[str, Any] = json.loads(answer)
-    return told | {"peak": most[0] - base[0], "rss": most[1] - base[1]}
-
-
-def _memory(status: Path) -> list[int]:
-    """Return the bytes of anonymous pages that a process has in memory, and of all pages."""
-    found = {"RssAnon": 0, "VmRSS": 0}
-    try:
-        for line in status.read_text().splitlines():
-            name, _, value = line.partition(":")
-            if name in found:
-                found[name] = int(value.split()[0]) * 1024
-    except (FileNotFoundError, ProcessLookupError):
-        pass  # it has ended
-    return list(found.values())
 
 
 def _pixels(file: Path) -> str:

@@ -58,6 +58,10 @@ class Span(msgspec.Struct, frozen=True, gc=False):
     def text(self) -> str:
         return self.source.text[self.start : self.end]
 
+    def brief(self, most: int) -> str:
+        """Return the text, or `...` if it has more than `most` characters or goes over a line."""
+        return self.text if len(self.text) <= most and "\n" not in self.text else "..."
+
     @property
     def line(self) -> int:
         return self.source.position(self.start)[0]

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from aquatint.catalog.hardware import SHARED_MEMORY
 from aquatint.runtime.free_memory import available
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def hardware(device: str) -> Hardware:
     from aquatint.language.world import Hardware
 
     kind, _, number = device.partition(":")
-    if kind in ("cpu", "mps"):
+    if kind in SHARED_MEMORY:
         # Both compute in the computer's own memory.
         is_here = kind == "cpu" or default_device() == "mps"
         return Hardware(_processor() if is_here else device, _memory() if is_here else None)
@@ -55,7 +56,7 @@ MARGIN = 2 << 30
 def free_memory(device: str) -> int | None:
     """Return the bytes of `device` that nobody uses now, None where that can't be found out."""
     kind, _, number = device.partition(":")
-    if kind in ("cpu", "mps"):
+    if kind in SHARED_MEMORY:
         return available() if kind == "cpu" or default_device() == "mps" else None
     if kind != "cuda" or default_device() != "cuda":
         return None

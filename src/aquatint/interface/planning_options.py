@@ -53,7 +53,7 @@ def add_planning_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--host-memory", metavar="SIZE",
         help="what of the computer's memory may be taken by models that don't fit on a GPU and are used again; "
-        "what is free, unless it is set",
+        "any amount for a plan, and what is free for a run, unless it is set",
     )  # fmt: skip
     command.add_argument(
         "--order", choices=("least", "script"), default="least",
@@ -121,7 +121,7 @@ def _budget(options: argparse.Namespace, running: bool) -> Memory | None:
 
     given = options.memory
     device = _device(options.device)
-    host = _host_memory(options.host_memory, device)
+    host = _host_memory(options.host_memory, device, running)
     if given is not None and not given.startswith("-"):
         limit = _memory(given, "--memory")
         return None if limit is None else Memory(limit, host=host)
@@ -137,14 +137,18 @@ def _budget(options: argparse.Namespace, running: bool) -> Memory | None:
     return Memory(max(0, free - spared), is_measured=given is None, host=host)
 
 
-def _host_memory(given: str | None, device: str) -> int:
-    """Return what of the computer's memory may be taken by what doesn't fit on `device`. Raises `Refusal`."""
+def _host_memory(given: str | None, device: str, running: bool) -> int | None:
+    """Return what of the computer's memory may be taken by what doesn't fit on `device`, None for any amount.
+
+    Raises `Refusal`.
+    """
+    from aquatint.catalog.hardware import SHARED_MEMORY
     from aquatint.interface.device import MARGIN, free_memory
 
     limit = _memory(given, "--host-memory")
-    if device.partition(":")[0] in ("cpu", "mps"):
+    if device.partition(":")[0] in SHARED_MEMORY:
         return 0  # it computes in that memory
-    return max(0, (free_memory("cpu") or 0) - MARGIN) if limit is None else limit
+    return max(0, (free_memory("cpu") or 0) - MARGIN) if limit is None and running else limit
 
 
 def _device(given: str | None) -> str:

@@ -24,7 +24,7 @@ def conversion(value: Any, fits: Callable[[Any], bool], span: Span) -> str | Non
     """
     if not isinstance(value, str):
         return None
-    written = span.text if len(span.text) <= _LONGEST and "\n" not in span.text else "..."
+    written = span.brief(_LONGEST)
     is_literal = written[:1] in ("'", '"') and written[1:-1] == value
     for meant, form in _meant(value.strip()):
         if fits(meant):

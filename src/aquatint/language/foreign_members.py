@@ -38,7 +38,7 @@ _LONGEST = 40
 
 def instead(base: Any, name: str, at: Span) -> str | None:
     """Return what to write for the member `name` of `base`, the value of the expression at `at`; None if unknown."""
-    written = at.text if len(at.text) <= _LONGEST and "\n" not in at.text else "..."
+    written = at.brief(_LONGEST)
     if isinstance(base, str) and name in _IN_TEMPLATES:
         call = name if name in ("capitalize", "lower", "upper", "title", "trim") else f"{name}(...)"
         # In a template, a string in a string takes the other quotes.

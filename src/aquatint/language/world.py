@@ -62,12 +62,12 @@ def read_script(name: str) -> bytes:
 class Memory:
     """The bytes that components may take, together with what waits between phases; measured if nobody has said them.
 
-    `host` is what those that don't fit may take of the computer's memory.
+    `host` is what those that don't fit may take of the computer's memory, None for any amount.
     """
 
     limit: int
     is_measured: bool = False
-    host: int = 0
+    host: int | None = 0
 
 
 @dataclass(frozen=True, slots=True)

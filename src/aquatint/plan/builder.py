@@ -168,12 +168,12 @@ class PlanBuilder:
         keep: bool,
         order: Order = "least",
         memory: int | None = None,
-        host: int = 0,
+        host: int | None = 0,
     ) -> tuple[Plan, Shortfall | None]:
         """Return the plan of all that was asked for, and what doesn't fit into `memory`, in bytes.
 
-        `host` is what of the computer's memory may be taken by what doesn't fit.
-        `keep` leaves everything loaded, for the scripts that follow.
+        `host` is what of the computer's memory may be taken by what doesn't fit, None for any amount. `keep` leaves
+        everything loaded, for the scripts that follow.
         """
         used = [step.pipeline for step in self.steps if isinstance(step, Generate | Save)]
         pipelines = {key: self.pipelines[key] for key in dict.fromkeys(used)}

@@ -14,6 +14,7 @@ from typing import Literal
 import msgspec
 
 from aquatint.catalog.compatibility import cell, kinds_of
+from aquatint.catalog.hardware import SHARED_MEMORY
 from aquatint.plan.memory import held
 from aquatint.plan.scheduling.eviction import evict, lru
 from aquatint.plan.scheduling.moves import Drop, Move, Run
@@ -319,7 +320,7 @@ def _item(component: Component) -> Item:
 
 def _is_movable(component: Component) -> bool:
     """Return whether a live component can go to the computer's memory and come back with the same bits."""
-    if component.device.partition(":")[0] in ("cpu", "mps") or component.offload is not None:
+    if component.device.partition(":")[0] in SHARED_MEMORY or component.offload is not None:
         return False  # it is in that memory, or goes there by itself
     quantizer = component.quantization or component.stored
     if quantizer is None:

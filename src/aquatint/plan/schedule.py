@@ -53,13 +53,13 @@ def schedule(
     keep: bool,
     order: Order = "least",
     memory: int | None = None,
-    host: int = 0,
+    host: int | None = 0,
 ) -> Schedule:
     """Return `steps` in the order in which they run, with the loads and releases that they need.
 
-    `memory` is in bytes, for weights and what waits between phases, and `host` what weights that don't fit there may
-    take of the computer's memory. With `keep` the order is the script's, and nothing
-    is released: a session goes on with it.
+    `memory` is in bytes, for weights and what waits between phases; `host` is what weights that don't fit there may
+    take of the computer's memory, None for any amount. With `keep` the order is the script's, and nothing is released:
+    a session goes on with it.
     """
     bundled = 1 if keep or len(steps) <= FEW else BUNDLED
     planner = Planner(steps, pipelines, components, fine=False, bundled=bundled)

@@ -319,13 +319,13 @@ class Traffic(Record, frozen=True):
 class Limit(Record, frozen=True):
     """What weights, and what waits between phases, may take at a time, in bytes.
 
-    `host` is what weights that were evicted may take of the computer's memory. `lru` is what the script's order would
-    come to if always that went which was used least recently; None if that can't be run.
+    `host` is what weights that were evicted may take of the computer's memory, None for any amount. `lru` is what the
+    script's order would come to if always that went which was used least recently; None if that can't be run.
     """
 
     bytes: int
     lru: Traffic | None
-    host: int = 0
+    host: int | None = 0
 
 
 class Plan(Record, frozen=True):
