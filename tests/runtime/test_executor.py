@@ -441,8 +441,8 @@ def test_what_is_evicted_comes_back_and_is_not_loaded_again(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     "faults, said",
     [
-        ({"move_faults": {"u": EngineError("no room there")}}, "no room there; it will be loaded again"),
-        ({"return_faults": {"u": EngineError("no room here")}}, "no room here; it is loaded again"),
+        ({"move_faults": {"u": EngineError("no room there")}}, "no room there; it is loaded again where it is needed"),
+        ({"return_faults": {"u": EngineError("no room here")}}, "no room here; it is loaded again where it is needed"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_moved_is_loaded_again(tmp_path: Path, faults: dict[str, Any], said: str) -> None:

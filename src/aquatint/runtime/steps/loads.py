@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from aquatint.catalog.quantizers import label
 from aquatint.plan.steps import Component, Evict, Generate, Load, Phase, Plan, Release, Return, Save
@@ -172,33 +172,33 @@ class Loads:
 
     def evict(self, step: Evict) -> None:
         """Move what `step` names to the computer's memory, if it is there; what can't be moved is given up."""
-        run, role = self.run, self.run.plan.components[step.component].role
-        started = run.options.clock()
-        try:
-            evicted = run.residents.evict(step.component)
-        except Exception as error:
-            message, _ = explain(error, f"moving `{role}` to the computer's memory")
-            run.account.warn(step.id, f"{message}; it will be loaded again")
-            return
-        if evicted is not None:
-            seconds = run.options.clock() - started
-            run.account.emit(Evicted(step.id, step.component, role, evicted.bytes, seconds))
+        run, key = self.run, step.component
+        role = run.plan.components[key].role
+        doing = f"moving `{role}` to the computer's memory"
+        if (moved := self._moved(step.id, lambda: run.residents.evict(key), doing)) is not None:
+            run.account.emit(Evicted(step.id, key, role, *moved))
 
     def bring_back(self, step: Return) -> None:
         """Bring back what `step` names, or load it if it was given up."""
-        run, component = self.run, self.run.plan.components[step.component]
-        if run.residents.is_evicted(component.key):
-            started = run.options.clock()
-            try:
-                loaded = run.residents.bring_back(component.key)
-            except Exception as error:
-                message, _ = explain(error, f"bringing `{component.role}` back")
-                run.account.warn(step.id, f"{message}; it is loaded again")
-            else:
-                seconds = run.options.clock() - started
-                run.account.emit(Returned(step.id, component.key, component.role, loaded.bytes, seconds))
+        run, key = self.run, step.component
+        role = run.plan.components[key].role
+        if run.residents.is_evicted(key):
+            moved = self._moved(step.id, lambda: run.residents.bring_back(key), f"bringing `{role}` back")
+            if moved is not None:
+                run.account.emit(Returned(step.id, key, role, *moved))
                 return
-        self.load(Load(step.id, component.key, step.place))
+        self.load(Load(step.id, key, step.place))
+
+    def _moved(self, step: str, move: Callable[[], Loaded | None], doing: str) -> tuple[int, float] | None:
+        """Return the bytes that `move` moved, and the seconds; None if nothing was, which is told if it failed."""
+        started = self.run.options.clock()
+        try:
+            moved = move()
+        except Exception as error:
+            message, _ = explain(error, doing)
+            self.run.account.warn(step, f"{message}; it is loaded again where it is needed")
+            return None
+        return None if moved is None else (moved.bytes, self.run.options.clock() - started)
 
     def skips(self, step: Generate | Save) -> bool:
         """Skip a step that needs what could not be loaded, and return whether it was."""
