@@ -79,11 +79,11 @@ def _quantizers(uris: Sequence[str]) -> tuple[list[tuple[str, str, dict[str, Any
     mistakes: list[Diagnostic] = []
     for uri in uris:
         read = read_uri(uri)
-        wrong = [(error.code, error.message, error.help) for error in read.errors]
-        if read.backend is not None:
-            others = problems(read.backend, read.options, read.unclear)
-            wrong += [(problem.code, problem.message, problem.help) for problem in others]
-        mistakes += [Diagnostic(code, f"`--quantizer {uri}`: {message}", help=help) for code, message, help in wrong]
+        wrong = [
+            *read.errors,
+            *(problems(read.backend, read.options, read.unclear) if read.backend is not None else ()),
+        ]
+        mistakes += [Diagnostic(each.code, f"`--quantizer {uri}`: {each.message}", help=each.help) for each in wrong]
         if read.backend is not None and not wrong:
             found.append((uri, read.backend, canonical(read.backend, dict(read.options))))
     return found, mistakes
