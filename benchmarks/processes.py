@@ -15,8 +15,10 @@ from pathlib import Path
 from typing import Any
 
 
-def measured(command: Sequence[str], kinds: Sequence[str]) -> tuple[dict[str, Any], list[int]]:
+def measured(command: Sequence[str], kinds: Sequence[str], *, whole: bool = False) -> tuple[dict[str, Any], list[int]]:
     """Run `command` and return what it answered, and the most bytes of each of `kinds` above those when it was ready.
+
+    With `whole` they are all those that the process has.
 
     Kinds are lines of `/proc/PID/status`, such as `RssAnon`; they are looked at every 2 ms, until the first answer. The
     process has one thread and no hub. Raises `SystemExit` with what it wrote to its error stream if it fails.
@@ -54,7 +56,7 @@ def measured(command: Sequence[str], kinds: Sequence[str]) -> tuple[dict[str, An
     if not answer or process.returncode:
         raise SystemExit("".join(errors))
     told = json.loads(answer) | (json.loads(rest) if rest else {})
-    return told, [max(top - before, 0) for top, before in zip(most, base, strict=True)]
+    return told, [max(top - (0 if whole else before), 0) for top, before in zip(most, base, strict=True)]
 
 
 def _memory(status: Path, kinds: Sequence[str]) -> list[int]:

@@ -6,7 +6,10 @@ Which mistakes exist is known by the phases that find them; colours are the inte
 
 from __future__ import annotations
 
+import heapq
+import string
 from collections.abc import Iterable, Iterator
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
@@ -28,6 +31,9 @@ TEXT_LIMIT = 1000
 
 NAME_LIMIT = 200
 """Names up to which each is compared with a misspelt one, and characters of those."""
+
+FILTER_LIMIT = 1000
+"""Names up to which those that begin alike are compared; of more, only what differs in one letter is looked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,29 +157,43 @@ class Diagnostics:
 
 def nearest(name: str, candidates: Iterable[str]) -> str | None:
     """Return the candidate that `name` is probably a misspelling of, if one is near."""
-    pool = sorted(set(candidates))
-    folded = {candidate.lower().replace("-", "_"): candidate for candidate in reversed(pool)}
+    pool: AbstractSet[str] = set(candidates)
+    if len(pool) > FILTER_LIMIT:
+        return next((each for each in misspelt(name) if each in pool), None) if len(name) <= NAME_LIMIT else None
+    if len(pool) > NAME_LIMIT:
+        # Comparing takes a millisecond for each few hundred. Few people misspell the first letter.
+        pool = {each for each in pool if each[:1].lower() == name[:1].lower()}
+    folded = {candidate.lower().replace("-", "_"): candidate for candidate in sorted(pool, reverse=True)}
     plain = name.lower().replace("-", "_")
     if plain in folded:
         return folded[plain]
     if len(plain) > NAME_LIMIT:
         return None
-    if len(folded) > NAME_LIMIT:
-        # Comparing takes a millisecond for each few hundred. Few people misspell the first letter.
-        folded = {name: candidate for name, candidate in folded.items() if name[:1] == plain[:1]}
-    found = get_close_matches(plain, list(folded), n=1, cutoff=0.6)
-    return folded[found[0]] if found else None
+    close = get_close_matches(plain, list(folded), n=1, cutoff=0.6)
+    return folded[close[0]] if close else None
+
+
+def misspelt(name: str) -> Iterator[str]:
+    """Yield what differs from `name` in one letter: too many, missing, another, or in the place of its neighbour."""
+    letters = sorted({*string.ascii_letters, *string.digits, "_", *name})
+    for at in range(len(name) + 1):
+        before, after = name[:at], name[at:]
+        yield before + after[1:]
+        yield before + after[1:2] + after[:1] + after[2:]
+        for letter in letters:
+            yield before + letter + after
+            yield before + letter + after[1:]
 
 
 def did_you_mean(name: str, candidates: Iterable[str], kind: str = "known names") -> str:
     """Return the help line for an unknown `name`: the near candidate, or the list of what there is."""
-    pool = sorted(set(candidates))
+    pool = set(candidates)
     near = nearest(name, pool)
     if near is not None:
         return f"did you mean `{near}`?"
     if not pool:
         return f"there are no {kind} here"
-    shown = ", ".join(f"`{candidate}`" for candidate in pool[:12])
+    shown = ", ".join(f"`{candidate}`" for candidate in heapq.nsmallest(12, pool))
     return f"{kind}: {shown}" + (f" and {len(pool) - 12} more" if len(pool) > 12 else "")
 
 

@@ -69,7 +69,7 @@ def begun(step: str = "g1", number: int = 1, prompt: str = "a red circle") -> Ge
 def test_a_run_begins() -> None:
     shown = Shown()
     shown.now = 2.0
-    assert shown.lines() == ["2.0 s so far  0/16 images  0/320 steps", "", "0/5 loads  weights 8.0 MiB at most"]
+    assert shown.lines() == ["2.0 s so far  0/16 images  0/320 steps", "", "0/5 loads  planned 8.0 MiB at most"]
 
 
 def test_a_load_says_how_long_it_has_taken() -> None:
@@ -77,7 +77,7 @@ def test_a_load_says_how_long_it_has_taken() -> None:
     shown.now = 75.0
     assert shown.lines()[1] == "loading unet  1 min 15 s  UNet2DConditionModel  sdnq int8  3.0 MiB"
     shown.feed(LoadFinished("l1", "k", "unet", MIB, 1, 1, 75.0), MemoryUsed(500 * MIB, 300 * MIB, None, None))
-    assert shown.lines()[1:] == ["", "memory 500.0 MiB  1/5 loads  weights 8.0 MiB at most"]
+    assert shown.lines()[1:] == ["", "memory 500.0 MiB  1/5 loads  planned 8.0 MiB at most"]
     shown.feed(MemoryUsed(500 * MIB, 300 * MIB, None, None, device=2 * MIB))
     assert shown.lines()[2].startswith("memory 2.0 MiB  ")
 
@@ -127,7 +127,7 @@ def test_lines_are_no_wider_than_the_terminal(columns: int) -> None:
 
 def test_a_narrow_terminal_shows_what_matters_most() -> None:
     shown = Shown().feed(begun(prompt=PROMPT), DenoiseStep("g1", 7, 20), Progress(0, 16, 7, 320, 5, 5, 1.0, 90.0))
-    assert shown.lines(40)[1:] == ["image 1 of 16  step 7/20  shapes  seed 1", "0/5 loads  weights 8.0 MiB at most"]
+    assert shown.lines(40)[1:] == ["image 1 of 16  step 7/20  shapes  seed 1", "0/5 loads  planned 8.0 MiB at most"]
     assert shown.drawn(40)[0].strip("━╸╺ ") == "1 min 30 s left  0/16 images"
 
 

@@ -91,7 +91,7 @@ def test_it_is_not_for_quiet_runs() -> None:
 )
 def test_the_planned_peak_stands_beside_the_measured_one(by: str, of: str) -> None:
     last = shown(Mode.PLAIN, 1, finished([], measured_peak=30 * MIB, measured_by=by)).splitlines()[-1]
-    assert last == f"peak memory: 8.0 MiB to 20.0 MiB of weights planned, 30.0 MiB of {of} measured"
+    assert last == f"peak memory: 8.0 MiB to 20.0 MiB of weights and work planned, 30.0 MiB of {of} measured"
 
 
 def test_what_was_not_measured_is_not_told() -> None:

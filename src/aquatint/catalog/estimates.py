@@ -71,7 +71,12 @@ def read(folder: Path, part: Part, variant: str | None, dtype: str) -> tuple[Net
 
 def as_filed(folder: Path, part: Part, variant: str | None, dtype: str) -> Estimate:
     """Return what a component holds that is loaded as it is in its files. Raises `CheckpointError`."""
-    return (plain if part.stored is None else stored)(*read(folder, part, variant, dtype))
+    return as_read(part, *read(folder, part, variant, dtype))
+
+
+def as_read(part: Part, network: Network, tensors: Iterable[Tensor]) -> Estimate:
+    """Return what a component holds that is loaded as it is in its files, which were read."""
+    return (plain if part.stored is None else stored)(network, tensors)
 
 
 def plain(network: Network, tensors: Iterable[Tensor]) -> Estimate:

@@ -148,7 +148,7 @@ class LiveArea:
         if self._loads:
             facts.append(f"{self._loads_done}/{self._loads} loads")
         if self._predicted is not None:
-            facts.append(f"weights {sized(self._predicted.most)} at most")
+            facts.append(f"planned {sized(self._predicted.most)} at most")
         return facts
 
     def _begin(self, event: GenerateStarted) -> None:

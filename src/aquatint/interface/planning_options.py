@@ -61,7 +61,7 @@ def add_planning_options(command: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     command.add_argument(
         "--limit", type=int, default=1, metavar="N", choices=range(1, 1001),
-        help="allow a script N times the usual steps and images: 8 million and 100,000 (1)",
+        help="allow a script N times the usual steps and images: 5 million and 100,000 (1)",
     )  # fmt: skip
 
 
@@ -116,15 +116,18 @@ def _memory(given: str | None, option: str = "--device-memory") -> int | None:
 
 def _budget(options: argparse.Namespace, running: bool) -> Memory | None:
     """Return what models may take at a time, None for any amount. Raises `Refusal`."""
+    from aquatint.catalog.hardware import SHARED_MEMORY
+    from aquatint.catalog.working import PROGRAM
     from aquatint.interface.device import MARGIN, free_memory
     from aquatint.language.world import Memory
 
     given = options.memory
     device = _device(options.device)
     host = _host_memory(options.host_memory, device, running)
+    program = PROGRAM if device.partition(":")[0] in SHARED_MEMORY else 0
     if given is not None and not given.startswith("-"):
         limit = _memory(given, "--memory")
-        return None if limit is None else Memory(limit, host=host)
+        return None if limit is None else Memory(limit, host=host, program=program)
     if given is None and not running:
         return None
     free = free_memory(device)
@@ -134,7 +137,8 @@ def _budget(options: argparse.Namespace, running: bool) -> Memory | None:
             return None
         raise Refusal("bad-command-line", f"how much memory of `{device}` is free can't be found out here",
                       "say what there is: `--memory 8GiB`")  # fmt: skip
-    return Memory(max(0, free - spared), is_measured=given is None, host=host)
+    # The margin is for the program, too.
+    return Memory(max(0, free - spared), is_measured=given is None, host=host, program=program if given else 0)
 
 
 def _host_memory(given: str | None, device: str, running: bool) -> int | None:

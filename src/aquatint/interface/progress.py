@@ -334,7 +334,9 @@ def _peaks(event: RunFinished) -> list[Line]:
         return []
     what = {"own": "of the process", "resident": "of the process, files included", "device": "of the device", None: ""}
     planned, measured = ranged(event.predicted_peak), sized(event.measured_peak)
-    return [[(f"peak memory: {planned} of weights planned, {measured} {what[event.measured_by]} measured", "")]]
+    return [
+        [(f"peak memory: {planned} of weights and work planned, {measured} {what[event.measured_by]} measured", "")]
+    ]
 
 
 def _done(verb: str, *facts: str) -> Line:

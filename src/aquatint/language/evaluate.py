@@ -135,7 +135,7 @@ class Interpreter:
         plan, shortfall = run.builder.plan(
             script=script.source.name, inputs=run.inputs(), plan_seed=self.world.plan_seed,
             device=self.world.device, keep=keep, order=self.world.order, memory=memory.limit if memory else None,
-            host=memory.host if memory else 0,
+            host=memory.host if memory else 0, program=memory.program if memory else 0,
         )  # fmt: skip
         if shortfall is not None and memory is not None:
             _report_shortfall(shortfall, memory, run.builder.spans[shortfall.step], diagnostics)
@@ -482,11 +482,16 @@ class _Run:
 
 
 def _report_shortfall(shortfall: Shortfall, memory: Memory, span: Span, diagnostics: Diagnostics) -> None:
-    """Say that a statement doesn't fit: an error if somebody has said what there is, else a warning."""
-    message = f"this needs {sized(shortfall.needed)} at a time, and there are {sized(memory.limit)}"
+    """Say that a statement doesn't fit: an error if somebody has said what there is and it is known, else a warning."""
+    may = "may need about" if shortfall.is_estimated else "needs"
+    beside = f", {sized(memory.program)} of it for the program itself" if memory.program else ""
+    free = " free" if memory.is_measured else ""
+    message = f"this {may} {sized(shortfall.needed)} at a time{beside}, and there are {sized(memory.limit)}{free}"
     help = "take a quantizer of fewer bits, or a smaller model"
-    if memory.is_measured:
-        diagnostics.warning("too-little-memory", message + " free", span, help=help)
+    if shortfall.is_estimated:
+        help += ", or make smaller pictures; it is tried all the same"
+    if memory.is_measured or shortfall.is_estimated:
+        diagnostics.warning("too-little-memory", message, span, help=help)
     else:
         diagnostics.error("too-little-memory", message, span, help=f"{help}; `--memory` says how much there is")
 

@@ -44,7 +44,7 @@ from aquatint.language.views import TemplateProblem
 from aquatint.source import Span
 from aquatint.syntax import nodes as n
 
-STEP_LIMIT = 8_000_000
+STEP_LIMIT = 5_000_000
 """Steps of a script's evaluation: one for each expression, and more for what takes longer or makes much at once.
 
 A step takes up to a microsecond, so that a script that comes to too many is stopped within seconds.

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Set as AbstractSet
+from itertools import islice
 
-from aquatint.diagnostics import Diagnostics, did_you_mean, nearest
+from aquatint.diagnostics import Diagnostics, misspelt, nearest
 from aquatint.language.scope import UNKNOWN, Scope
 from aquatint.language.values import Builtin
 from aquatint.source import Span
@@ -14,27 +16,39 @@ _SUBMODULE = re.compile(r"unet|vae|transformer(_\d)?|text_encoder(_\d)?|tokenize
 _FOREIGN = {"True": "true", "False": "false", "None": "none", "null": "none", "nil": "none"}
 
 
+_LISTED = 1000
+"""Names that a place sees, up to which some are named: of more, a few would say little, and finding them takes long."""
+
+
 def report_unknown_name(
     name: str, span: Span, scope: Scope, diagnostics: Diagnostics, below: Span | None = None
 ) -> None:
     """Report that `name` is not visible in `scope`; `below` is where the same block binds it later."""
     if diagnostics.is_full:
         return
-    visible = set(scope.visible())
+    visible = set(islice(scope.visible(), _LISTED + 1))
     if below is not None:
         help = f"it is bound only in line {below.line}"
     elif name in _FOREIGN:
         help = f"did you mean `{_FOREIGN[name]}`?"
     elif _SUBMODULE.fullmatch(name):
         help = f'names of submodules are text: write `"{name}"`'
-    elif nearest(name, visible) is not None:
-        help = did_you_mean(name, visible)
+    elif (near := _nearest(name, visible, scope)) is not None:
+        help = f"did you mean `{near}`?"
     else:
-        own = sorted(known for known in visible if (found := scope.find(known)) and found.span is not None)
-        help = "text is written in quotes"
+        help, own = "text is written in quotes", []
+        if len(visible) <= _LISTED:
+            own = sorted(known for known in visible if (found := scope.find(known)) and found.span is not None)
         if own:
             help += "; names here: " + ", ".join(f"`{known}`" for known in own[:8]) + (", ..." if len(own) > 8 else "")
     diagnostics.error("unknown-name", f"there is no `{name}` here", span, help=help)
+
+
+def _nearest(name: str, visible: AbstractSet[str], scope: Scope) -> str | None:
+    if len(visible) <= _LISTED:
+        return nearest(name, visible)
+    # There are more, and to gather them for each mistake would take longer than anything else.
+    return next((each for each in misspelt(name) if scope.find(each) is not None), None)
 
 
 def report_reserved_name(name: n.Word, scope: Scope, diagnostics: Diagnostics) -> None:

@@ -27,6 +27,7 @@ class OutputNames:
         self.diagnostics = diagnostics
         self.folder = folder  # that relative names are in
         self._spans: dict[str, Span] = {}
+        self._numbers: dict[str, int] = {}  # the last one given to a name that was taken
 
     def is_good(self, setting: Setting, suffixes: Sequence[str] = OUTPUT_SUFFIXES, what: str = "pictures") -> bool:
         """Return whether `setting` names a file with one of `suffixes`, or report why not."""
@@ -74,10 +75,12 @@ class OutputNames:
 
     def free(self, path: str, span: Span) -> str:
         """Take `path`, or the first name made of it that no statement before has taken, and return it."""
-        free, number = path, 1
+        number = self._numbers.get(path, 1)
+        free = path if number == 1 else f"{path.removesuffix('.png')}-{number}.png"
         while self._file(free) in self._spans:
             number += 1
             free = f"{path.removesuffix('.png')}-{number}.png"
+        self._numbers[path] = number
         self._spans[self._file(free)] = span
         return free
 

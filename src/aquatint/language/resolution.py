@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from aquatint.catalog import checkpoints, estimates, pipelines
-from aquatint.catalog.checkpoints import Checkpoint, CheckpointError, Part
+from aquatint.catalog.checkpoints import Checkpoint, CheckpointError, Part, Tensor
 from aquatint.catalog.estimates import Estimate
-from aquatint.catalog.pipelines import PipelineInfo
+from aquatint.catalog.layers import Network
+from aquatint.catalog.pipelines import PipelineInfo, is_denoiser, is_text_encoder
 from aquatint.catalog.quantizers import canonical
+from aquatint.catalog.working import Working, working
 from aquatint.diagnostics import Diagnostics, Label, did_you_mean
 from aquatint.language import claims, coverage, prequantized, suitability
 from aquatint.language.coverage import Use
@@ -72,7 +74,8 @@ class Resolver:
         self._alike: dict[Any, Resolved | None] = {}
         self._sound: dict[Any, Resolved] = {}
         self._checkpoints: dict[tuple[str, str | None, str], Checkpoint] = {}
-        self._filed: dict[Any, Estimate] = {}
+        self._filed: dict[Any, tuple[Network, list[Tensor], Estimate]] = {}
+        self._working: dict[Any, Working] = {}
         self._identities: dict[Any, str] = {}
         self._uses: list[Use] = []
         self._contradictions: list[prequantized.Contradiction] = []
@@ -328,31 +331,36 @@ class Resolver:
             options = canonical(quantizer.backend, quantizer.options)
             quantization = Quantization(backend=quantizer.backend, options=options, name=quantizer.name)
         # While a script is planned its checkpoints are taken to stay as they are.
-        which = (place.folder, part.subfolder, variant, part.has_weights)
-        if which not in self._identities:
-            self._identities[which] = checkpoints.identity(*which)
-        identity = self._identities[which]
+        whose = (place.folder, part.subfolder, variant, part.has_weights)
+        if whose not in self._identities:
+            self._identities[whose] = checkpoints.identity(*whose)
+        identity = self._identities[whose]
         offload = self._offload if part.has_weights else None
         key = component_key(
             library=part.library, class_name=part.class_name, source=place.source, revision=place.revision,
             subfolder=part.subfolder, variant=variant, identity=identity, dtype=dtype, device=self.world.device,
             quantization=quantization, offload=offload,
         )  # fmt: skip
-        size, held, reads = 0, None, 0
+        size, held, reads, beside = 0, None, 0, None
         if dtype is not None:
             # Models of one checkpoint, each with settings of its own, hold the same.
             files = (place.folder, part.library, part.class_name, part.subfolder, part.stored is None, variant, dtype)
             if files not in self._filed:
-                self._filed[files] = estimates.as_filed(place.folder, part, variant, dtype)
-            before = self._filed[files]
+                network, tensors = estimates.read(place.folder, part, variant, dtype)
+                self._filed[files] = network, tensors, estimates.as_read(part, network, tensors)
+            network, tensors, before = self._filed[files]
             after = next((use.estimate for use in self._uses if use.role == role), before)
             size, held = before.most, ByteRange(after.least, after.most)
+            which = (*files, is_text_encoder(role), is_denoiser(role), after.most, quantization is not None)
+            if which not in self._working:
+                self._working[which] = working(role, network, tensors, after.most, quantization is not None)
+            beside = self._working[which]
             reads = checkpoints.file_bytes(place.folder, part.subfolder, variant)
         return Component(
             key=key, role=role, library=part.library, class_name=part.class_name, source=place.source,
             subfolder=part.subfolder, variant=variant, revision=place.revision, dtype=dtype, device=self.world.device,
             quantization=quantization, identity=identity, bytes=size, held=held, reads=reads, offload=offload,
-            stored=prequantized.as_planned(part.stored),
+            stored=prequantized.as_planned(part.stored), working=beside,
         )  # fmt: skip
 
 

@@ -60,14 +60,16 @@ def read_script(name: str) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """The bytes that components may take, together with what waits between phases; measured if nobody has said them.
+    """The bytes that components may take, with what waits between phases and work; measured if nobody has said them.
 
-    `host` is what those that don't fit may take of the computer's memory, None for any amount.
+    Of them the program takes `program` itself, where it computes in the same memory. `host` is what those that don't
+    fit may take of the computer's memory, None for any amount.
     """
 
     limit: int
     is_measured: bool = False
     host: int | None = 0
+    program: int = 0
 
 
 @dataclass(frozen=True, slots=True)

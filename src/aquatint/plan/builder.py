@@ -169,17 +169,20 @@ class PlanBuilder:
         order: Order = "least",
         memory: int | None = None,
         host: int | None = 0,
+        program: int = 0,
     ) -> tuple[Plan, Shortfall | None]:
         """Return the plan of all that was asked for, and what doesn't fit into `memory`, in bytes.
 
-        `host` is what of the computer's memory may be taken by what doesn't fit, None for any amount. `keep` leaves
-        everything loaded, for the scripts that follow.
+        `program` of it the program takes itself. `host` is what of the computer's memory may be taken by what doesn't
+        fit, None for any amount. `keep` leaves everything loaded, for the scripts that follow.
         """
         used = [step.pipeline for step in self.steps if isinstance(step, Generate | Save)]
         pipelines = {key: self.pipelines[key] for key in dict.fromkeys(used)}
         keys = dict.fromkeys(key for pipeline in pipelines.values() for key in pipeline.parts.values() if key)
         components = {key: self.components[key] for key in keys}
-        scheduled = schedule(self.steps, pipelines, components, keep=keep, order=order, memory=memory, host=host)
+        scheduled = schedule(
+            self.steps, pipelines, components, keep=keep, order=order, memory=memory, host=host, program=program
+        )
         plan = Plan(
             version=PLAN_VERSION, aquatint=aquatint.__version__, script=script, inputs=inputs, plan_seed=plan_seed,
             device=device, components=components, pipelines=pipelines, steps=scheduled.steps, memory=scheduled.limit,

@@ -1,7 +1,7 @@
 """How much of the device's memory a plan's weights take, at each of its moments and at most.
 
-Of a component it is what `Component.held` says, which was estimated from the headers of its files. What a pipeline
-needs beside weights while it runs is not counted.
+Of a component it is what `Component.held` says, which was estimated from the headers of its files. What is taken beside
+weights while a step runs, a rougher estimate, is counted apart.
 """
 
 from __future__ import annotations
@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
-from aquatint.plan.steps import ByteRange, Component, Evict, Load, Place, Plan, Release, Return
+from aquatint.plan.steps import ByteRange, Component, Evict, Generate, Load, Phase, Place, Plan, Release, Return
+from aquatint.plan.uses import uses
+from aquatint.plan.working import computing, loading
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +20,28 @@ class Peak:
 
     held: ByteRange
     place: Place
+
+
+def taken(plan: Plan, resident: AbstractSet[str] = frozenset()) -> ByteRange | None:
+    """Return the most that weights and work take together, None for a plan that loads nothing with weights."""
+    best: ByteRange | None = None
+    known: dict[tuple[str, str, str, tuple[str, ...]], int] = {}
+    generates = {step.id: step for step in plan.steps if isinstance(step, Generate)}
+    for step, size in zip(plan.steps, moments(plan, resident), strict=True):
+        work = 0
+        if isinstance(step, Generate | Phase):
+            generate = generates[step.generate if isinstance(step, Phase) else step.id]
+            used = uses(step, plan.pipelines)
+            width, height = (str(generate.arguments.get(side)) for side in ("width", "height"))
+            alike = step.pipeline, width, height, tuple(used)
+            if alike not in known:
+                pipeline = plan.pipelines[step.pipeline]
+                computed = computing(generate, used, pipeline, plan.components)
+                known[alike] = max(computed, loading(used.values(), plan.components))
+            work = known[alike]
+        if size.most + work > (best.most if best is not None else 0):
+            best = ByteRange(size.least + work, size.most + work)
+    return best
 
 
 def held(component: Component) -> ByteRange:

@@ -40,6 +40,7 @@ from aquatint.plan.steps import (
     Traffic,
 )
 from aquatint.plan.uses import awaits, needs, uses
+from aquatint.plan.working import loading
 
 Order = Literal["least", "script"]
 """Which order: that which loads least and then holds least, or the script's."""
@@ -59,7 +60,8 @@ class Planner:
     """The steps as tasks, and back.
 
     With `fine`, decoding is a phase of its own. With `bundled`, up to so many `generate` steps that follow one another
-    are one task, where they work with the same components and wait for the same.
+    are one task, where they work with the same components and wait for the same. Without `working`, only what is known
+    counts: weights, and what waits.
     """
 
     def __init__(
@@ -70,9 +72,11 @@ class Planner:
         *,
         fine: bool,
         bundled: int = 1,
+        working: bool = True,
     ) -> None:
         self.fine = fine
         self.bundled = bundled
+        self.working = working
         self.pipelines = pipelines
         self.components = components
         self.steps = steps
@@ -82,6 +86,8 @@ class Planner:
         self._known: dict[tuple[object, ...], list[Part]] = {}
         self._bare: dict[tuple[str, tuple[str, ...] | None], tuple[str, ...]] = {}
         self._keys: dict[tuple[str, tuple[str, ...] | None], tuple[str, ...]] = {}
+        self._loading: dict[tuple[str, ...], int] = {}
+        self._works: dict[str, int] = {}
         self._tasks: dict[str, tuple[_Bundle, int | None]] = {}  # with the phase, None for whole steps
         for bundle in self._bundles():
             self._add(bundle)
@@ -110,8 +116,11 @@ class Planner:
 
     def _add(self, bundle: _Bundle) -> None:
         step, parts, number = bundle.steps[0], bundle.parts or [], len(bundle.steps)
-        whole = Task(step.id, self._weighty(step), bundle.after, position=bundle.position)
+        keys = self._weighty(step)
+        work = self._work(keys, max((part.work for part in parts), default=0))
+        whole = Task(step.id, keys, bundle.after, working=work, position=bundle.position)
         self._tasks[whole.id] = bundle, None
+        self._works[whole.id] = work
         if len(parts) < 2:
             self.others.append(whole)
             return
@@ -122,8 +131,20 @@ class Planner:
             self._tasks[task] = bundle, at
             keys = self._weighty(_phase(step, part))
             before = (chain[-1].id,) if chain else bundle.after
-            chain.append(Task(task, keys, before, result=number * part.result, position=bundle.position))
+            work, result = self._work(keys, part.work), number * part.result
+            # What waits of a bundle's first ones waits while the others work.
+            work = work + result if work else 0
+            self._works[task] = work
+            chain.append(Task(task, keys, before, working=work, result=result, position=bundle.position))
         self.statements.append(Statement(whole, tuple(chain)))
+
+    def _work(self, keys: Sequence[str], computing: int) -> int:
+        """Return the bytes that a task takes beside what it needs: to load that, and then to compute."""
+        if not self.working:
+            return 0
+        if keys not in self._loading:
+            self._loading[tuple(keys)] = loading(keys, self.components)
+        return max(self._loading[tuple(keys)], computing)
 
     def _split(self, step: Generate) -> list[Part]:
         """Return the phases of `step`: most statements of a script are alike in what decides them."""
@@ -203,7 +224,7 @@ class Planner:
         return found if isinstance(found, DoesNotFit) else found.moves
 
     def peak(self, moves: Sequence[Move]) -> int:
-        """Return the most bytes that are held at a time, by items and by what waits between phases."""
+        """Return the most bytes that are taken at a time, by items, what waits between phases, and work."""
         sizes = {item.key: item.bytes for item in self.items}
         weights = waiting = most = 0
         live: set[str] = set()
@@ -216,6 +237,7 @@ class Planner:
                     live.discard(key)
                     weights -= sizes[key]
                 case Run(task=task):
+                    most = max(most, weights + waiting + self._works.get(task, 0))
                     waiting += self._waiting(task)
                 case _:
                     pass

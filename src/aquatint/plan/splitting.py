@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from aquatint.catalog.pipelines import is_denoiser, is_text_encoder
 from aquatint.plan.memory import held
 from aquatint.plan.steps import Component, Generate, ImageRef, Pipeline
+from aquatint.plan.working import computing
 
 _LAST = ("vae", "vqvae", "image_vae", "movq", "vqgan", "audio_vae", "vocoder", "safety_checker", "watermark")
 """Roles that a call comes to when it has denoised, unless it was given pictures."""
@@ -19,11 +20,12 @@ _LAST = ("vae", "vqvae", "image_vae", "movq", "vqgan", "audio_vae", "vocoder", "
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A phase of a step: its name, its roles, and the bytes that wait for the next phase, estimated."""
+    """A phase of a step: its name, its roles; in bytes, what waits for the next phase, and what it takes to work."""
 
     name: str
     roles: list[str]
     result: int
+    work: int = 0
 
 
 def split(step: Generate, pipeline: Pipeline, components: Mapping[str, Component], fine: bool) -> list[Part]:
@@ -38,7 +40,7 @@ def split(step: Generate, pipeline: Pipeline, components: Mapping[str, Component
     denoisers = [role for role in roles if is_denoiser(role)]
     last = [role for role in roles if role in _LAST]
     if pipeline.offload is not None or step.weighter is not None or not denoisers or not (encoders or last):
-        return [Part("generate", roles, 0)]
+        return [Part("generate", roles, 0, computing(step, roles, pipeline, components))]
     # A pipeline is made of them before anything else.
     weightless = [role for role in roles if by_role[role].dtype is None]
     # A call may come to these at any time.
@@ -54,7 +56,14 @@ def split(step: Generate, pipeline: Pipeline, components: Mapping[str, Component
     phases = [phase for phase in phases if phase.roles]
     first = phases[0]
     phases[0] = replace(first, roles=first.roles + weightless)
-    return [replace(phase, roles=[role for role in roles if role in phase.roles]) for phase in phases]
+    return [
+        replace(
+            phase,
+            roles=[role for role in roles if role in phase.roles],
+            work=computing(step, phase.roles, pipeline, components),
+        )
+        for phase in phases
+    ]
 
 
 def _has_picture(given: object) -> bool:

@@ -10,6 +10,8 @@ from typing import Any
 
 import msgspec
 
+from aquatint.catalog.working import Working
+
 PLAN_VERSION = 3
 
 Json = Any
@@ -99,6 +101,7 @@ class Component(Record, frozen=True):
     reads: int = 0  # bytes of the files that its weights are read from
     stored: Stored | None = None  # where its files hold it quantized; decides nothing that `identity` doesn't
     offload: str | None = None  # as its pipeline's: such a component waits in the computer's memory
+    working: Working | None = None  # what it takes beside weights; decides nothing but when things are loaded
 
 
 class Pipeline(Record, frozen=True):
@@ -317,15 +320,17 @@ class Traffic(Record, frozen=True):
 
 
 class Limit(Record, frozen=True):
-    """What weights, and what waits between phases, may take at a time, in bytes.
+    """What weights, what waits between phases, and work may take at a time, in bytes.
 
-    `host` is what weights that were evicted may take of the computer's memory, None for any amount. `lru` is what the
-    script's order would come to if always that went which was used least recently; None if that can't be run.
+    Of them `program` are those that the program itself takes where it computes in the same memory. `host` is what
+    weights that were evicted may take of the computer's memory, None for any amount. `lru` is what the script's order
+    would come to if always that went which was used least recently; None if that can't be run.
     """
 
     bytes: int
     lru: Traffic | None
     host: int | None = 0
+    program: int = 0
 
 
 class Plan(Record, frozen=True):

@@ -39,7 +39,8 @@ DeviceBytes = Annotated[
     int | None, Meta(description="bytes of tensors on the device; null: it has no memory of its own, or does not tell")
 ]
 Peak = Annotated[
-    ByteRange | None, Meta(description="the most bytes of weights that the plan holds at one time; null: it loads none")
+    ByteRange | None,
+    Meta(description="the most bytes that weights and work are planned to take at one time; null: it loads none"),
 ]
 
 

@@ -8,7 +8,7 @@ from typing import Literal
 
 import msgspec
 
-from aquatint.plan.memory import peak
+from aquatint.plan.memory import taken
 from aquatint.plan.steps import ByteRange, Plan
 from aquatint.runtime.engine import DeviceMemory, Engine
 from aquatint.runtime.events import (
@@ -55,8 +55,7 @@ class Watch:
         """Begin: `work` is ahead, and `resident` components are loaded. What is to be done is the first event."""
         pieces = list(work)
         self._forecast = Forecast(pieces)
-        found = peak(self._plan, resident)
-        self._predicted = None if found is None else found.held
+        self._predicted = taken(self._plan, resident)
         if self._meter is not None:
             self._engine.device_memory(afresh=True)
             self._meter.begin()

@@ -1,0 +1,47 @@
+"""How much memory a step takes beside weights while it runs, estimated: `catalog.working` has each component's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from aquatint.catalog.working import SCALE
+from aquatint.plan.steps import Component, Generate, Pipeline
+
+USUAL = 128
+"""Positions of latents to a side of a picture where neither a statement nor a checkpoint says that."""
+
+
+def pixels(step: Generate, pipeline: Pipeline, components: Mapping[str, Component]) -> int:
+    """Return how many pixels a picture of `step` has, or about how many, where its pipeline chooses the size."""
+    scale, side = _decoding(pipeline, components), 0
+    for key in pipeline.parts.values():
+        if key is not None and (working := components[key].working) is not None and not working.scale:
+            side = max(side, working.side)
+    usual = (side or USUAL) * scale
+    given = step.arguments.get("width"), step.arguments.get("height")
+    width, height = (each if isinstance(each, int) else usual for each in given)
+    return width * height
+
+
+def loading(keys: Iterable[str], components: Mapping[str, Component]) -> int:
+    """Return the bytes that loading takes, of those components that take most."""
+    found = (components[key].working for key in keys)
+    return max((working.loading for working in found if working is not None), default=0)
+
+
+def computing(step: Generate, roles: Iterable[str], pipeline: Pipeline, components: Mapping[str, Component]) -> int:
+    """Return the bytes that the components in `roles` take for a picture of `step`: they work one after the other."""
+    area, scale = pixels(step, pipeline, components), _decoding(pipeline, components)
+    most = 0
+    for role in roles:
+        key = pipeline.parts[role]
+        working = None if key is None else components[key].working
+        if working is not None:
+            most = max(most, working.fixed + working.each * (area if working.scale else area // scale**2))
+    return most
+
+
+def _decoding(pipeline: Pipeline, components: Mapping[str, Component]) -> int:
+    """Return the pixels to a side of a position of latents."""
+    found = (components[key].working for key in pipeline.parts.values() if key is not None)
+    return next((working.scale for working in found if working is not None and working.scale), SCALE)
