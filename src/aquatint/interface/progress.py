@@ -261,6 +261,7 @@ class Log:
                 return [[("skipped ", "yellow"), (f"{printable(event.place)}: {printable(event.reason)}", "")]]
             case StatementFailed():
                 self.failures.append(event)
+                self.statements.add(event.step)
                 return _failure(event)
             case RunFinished():
                 return self._summary(event)
