@@ -21,9 +21,8 @@ def written(path: str) -> str:
 
 
 def _above(file: str) -> Iterator[str]:
-    while (folder := posixpath.dirname(file)) not in ("", file):
-        yield folder
-        file = folder
+    while file := file.rpartition("/")[0]:
+        yield file
 
 
 class OutputNames:
@@ -95,15 +94,14 @@ class OutputNames:
 
     def _around(self, file: str, span: Span) -> Span | None:
         """Return what writes a folder around `file`, as one whole; note the folders for those that come later."""
+        new = []
         for folder in _above(file):
             if folder in self._folders:
                 break  # nobody writes it, nor any above it
             if folder in self._spans:
                 return self._spans[folder]
-        for folder in _above(file):
-            if folder in self._folders:
-                break
-            self._folders[folder] = span
+            new.append(folder)
+        self._folders.update(dict.fromkeys(new, span))
         return None
 
     def free(self, path: str, span: Span) -> str:
