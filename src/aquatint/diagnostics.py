@@ -77,6 +77,11 @@ class Diagnostics:
         finally:
             self._ways.pop()
 
+    @property
+    def is_called(self) -> bool:
+        """Whether what is reported now has been reached by way of a call or an include."""
+        return bool(self._ways)
+
     def add(self, diagnostic: Diagnostic) -> None:
         """Add `diagnostic` unless the same code was reported at the same place: a loop body repeats its mistakes."""
         self.told += 1

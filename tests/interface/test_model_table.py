@@ -47,6 +47,13 @@ def test_a_row_for_each() -> None:
     assert model_table(MODELS, 200) == WIDE.splitlines()
 
 
+def test_rows_of_one_quantizer_say_what_it_is_for() -> None:
+    parts: list[dict[str, str | None]] = [{"unet": "q2", "vae": None}, {"vae": "q2"}, {"unet": "q2", "vae": "q2"}]
+    head, *rows = model_table([ModelTotals("m", each, 1, 1, 1.0, MIB) for each in parts], None)
+    start, end = head.index("quantizer"), head.index("images")
+    assert [row[start:end].strip() for row in rows] == ["q2 on unet", "q2 on vae", "q2 on unet, vae"]
+
+
 @pytest.mark.parametrize("columns", [62, 66, 80, 96, 97])
 def test_names_are_cut_where_there_is_no_room(columns: int) -> None:
     lines = model_table(MODELS, columns)

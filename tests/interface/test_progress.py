@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import io
 import json
+import math
 import operator
 import re
 import subprocess
@@ -25,6 +26,7 @@ from aquatint.runtime.events import (
     Event,
     GenerateStarted,
     ImageWritten,
+    Measured,
     Printed,
     RunFinished,
     RunStarted,
@@ -141,6 +143,12 @@ def test_json_can_say_any_name() -> None:
     reporter(Mode.JSON, out, io.StringIO())(ImageWritten("g1", "\udcff é\n.png", 1, 0.5))
     out.seek(0)
     assert json.loads(out.read())["path"] == "\udcff é\n.png"
+
+
+def test_json_has_no_infinity() -> None:
+    out = io.StringIO()
+    reporter(Mode.JSON, out, io.StringIO())(Measured("c1", "seed 1", {"psnr": math.inf, "mse": 0.0}))
+    assert json.loads(out.getvalue(), parse_constant=pytest.fail)["values"] == {"psnr": "inf", "mse": 0.0}
 
 
 def test_the_live_display_leaves_the_plain_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

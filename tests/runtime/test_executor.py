@@ -275,13 +275,36 @@ def test_a_component_that_changed_since_the_plan_is_not_loaded(tmp_path: Path) -
 def test_a_folder_that_cannot_be_made_fails_the_statement(tmp_path: Path) -> None:
     (tmp_path / "out").write_text("a file")
     plan = simple_plan(
-        load("u"), load("v"), generate("g1", "p", ["out/1.png"]), generate("g2", "p", ["2.png"])
+        load("u"), load("v"), generate("g1", "p", ["out/1.png"]), generate("g2", "p", ["2.png"]),
+        grid("s1", "out/sheet.png", [("g1", 0), ("g2", 0)]),
     )  # fmt: skip
     run = Run(plan, tmp_path)
-    [failed] = run.of(StatementFailed)
-    assert failed.message == f"can't make the folder `{tmp_path / 'out'}`: a file is in its way"
-    assert failed.help is not None
+    first, second = run.of(StatementFailed)
+    assert (first.step, second.step) == ("g1", "s1")
+    assert first.message == second.message == f"can't make the folder `{tmp_path / 'out'}`: a file is in its way"
+    assert first.help is not None
+    # Before anything is loaded, and once.
+    assert [type(event) for event in run.events[:4]] == [RunStarted, StatementFailed, StatementFailed, LoadStarted]
+    assert run.of(RunStarted)[0].images == 2
     assert run.files() == ["2.png", "out"]
+
+
+@pytest.mark.parametrize("policy", OutputPolicy)
+def test_nothing_is_loaded_for_what_cannot_be_written(tmp_path: Path, policy: OutputPolicy) -> None:
+    name = "x" * 300
+    plan = simple_plan(load("u"), load("v"), generate("g1", "p", [f"{name}/1.png"]))
+    run = Run(plan, tmp_path, existing=policy)
+    [failed] = run.of(StatementFailed)
+    assert failed.message == f"can't make the folder `{tmp_path / name}`: file name too long"
+    assert failed.help == "choose a shorter name"
+    assert run.finished.loads == 0
+    assert run.files() == []
+
+
+def test_trying_whether_a_folder_can_be_written_to_leaves_nothing(tmp_path: Path) -> None:
+    plan = simple_plan(load("u"), generate("g1", "p", ["new/folder/1.png"]))
+    Run(plan, tmp_path, FakeEngine(load_faults={"u": EngineError("no")}))
+    assert list(tmp_path.rglob("*")) == []
 
 
 @pytest.mark.parametrize("when", ["load", "denoise"])

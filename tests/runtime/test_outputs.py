@@ -56,6 +56,11 @@ def test_a_link_to_nothing_is_a_taken_name(tmp_path: Path) -> None:
     assert not (tmp_path / "nothing.png").exists()
 
 
+def test_a_folder_that_cannot_be_looked_into_is_not_swept(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    Outputs(tmp_path, OutputPolicy.NUMBER).sweep([f"{'x' * 300}/a.png", "file/a.png", "gone/a.png"])
+
+
 def test_the_users_umask_holds(tmp_path: Path) -> None:
     before = os.umask(0o027)
     try:

@@ -73,6 +73,7 @@ def write_component(
         write_json(folder / "scheduler_config.json", {"_class_name": class_name})
     elif "Tokenizer" in class_name:
         write_json(folder / "tokenizer_config.json", {"tokenizer_class": class_name})
+        write_json(folder / "tokenizer.json", {})
     else:
         name = {"_class_name": class_name} if library == "diffusers" else {"architectures": [class_name]}
         write_json(folder / "config.json", name)
@@ -162,6 +163,11 @@ def _write_damaged(folder: Path, options: dict[str, Any]) -> None:
     pickled = sound("pickled")
     (pickled / weights).rename(pickled / "unet/diffusion_pytorch_model.bin")
     (sound("no-weights") / weights).unlink()
+    (sound("no-config") / "unet/config.json").unlink()
+    (sound("no-vocabulary") / "tokenizer/tokenizer.json").unlink()
+    (sound("no-merges") / "tokenizer/tokenizer.json").rename(folder / "no-merges/tokenizer/vocab.json")
+    write_weights(sound("no-shard") / weights.replace(".", "-00001-of-00002."))
+    (folder / "no-shard" / weights).unlink()
     for entry in (missing := sound("no-vae") / "vae").iterdir():
         entry.unlink()
     missing.rmdir()

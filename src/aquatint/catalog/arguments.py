@@ -41,6 +41,8 @@ _PICTURE = re.compile(r"PipelineImageInput|(?:PIL\.)?Image\.Image")
 # Of the same types, and no pictures; or pictures for an adapter, which has to be loaded first.
 _NO_PICTURE = re.compile(r".*(?:latents|embeds)|ip_adapter.*")
 
+_PROMPT = re.compile(r"(negative_)?prompt(_[0-9])?")
+
 # Alternatives of a type that a script has values for; the others are tensors and callables.
 _SIMPLE: dict[str, tuple[type, ...]] = {"int": (int,), "float": (int, float), "bool": (bool,), "str": (str,)}
 
@@ -102,11 +104,18 @@ def _inside(part: str) -> Sequence[str]:
     return [piece.strip() for item in inner for piece in item.split(",") if "[" not in item] or inner
 
 
+def is_prompt(name: str) -> bool:
+    """Return whether an argument of that name is a prompt, or what is to stay away from the picture."""
+    return _PROMPT.fullmatch(name) is not None
+
+
 def problem(argument: Argument, value: Any) -> str | None:
     """Return why `value`, a plain Python value, can't be `argument`'s, or None if it can."""
     parts = _alternatives(argument.type)
     if argument.name == "prompt":
         return None if isinstance(value, str) else "`prompt` takes a string"
+    if is_prompt(argument.name) and isinstance(value, list | tuple) and "str" in parts:
+        return f"`{argument.name}` takes a string"  # as `prompt` is one: pipelines take one string for each
     if not any(_fits(part, value) for part in parts):
         return f"`{argument.name}` takes {_described(parts)}"
     if isinstance(value, int | float) and not isinstance(value, bool):

@@ -209,11 +209,10 @@ def _read_part(folder: Path, role: str, library: Any, class_name: Any, *, source
         )
     subfolder = folder / role
     if not subfolder.is_dir():
-        raise CheckpointError(
-            "damaged-checkpoint", f"`{source}` names a component `{role}`, but has no folder of that name",
-            "the download may be incomplete: fetch the checkpoint again",
-        )  # fmt: skip
+        raise _incomplete(f"`{source}` names a component `{role}`, but has no folder of that name")
     config_file = subfolder / "config.json"
+    if not config_file.is_file() and next(subfolder.glob("*.safetensors"), None) is not None:
+        raise _incomplete(f"`{subfolder}` has weights, but no `config.json`")
     config = _read_json(config_file) if config_file.is_file() else {}
     # Tokenizers, schedulers and processors have a config of another name, and no weights.
     return Part(role, module, class_name, role, config_file.is_file(), stored.read(config))
@@ -229,6 +228,9 @@ def weight_files(folder: Path, subfolder: str, variant: str | None) -> list[Path
     inside = sorted((folder / subfolder).iterdir())
     found = [file for file in inside if file.suffix == ".safetensors" and _variant_of(file.name) == variant]
     if found:
+        lacking = _missing_shard([file.name for file in found])
+        if lacking is not None:
+            raise _incomplete(f"`{folder / subfolder}` has no `{lacking}`, which holds a part of the weights")
         return found
     variants = sorted({_variant_of(file.name) or "" for file in inside if file.suffix == ".safetensors"} - {""})
     if variant is not None or variants:
@@ -244,10 +246,21 @@ def weight_files(folder: Path, subfolder: str, variant: str | None) -> list[Path
             f"`{folder / subfolder}` has its weights as `{pickles[0]}` only, which can run code when read",
             "convert them to safetensors once, with a program and a source that you trust",
         )
-    raise CheckpointError(
-        "damaged-checkpoint", f"`{folder / subfolder}` has no weights",
-        "the download may be incomplete: fetch the checkpoint again",
-    )  # fmt: skip
+    raise _incomplete(f"`{folder / subfolder}` has no weights")
+
+
+def _missing_shard(names: list[str]) -> str | None:
+    """Return one of the files that `names` are parts with, but which isn't among them."""
+    parts = [_SHARD.search(name) for name in names]
+    if None in parts:  # one file has all of it, whatever else lies there
+        return None
+    for name, part in zip(names, parts, strict=True):
+        assert part is not None
+        for number in range(1, int(part["count"]) + 1):
+            wanted = f"{name[: part.start('number')]}{number:05}{name[part.end('number') :]}"
+            if wanted not in names:
+                return wanted
+    return None
 
 
 def has_variant(folder: Path, subfolder: str, variant: str) -> bool:
@@ -319,9 +332,13 @@ def missing_folder(folder: Path, subfolder: str) -> CheckpointError:
     return CheckpointError("missing-model", f"`{folder}` has no folder `{subfolder}`", help)
 
 
+_SHARD = re.compile(r"-(?P<number>\d{5})-of-(?P<count>\d{5})")
+# In the name of a file that holds a part of the weights.
+
+
 def _variant_of(name: str) -> str | None:
     # model.fp16.safetensors, model.fp16-00001-of-00002.safetensors, model-00001-of-00002.fp16.safetensors
-    middle = re.sub(r"-\d{5}-of-\d{5}", "", name.removesuffix(".safetensors"))
+    middle = _SHARD.sub("", name.removesuffix(".safetensors"))
     return middle.partition(".")[2] or None
 
 
@@ -352,6 +369,10 @@ def _headers(name: str, size: int, _mtime: int, _inode: int) -> tuple[Tensor, ..
     return tensors
 
 
+def _incomplete(what: str) -> CheckpointError:
+    return CheckpointError("damaged-checkpoint", what, "the download may be incomplete: fetch the checkpoint again")
+
+
 def _damaged(name: str, why: str) -> CheckpointError:
     return CheckpointError("damaged-checkpoint", f"`{name}` is damaged: {why}", "fetch or write that file again")
 
@@ -377,7 +398,31 @@ def identity(folder: Path, subfolder: str, variant: str | None, has_weights: boo
 def component_files(folder: Path, subfolder: str, variant: str | None, has_weights: bool) -> list[Path]:
     """Return the files that make a component: its configuration and, if it has any, its weights."""
     files = [file for file in _files_below(folder / subfolder) if file.suffix not in WEIGHT_SUFFIXES]
+    if not has_weights:
+        _require_vocabulary(folder / subfolder, {file.name for file in files})
     return files + weight_files(folder, subfolder, variant) if has_weights else files
+
+
+def _require_vocabulary(folder: Path, names: set[str]) -> None:
+    """Raise `CheckpointError` for a tokenizer without its vocabulary, which transformers takes for one of no words."""
+    if "tokenizer_config.json" not in names or "tokenizer.json" in names:
+        return
+    if _read_json(folder / "tokenizer_config.json").get("tokenizer_class") in _WITHOUT_VOCABULARY:
+        return
+    if names <= _BESIDE_VOCABULARIES:
+        raise _incomplete(f"`{folder}` holds a tokenizer without its vocabulary, such as a `tokenizer.json`")
+    if "vocab.json" in names and names <= _BESIDE_VOCABULARIES | {"vocab.json"}:
+        raise _incomplete(f"`{folder}` has no `merges.txt`, which holds a part of the tokenizer")
+
+
+_BESIDE_VOCABULARIES = {
+    "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "config.json", "generation_config.json",
+    "chat_template.json", "chat_template.jinja", "merges.txt",
+}  # fmt: skip
+# What a tokenizer's folder may have beside its vocabulary.
+
+_WITHOUT_VOCABULARY = ("ByT5Tokenizer", "CanineTokenizer", "PerceiverTokenizer")
+# Classes that take text byte by byte, or character by character.
 
 
 def _files_below(folder: Path) -> Iterator[Path]:

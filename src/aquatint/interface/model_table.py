@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from aquatint.interface.cells import LEAST, cut, width
@@ -21,7 +22,9 @@ def model_table(models: Sequence[ModelTotals], columns: int | None) -> list[str]
 
     Texts are as the script has them; they are for `printable`.
     """
-    rows = [_HEAD, *map(_row, models[:ROWS])]
+    known = Counter((model.model, quantizer_label(model)) for model in models)
+    labels = ((model, quantizer_label(model)) for model in models[:ROWS])
+    rows = [_HEAD, *(_row(m, label if known[m.model, label] == 1 else _placed(m)) for m, label in labels)]
     widths = [max(width(row[column]) for row in rows) for column in range(len(_HEAD))]
     if columns is not None:
         _narrow(widths, columns - len(_GAP) * (len(_HEAD) - 1))
@@ -33,17 +36,28 @@ def model_table(models: Sequence[ModelTotals], columns: int | None) -> list[str]
 
 def quantizer_label(model: ModelTotals) -> str:
     """Return the name of the model's quantizer, or of each role's where they differ."""
-    named = {role: name for role, name in model.quantizers.items() if name is not None}
+    named = _named(model)
     if len(set(named.values())) > 1:
         return ", ".join(f"{role} {name}" for role, name in named.items())
     return next(iter(named.values()), "none")
 
 
-def _row(model: ModelTotals) -> list[str]:
+def _placed(model: ModelTotals) -> str:
+    """Return the label with the roles that the quantizer is on, for a model that is shown with it on others, too."""
+    named = _named(model)
+    label = quantizer_label(model)
+    return f"{label} on {', '.join(named)}" if len(set(named.values())) == 1 else label
+
+
+def _named(model: ModelTotals) -> dict[str, str]:
+    return {role: name for role, name in model.quantizers.items() if name is not None}
+
+
+def _row(model: ModelTotals, label: str) -> list[str]:
     from aquatint.interface.progress import duration, printable
 
     each = duration(model.seconds / model.images) if model.images else ""
-    words = [printable(model.model), printable(quantizer_label(model))]
+    words = [printable(model.model), printable(label)]
     return [*words, str(model.images), str(model.loads), each, sized(model.weights)]
 
 

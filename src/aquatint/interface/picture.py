@@ -73,7 +73,7 @@ def image_of(picture: Picture) -> ImageRecord:
         by = "a graph of ComfyUI's" if picture.texts.parameters is None else "a text in A1111's form"
         raise Refusal("no-record", f"`{name}` has {by}, and no record of Aquatint's", help)
     if picture.record["kind"] == "sheet":
-        help = "give one of the pictures on it; `aquatint info` shows which they are"
+        help = "give one of the pictures that it shows"
         raise Refusal("no-record", f"`{name}` is a sheet of pictures, and doesn't say how these were made", help)
     try:
         record = image_record(picture.record)

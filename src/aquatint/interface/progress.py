@@ -7,6 +7,7 @@ made from events; nothing here knows the executor.
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Callable, Iterable
 from enum import StrEnum
@@ -27,6 +28,7 @@ from aquatint.runtime.events import (
     LoadFinished,
     LoadSpared,
     LoadStarted,
+    Measured,
     ModelSaved,
     OutOfMemory,
     Printed,
@@ -109,7 +111,10 @@ class _Json(_Context):
 
     def __call__(self, event: Event) -> None:
         # json, not msgspec's encoder: its lines are ASCII, so any stream and any odd file name will do.
-        self.out.write(json.dumps(msgspec.to_builtins(event), separators=(",", ":")) + "\n")
+        told = msgspec.to_builtins(event)
+        if isinstance(event, Measured):
+            told["values"] = {name: n if math.isfinite(n) else str(n) for name, n in event.values.items()}
+        self.out.write(json.dumps(told, separators=(",", ":"), allow_nan=False) + "\n")
         self.out.flush()
 
 
@@ -261,6 +266,7 @@ class Log:
                 return [[("skipped ", "yellow"), (f"{printable(event.place)}: {printable(event.reason)}", "")]]
             case StatementFailed():
                 self.failures.append(event)
+                self.statements.add(event.step)
                 return _failure(event)
             case RunFinished():
                 return self._summary(event)

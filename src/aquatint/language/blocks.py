@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Any
 
 from aquatint.catalog import quantizers
-from aquatint.catalog.arguments import FAMILIAR, MANAGED, PICTURE, problem, scriptable
+from aquatint.catalog.arguments import FAMILIAR, MANAGED, PICTURE, is_prompt, problem, scriptable
 from aquatint.catalog.models import GENERATE, LATER_GENERATE, LATER_MODEL, MODEL, PART, RESERVED_PARTS
 from aquatint.catalog.pipelines import PipelineInfo, component_roles
 from aquatint.catalog.settings import Schema
@@ -364,7 +364,7 @@ class Blocks:
                 actual = called_exactly(setting.value) if is_type else f"`{quoted(setting.value)}`"
                 help = (
                     "write a `for` for several prompts"
-                    if name == "prompt" and isinstance(setting.value, tuple)
+                    if is_prompt(name) and isinstance(setting.value, tuple)
                     else conversion(setting.value, lambda meant: problem(known[name], meant) is None, setting.span)
                 )
                 self.diagnostics.error(
@@ -383,6 +383,9 @@ class Blocks:
                 f"`{name}` takes tensors, or an adapter's images, which this version can't pass on",
                 setting.name_span,
             )
+        elif name == "images_per_batch":
+            self.diagnostics.error("not-supported-yet", f"`{name}` is not in this version of the language",
+                                   setting.name_span, help="`images` makes several, one at a time")  # fmt: skip
         elif name in LATER_GENERATE:
             self.diagnostics.error(
                 "not-supported-yet",

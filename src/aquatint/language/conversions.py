@@ -8,6 +8,7 @@ from typing import Any
 
 from aquatint.language.values import Size
 from aquatint.source import Span
+from aquatint.syntax.tokens import byte_count
 
 _WHOLE = re.compile(r"[+-]?[0-9]{1,18}")
 _NUMBER = re.compile(r"[+-]?[0-9]{1,18}(\.[0-9]{1,18})?([eE][+-]?[0-9]{1,2})?")
@@ -26,10 +27,19 @@ def conversion(value: Any, fits: Callable[[Any], bool], span: Span) -> str | Non
         return None
     written = span.brief(_LONGEST)
     is_literal = written[:1] in ("'", '"') and written[1:-1] == value
+    if is_literal and (size := _bytes(value.strip())) is not None and fits(size):
+        return f"write `{value.strip()}`, without quotes"
     for meant, form in _meant(value.strip()):
         if fits(meant):
             return f"write `{value.strip()}`, without quotes" if is_literal else f"it is text; write {form(written)}"
     return None
+
+
+def _bytes(text: str) -> int | None:
+    try:
+        return byte_count(text)
+    except ValueError:
+        return None
 
 
 def _meant(text: str) -> Iterator[tuple[Any, Callable[[str], str]]]:

@@ -435,8 +435,8 @@ class Expressions:
             return self.error("no-such-member", f"{type_name(base)} has no members", node.name.span,
                               help=instead(base, node.name.text, node.base.span))  # fmt: skip
         if node.name.text not in known:
-            help = instead(base, node.name.text, node.base.span) or did_you_mean(
-                node.name.text, map(str, known), "its members"
+            help = instead(base, node.name.text, node.base.span) or (
+                did_you_mean(node.name.text, map(str, known), "its members") if known else "it is empty"
             )
             return self.error("no-such-member", f"{type_name(base)} has no member `{node.name.text}`", node.name.span,
                               help=help)  # fmt: skip

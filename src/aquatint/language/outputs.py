@@ -6,7 +6,7 @@ Where a run writes them, and what it does with files that exist, is the run's bu
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
 
 from aquatint.catalog.models import OUTPUT_SUFFIXES
@@ -20,6 +20,11 @@ def written(path: str) -> str:
     return str(PurePosixPath(path)) if "./" in path or "//" in path else path
 
 
+def _above(file: str) -> Iterator[str]:
+    while file := file.rpartition("/")[0]:
+        yield file
+
+
 class OutputNames:
     """The names that one plan's statements have taken."""
 
@@ -28,6 +33,7 @@ class OutputNames:
         self.folder = folder  # that relative names are in
         self._spans: dict[str, Span] = {}
         self._numbers: dict[str, int] = {}  # the last one given to a name that was taken
+        self._folders: dict[str, Span] = {}  # those around them, each with one that is in it
 
     def is_good(self, setting: Setting, suffixes: Sequence[str] = OUTPUT_SUFFIXES, what: str = "pictures") -> bool:
         """Return whether `setting` names a file with one of `suffixes`, or report why not."""
@@ -63,15 +69,41 @@ class OutputNames:
         file = self._file(path)
         first = self._spans.get(file)
         if first is None:
-            self._spans[file] = span
-            return True
-        if first == span:
+            return self._claim_place(file, path, span)
+        if first == span and self.diagnostics.is_called:
+            self.diagnostics.error("duplicate-output", f"more than one turn or call writes `{path}`", span,
+                                   help="put what differs into the name, such as what the task is given")  # fmt: skip
+        elif first == span:
             self.diagnostics.error("duplicate-output", f"more than one turn of this loop writes `{path}`", span,
                                    help="put what differs into the name, as in `{{ seed }}`")  # fmt: skip
         else:
             self.diagnostics.error("duplicate-output", f"`{path}` is written by an earlier statement", span,
                                    labels=(Label(first, "here"),), help="give one of them another name")  # fmt: skip
         return False
+
+    def _claim_place(self, file: str, path: str, span: Span) -> bool:
+        """Take the name `file`, which is free, unless it lies in what another statement writes, or that in it."""
+        message, other = f"another statement writes files in `{path}`", self._folders.get(file)
+        if other is None:
+            message, other = f"`{path}` lies in what another statement writes", self._around(file, span)
+        if other is not None:
+            self.diagnostics.error("duplicate-output", message, span, labels=(Label(other, "here"),),
+                                   help="write one beside the other")  # fmt: skip
+            return False
+        self._spans[file] = span
+        return True
+
+    def _around(self, file: str, span: Span) -> Span | None:
+        """Return what writes a folder around `file`, as one whole; note the folders for those that come later."""
+        new = []
+        for folder in _above(file):
+            if folder in self._folders:
+                break  # nobody writes it, nor any above it
+            if folder in self._spans:
+                return self._spans[folder]
+            new.append(folder)
+        self._folders.update(dict.fromkeys(new, span))
+        return None
 
     def free(self, path: str, span: Span) -> str:
         """Take `path`, or the first name made of it that no statement before has taken, and return it."""

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from aquatint.diagnostics import Label, did_you_mean
+from aquatint.language.conversions import conversion
 from aquatint.language.formats import FormatProblem, read_yaml
 from aquatint.language.operators import is_number, is_whole
 from aquatint.language.values import UNKNOWN, PathText, Size, quoted, shown, type_name
@@ -129,6 +130,7 @@ def read_parameter(node: n.Param, default: Any, given: str | Given | None, folde
             "wrong-type",
             f"parameter `{name}` is {_called(type)}; its default is {_shown(default, type)}",
             node.default.span,
+            conversion(default, lambda meant: _fits(meant, type), node.default.span),
         )
     return default if default is UNKNOWN else _settled(default, type)
 

@@ -26,7 +26,10 @@ def json_schema() -> dict[str, Any]:
     """Return the JSON Schema (2020-12) of a line that `--json` writes of an event."""
     union = reduce(or_, kinds())
     head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": f"aquatint events, schema {SCHEMA}"}
-    return {**head, **msgspec.json.schema(union)}
+    schema = msgspec.json.schema(union)
+    # JSON has no infinity, which the PSNR of equal pictures is.
+    schema["$defs"]["Measured"]["properties"]["values"]["additionalProperties"] = {"type": ["number", "string"]}
+    return {**head, **schema}
 
 
 def markdown() -> str:
@@ -69,6 +72,8 @@ def _type(field: Mapping[str, Any]) -> str:
             return f"array of {_type(items)}"
         case {"type": "object", "additionalProperties": dict(values)} if values:
             return f"object of {_type(values)}"
+        case {"type": list(names)}:
+            return " or ".join(names)
         case {"type": str(name)}:
             return name
         case _:

@@ -190,7 +190,10 @@ class Measured(Event, frozen=True):
 
     step: StepId
     label: Annotated[str, Meta(description="the pair's line in the table")]
-    values: Annotated[dict[str, float], Meta(description="metric to number, in the metric's unit")]
+    values: Annotated[
+        dict[str, float],
+        Meta(description="metric to number, in the metric's unit; one that is infinite is the string `inf`"),
+    ]
 
 
 class TableWritten(Event, frozen=True):

@@ -96,6 +96,7 @@ class _Course:
         try:
             self._announce()
             self._take_stock()
+            run.refuse()
             run.residents.next_statement()
             for number, step in enumerate(run.plan.steps):
                 run.pause()
@@ -116,7 +117,8 @@ class _Course:
 
     def _announce(self) -> None:
         run, resident = self.run, self.run.residents.keys()
-        work = ahead(run.plan, resident, run.settled, lambda path: run.outputs.settled(path) is not None)
+        skipped = [id for id, outcome in run.settled.items() if isinstance(outcome, str)]
+        work = ahead(run.plan, resident, skipped, lambda path: run.outputs.settled(path) is not None)
         run.account.telling(lambda: run.watch.begin(work, resident))
 
     def _take_stock(self) -> None:

@@ -58,6 +58,7 @@ class Outputs:
         self.root = root
         self.policy = policy
         self.ledger = ledger
+        self._tried: dict[Path, OSError | None] = {}  # by folder, what came of writing there
 
     def locate(self, path: str) -> Path:
         """Return where the plan's `path` is on disk."""
@@ -81,6 +82,25 @@ class Outputs:
             return None
         done = None if self.ledger is None else self.ledger.done(path)
         return target if done is None and self.policy is OutputPolicy.SKIP and _is_taken(target) else done
+
+    def refusal(self, target: Path) -> EngineError | None:
+        """Return why nothing can be written to the name `target`, as far as its folder tells, or None if something can.
+
+        That is found out by trying, in the folder or the nearest above it that is there: what a mode, a mount or a file
+        system allows is known for sure in no other way. No folder is made.
+        """
+        folder = target.parent
+        if "\0" in str(target):
+            return None  # writing says so
+        if folder not in self._tried:
+            self._tried[folder] = _tried(folder)
+        match self._tried[folder]:
+            case None:
+                return None
+            case error if os.path.isdir(folder):
+                return cannot(f"write `{target}`", error)
+            case error:
+                return _not_made(folder, error)
 
     def why(self, there: Path, more: int = 0) -> str:
         """Return why nothing is made where `there` and `more` files beside it are settled."""
@@ -249,12 +269,41 @@ def make_folder(folder: Path) -> None:
     """Make `folder` and those above it where they are missing. Raises `EngineError`."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError) as error:
-        raise EngineError(
-            f"can't make the folder `{folder}`: a file is in its way", "move the file away, or choose another folder"
-        ) from error
     except OSError as error:
-        raise cannot(f"make the folder `{folder}`", error) from error
+        raise _not_made(folder, error) from error
+
+
+def _not_made(folder: Path, error: OSError) -> EngineError:
+    if isinstance(error, FileExistsError | NotADirectoryError):
+        return EngineError(
+            f"can't make the folder `{folder}`: a file is in its way", "move the file away, or choose another folder"
+        )
+    return cannot(f"make the folder `{folder}`", error)
+
+
+def _tried(folder: Path) -> OSError | None:
+    """Return what keeps files from being made in `folder`, or folders above it where it isn't there."""
+    try:
+        path = _nearest(folder) / f"{_PREFIX}{secrets.token_hex(8)}{_SUFFIX}"
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+        with contextlib.suppress(FileNotFoundError):  # swept away by another run
+            path.unlink()
+    except OSError as error:
+        return error
+    return None
+
+
+def _nearest(folder: Path) -> Path:
+    """Return `folder`, or the nearest above it that is there. Raises `OSError`, also where that is no folder."""
+    while True:
+        try:
+            os.lstat(folder)
+        except FileNotFoundError:
+            folder = folder.parent
+            continue
+        if not folder.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
+        return folder
 
 
 @contextlib.contextmanager
@@ -282,7 +331,11 @@ def _sweep(folder: Path) -> None:
     """Remove the hidden files of `folder` that nobody is writing."""
     if not locks.AVAILABLE:
         return
-    for left in folder.glob(f"{_PREFIX}*{_SUFFIX}"):
+    try:
+        found = list(folder.glob(f"{_PREFIX}*{_SUFFIX}"))
+    except OSError:  # it can't be looked into, or its name is none
+        return
+    for left in found:
         with contextlib.suppress(OSError), open(left, "rb") as file:
             if locks.take(file):
                 left.unlink()

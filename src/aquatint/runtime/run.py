@@ -53,16 +53,18 @@ class Run:
         """Warn of something that is no step's."""
         self.account.warn("", message)
 
-    def is_settled(self, step: Step, what: str = "file") -> bool:
-        """Skip or fail a step that existing files decide, and return whether they do; `what` is what it writes."""
-        match self.settled.get(step.id):
-            case str(reason):
-                self.account.skip(step, reason)
-            case EngineError() as error:
-                self.account.fail(step, error, f"looking for its {what}", [])
-            case None:
-                return False
-        return True
+    def refuse(self) -> None:
+        """Fail the steps of which it is known that they can't write what they are to write."""
+        for step in self.plan.steps:
+            if isinstance(error := self.settled.get(step.id), EngineError):
+                self.account.fail(step, error, "looking for its files", [])
+
+    def is_settled(self, step: Step) -> bool:
+        """Return whether what is on the disk decides a step; skip it unless `refuse` has failed it."""
+        outcome = self.settled.get(step.id)
+        if isinstance(outcome, str):
+            self.account.skip(step, outcome)
+        return outcome is not None
 
     def lacks_a_value(self, step: Step) -> bool:
         """Skip a step that needs what an earlier one did not yield, and return whether it was."""

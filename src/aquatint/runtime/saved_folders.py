@@ -65,7 +65,7 @@ def settled(outputs: Outputs, path: str) -> str | EngineError | None:
         refuse(folder, outputs.policy)
     except EngineError as error:
         return error
-    return None
+    return outputs.refusal(folder)
 
 
 def write(

@@ -69,9 +69,14 @@ def _outcome(step: Step, outputs: Outputs, is_needed: bool, is_asked: bool) -> s
 def _files(paths: Sequence[str], outputs: Outputs) -> str | EngineError | None:
     if outputs.policy is OutputPolicy.ERROR:
         taken = [path for path in paths if outputs.exists(path)]
-        return outputs.taken(taken[0]) if taken else None
-    there = [file for path in paths if (file := outputs.settled(path)) is not None]
-    return outputs.why(there[0], len(there) - 1) if there and len(there) == len(paths) else None
+        if taken:
+            return outputs.taken(taken[0])
+    else:
+        there = [file for path in paths if (file := outputs.settled(path)) is not None]
+        if there and len(there) == len(paths):
+            return outputs.why(there[0], len(there) - 1)
+    refusals = (outputs.refusal(outputs.locate(path)) for path in paths if outputs.settled(path) is None)
+    return next((refusal for refusal in refusals if refusal is not None), None)
 
 
 def without_idle_loads(plan: Plan, settled: Settled) -> Plan:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
 from aquatint.diagnostics import Diagnostics, nearest
 from aquatint.source import Span
-from aquatint.syntax.tokens import Tok
+from aquatint.syntax.tokens import BYTE_UNITS, Tok
 
 _STATEMENT_WORDS = (
     "let", "param", "quantizer", "model", "upscaler", "weighter", "override", "for", "if", "print", "assert", "def",
@@ -23,6 +24,8 @@ _SHOWN = {
 # What the block of a verb can't do without.
 _BLOCKS = {"GENERATE": 'prompt: "..."', "UPSCALE": 'prompts: ["..."]', "SAVE": 'to: "folder"',
            "COMPARE": "", "GRID": 'output: "sheet.png"'}  # fmt: skip
+_UNITS = {unit.lower(): unit for unit in BYTE_UNITS}
+_QUOTES = "\"'"
 _LONGEST = 60
 """Characters of a statement that is written out again in a proposal."""
 _VALUE = "a value was expected: a number, a string, a name, `[`, `{` or `(`"
@@ -57,6 +60,14 @@ def report_unexpected(
         word = nearest(first.text, _STATEMENT_WORDS)
         help = f"did you mean `{word}`?" if word else "statements begin with " + ", ".join(_STATEMENT_WORDS)
         report("unknown-keyword", f"`{first.text}` begins no statement", first.span, help)
+    elif (number := _number(before, token)) is not None:
+        report("syntax", f"`{token.text}` can't stand here", token.span, f"write `{number}`")
+    elif not item and token.text in ("//", "/"):
+        report("syntax", f"`{token.text}` begins no statement", token.span, "a comment begins with `#`")
+    elif context == "settings" and not item and token.type == "STRING":
+        report(
+            "syntax", "a setting's name stands without quotes", token.span, f"write `{token.text.strip(_QUOTES)}: ...`"
+        )
     elif context == "settings" and len(item) == 1 and token.type == "MINUS":
         report("syntax", "names have no `-`", token.span, "write `_`")
     elif context == "settings" and len(item) == 1 and token.type == "DOT":
@@ -67,7 +78,7 @@ def report_unexpected(
     elif token.type == "COLON" and "LBRACE" in expected and "INT" not in expected:
         report("syntax", "`:` begins no block", token.span, "write `{` for it, and `}` at the end of the block")
     elif first.type == "OVERRIDE" and len(item) == 2 and token.type == "DOT":
-        help = f"write `override {item[1].text} {{ part {{ ... }} }}`"
+        help = f"write `override {item[1].text} {{ part {{ ... }} }}`; what an included file binds needs a `let` first"
         report("syntax", "`override` takes a name alone", token.span, help)
     elif context == "settings" and len(item) == 1 and "COLON" in expected:
         if token.type == "ASSIGN":
@@ -96,12 +107,24 @@ def report_unexpected(
             report("syntax", "the line ends where `{` was expected", span, "put `{` on the same line")
         else:
             written = Span(verb.span.source, verb.span.start, span.end).text
+            if verb.type == "COMPARE" and written.split() == ["compare", "{", "}"]:
+                written = "compare a, b"
             help = f"write `{written if len(written) <= _LONGEST else '...'} {{ {_BLOCKS[verb.type]} }}`"
             report("syntax", f"this `{verb.text}` has no block", span, help.replace("{  }", "{ }"))
     elif ended:
         report("syntax", "the line ends too early", span, _expectation(expected, context))
     else:
         report("syntax", f"`{token.text}` can't stand here", token.span, _expectation(expected, context))
+
+
+def _number(before: Tok | None, token: Tok) -> str | None:
+    """Return how a number with the unit `token`, or a size, is written, if that is what is meant."""
+    if before is None or before.type not in ("INT", "FLOAT") or token.type != "NAME":
+        return None
+    if token.text.lower() in _UNITS:
+        return f"{before.text}{_UNITS[token.text.lower()]}"
+    height = re.match(r"[xX]\s*([0-9]+)\b", token.span.source.text[token.span.start : token.span.start + 20])
+    return f"{before.text}x{height[1]}" if height is not None and before.type == "INT" else None
 
 
 def _is_text(value: Tok, token: Tok) -> bool:
@@ -129,6 +152,7 @@ def _expectation(expected: set[str], context: Context) -> str:
     if "PLUS" in expected:
         end = "a comma or a new line before the next setting" if context == "settings" else "the end of the line"
         closing = next((_SHOWN[kind] for kind in ("RPAR", "RSQB", "LBRACE") if kind in expected), end)
-        return f"expected here: an operator, or {closing}"
+        comma = " `,`" if "COMMA" in expected and closing in ("`)`", "`]`") else ""
+        return f"expected here: an operator,{comma} or {closing}"
     kinds = dict.fromkeys(_SHOWN[kind] for kind in _SHOWN if kind in expected)
     return "expected here: " + " or ".join(kinds) if kinds else "nothing more can follow"

@@ -11,7 +11,7 @@ import msgspec
 from aquatint.source import Span
 
 ESCAPES = {"n": "\n", "t": "\t", "r": "\r", '"': '"', "'": "'", "\\": "\\", "\n": ""}
-_BYTE_UNITS = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12,
+BYTE_UNITS = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12,
                "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}  # fmt: skip
 _ESCAPE = re.compile(r"\\(u\{(?P<code>[0-9A-Fa-f]{1,6})\}|[\s\S])")
 
@@ -28,9 +28,9 @@ def byte_count(text: str) -> int:
     """Return the bytes that `text` says, such as `1.5GiB`. Raises `ValueError` if it says none."""
     number = text.rstrip("KMGTkiB")
     unit = text[len(number) :]
-    if unit not in _BYTE_UNITS or not re.fullmatch(r"\d{1,39}(\.\d{1,39})?", number):
+    if unit not in BYTE_UNITS or not re.fullmatch(r"\d{1,39}(\.\d{1,39})?", number):
         raise ValueError(f"`{text}` is no number of bytes")
-    return int(float(number) * _BYTE_UNITS[unit])
+    return int(float(number) * BYTE_UNITS[unit])
 
 
 def string_value(token: Tok) -> str:

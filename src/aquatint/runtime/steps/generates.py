@@ -53,7 +53,7 @@ class Generates:
         """Make and write the pictures of `step` that aren't there."""
         if step.id in self._lost:
             return
-        if self.run.is_settled(step, "files"):
+        if self.run.is_settled(step):
             for index in range(len(step.outputs)):
                 self._keep_what_is_there(step, index)
             return

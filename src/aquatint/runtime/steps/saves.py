@@ -15,7 +15,7 @@ from aquatint.runtime.steps.loads import Loads
 
 def save(run: Run, loads: Loads, step: Save) -> None:
     """Write the folder of a model, with its card and its record."""
-    if run.is_settled(step, "folder") or loads.skips(step):
+    if run.is_settled(step) or loads.skips(step):
         return
     try:
         loads.bring(step)
