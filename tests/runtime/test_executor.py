@@ -148,6 +148,29 @@ def test_components_stay_warm_between_runs_of_a_session(tmp_path: Path) -> None:
     assert residents.keys() == frozenset()
 
 
+def test_a_session_keeps_to_its_room(tmp_path: Path) -> None:
+    engine = FakeEngine()
+    residents = Residents(engine)
+    first = only(simple_plan(load("u"), load("v"), generate("g1", "p", ["1.png"])), "u", "v")
+    second = only(simple_plan(load("v"), load("w"), generate("g2", "q", ["2.png"])), "v", "w")
+    assert Run(first, tmp_path, engine, residents, room=PEAK.most).of(Released) == []
+    assert Run(second, tmp_path, engine, residents, room=PEAK.most).of(Released) == [Released("", "u", "unet")]
+    assert residents.keys() == {"v", "w"}
+    assert Run(first, tmp_path, engine, residents, room=PEAK.most * 3 // 2).of(Released) == []
+    assert [loaded.component.key for loaded in residents.components()] == ["w", "v", "u"]
+    assert Run(first, tmp_path, engine, residents, room=PEAK.most).of(Released) == [Released("", "w", "unet")]
+
+
+def only(plan: Plan, *keys: str) -> Plan:
+    """Return `plan` with what uses these components alone, as a session plans a statement."""
+    return msgspec.structs.replace(
+        plan,
+        components={key: plan.components[key] for key in keys},
+        pipelines={key: each for key, each in plan.pipelines.items() if set(each.parts.values()) <= {*keys, None}},
+        steps=[step for step in plan.steps if not isinstance(step, Load) or step.component in keys],
+    )
+
+
 def test_print_and_grid(tmp_path: Path) -> None:
     plan = simple_plan(
         load("u"), load("v"), generate("g1", "p", ["1.png", "2.png"]), Print("t1", "hello", place(5)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from aquatint.interface.warning_options import review
 
 if TYPE_CHECKING:
     from aquatint.interface.session import Session
+    from aquatint.language.world import World
     from aquatint.runtime.engine import Engine
     from aquatint.runtime.events import RunFinished
     from aquatint.runtime.executor import Options
@@ -93,7 +95,14 @@ def session(options: argparse.Namespace, keep: bool = False) -> Session:
             raise Refusal("no-engine", f"the library `{error.name}` is not installed", help) from None
 
     return Session(of_plans, reporter(mode, sys.stdout, sys.stderr), make_engine,
-                   _run_options(options, of_plans.device, embeddings is not None), keep, review(options))  # fmt: skip
+                   replace(_run_options(options, of_plans.device, embeddings is not None), room=_room(of_plans, keep)),
+                   keep, review(options))  # fmt: skip
+
+
+def _room(of_plans: World, keep: bool) -> int | None:
+    """Return what the models of a session may take: its plans release nothing, and so are not told of a limit."""
+    memory = of_plans.memory
+    return max(0, memory.limit - memory.program) if keep and memory is not None else None
 
 
 def exit_code(finished: RunFinished) -> int:

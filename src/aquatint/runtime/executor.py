@@ -97,6 +97,7 @@ class _Course:
             self._announce()
             self._take_stock()
             run.refuse()
+            self.loads.make_room()
             run.residents.next_statement()
             for number, step in enumerate(run.plan.steps):
                 run.pause()

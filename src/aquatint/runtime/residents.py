@@ -6,7 +6,7 @@ What a component's key means is the plan's affair; when to load and release is t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from aquatint.plan.steps import Component, Pipeline
@@ -34,8 +34,14 @@ class Residents:
         return frozenset(self._loaded)
 
     def components(self) -> list[Loaded]:
-        """Return the live components in the order in which they were loaded."""
+        """Return the live components, those first that have not been `touched` for longest."""
         return list(self._loaded.values())
+
+    def touch(self, keys: Iterable[str]) -> None:
+        """Take notice that the components with these keys are used."""
+        for key in keys:
+            if key in self._loaded:
+                self._loaded[key] = self._loaded.pop(key)
 
     def load(self, component: Component) -> Loaded:
         """Return the live component that `component` asks for, loading it if no equal one is there or was evicted."""

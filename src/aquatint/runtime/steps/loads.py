@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 
 from aquatint.catalog.quantizers import label
+from aquatint.plan.memory import taken
 from aquatint.plan.steps import Component, Evict, Generate, Load, Phase, Plan, Release, Return, Save
 from aquatint.plan.uses import needs, uses
 from aquatint.runtime.engine import EngineError, Loaded
@@ -30,6 +31,21 @@ class Loads:
         self._loaded_for = loaded_for(run.plan)
         self._next = _next_loads(run.plan)
         self.late = LateLoads(run.plan, run.options.may_be_spared, self._carry_out, run.account.emit)
+
+    def make_room(self) -> None:
+        """Release what earlier plans left, what was used least recently first, as far as this plan needs the room."""
+        run, own = self.run, self.run.plan.components
+        if run.options.room is None or (needed := taken(run.plan, run.residents.keys())) is None:
+            return
+        others = [loaded for loaded in run.residents.components() if loaded.component.key not in own]
+        excess = needed.most + sum(loaded.bytes for loaded in others) - run.options.room
+        for loaded in others:
+            if excess <= 0:
+                break
+            if loaded.bytes and run.residents.release(loaded.component.key) is not None:
+                excess -= loaded.bytes
+                run.account.emit(Released("", loaded.component.key, loaded.component.role))
+        run.residents.touch(own)
 
     def foresee(self, number: int) -> None:
         """Before a step that computes, tell the engine which component with weights is loaded next."""
