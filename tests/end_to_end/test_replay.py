@@ -50,6 +50,40 @@ def test_the_same_bytes_come_again(aquatint: Aquatint, tmp_path: Path) -> None:
             assert beside == read_metadata(picture)["aquatint"]
 
 
+BATCHES = """\
+model shapes { source: "builtin:shapes", defaults { num_inference_steps: 2, images_per_batch: 3, size: 64x64 } }
+for prompt in ["a red circle", "a {{ 'blue' }} square"], seed in [1, 5] {
+    generate shapes { prompt: prompt, negative_prompt: "x", seed: seed, output: "{{ prompt | slug }}-{{ seed }}.webp" }
+}
+"""
+
+
+@pytest.mark.slow
+def test_a_picture_of_a_batch_is_made_again_by_its_whole_call(aquatint: Aquatint, tmp_path: Path) -> None:
+    made = aquatint("run", "-", "--quiet", "--threads", "1", stdin=BATCHES)
+    assert (made.code, made.err) == (0, "")
+    together, alone = ["a-red-circle-1", "a-red-circle-5", "a-blue-square-1"], "a-blue-square-5"
+    (tmp_path / "new").mkdir()
+    for name in (*together, alone):
+        answer = aquatint("replay", f"../{name}.webp", "--strict", "--quiet", cwd=tmp_path / "new")
+        assert (answer.code, answer.err) == (0, ""), name
+        assert (tmp_path / "new" / f"{name}-replay.webp").read_bytes() == (tmp_path / f"{name}.webp").read_bytes()
+    assert len([file for file in (tmp_path / "new").iterdir() if file.is_file()]) == 4
+    script = aquatint("script", "a-blue-square-1.webp").out
+    (tmp_path / "by-script").mkdir()
+    assert aquatint("run", "-", "--threads", "1", stdin=script, cwd=tmp_path / "by-script").code == 0
+    for name, again in zip(together, ("-replay-1", "-replay-2", "-replay"), strict=True):
+        assert pixels(tmp_path / "by-script" / f"a-blue-square-1{again}.webp") == pixels(tmp_path / f"{name}.webp")
+    answer = aquatint("replay", "a-red-circle-1.webp", "--set", "images_per_batch=1", "--quiet")
+    assert (answer.code, answer.err) == (0, "")
+    assert "batch" not in read_metadata(tmp_path / "a-red-circle-1-replay.webp")["aquatint"]
+    answer = aquatint("replay", "a-red-circle-1.webp", "--set", "seed=3", "--output", "other.webp", "--json")
+    [written] = answer.events_called("image_written")
+    assert (written["path"], written["seed"]) == ("other.webp", 3)
+    record = read_metadata(tmp_path / "other.webp")["aquatint"]
+    assert [image["seed"] for image in record["batch"]["images"]] == [3, 5, 1]
+
+
 @pytest.fixture
 def circle(aquatint: Aquatint, tmp_path: Path) -> Path:
     """A picture, quantized by sdnq, made with one thread."""

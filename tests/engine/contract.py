@@ -18,7 +18,7 @@ from PIL.Image import Image
 
 from aquatint.plan.steps import Component
 from aquatint.runtime.engine import Engine, EngineError, Form, Generation, Loaded
-from support.scenes import Scene, drawn, load
+from support.scenes import Scene, drawn, drawn_together, load
 
 
 def quiet(done: int, total: int) -> None:
@@ -75,8 +75,8 @@ def a_call_waits_for_what_is_not_loaded(engine: Engine, scene: Scene) -> None:
     for _ in range(50):
         # Both go on with one part, and then it is gone; the next is what the first of them waits for.
         stops = [call.advance() for call in calls]
-        ended += [stop.tobytes() for stop in stops if isinstance(stop, Image)]
-        waits = [(call, stop) for call, stop in zip(calls, stops, strict=True) if not isinstance(stop, Image)]
+        ended += [image.tobytes() for stop in stops if isinstance(stop, list) for image in stop]
+        waits = [(call, stop) for call, stop in zip(calls, stops, strict=True) if not isinstance(stop, list)]
         for held in live:
             engine.release(held)
         if not waits:
@@ -96,14 +96,30 @@ def what_was_evicted_is_waited_for_and_comes_back_as_it_was(engine: Engine, scen
     for held in moved:
         engine.evict(held)
     call = engine.begin(pipeline, scene.generation, quiet)
-    assert not isinstance(call.advance(), Image)
+    assert not isinstance(call.advance(), list)
     for held in moved:
         engine.bring_back(held)
     ended = call.advance()
-    assert isinstance(ended, Image)
-    assert ended.tobytes() == whole
+    assert isinstance(ended, list)
+    assert [image.tobytes() for image in ended] == [whole]
     engine.evict(moved[0])
     engine.release(moved[0])
+
+
+def a_call_makes_an_image_for_each_seed(engine: Engine, scene: Scene) -> None:
+    pipeline = engine.assemble(scene.pipeline, load(engine, scene))
+    before = engine.counters.images
+    own = {"prompt": ["a red cat", "a blue dog", "a red cat"]}
+    generation = replace(scene.generation, arguments={**scene.generation.arguments, **own}, seeds=[7, 8, 9])
+    told: list[int] = []
+    first = drawn_together(engine, pipeline, generation, lambda done, total: told.append(done))
+    assert engine.counters.images == before + 3
+    assert told == sorted(told) and len(told) == len(set(told)), "a step is told once, for all of them"
+    assert len({image.tobytes() for image in first}) == 3
+    alone = drawn(engine, pipeline, scene.generation, quiet).tobytes()
+    again = drawn_together(engine, pipeline, generation, quiet)
+    assert [image.tobytes() for image in again] == [image.tobytes() for image in first]
+    assert drawn(engine, pipeline, scene.generation, quiet).tobytes() == alone
 
 
 def a_call_that_is_given_up_leaves_nothing_behind(engine: Engine, scene: Scene) -> None:
@@ -112,7 +128,7 @@ def a_call_that_is_given_up_leaves_nothing_behind(engine: Engine, scene: Scene) 
     last = weighty(scene)[-1]
     engine.release(next(held for held in parts.values() if held is not None and held.component == last))
     call = engine.begin(engine.assemble(scene.pipeline, parts), scene.generation, quiet)
-    assert not isinstance(call.advance(), Image)
+    assert not isinstance(call.advance(), list)
     call.close()
     call.close()
     assert picture(engine, scene, {**parts, last.role: engine.load(last)}).tobytes() == whole
@@ -146,7 +162,7 @@ def the_same_call_gives_the_same_bits(engine: Engine, scene: Scene) -> None:
 
 def another_seed_gives_another_image(engine: Engine, scene: Scene) -> None:
     pipeline = engine.assemble(scene.pipeline, load(engine, scene))
-    other = replace(scene.generation, seed=scene.generation.seed + 1)
+    other = replace(scene.generation, seeds=[scene.generation.seeds[0] + 1])
     first = drawn(engine, pipeline, scene.generation, quiet)
     assert drawn(engine, pipeline, other, quiet).tobytes() != first.tobytes()
 
@@ -155,8 +171,8 @@ def an_image_in_between_changes_nothing(engine: Engine, scene: Scene) -> None:
     parts = load(engine, scene)
     one, other = engine.assemble(scene.pipeline, parts), engine.assemble(scene.pipeline, parts)
     first = drawn(engine, one, scene.generation, quiet).tobytes()
-    drawn(engine, other, replace(scene.generation, seed=99), quiet)
-    drawn(engine, one, replace(scene.generation, seed=98), quiet)
+    drawn(engine, other, replace(scene.generation, seeds=[99]), quiet)
+    drawn(engine, one, replace(scene.generation, seeds=[98]), quiet)
     assert drawn(engine, one, scene.generation, quiet).tobytes() == first
 
 
@@ -184,7 +200,7 @@ def an_error_of_the_listener_passes_and_leaves_nothing(engine: Engine, scene: Sc
 
 def the_call_arguments_are_left_alone(engine: Engine, scene: Scene) -> None:
     arguments = dict(scene.generation.arguments)
-    generation = Generation(arguments, scene.generation.seed)
+    generation = Generation(arguments, scene.generation.seeds)
     drawn(engine, engine.assemble(scene.pipeline, load(engine, scene)), generation, quiet)
     assert arguments == scene.generation.arguments
 
@@ -233,6 +249,7 @@ CONTRACT: tuple[Callable[[Engine, Scene], None], ...] = (
     an_image_is_rgb_and_counted,
     a_call_waits_for_what_is_not_loaded,
     what_was_evicted_is_waited_for_and_comes_back_as_it_was,
+    a_call_makes_an_image_for_each_seed,
     a_call_that_is_given_up_leaves_nothing_behind,
     measures_are_none_for_a_picture_and_itself,
     the_same_call_gives_the_same_bits,

@@ -9,16 +9,33 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+CALL = {"prompt": "a red cat", "num_inference_steps": 2, "width": 64, "height": 64}
 KINDS = ("none", "bnb8", "nf4", "sdnq-int8", "sdnq-uint4")
 
 
 def paint(folder: Path, kind: str | Mapping[str, str], seed: int = 7, **call: Any) -> bytes:
     """Return the pixels of one picture; `kind` is for all parts but the VAE, or each part's own by its role."""
     import torch
+
+    made = assembled(folder, kind)(**CALL | call, generator=torch.Generator("cpu").manual_seed(seed))
+    return made.images[0].convert("RGB").tobytes()  # type: ignore[no-any-return]
+
+
+def paint_together(folder: Path, kind: str, seeds: Sequence[int], **call: Any) -> list[bytes]:
+    """Return the pixels of the pictures of one call, with a generator for each."""
+    import torch
+
+    generators = [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
+    made = assembled(folder, kind)(**CALL | call, generator=generators)
+    return [image.convert("RGB").tobytes() for image in made.images]
+
+
+def assembled(folder: Path, kind: str | Mapping[str, str]) -> Any:
+    """Return a pipeline, made part by part."""
     from diffusers import DiffusionPipeline, pipelines
 
     index = DiffusionPipeline.load_config(folder)
@@ -31,9 +48,7 @@ def paint(folder: Path, kind: str | Mapping[str, str], seed: int = 7, **call: An
     pipeline = getattr(__import__("diffusers"), index["_class_name"])(**parts, **plain_arguments)
     assert isinstance(pipeline, pipelines.DiffusionPipeline)
     pipeline.set_progress_bar_config(disable=True)
-    call = {"prompt": "a red cat", "num_inference_steps": 2, "width": 64, "height": 64} | call
-    image = pipeline(**call, generator=torch.Generator("cpu").manual_seed(seed)).images[0]
-    return image.convert("RGB").tobytes()
+    return pipeline
 
 
 def part(folder: Path, role: str, library: str, class_name: str, kind: str) -> Any:

@@ -91,7 +91,7 @@ def test_a_pipeline_in_the_middle_of_another_ones_loop_disturbs_nothing(engine: 
 
 def replace_steps(made: Scene, steps: int) -> Scene:
     arguments = dict(made.generation.arguments) | {"num_inference_steps": steps}
-    return Scene(made.pipeline, made.components, Generation(arguments, made.generation.seed))
+    return Scene(made.pipeline, made.components, Generation(arguments, made.generation.seeds))
 
 
 @pytest.mark.parametrize("uri", ["bnb", "sdnq"])

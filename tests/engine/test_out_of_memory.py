@@ -51,10 +51,10 @@ def test_tiles_are_those_of_diffusers_and_of_one_call(engine: TorchEngine) -> No
     arguments = {"prompt": "a red circle", "num_inference_steps": 1, "width": 128, "height": 128}
 
     def made(tiling: bool) -> Any:
-        call = engine.begin(assembled, Generation(arguments, 1, tiling=tiling), lambda done, total: None)
-        picture = call.advance()
-        assert not isinstance(picture, Needs)
-        return picture
+        call = engine.begin(assembled, Generation(arguments, [1], tiling=tiling), lambda done, total: None)
+        pictures = call.advance()
+        assert not isinstance(pictures, Needs)
+        return pictures[0]
 
     whole, tiled, again = made(False), made(True), made(False)
     plain = diffusers.StableDiffusionPipeline.from_pretrained(

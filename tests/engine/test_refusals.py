@@ -227,7 +227,7 @@ def test_a_scheduler_that_does_not_fit(engine: Engine, folder: Tiny, name: str, 
     made = scene(folder(name))
     pipeline = engine.assemble(made.pipeline, load(engine, made))
     with pytest.raises(EngineError, match=scheduler):
-        drawn(engine, pipeline, Generation(made.generation.arguments, 1, scheduler), lambda done, total: None)
+        drawn(engine, pipeline, Generation(made.generation.arguments, [1], scheduler), lambda done, total: None)
 
 
 def test_parts_that_do_not_fit_a_pipeline(engine: Engine, folder: Tiny) -> None:

@@ -218,6 +218,22 @@ for q in [none, "sdnq;type=int8"],
 }
 """,
     ),
+    "several pictures of one call": (
+        ["builtin:shapes", "--prompts", "a circle", "--seeds", "1", "2", "--images-per-batch", "2"],
+        """\
+model shapes {
+    source: "builtin:shapes"
+}
+
+for seed in [1, 2] {
+    generate shapes {
+        prompt: "a circle"
+        seed: seed
+        images_per_batch: 2
+    }
+}
+""",
+    ),
     "prompts with their own negatives": (
         ["builtin:shapes", "--prompts", "a circle; blue", "a star \\; or two", "it's {{ raw }};", "--seeds", "5"],
         """\

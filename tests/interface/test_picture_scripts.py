@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from aquatint.interface.recipe import expression, of_record, text_of
 from aquatint.language.evaluate import Evaluation
-from aquatint.plan.steps import Generate, Plan
+from aquatint.plan.batches import companions
+from aquatint.plan.steps import Generate, Output, Plan
 from aquatint.runtime.metadata import about_image
 from aquatint.runtime.record import ImageRecord, image_record, read_json
 from aquatint.source import Source
@@ -50,8 +51,10 @@ def made_again(before: Evaluation) -> list[tuple[dict[str, Any], dict[str, Any]]
         evaluation = cases.evaluate(script, cases.options_of(f"--device {plan.device} --lint"))
         assert evaluation.plan is not None, cases.errors(evaluation)
         assert {item.code for item in evaluation.diagnostics} <= known, cases.errors(evaluation)
-        [again] = [step for step in evaluation.plan.steps if isinstance(step, Generate)]
-        pairs.append((deciding(plan, step, output.seed), deciding(evaluation.plan, again, again.outputs[0].seed)))
+        made = [each for each in evaluation.plan.steps if isinstance(each, Generate)]
+        assert len(made) == (len(companions(plan, output)) or 1)
+        [again] = [each for each in made if each.outputs[0].path == "again.png"]
+        pairs.append((deciding(plan, step, output), deciding(evaluation.plan, again, again.outputs[0])))
     return pairs
 
 
@@ -61,12 +64,13 @@ def with_output(record: ImageRecord) -> Any:
     return recipe
 
 
-def deciding(plan: Plan, step: Generate, seed: int) -> dict[str, Any]:
+def deciding(plan: Plan, step: Generate, output: Output) -> dict[str, Any]:
     pipeline = plan.pipelines[step.pipeline]
     scheduler = pipeline.parts.get("scheduler")
     own = None if scheduler is None else plan.components[scheduler].class_name
     return {
-        "pipeline": msgspec.to_builtins(pipeline), "arguments": step.arguments, "seed": seed,
+        "pipeline": msgspec.to_builtins(pipeline), "arguments": step.arguments, "seed": output.seed,
+        "batch": companions(plan, output), "index": None if output.batch is None else output.batch.index,
         "scheduler": step.scheduler or own, "types": {name: type(each) for name, each in step.arguments.items()},
     }  # fmt: skip
 

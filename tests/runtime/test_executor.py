@@ -375,10 +375,10 @@ def test_pictures_are_kept_only_as_long_as_a_sheet_needs_them(tmp_path: Path) ->
     seen: list[tuple[str, int]] = []
 
     class Watching(FakeEngine):
-        def painted(self, *arguments: Any) -> Image.Image:
-            image = super().painted(*arguments)
-            alive.append(weakref.ref(image))
-            return image
+        def painted(self, *arguments: Any) -> list[Image.Image]:
+            images = super().painted(*arguments)
+            alive.extend(map(weakref.ref, images))
+            return images
 
     def sink(event: Event) -> None:
         if isinstance(event, Printed):

@@ -15,7 +15,7 @@ from support.scenes import Scene
 SCENE = Scene(
     pipeline("p", {"unet": "u", "vae": "v", "safety_checker": None}),
     {"unet": component("u", quantized=True), "vae": component("v", "vae"), "safety_checker": None},
-    Generation({"prompt": "a red cat", "num_inference_steps": 2}, 7),
+    Generation({"prompt": "a red cat", "num_inference_steps": 2}, [7]),
 )
 
 

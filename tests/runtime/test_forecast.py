@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace as replaced
 
 from aquatint.runtime.events import (
     DenoiseStep,
@@ -82,6 +84,39 @@ def test_the_first_step_is_no_measure_for_the_others() -> None:
     assert told.forecast.seconds_left() == 2 * (4 + 4 + 2)
     told.after(0, begun("g", 2))
     assert told.after(5, DenoiseStep("g", 1, 4, 2)) == 3 + 2 + 10
+
+
+def test_images_of_a_batch_share_its_time() -> None:
+    kind = replace(KIND, batch=3)
+    told = Told([*images("g", 2, kind), *images("h", 4, kind)])
+    for step, first, numbers in (("g", "b1", [("g", 1), ("g", 2), ("h", 1)]), ("h", "b2", [("h", 2), ("h", 3)])):
+        for name, number in numbers:
+            told.after(0, replaced(begun(name, number), batch=first))
+        for done, seconds in enumerate([15.0, 3.0, 3.0, 3.0], 1):
+            for place, (name, number) in enumerate(numbers):
+                told.after(0 if place else seconds, DenoiseStep(name, done, 4, number))
+        if step == "g":
+            # A step is a second of each image's. The call of two has gone on nowhere yet.
+            assert told.forecast.seconds_left() == 3 * 4.0
+        for place, (name, number) in enumerate(numbers):
+            told.after(0 if place else 6, written(name, number))
+    progress = told.forecast.progress()
+    assert (progress.images_done, progress.images) == (5, 6)
+    assert (progress.denoise_steps_done, progress.denoise_steps) == (20, 24)
+    # Of the last image: four steps, four seconds until the first was done, two behind the last.
+    assert told.forecast.seconds_left() == pytest.approx(4 * 1.0 + 4 + 2)
+
+
+def test_a_batch_that_begins_again_goes_on_one_by_one() -> None:
+    told = Told(images("g", 2))
+    for _ in range(2):
+        for number in (1, 2):
+            told.after(0, replaced(begun("g", number), batch="b1"))
+        for number in (1, 2):
+            told.after(4 if number == 1 else 0, DenoiseStep("g", 1, 4, number))
+    for number in (1, 2):
+        told.image("g", number)
+    assert told.forecast.progress() == Progress(2, 2, 8, 8, 0, 0, 8 + 2 * 10.0, 0.0)
 
 
 def test_one_slow_step_changes_nothing() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -91,6 +92,43 @@ def test_records_that_are_none(path: str, value: Any, said: str | None) -> None:
     with pytest.raises(RecordError) as caught:
         image_record(read_json(json.dumps(record).replace("Infinity", "1e400")))
     assert str(caught.value) == (said or "is malformed: `eta` has a number or a character that can't be written")
+
+
+def batch(*prompts: Any, seeds: Sequence[int] = (1, 2), index: int = 0) -> dict[str, Any]:
+    images = [{"seed": seed, "prompts": own} for seed, own in zip(seeds, prompts, strict=True)]
+    return {"index": index, "images": images}
+
+
+RED, BLUE = {"prompt": "a red circle"}, {"prompt": "a blue circle"}
+
+
+def test_the_images_of_a_call_are_read() -> None:
+    record = image_record(SOUND | {"batch": batch(BLUE, RED, seeds=(2, 1), index=1)})
+    assert record.batch is not None
+    assert (record.batch.index, [each.seed for each in record.batch.images]) == (1, [2, 1])
+
+
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        (batch(RED, BLUE, index=2), "it has no place in its batch"),
+        (batch(RED, BLUE, index=-1), "it has no place in its batch"),
+        (batch(RED, BLUE, index=1), "it isn't what its batch has in its place"),
+        (batch(RED, BLUE, seeds=(7, 1)), "it isn't what its batch has in its place"),
+        (batch(RED | {"output": "/tmp/x"}, BLUE | {"output": "/y"}), "it isn't what its batch has in its place"),
+        (batch(RED, BLUE | {"output": "/tmp/x"}), "the images of its batch have other arguments of their own"),
+        (batch(RED, {}), "the images of its batch have other arguments of their own"),
+        (batch(RED, {"prompt": "\ud800"}), "its batch has a character that can't be written"),
+        (batch(RED, seeds=(1,)), "expected `array` of length >= 2 - at `$.batch.images`"),
+        (batch(RED, {"prompt": 1}), "expected `str`, got `int` - at `$.batch.images[1].prompts[...]`"),
+        (batch(RED, BLUE, seeds=(1, -1)), "expected `int` >= 0 - at `$.batch.images[1].seed`"),
+        (batch(*[RED] * 1001, seeds=[1] * 1001), "expected `array` of length <= 1000 - at `$.batch.images`"),
+    ],
+)
+def test_calls_that_are_none(found: dict[str, Any], said: str) -> None:
+    with pytest.raises(RecordError) as caught:
+        image_record(SOUND | {"batch": found})
+    assert str(caught.value) == f"is malformed: {said}"
 
 
 def test_too_many_submodules() -> None:

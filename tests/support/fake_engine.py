@@ -62,7 +62,7 @@ class PaintedCall:
     closed: bool = False
     _had: set[str] = field(default_factory=set)
 
-    def advance(self) -> Image | Needs:
+    def advance(self) -> list[Image] | Needs:
         """Go on until a part with weights is needed that isn't live, or to the end."""
         assert not self.closed, "a call that is over is carried on"
         for role, part in sorted(self.pipeline.parts.items(), key=lambda item: _turn(item[0])):
@@ -71,7 +71,8 @@ class PaintedCall:
             if part.key not in self.engine.live_keys():
                 return Needs(role, part.key)
             self._had.add(role)
-            self.engine.take(0 if self.generation.tiling and role == "vae" else self.engine.work.get(role, 0))
+            work = self.engine.work.get(role, 0) * len(self.generation.seeds)
+            self.engine.take(0 if self.generation.tiling and role == "vae" else work)
             if is_denoiser(role):
                 self._denoise()
         if not self.done:
@@ -97,11 +98,12 @@ class FakeEngine:
     """A fake engine, told what goes wrong.
 
     `load_faults`, `move_faults` (to the computer's memory) and `return_faults` (back) are by component key,
-    `image_faults` by the number (from 0) of the call of `generate`.
+    `image_faults` by the number (from 0) of the call.
     `loaded_twice` has the keys of what was loaded while it was there already, which the real engine does on request.
     `calls` has what was asked for, in order: ("load", key), ("assemble", key), ("generate", seed),
     ("save", key), ("evict", key), ("bring_back", key), ("release", key), ("reclaim", None). With `room` there are only
-    so many bytes for weights, and for what calls take beside them while a part works: that is in `work`, by role.
+    so many bytes for weights, and for what calls take beside them while a part works on an image: that is in `work`, by
+    role.
     """
 
     counters: Counters = field(default_factory=Counters)
@@ -161,18 +163,23 @@ class FakeEngine:
         return PaintedPipeline(pipeline.key, made)
 
     def begin(self, pipeline: PaintedPipeline, generation: Generation, on_step: OnStep) -> PaintedCall:
-        self.calls.append(("generate", generation.seed))
+        self.calls += [("generate", seed) for seed in generation.seeds]
         self.asked.append(generation)
         self.images_asked += 1
         return PaintedCall(self, pipeline, generation, on_step, self.images_asked - 1, list(self.said))
 
-    def painted(self, pipeline: PaintedPipeline, generation: Generation) -> Image:
-        """Return the picture that a call comes to."""
-        self.counters.images += 1
+    def painted(self, pipeline: PaintedPipeline, generation: Generation) -> list[Image]:
+        """Return the pictures that a call comes to; those of several depend on all that is in the call."""
+        self.counters.images += len(generation.seeds)
         parts = {role: None if part is None else part.key for role, part in sorted(pipeline.parts.items())}
-        what = [pipeline.key, parts, dict(generation.arguments), generation.seed, generation.scheduler]
+        alone = len(generation.seeds) == 1
+        seeds = generation.seeds[0] if alone else list(generation.seeds)
+        what = [pipeline.key, parts, dict(generation.arguments), seeds, generation.scheduler]
         width, height = generation.arguments.get("width", 64), generation.arguments.get("height", 64)
-        return painted(json.dumps(what, sort_keys=True, default=_pixels), (width, height))
+        return [
+            painted(json.dumps(what if alone else [*what, place], sort_keys=True, default=_pixels), (width, height))
+            for place in range(len(generation.seeds))
+        ]
 
     def measure(self, reference: Image, image: Image, metrics: Sequence[str]) -> dict[str, float]:
         if reference.size != image.size:

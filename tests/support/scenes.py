@@ -56,7 +56,7 @@ def scene(folder: Path, quantized: Mapping[str, str] | None = None, seed: int = 
     keys = {role: part and part.key for role, part in parts.items()}
     made = Pipeline(folder.name, checkpoint.pipeline, str(folder), None, keys, checkpoint.options)
     call = {"prompt": "a red cat", "num_inference_steps": 2, "width": 64, "height": 64} | arguments
-    return Scene(made, parts, Generation(call, seed))
+    return Scene(made, parts, Generation(call, [seed]))
 
 
 def everywhere(folder: Path, uri: str) -> dict[str, str]:
@@ -72,9 +72,15 @@ def load(engine: Engine, made: Scene) -> dict[str, Loaded | None]:
 
 def drawn(engine: Engine, pipeline: Any, generation: Generation, on_step: OnStep) -> Image:
     """Return the image of an assembled pipeline all of whose parts are loaded."""
-    image = engine.begin(pipeline, generation, on_step).advance()
-    assert isinstance(image, Image), f"it waits for {image}"
+    [image] = drawn_together(engine, pipeline, generation, on_step)
     return image
+
+
+def drawn_together(engine: Engine, pipeline: Any, generation: Generation, on_step: OnStep) -> list[Image]:
+    """Return the images of an assembled pipeline all of whose parts are loaded."""
+    images = engine.begin(pipeline, generation, on_step).advance()
+    assert isinstance(images, list), f"it waits for {images}"
+    return images
 
 
 def paint(engine: Engine, made: Scene, on_step: OnStep = lambda done, total: None) -> bytes:

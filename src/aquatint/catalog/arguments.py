@@ -28,8 +28,8 @@ FAMILIAR = {
     "sampling_steps": "num_inference_steps", "cfg": "guidance_scale", "cfg_scale": "guidance_scale",
     "guidance": "guidance_scale", "guidance_scales": "guidance_scale", "scale": "guidance_scale",
     "negative": "negative_prompt", "sampler": "scheduler", "seeds": "seed", "prompts": "prompt", "count": "images",
-    "num_images": "images", "batch_size": "images", "batch_count": "images", "resolution": "size", "w": "width",
-    "h": "height", "filename": "output", "file": "output", "path": "output", "to": "output",
+    "num_images": "images", "batch_size": "images_per_batch", "batch_count": "images", "resolution": "size",
+    "w": "width", "h": "height", "filename": "output", "file": "output", "path": "output", "to": "output",
 }  # fmt: skip
 """What other programs call settings of `generate`."""
 
@@ -41,6 +41,7 @@ _PICTURE = re.compile(r"PipelineImageInput|(?:PIL\.)?Image\.Image")
 # Of the same types, and no pictures; or pictures for an adapter, which has to be loaded first.
 _NO_PICTURE = re.compile(r".*(?:latents|embeds)|ip_adapter.*")
 
+# Lists for others, such as `editing_prompt`, are several for one image.
 _PROMPT = re.compile(r"(negative_)?prompt(_[0-9])?")
 
 # Alternatives of a type that a script has values for; the others are tensors and callables.
@@ -75,6 +76,12 @@ def _is_scriptable(argument: Argument) -> bool:
 def takes_pictures(argument: Argument) -> bool:
     """Return whether a picture, or several, can be an argument."""
     return not _NO_PICTURE.fullmatch(argument.name) and any(map(_has_pictures, _alternatives(argument.type)))
+
+
+def is_each_images(argument: Argument) -> bool:
+    """Return whether an argument is a text for each image: a string for one, and a list for the images of a call."""
+    parts = _alternatives(argument.type)
+    return is_prompt(argument.name) and "str" in parts and "list[str]" in parts
 
 
 def needed(info: PipelineInfo) -> tuple[str, ...]:

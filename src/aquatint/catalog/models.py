@@ -43,11 +43,17 @@ PART = Schema("submodule", (
 ))  # fmt: skip
 """The settings of a submodule's block."""
 
+BATCH_LIMIT = 1000
+"""Images that one call can be asked for."""
+
 GENERATE = Schema("generate", (
     Setting("seed", "int", "The seed of the image's own generator, on the CPU. Without it the plan draws one.",
             minimum=0, maximum=2**63 - 1),
     Setting("images", "int", "How many images to make, with the seeds `seed`, `seed + 1` and so on.", 1, minimum=1,
             maximum=100_000),
+    Setting("images_per_batch", "int", "How many images one call of the pipeline may make, of this statement and of "
+            "others that differ in seed and prompts alone. Faster on a large GPU; an image's pixels then depend on all "
+            "that its call makes.", 1, minimum=1, maximum=BATCH_LIMIT),
     Setting("size", "any", "Width and height in pixels, as in `64x64`."),
     Setting("scheduler", "str", "The class name of another diffusers scheduler, made from the checkpoint's settings."),
     Setting("output", "str", "The file to write. Without it the name is made of model, quantizer, prompt and seed."),
@@ -100,7 +106,7 @@ RESERVED_PARTS = frozenset({"defaults"})
 """Blocks inside `model` that are no submodules."""
 
 LATER_MODEL = ("device", "lora", "compile", "task")
-LATER_GENERATE = ("image", "mask_image", "control_image", "strength", "ip_adapter_image", "video", "images_per_batch")
+LATER_GENERATE = ("image", "mask_image", "control_image", "strength", "ip_adapter_image", "video")
 """Settings of the language's design that this version does not have."""
 
 TABLE_SUFFIXES = (".csv", ".json", ".md")

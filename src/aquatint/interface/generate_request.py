@@ -23,6 +23,7 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 def request(options: argparse.Namespace, diagnostics: Diagnostics) -> Request:
     """Return what `options` ask for, without what is wrong in them, which is reported."""
+    per_batch = [options.images_per_batch] if options.images_per_batch is not None else None
     return Request(
         source=options.model,
         prompts=_prompts(options, diagnostics),
@@ -40,6 +41,7 @@ def request(options: argparse.Namespace, diagnostics: Diagnostics) -> Request:
         size=_size(options.output_size, diagnostics),
         scheduler=options.scheduler,
         output=options.output,
+        images_per_batch=next(iter(_integers("--images-per-batch", per_batch, diagnostics)), None),
     )
 
 

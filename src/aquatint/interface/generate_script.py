@@ -50,6 +50,7 @@ class Request:
     size: tuple[int, int] | None = None
     scheduler: str | None = None
     output: str | None = None
+    images_per_batch: int | None = None
 
 
 def script(request: Request) -> str:
@@ -62,6 +63,8 @@ def script(request: Request) -> str:
         body.append(f"size: {request.size[0]}x{request.size[1]}")
     if request.scheduler is not None:
         body.append(f"scheduler: {quoted(request.scheduler)}")
+    if request.images_per_batch is not None:
+        body.append(f"images_per_batch: {request.images_per_batch}")
     if request.output is not None:
         body.append(f"output: {_template(request.output)}")
     lines = [*block(f"generate {target}", body)]

@@ -58,6 +58,10 @@ def _of_image(record: ImageRecord) -> Rows:
     yield from ((name, _shown(value)) for name, value in sorted(arguments.items()))
     yield "seed", str(record.seed)
     yield "size", f"{record.size[0]}x{record.size[1]}"
+    if record.batch is not None:
+        yield "batch", f"number {record.batch.index + 1} of {len(record.batch.images)} images of one call"
+        for number, each in enumerate(record.batch.images, 1):
+            yield "", ", ".join([f"{number}: seed {each.seed}", *map(_shown, each.prompts.values())])
     if record.scheduler is not None:
         yield "scheduler", record.scheduler
     if record.defaults:

@@ -27,11 +27,15 @@ THREADS_LIMIT = 64
 
 @dataclass(frozen=True, slots=True)
 class PictureScript:
-    """The script of `picture`; `record` is None where it is made of a text in A1111's form."""
+    """The script of `picture`; `record` is None where it is made of a text in A1111's form.
+
+    Of the images that the script makes, `statement` is the one, counted from 1, that is the picture's.
+    """
 
     picture: Picture
     record: ImageRecord | None
     text: str
+    statement: int = 1
 
 
 def add_picture_options(command: argparse.ArgumentParser) -> None:
@@ -68,12 +72,13 @@ def script_of(options: argparse.Namespace, diagnostics: Diagnostics) -> PictureS
             raise Refusal("no-record", f"`{name}` of `{picture.name}` was another step's result, which it doesn't hold",
                           help)  # fmt: skip
         recipe = of_record(record)
-        head = [f"Makes {picture.name} again, as its record says.", *_command(record)]
+        head = [f"Makes {picture.name} again, as its record says.", *_command(record), *_company(record)]
     recipe.arguments["output"] = _output(picture)
     change(recipe, options.set, diagnostics)
     if options.output is not None:
         recipe.arguments["output"] = options.output
-    return PictureScript(picture, record, text_of(recipe, head))
+    statement = recipe.index + 1 if len(recipe.calls_for()) > 1 else 1
+    return PictureScript(picture, record, text_of(recipe, head), statement)
 
 
 def _of_parameters(picture: Picture) -> tuple[Recipe, list[str]]:
@@ -94,6 +99,13 @@ def _command(record: ImageRecord) -> Iterator[str]:
     words += ["--tiling"] if is_tiled(record) else []
     if words:
         yield f"    aquatint run {shlex.join(words)} FILE"
+
+
+def _company(record: ImageRecord) -> Iterator[str]:
+    """Yield why the script makes others, too."""
+    if record.batch is not None:
+        count, number = len(record.batch.images), record.batch.index + 1
+        yield f"Its pixels depend on all {count} images of its call: this writes them all, and it is number {number}."
 
 
 def device_of(record: ImageRecord) -> str | None:

@@ -54,6 +54,7 @@ _DRAWN_EACH_SECOND = 8
 _REMEDIES: dict[Rung, str] = {
     "release": "releasing what it doesn't use",
     "turns": "having one component in memory at a time",
+    "unbatched": "making its images one at a time, which changes pixels",
     "tiling": "decoding in tiles, which changes pixels",
 }
 

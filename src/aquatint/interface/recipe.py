@@ -19,7 +19,7 @@ from aquatint.runtime.record import ComponentRecord, ImageRecord, QuantizationRe
 from aquatint.source import Source
 
 _FIRST = ("prompt", "negative_prompt")
-_LAST = ("size", "scheduler", "seed", "images", "output", "metadata", "sidecar")
+_LAST = ("size", "scheduler", "seed", "images", "images_per_batch", "output", "metadata", "sidecar")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +39,7 @@ class Recipe:
 
     `roles` are the submodules that the picture was made with, or without; `quantized` those that the model's own
     quantizer is for. `pipeline` is the class, empty if nobody knows. `size` is kept as `width` and `height`.
+    `batch` has the seeds and prompts of all images of its call, where there were others; `index` says which it was.
     """
 
     model: str
@@ -50,6 +51,23 @@ class Recipe:
     settings: Settings = field(default_factory=dict)
     parts: dict[str, Settings | None] = field(default_factory=dict)
     arguments: Settings = field(default_factory=dict)
+    batch: list[Settings] = field(default_factory=list)
+    index: int = 0
+
+    def calls_for(self) -> list[Settings]:
+        """Return the arguments of each statement: of the image's own, and in their order of those in its batch.
+
+        What was asked to be made in another way is made without the others.
+        """
+        if not self.batch or {"images", "images_per_batch"} & self.arguments.keys():
+            return [self.arguments]
+        shared = {**self.arguments, "images_per_batch": len(self.batch)}
+        output = PurePosixPath(str(self.arguments.get("output", f"{self.model}.png")))
+        return [
+            shared if number == self.index
+            else {**shared, **own, "output": str(output.with_name(f"{output.stem}-{number + 1}{output.suffix}"))}
+            for number, own in enumerate(self.batch)
+        ]  # fmt: skip
 
 
 def of_record(record: ImageRecord) -> Recipe:
@@ -93,6 +111,9 @@ def of_record(record: ImageRecord) -> Recipe:
         **({"scheduler": record.scheduler} if scheduler and record.scheduler != scheduler.class_name else {}),
         "seed": record.seed,
     }
+    if record.batch is not None:
+        made.batch = [{**each.prompts, "seed": each.seed} for each in record.batch.images]
+        made.index = record.batch.index
     return made
 
 
@@ -148,7 +169,7 @@ def text_of(recipe: Recipe, head: Iterable[str] = ()) -> str:
     blocks = [comments, recipe.params]
     blocks += [block(f"quantizer {name}", _options(each)) for name, each in recipe.quantizers.items()]
     blocks.append(block(f"model {recipe.model}", [*_settings(recipe.settings), *_parts(recipe.parts)]))
-    blocks.append(block(f"generate {recipe.model}", _settings(_ordered(recipe.arguments))))
+    blocks += [block(f"generate {recipe.model}", _settings(_ordered(each))) for each in recipe.calls_for()]
     text = "\n\n".join("\n".join(lines) for lines in blocks if lines) + "\n"
     return formatted(parse(Source("", text)).script)
 

@@ -9,7 +9,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from aquatint.catalog.quantizer_backends import backends
-from aquatint.plan.steps import Component, Pipeline, Plan
+from aquatint.plan.batches import companions
+from aquatint.plan.steps import Component, Generate, Pipeline, Plan
 from aquatint.runtime.record import ComponentRecord, ImageRecord
 
 
@@ -41,6 +42,15 @@ def _of_parts(record: ImageRecord, pipeline: Pipeline, components: Mapping[str, 
 
 def _place(part: Component | ComponentRecord) -> tuple[str | None, ...]:
     return part.source, part.revision, part.subfolder, part.variant
+
+
+def of_call(record: ImageRecord, plan: Plan) -> Iterator[str]:
+    """Yield how what is in the call that makes the image in `plan` differs from what `record` says of it."""
+    then = [] if record.batch is None else [(each.seed, each.prompts) for each in record.batch.images]
+    for step in plan.steps:
+        for output in step.outputs if isinstance(step, Generate) else ():
+            if [(each.seed, each.prompts) for each in companions(plan, output)] != then:
+                yield f"the picture was made in one call with {len(then) - 1} others, which can't share one here"
 
 
 def of_machine(record: ImageRecord, plan: Plan, engine: Mapping[str, Any]) -> Iterator[str]:

@@ -383,9 +383,6 @@ class Blocks:
                 f"`{name}` takes tensors, or an adapter's images, which this version can't pass on",
                 setting.name_span,
             )
-        elif name == "images_per_batch":
-            self.diagnostics.error("not-supported-yet", f"`{name}` is not in this version of the language",
-                                   setting.name_span, help="`images` makes several, one at a time")  # fmt: skip
         elif name in LATER_GENERATE:
             self.diagnostics.error(
                 "not-supported-yet",

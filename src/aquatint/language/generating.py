@@ -136,6 +136,7 @@ class Generating:
             statement=node.span.text,
             deferred=deferred,
             weighter=plugin_of(settings["weighter"].value) if "weighter" in settings else None,
+            images_per_batch=settings["images_per_batch"].value if "images_per_batch" in settings else 1,
             span=node.verb.span,
         )
         if self.told is not None:

@@ -9,7 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from msgspec import UNSET
+
 import aquatint
+from aquatint.plan.batches import united
 from aquatint.plan.schedule import Order, Shortfall, schedule
 from aquatint.plan.steps import (
     PLAN_VERSION,
@@ -45,6 +48,7 @@ class PlanBuilder:
     steps: list[Step] = field(default_factory=list)
     outputs: dict[str, Place] = field(default_factory=dict)
     spans: dict[str, Span] = field(default_factory=dict)  # where the steps that use components are written
+    per_batch: dict[str, int] = field(default_factory=dict)  # images that one call may make, by a generate step's id
     made: int = 0  # numbers of the steps, which go on over the statements of a session
 
     def _name(self, letter: str) -> str:
@@ -72,6 +76,7 @@ class PlanBuilder:
         statement: str,
         deferred: dict[str, Deferred],
         weighter: Plugin | None,
+        images_per_batch: int,
         span: Span,
     ) -> str:
         """Add a generate step and return its id."""
@@ -82,6 +87,7 @@ class PlanBuilder:
         )  # fmt: skip
         self.steps.append(step)
         self.spans[step.id] = span
+        self.per_batch[step.id] = images_per_batch
         for output in outputs:
             self.outputs[output.path] = place
         return step.id
@@ -180,11 +186,13 @@ class PlanBuilder:
         pipelines = {key: self.pipelines[key] for key in dict.fromkeys(used)}
         keys = dict.fromkeys(key for pipeline in pipelines.values() for key in pipeline.parts.values() if key)
         components = {key: self.components[key] for key in keys}
+        calls = united(self.steps, self.per_batch, pipelines)
         scheduled = schedule(
-            self.steps, pipelines, components, keep=keep, order=order, memory=memory, host=host, program=program
+            calls.steps, pipelines, components, keep=keep, order=order, memory=memory, host=host, program=program
         )
         plan = Plan(
             version=PLAN_VERSION, aquatint=aquatint.__version__, script=script, inputs=inputs, plan_seed=plan_seed,
             device=device, components=components, pipelines=pipelines, steps=scheduled.steps, memory=scheduled.limit,
+            batches=calls.batches or UNSET,
         )  # fmt: skip
         return plan, scheduled.shortfall

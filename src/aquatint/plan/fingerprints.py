@@ -12,6 +12,7 @@ from pathlib import PurePath
 
 import msgspec
 
+from aquatint.plan.batches import companions
 from aquatint.plan.keys import digest
 from aquatint.plan.steps import (
     Compare,
@@ -79,6 +80,7 @@ class _Fingerprints:
         self.images: dict[str, str] = {}  # by the id of a step, what decides the pixels of all its images
         self.yielded: dict[str, str] = {}  # by the id of a step, what decides its strings or numbers
         self.pipelines: dict[str, Parts] = {}
+        self.batches: dict[str, str] = {}  # by name, what is in the call
 
     def all(self) -> Iterator[Planned]:
         for step in self.plan.steps:
@@ -124,12 +126,23 @@ class _Fingerprints:
 
     def _of_output(self, step: Generate, output: Output) -> Parts:
         parts = {"seed": _hash(output.seed), "format": _hash(_form(output.path))}
+        if output.batch is not None:
+            parts["batch"] = _hash(self._batch(output))
         if step.metadata:
             parts |= {"metadata": _hash(True), "name of the model": _hash(step.model),
                       "names of quantizers": _hash(step.quantizers)}  # fmt: skip
         if step.sidecar:
             parts["sidecar"] = _hash(True)
         return parts
+
+    def _batch(self, output: Output) -> Json:
+        """Return what else is in the call that makes an image, and where it stands; None if it has its own call."""
+        if output.batch is None:
+            return None
+        name = output.batch.name
+        if name not in self.batches:
+            self.batches[name] = digest([[each.seed, each.prompts] for each in companions(self.plan, output)])
+        return [output.batch.index, self.batches[name]]
 
     def _pipeline(self, pipeline: Pipeline) -> Parts:
         if pipeline.key not in self.pipelines:
@@ -186,7 +199,8 @@ class _Fingerprints:
         if step.id not in self.images:
             self.images[step.id] = digest(self._generate(step))
         output = step.outputs[reference.index]
-        return [self.images[step.id], output.seed, PurePath(output.path).suffix.lower() in LOSSY]
+        batch = [] if output.batch is None else [self._batch(output)]
+        return [self.images[step.id], output.seed, PurePath(output.path).suffix.lower() in LOSSY, *batch]
 
     def _file(self, reference: ImageRef) -> str:
         step = self._step(reference.step)

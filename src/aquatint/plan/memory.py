@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
+from aquatint.plan.batches import largest, sizes
 from aquatint.plan.steps import ByteRange, Component, Evict, Generate, Load, Phase, Place, Plan, Release, Return
 from aquatint.plan.uses import uses
 from aquatint.plan.working import computing, loading
@@ -25,7 +26,8 @@ class Peak:
 def taken(plan: Plan, resident: AbstractSet[str] = frozenset()) -> ByteRange | None:
     """Return the most that weights and work take together, None for a plan that loads nothing with weights."""
     best: ByteRange | None = None
-    known: dict[tuple[str, str, str, tuple[str, ...]], int] = {}
+    known: dict[tuple[str, str, str, int, tuple[str, ...]], int] = {}
+    found = sizes(plan.steps)
     generates = {step.id: step for step in plan.steps if isinstance(step, Generate)}
     for step, size in zip(plan.steps, moments(plan, resident), strict=True):
         work = 0
@@ -33,10 +35,11 @@ def taken(plan: Plan, resident: AbstractSet[str] = frozenset()) -> ByteRange | N
             generate = generates[step.generate if isinstance(step, Phase) else step.id]
             used = uses(step, plan.pipelines)
             width, height = (str(generate.arguments.get(side)) for side in ("width", "height"))
-            alike = step.pipeline, width, height, tuple(used)
+            together = largest(generate, found)
+            alike = step.pipeline, width, height, together, tuple(used)
             if alike not in known:
                 pipeline = plan.pipelines[step.pipeline]
-                computed = computing(generate, used, pipeline, plan.components)
+                computed = computing(generate, used, pipeline, plan.components, together)
                 known[alike] = max(computed, loading(used.values(), plan.components))
             work = known[alike]
         if size.most + work > (best.most if best is not None else 0):

@@ -15,6 +15,7 @@ import msgspec
 
 from aquatint.catalog.compatibility import cell, kinds_of
 from aquatint.catalog.hardware import SHARED_MEMORY
+from aquatint.plan.batches import largest, sizes, unit
 from aquatint.plan.memory import held
 from aquatint.plan.scheduling.eviction import evict, lru
 from aquatint.plan.scheduling.moves import Drop, Move, Run
@@ -60,8 +61,8 @@ class Planner:
     """The steps as tasks, and back.
 
     With `fine`, decoding is a phase of its own. With `bundled`, up to so many `generate` steps that follow one another
-    are one task, where they work with the same components and wait for the same. Without `working`, only what is known
-    counts: weights, and what waits.
+    are one task, where they work with the same components and wait for the same. Steps that share a call always are.
+    Without `working`, only what is known counts: weights, and what waits.
     """
 
     def __init__(
@@ -88,6 +89,7 @@ class Planner:
         self._keys: dict[tuple[str, tuple[str, ...] | None], tuple[str, ...]] = {}
         self._loading: dict[tuple[str, ...], int] = {}
         self._works: dict[str, int] = {}
+        self._sizes = sizes(steps)
         self._tasks: dict[str, tuple[_Bundle, int | None]] = {}  # with the phase, None for whole steps
         for bundle in self._bundles():
             self._add(bundle)
@@ -105,17 +107,22 @@ class Planner:
                     before[last_report] = None
                 last_report = step.id
             parts = self._split(step) if isinstance(step, Generate) else None
-            if bundle is None or len(bundle.steps) == self.bundled or not bundle.is_like(step, tuple(before), parts):
+            if bundle is not None and unit(bundle.steps[-1]) == unit(step):
+                bundle.steps.append(step)
+                task_of[step.id] = bundle.steps[0].id
+                continue
+            if bundle is None or bundle.units >= self.bundled or not bundle.is_like(step, tuple(before), parts):
                 if bundle is not None:
                     yield bundle
                 bundle = _Bundle([], tuple(before), parts, position)
             bundle.steps.append(step)
+            bundle.units += 1
             task_of[step.id] = bundle.steps[0].id
         if bundle is not None:
             yield bundle
 
     def _add(self, bundle: _Bundle) -> None:
-        step, parts, number = bundle.steps[0], bundle.parts or [], len(bundle.steps)
+        step, parts, number = bundle.steps[0], bundle.parts or [], bundle.units
         keys = self._weighty(step)
         work = self._work(keys, max((part.work for part in parts), default=0))
         whole = Task(step.id, keys, bundle.after, working=work, position=bundle.position)
@@ -149,11 +156,14 @@ class Planner:
     def _split(self, step: Generate) -> list[Part]:
         """Return the phases of `step`: most statements of a script are alike in what decides them."""
         sides = step.arguments.get("width"), step.arguments.get("height")
-        alike = step.pipeline, len(step.outputs), *sides, step.weighter is None
+        images = self._sizes.get(unit(step), len(step.outputs))
+        together = largest(step, self._sizes)
+        alike = step.pipeline, images, together, *sides, step.weighter is None
         if step.deferred or not all(side is None or isinstance(side, int) for side in sides):
-            return split(step, self.pipelines[step.pipeline], self.components, self.fine)
+            return split(step, self.pipelines[step.pipeline], self.components, self.fine, images, together)
         if alike not in self._known:
-            self._known[alike] = split(step, self.pipelines[step.pipeline], self.components, self.fine)
+            pipeline = self.pipelines[step.pipeline]
+            self._known[alike] = split(step, pipeline, self.components, self.fine, images, together)
         return self._known[alike]
 
     def _weighty(self, step: Step) -> tuple[str, ...]:
@@ -179,7 +189,8 @@ class Planner:
                 if key not in loaded:
                     loaded.add(key)
                     moves.append(Loading(key))
-            moves.append(Run(step.id))
+            if step.id in self._tasks:  # others are of the task before them
+                moves.append(Run(step.id))
         return moves
 
     def moves(self, order: Order, budget: Budget) -> Sequence[Move] | DoesNotFit:
@@ -250,7 +261,7 @@ class Planner:
         if at is None or bundle.parts is None:
             return 0
         results = [0, *(part.result for part in bundle.parts[:-1]), 0]
-        return len(bundle.steps) * (results[at + 1] - results[at])
+        return bundle.units * (results[at + 1] - results[at])
 
     def emitted(self, moves: Sequence[Move]) -> Iterator[Step]:
         """Yield the steps that `moves` come to; what has no weights is loaded before its first use, and given back."""
@@ -318,6 +329,7 @@ class _Bundle:
     after: tuple[str, ...]  # the tasks that each waits for
     parts: list[Part] | None
     position: int
+    units: int = 0  # steps, those that share a call counted once
 
     def is_like(self, step: Step, after: tuple[str, ...], parts: list[Part] | None) -> bool:
         """Return whether `step` works with the same, in the same phases, and waits for the same."""

@@ -9,7 +9,10 @@ import json
 from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
 
+from msgspec import UNSET
+
 from aquatint.catalog.quantizers import label
+from aquatint.plan.batches import companions, sizes
 from aquatint.plan.counts import counts
 from aquatint.plan.memory import held, moments, peak
 from aquatint.plan.steps import (
@@ -23,6 +26,7 @@ from aquatint.plan.steps import (
     ImageRef,
     Line,
     Load,
+    Output,
     Phase,
     Plan,
     Print,
@@ -48,6 +52,8 @@ def render(plan: Plan, resident: AbstractSet[str] = frozenset()) -> str:
     """Return `plan` line by line; components with keys in `resident` are loaded already."""
     lines = [f"plan of {plan.script} for {plan.device}", ""]
     lines += _steps(plan, resident)
+    if plan.batches is not UNSET:
+        lines += ["", "an image's pixels depend on the whole of its batch: all of its seeds and prompts, in this order"]
     return "\n".join([*lines, "", summary(plan, resident)]) + "\n"
 
 
@@ -57,7 +63,7 @@ def summary(plan: Plan, resident: AbstractSet[str] = frozenset()) -> str:
     sheets = sum(isinstance(step, Grid) for step in plan.steps)
     saves = sum(isinstance(step, Save) for step in plan.steps)
     parts = [
-        _number(total.images, "image"),
+        _number(total.images, "image") + _batched(plan),
         *([_number(sheets, "sheet")] if sheets else []),
         *([_number(saves, "saved model")] if saves else []),
         f"{_number(total.loads, 'load')} ({total.quantizations} quantized)",
@@ -176,7 +182,19 @@ def _generated(plan: Plan, step: Generate, fresh: set[str], files: dict[ImageRef
     yield from _reused(plan, step, fresh)
     for index, output in enumerate(step.outputs):
         files[ImageRef(step.id, index)] = output.path
-        yield _line("  write", f"{output.path}, seed {output.seed}")
+        yield _line("  write", f"{output.path}, seed {output.seed}{_in_batch(plan, output)}")
+
+
+def _batched(plan: Plan) -> str:
+    """Return how many images are in batches, in brackets after all of them."""
+    found = sizes(plan.steps)
+    return f" ({found.total():,} in {_plural(len(found), 'batch', 'batches')})" if found else ""
+
+
+def _in_batch(plan: Plan, output: Output) -> str:
+    if output.batch is None:
+        return ""
+    return f", {output.batch.name} ({output.batch.index + 1} of {len(companions(plan, output))})"
 
 
 def _goes_on(before: Step, step: Phase) -> bool:
@@ -290,7 +308,11 @@ def _line(verb: str, text: str) -> str:
 
 
 def _number(count: int, noun: str) -> str:
-    return f"{count:,} {noun}" + ("" if count == 1 else "s")
+    return _plural(count, noun, noun + "s")
+
+
+def _plural(count: int, one: str, several: str) -> str:
+    return f"{count:,} {one if count == 1 else several}"
 
 
 def sized(count: int) -> str:

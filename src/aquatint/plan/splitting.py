@@ -28,8 +28,17 @@ class Part:
     work: int = 0
 
 
-def split(step: Generate, pipeline: Pipeline, components: Mapping[str, Component], fine: bool) -> list[Part]:
+def split(
+    step: Generate,
+    pipeline: Pipeline,
+    components: Mapping[str, Component],
+    fine: bool,
+    images: int,
+    together: int,
+) -> list[Part]:
     """Return the phases of `step`, the last of which ends it; one alone where it can't be split.
+
+    `images` are those of its calls: its own, and others' that are in a batch with them; `together` are the most of one.
 
     A step can be split if text encoders, denoisers and the rest are different components, and none is offloaded. Unless
     it is to be `fine`, its picture is decoded as soon as it is denoised, so that pictures appear one by one.
@@ -40,15 +49,16 @@ def split(step: Generate, pipeline: Pipeline, components: Mapping[str, Component
     denoisers = [role for role in roles if is_denoiser(role)]
     last = [role for role in roles if role in _LAST]
     if pipeline.offload is not None or step.weighter is not None or not denoisers or not (encoders or last):
-        return [Part("generate", roles, 0, computing(step, roles, pipeline, components))]
+        return [Part("generate", roles, 0, computing(step, roles, pipeline, components, together))]
     # A pipeline is made of them before anything else.
     weightless = [role for role in roles if by_role[role].dtype is None]
     # A call may come to these at any time.
     always = [role for role in roles if role not in (*encoders, *denoisers, *last, *weightless)]
     takes_pictures = any(_has_picture(given) for given in step.deferred.values())
+    latents = _latents(by_role, denoisers, step, images)
     phases = [
-        Part("encode", encoders + always, _embeddings(by_role, encoders, step)),
-        Part("denoise", denoisers + always + (last if takes_pictures else []), _latents(by_role, denoisers, step)),
+        Part("encode", encoders + always, _embeddings(by_role, encoders, images)),
+        Part("denoise", denoisers + always + (last if takes_pictures else []), latents),
         Part("generate", last + always, 0),
     ]  # fmt: skip
     if not fine:
@@ -60,7 +70,7 @@ def split(step: Generate, pipeline: Pipeline, components: Mapping[str, Component
         replace(
             phase,
             roles=[role for role in roles if role in phase.roles],
-            work=computing(step, phase.roles, pipeline, components),
+            work=computing(step, phase.roles, pipeline, components, together),
         )
         for phase in phases
     ]
@@ -70,22 +80,22 @@ def _has_picture(given: object) -> bool:
     return isinstance(given, ImageRef) or (isinstance(given, list) and any(map(_has_picture, given)))
 
 
-def _embeddings(by_role: Mapping[str, Component], encoders: list[str], step: Generate) -> int:
+def _embeddings(by_role: Mapping[str, Component], encoders: list[str], images: int) -> int:
     """Return about how many bytes the prompts' embeddings take.
 
     A hundredth of the encoders' weights, at most 8 MiB an image: a T5-XXL's for two prompts of 512 tokens in 16 bits
     are 8 MiB, and 0.1 % of its weights; a CLIP-L's for two of 77 tokens in 32 bits 0.5 MiB, and 0.1 %.
     """
     weights = sum(held(by_role[role]).most for role in encoders)
-    return len(step.outputs) * min(8 << 20, weights // 100)
+    return images * min(8 << 20, weights // 100)
 
 
-def _latents(by_role: Mapping[str, Component], denoisers: list[str], step: Generate) -> int:
+def _latents(by_role: Mapping[str, Component], denoisers: list[str], step: Generate, images: int) -> int:
     """Return about how many bytes the latents take: 16 channels of 32 bits for 8 x 8 pixels.
 
     Where the pipeline chooses the size, that is 1024 x 1024 or, for a small denoiser, a thousandth of its weights.
     """
     width, height = step.arguments.get("width"), step.arguments.get("height")
     if isinstance(width, int) and isinstance(height, int):
-        return len(step.outputs) * width * height // 64 * 64
-    return len(step.outputs) * min(1 << 20, sum(held(by_role[role]).most for role in denoisers) // 1000)
+        return images * width * height // 64 * 64
+    return images * min(1 << 20, sum(held(by_role[role]).most for role in denoisers) // 1000)

@@ -118,11 +118,29 @@ class Pipeline(Record, frozen=True):
     omitted: list[str] = msgspec.field(default_factory=list)  # roles that the checkpoint has, and the script leaves out
 
 
-class Output(Record, frozen=True):
-    """One image to be made: its seed and the file that it goes to, relative to the folder of the run."""
+class InBatch(Record, frozen=True):
+    """Where an image stands in a call that makes several: the batch's name in the plan, and the number from 0."""
+
+    name: str
+    index: int
+
+
+class Output(Record, frozen=True, omit_defaults=True):
+    """One image to be made: its seed and the file that it goes to, relative to the folder of the run.
+
+    `batch` is None for an image that has a call of its own.
+    """
 
     seed: int
     path: str
+    batch: InBatch | None = None
+
+
+class Companion(Record, frozen=True):
+    """One image of a batch: its seed, and those of the call's arguments that are its own, by name."""
+
+    seed: int
+    prompts: dict[str, str]
 
 
 class ImageRef(Record, frozen=True, tag="image"):
@@ -179,7 +197,10 @@ class Load(Record, frozen=True, tag="load"):
 
 
 class Generate(Record, frozen=True, tag="generate"):
-    """Make one image per output with one pipeline; each has a generator of its own."""
+    """Make one image per output with one pipeline; each has a generator of its own.
+
+    Outputs of a batch are made by its one call, which may be other steps' too, others each by one of its own.
+    """
 
     id: str
     pipeline: str
@@ -346,6 +367,7 @@ class Plan(Record, frozen=True):
     pipelines: dict[str, Pipeline]
     steps: list[Step]
     memory: Limit | None = None  # what the steps keep to; None where there was room for everything
+    batches: dict[str, list[Companion]] | msgspec.UnsetType = msgspec.UNSET  # by name, the images of calls of several
 
 
 def plan_to_json(plan: Plan) -> bytes:

@@ -10,18 +10,23 @@ from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
+from msgspec import UNSET
+
 from aquatint.catalog import pipelines
 from aquatint.catalog.metrics import METRICS
 from aquatint.catalog.models import OFFLOADS
 from aquatint.catalog.quantizers import problems
 from aquatint.plan import texts
 from aquatint.plan.steps import (
+    Companion,
     Compare,
     Component,
     Evict,
     Generate,
     Grid,
     ImageRef,
+    InBatch,
+    Json,
     Line,
     Load,
     NumberRef,
@@ -56,6 +61,7 @@ def validate(plan: Plan) -> None:
                 raise PlanError(f"pipeline `{key}` has an unknown component `{part}` as `{role}`")
         _check_offload(plan, pipeline)
     _check_steps(plan)
+    _check_batches(plan)
 
 
 def _check_offload(plan: Plan, pipeline: Pipeline) -> None:
@@ -215,6 +221,36 @@ def _check_line(step: Step, line: Line) -> None:
                     wrong = "it does something that is no operation"
             if wrong is not None:
                 raise PlanError(f"step `{step.id}` has a text that can't be completed: {wrong}")
+
+
+def _check_batches(plan: Plan) -> None:
+    """Hold the images of a batch to be one call's: alike but for what is each one's own, and each there once."""
+    batches = {} if plan.batches is UNSET else plan.batches
+    first: dict[str, Generate] = {}
+    taken: set[InBatch] = set()
+    for step in plan.steps:
+        for output in step.outputs if isinstance(step, Generate) else ():
+            if (place := output.batch) is None:
+                continue
+            assert isinstance(step, Generate)
+            there = batches.get(place.name, [])
+            if not 0 <= place.index < len(there):
+                raise PlanError(f"step `{step.id}` has an image that `{place.name}` lacks")
+            own = there[place.index]
+            if place in taken:
+                raise PlanError(f"`{place.name}` has two images in one place")
+            taken.add(place)
+            of_step = {name: step.arguments.get(name) for name in own.prompts}
+            if (output.seed, of_step) != (own.seed, own.prompts):
+                raise PlanError(f"step `{step.id}` has another image than `{place.name}` has in its place")
+            other = first.setdefault(place.name, step)
+            if step.deferred or step.weighter is not None or _shared(step, own) != _shared(other, there[0]):
+                raise PlanError(f"step `{step.id}` can't share a call with the others of `{place.name}`")
+
+
+def _shared(step: Generate, companion: Companion) -> Json:
+    others = {name: value for name, value in step.arguments.items() if name not in companion.prompts}
+    return [step.pipeline, step.scheduler, others, sorted(companion.prompts)]
 
 
 def _check_phase(step: Phase, later: Mapping[str, Generate]) -> None:

@@ -29,15 +29,20 @@ def loading(keys: Iterable[str], components: Mapping[str, Component]) -> int:
     return max((working.loading for working in found if working is not None), default=0)
 
 
-def computing(step: Generate, roles: Iterable[str], pipeline: Pipeline, components: Mapping[str, Component]) -> int:
-    """Return the bytes that the components in `roles` take for a picture of `step`: they work one after the other."""
+def computing(
+    step: Generate, roles: Iterable[str], pipeline: Pipeline, components: Mapping[str, Component], images: int = 1
+) -> int:
+    """Return the bytes that the components in `roles` take for `step`: they work one after the other.
+
+    `images` are those of its largest call.
+    """
     area, scale = pixels(step, pipeline, components), _decoding(pipeline, components)
     most = 0
     for role in roles:
         key = pipeline.parts[role]
         working = None if key is None else components[key].working
         if working is not None:
-            most = max(most, working.fixed + working.each * (area if working.scale else area // scale**2))
+            most = max(most, working.fixed + images * working.each * (area if working.scale else area // scale**2))
     return most
 
 

@@ -60,14 +60,15 @@ class Loaded:
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """One image to make: the pipeline's call arguments, the seed of its CPU generator, the scheduler's class name.
+    """One call to make: the pipeline's arguments, the seeds of the images' CPU generators, the scheduler's class name.
 
-    Arguments are JSON, or pictures and lists of pictures. With `tiling` what decodes the picture does so in tiles where
-    it can, which takes less memory and changes pixels.
+    A call of several images has a list of one for each where an argument is each one's own. Arguments are JSON, or
+    pictures and lists of pictures. With `tiling` what decodes the pictures does so in tiles where it can, which takes
+    less memory and changes pixels.
     """
 
     arguments: Mapping[str, Any]
-    seed: int
+    seeds: Sequence[int]
     scheduler: str | None = None
     tiling: bool = False
 
@@ -122,10 +123,10 @@ class Call(Protocol):
     warnings: list[str]
     """What the libraries had to say so far, for people."""
 
-    def advance(self) -> Image | Needs:
-        """Go on until a part is needed that isn't loaded, or to the end; raise `EngineError`, or as `on_step` does.
+    def advance(self) -> list[Image] | Needs:
+        """Go on until a part is needed that isn't loaded, or to the end, and return a picture for each seed.
 
-        After an error there is nothing to go on with.
+        Raises `EngineError`, and what `on_step` raises. After an error there is nothing to go on with.
         """
         ...
 
@@ -160,7 +161,7 @@ class Engine(Protocol):
         ...
 
     def begin(self, pipeline: Any, generation: Generation, on_step: OnStep) -> Call:
-        """Return the call of an assembled pipeline that makes one RGB image, before it has done anything.
+        """Return the call of an assembled pipeline that makes RGB images, before it has done anything.
 
         The same call gives the same bits, whatever the engine did before and does in between.
         """

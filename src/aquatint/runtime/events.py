@@ -44,7 +44,7 @@ Peak = Annotated[
 ]
 
 
-Rung = Literal["release", "turns", "tiling"]
+Rung = Literal["release", "turns", "unbatched", "tiling"]
 """What can be done when memory doesn't suffice."""
 
 
@@ -156,6 +156,10 @@ class GenerateStarted(Event, frozen=True):
     prompt: Annotated[str, Meta(description="its prompt, empty if it has none")]
     number: ImageNumber
     of: Annotated[int, Meta(description="how many images the statement makes")]
+    batch: Annotated[
+        str | None,
+        Meta(description="the batch in whose call it is made: the images of one begin together; null: it has its own"),
+    ] = None
 
 
 class DenoiseStep(Event, frozen=True):
@@ -269,8 +273,8 @@ class OutOfMemory(Event, frozen=True):
         Rung,
         Meta(
             description="what is done about it, for this statement from here on. `release`: let go of what it doesn't "
-            "use; `turns`: have one of its components in memory at a time; `tiling`: decode in tiles, which changes "
-            "pixels"
+            "use; `turns`: have one of its components in memory at a time; `unbatched`: make each image of a batch by "
+            "a call of its own, which changes pixels; `tiling`: decode in tiles, which changes pixels"
         ),
     ]
     asked: Annotated[int | None, Meta(description="bytes that were asked for at last; null: unknown")] = None

@@ -100,7 +100,8 @@ class _Course:
             self.loads.make_room()
             run.residents.next_statement()
             for number, step in enumerate(run.plan.steps):
-                run.pause()
+                if not self.generates.is_made(step):
+                    run.pause()
                 if isinstance(step, Phase | Generate):
                     self.loads.foresee(number)
                 self._carry_out(step)

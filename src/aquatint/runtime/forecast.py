@@ -1,6 +1,7 @@
 """How far a run is and how much longer it will take: from what is ahead of it, its events, and when they came.
 
-Events of several images may take turns. What is measured is in `speeds`; nothing here looks at a clock.
+Events of several images may take turns. Those of a batch come together, and each has an equal share of the time. What
+is measured is in `speeds`; nothing here looks at a clock.
 """
 
 from __future__ import annotations
@@ -56,6 +57,8 @@ class Forecast:
         self._images: dict[str, dict[int, Kind]] = defaultdict(dict)  # neither written nor begun, by step
         self._of_kind: Counter[Kind] = Counter()  # the same ones, counted
         self._begun: dict[_Image, _Begun] = {}
+        self._calls: dict[str, list[_Image]] = {}  # of batches, their images that were begun, in order
+        self._together: dict[_Image, list[_Image]] = {}
         self._taken: dict[Kind, int] = {}  # how many steps images of a kind really take
         self._images_done = self._steps_done = self._loads_done = 0
         self._at = 0.0
@@ -86,7 +89,7 @@ class Forecast:
                 if (load := self._loads.pop(event.step, None)) is not None:
                     self._speeds.loaded(load, event.from_store, event.seconds)
             case GenerateStarted():
-                self._begin((event.step, event.number))
+                self._begin((event.step, event.number), event.batch)
                 self._last = (event.step, event.number), 0
             case DenoiseStep():
                 self._step(event, elapsed, last)
@@ -128,8 +131,12 @@ class Forecast:
         known = [part for part in parts if part is not None]
         return sum(known) if len(known) == len(parts) else None
 
-    def _begin(self, image: _Image) -> None:
+    def _begin(self, image: _Image, batch: str | None) -> None:
         step, number = image
+        self._together[image] = call = [] if batch is None else self._calls.setdefault(batch, [])
+        if image in call:
+            call.clear()  # it begins again
+        call.append(image)
         kind = self._images[step].pop(number, None)
         if kind is not None:
             self._of_kind[kind] -= 1
@@ -137,8 +144,13 @@ class Forecast:
 
     def _pause(self, image: _Image, elapsed: float) -> None:
         """An image's prompt was read, and its steps come later."""
-        if (begun := self._begun.get(image)) is not None:
-            begun.mixed += elapsed
+        in_call = self._in_call(image)
+        for each in in_call:
+            each.mixed += elapsed / len(in_call)
+
+    def _in_call(self, image: _Image) -> list[_Begun]:
+        """Return what is begun and not written of all that the image's call makes."""
+        return [begun for each in self._together.get(image, [image]) if (begun := self._begun.get(each)) is not None]
 
     def _step(self, event: DenoiseStep, elapsed: float, last: tuple[_Image, int] | None) -> None:
         image = event.step, event.number
@@ -149,20 +161,27 @@ class Forecast:
         self._steps_done += max(0, event.done - begun.done)
         begun.done, begun.total = event.done, event.total
         self._taken[begun.kind] = event.total
-        if event.done > 1 and last == (image, event.done - 1):
-            self._speeds.stepped(begun.kind, elapsed)
+        call = self._together.get(image, [image])
+        if call[0] != image:
+            return  # the step of the whole call was told with its first image
+        each = elapsed / len(call)
+        if event.done > 1 and last == (call[-1], event.done - 1):
+            self._speeds.stepped(begun.kind, each)
         else:
-            begun.mixed += elapsed
-            begun.mixed_steps += 1
+            for other in self._in_call(image):
+                other.mixed += each
+                other.mixed_steps += 1
 
     def _finish(self, image: _Image, elapsed: float) -> None:
+        in_call = self._in_call(image)
         begun = self._begun.pop(image, None)
         if begun is None:
             return
+        for each in in_call:
+            each.mixed += elapsed / len(in_call)
         self._images_done += 1
         if begun.total is None:
             self._taken[begun.kind] = 0  # a pipeline that doesn't tell of its steps
-        begun.mixed += elapsed
         self._speeds.finished(begun.kind, begun.beside(self._step_of(begun.kind) or 0.0))
 
     def _drop(self, step: str) -> None:

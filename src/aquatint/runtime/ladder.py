@@ -12,6 +12,7 @@ from typing import TypeVar, assert_never
 from aquatint.catalog import compatibility
 from aquatint.catalog.hardware import SHARED_MEMORY
 from aquatint.catalog.models import OFFLOADS
+from aquatint.plan.batches import unit
 from aquatint.plan.render import sized
 from aquatint.plan.steps import Generate, Pipeline, Save
 from aquatint.plan.uses import uses
@@ -29,7 +30,7 @@ class OutOfRungs(EngineError):
 
 
 class Ladder:
-    """The rungs that the statements of one run have taken.
+    """The rungs that the statements of one run have taken; those that share a call take them together.
 
     `owed` are the keys of components that are loaded by the plan, and aren't for want of memory.
     """
@@ -37,11 +38,12 @@ class Ladder:
     def __init__(self, run: Run) -> None:
         self.run = run
         self.owed: set[str] = set()
+        self._units = {step.id: unit(step) for step in run.plan.steps}
         self._taken: dict[str, list[Rung]] = {}
 
     def taken(self, step: str) -> list[Rung]:
         """Return the rungs that the step with that id has taken."""
-        return self._taken.get(step, [])
+        return self._taken.get(self._units.get(step, step), [])
 
     def with_less(
         self, user: Generate | Save, doing: str, work: Callable[[], T], undo: Callable[[], None] = lambda: None
@@ -63,7 +65,7 @@ class Ladder:
             self._climb(user, doing, lack)
 
     def _climb(self, user: Generate | Save, doing: str, lack: LacksMemory) -> None:
-        taken = self._taken.setdefault(user.id, [])
+        taken = self._taken.setdefault(self._units[user.id], [])
         others = self._others(user)
         # There may be something to release again: between phases others have theirs.
         free = (rung for rung in self._rungs(user) if rung not in taken or (rung == "release" and others))
@@ -78,7 +80,7 @@ class Ladder:
                 self.release(user.id, *others)
             case "turns":
                 self.release(user.id, *self._weighty(user))
-            case "tiling":
+            case "unbatched" | "tiling":
                 pass  # when the call begins again
             case _:
                 assert_never(rung)
@@ -95,6 +97,8 @@ class Ladder:
         # The hooks that offload are on live modules.
         if self._pipeline(user).offload is None:
             yield "turns"
+        if resort == Resort.ANY and _is_batched(user):
+            yield "unbatched"
         if resort == Resort.ANY and self._can_tile(user):
             yield "tiling"
 
@@ -145,6 +149,8 @@ class Ladder:
         resort, pipeline = self.run.options.out_of_memory, self._pipeline(user)
         if resort == Resort.FAIL:
             yield "run with `--out-of-memory exact`, which goes on with less in memory at a time"
+        elif resort == Resort.EXACT and _is_batched(user):
+            yield "lower `images_per_batch`, or run with `--out-of-memory any`, which makes its images one at a time"
         elif resort == Resort.EXACT and isinstance(user, Generate) and self._can_tile(user):
             yield "run with `--out-of-memory any`, which decodes the picture in tiles: its pixels will be others"
         parts = [self.run.plan.components[key] for key in uses(user, self.run.plan.pipelines).values()]
@@ -161,6 +167,10 @@ class Ladder:
                     yield f'put `offload: "{way}"` into the model'
                     break
         yield "take a smaller size, a quantizer of fewer bits or a narrower dtype"
+
+
+def _is_batched(user: Generate | Save) -> bool:
+    return isinstance(user, Generate) and any(output.batch is not None for output in user.outputs)
 
 
 def _lack(error: Exception) -> LacksMemory | None:

@@ -21,6 +21,7 @@ from PIL.PngImagePlugin import PngInfo
 from aquatint.catalog import pipelines
 from aquatint.catalog.arguments import scriptable
 from aquatint.catalog.quantizers import label
+from aquatint.plan.batches import companions
 from aquatint.plan.steps import Component, Generate, Grid, Json, Output, Plan, Save
 from aquatint.runtime.engine import EngineError
 from aquatint.runtime.events import Rung
@@ -116,6 +117,7 @@ def about_image(
         },
         "components": components,
         "engine": engine,
+        **({"batch": batch} if (batch := _batch(plan, output, out_of_memory)) is not None else {}),
         **({"out_of_memory": list(out_of_memory)} if out_of_memory else {}),
     }
     return About(_parameters(plan, step, output, size), record, step.metadata, step.sidecar)
@@ -194,6 +196,13 @@ def described(component: Component, quantizer: str | None) -> dict[str, Json]:
     if described["quantization"] is not None and quantizer is not None:
         described["quantization"]["name"] = quantizer
     return described
+
+
+def _batch(plan: Plan, output: Output, out_of_memory: Sequence[Rung]) -> Json:
+    """Return what a record says of the call that made an image among others; None for one that was made alone."""
+    if output.batch is None or "unbatched" in out_of_memory:
+        return None
+    return {"index": output.batch.index, "images": msgspec.to_builtins(companions(plan, output))}
 
 
 def _scheduler(plan: Plan, step: Generate) -> str | None:

@@ -14,7 +14,7 @@ from typing import Annotated, Any, NoReturn
 
 import msgspec
 
-from aquatint.catalog.models import DTYPES, GENERATE, MODEL, OFFLOADS, RESERVED_PARTS
+from aquatint.catalog.models import BATCH_LIMIT, DTYPES, GENERATE, MODEL, OFFLOADS, RESERVED_PARTS
 from aquatint.catalog.quantizers import backend, problems
 from aquatint.plan.steps import ByteRange, Json, Record, Stored
 from aquatint.runtime.metadata import METADATA_VERSION
@@ -67,6 +67,20 @@ class PipelineRecord(Record, frozen=True, rename={"class_name": "class"}):
     offload: str | None = None
 
 
+class CompanionRecord(Record, frozen=True):
+    """An image of a call that made several: its seed, and the arguments that were its own."""
+
+    seed: _Seed
+    prompts: dict[str, str]
+
+
+class BatchRecord(Record, frozen=True):
+    """All images of the call that made an image, in order, and which of them it was, from 0."""
+
+    index: int
+    images: Annotated[list[CompanionRecord], msgspec.Meta(min_length=2, max_length=BATCH_LIMIT)]
+
+
 class ImageRecord(Record, frozen=True):
     """What the record of an image says. `engine` is what the engine said decides the bits."""
 
@@ -85,6 +99,7 @@ class ImageRecord(Record, frozen=True):
     plan_seed: int = 0
     engine: dict[str, Json] = msgspec.field(default_factory=dict)
     defaults: dict[str, Json] = msgspec.field(default_factory=dict)
+    batch: BatchRecord | None = None
     out_of_memory: list[str] = msgspec.field(default_factory=list)
     deferred: dict[str, Json] = msgspec.field(default_factory=dict)
     """Arguments that were another step's result, which no record holds. No plan of this version has any."""
@@ -166,11 +181,26 @@ def _wrong(record: ImageRecord) -> Iterable[str]:
             yield f"`{name}` is no argument"
         elif not _is_writable(value):
             yield f"`{name}` has a number or a character that can't be written"
+    if record.batch is not None:
+        yield from _wrong_batch(record, record.batch)
     if not _is_writable([record.model, pipeline.source, pipeline.revision, pipeline.subfolder, record.scheduler]):
         yield "it has a character that can't be written"
     parts = record.components.values()
     if not _is_writable([[part.source, part.subfolder, part.variant, part.revision] for part in parts]):
         yield "it has a character that can't be written"
+
+
+def _wrong_batch(record: ImageRecord, batch: BatchRecord) -> Iterable[str]:
+    if not 0 <= batch.index < len(batch.images):
+        yield "it has no place in its batch"
+        return
+    own = batch.images[batch.index]
+    if own.seed != record.seed or any(record.arguments.get(name) != text for name, text in own.prompts.items()):
+        yield "it isn't what its batch has in its place"
+    elif any(each.prompts.keys() != own.prompts.keys() for each in batch.images):
+        yield "the images of its batch have other arguments of their own"
+    elif not _is_writable([each.prompts for each in batch.images]):
+        yield "its batch has a character that can't be written"
 
 
 def _wrong_quantizer(quantization: QuantizationRecord) -> Iterable[str]:

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from aquatint.catalog.pipelines import pipeline as known_pipeline
+from aquatint.plan.batches import companions
 from aquatint.plan.memory import held
 from aquatint.plan.steps import Generate, Load, Pipeline, Plan, Release, Save
 from aquatint.plan.uses import uses
@@ -20,13 +21,14 @@ class Kind:
     """What images have in common that take equally long.
 
     `pixels` is None where the size is the pipeline's own affair, and `steps` what was asked for, which need not be how
-    many are taken: `strength` takes some away.
+    many are taken: `strength` takes some away. `batch` is the number of images in a call.
     """
 
     pipeline: str
     pixels: int | None
     steps: int
     strength: float | None = None
+    batch: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +82,8 @@ def ahead(
                 kind = _kind(step, plan.pipelines[step.pipeline])
                 for number, output in enumerate(step.outputs, 1):
                     if not there(output.path):
-                        yield ImageAhead(step.id, number, kind)
+                        batch = len(companions(plan, output)) or 1
+                        yield ImageAhead(step.id, number, kind if batch == 1 else replace(kind, batch=batch))
             case Save() if step.id not in settled:
                 used = uses(step, plan.pipelines).values()
                 yield SaveAhead(step.id, sum(held(plan.components[key]).most for key in used))

@@ -88,6 +88,10 @@ def _add_picture_options(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--output-size", metavar="WxH", help="in pixels: 512x768, or 512 for a square")
     group.add_argument("--scheduler", metavar="CLASS", help="another scheduler of diffusers, by its class name")
     group.add_argument(
+        "--images-per-batch", metavar="N",
+        help="pictures that one call of the pipeline may make; more than 1 is faster on a large GPU and changes pixels",
+    )  # fmt: skip
+    group.add_argument(
         "--output", metavar="FILE",
         help="the file to write, in which {{ seed }}, {{ prompt | slug }} and so on are replaced",
     )  # fmt: skip

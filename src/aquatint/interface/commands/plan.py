@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from aquatint.interface.exits import DONE, WRONG, Refusal
@@ -12,6 +13,7 @@ from aquatint.interface.script_file import read_script
 from aquatint.interface.warning_options import add_warning_options
 
 if TYPE_CHECKING:
+    from aquatint.plan.steps import Plan
     from aquatint.source import Source
 
 
@@ -54,8 +56,8 @@ def _tell(source: Source, options: argparse.Namespace) -> int:
     return DONE
 
 
-def show(source: Source, options: argparse.Namespace) -> int:
-    """Write the plan of `source`, or its mistakes; return the exit code."""
+def show(source: Source, options: argparse.Namespace, narrowed: Callable[[Plan], Plan] = lambda plan: plan) -> int:
+    """Write what `narrowed` makes of the plan of `source`, or its mistakes; return the exit code."""
     from aquatint.plan.render import render
     from aquatint.plan.steps import plan_to_json
 
@@ -65,5 +67,6 @@ def show(source: Source, options: argparse.Namespace) -> int:
         return WRONG
     # Warnings, which must not stand before a plan in JSON.
     report(evaluation.diagnostics, options, sys.stderr)
-    sys.stdout.write(plan_to_json(evaluation.plan).decode() if options.json else render(evaluation.plan))
+    plan = narrowed(evaluation.plan)
+    sys.stdout.write(plan_to_json(plan).decode() if options.json else render(plan))
     return DONE

@@ -47,7 +47,7 @@ def run(options: argparse.Namespace) -> int:
     """Make the picture `options.image` again; return the exit code."""
     from aquatint.diagnostics import Diagnostics
     from aquatint.interface.progress import printable
-    from aquatint.interface.replay_differences import of_files, of_machine
+    from aquatint.interface.replay_differences import of_call, of_files, of_machine
     from aquatint.source import Source
 
     diagnostics = Diagnostics()
@@ -60,16 +60,18 @@ def run(options: argparse.Namespace) -> int:
     # `evaluate` takes `--set` for the values of a script's parameters; this one has none.
     changes, options.set = options.set, []
     if options.plan and not diagnostics.has_errors:
-        return show(source, options)
+        return show(source, options, lambda plan: _alone(plan, made.statement))
     evaluation = evaluate(source, options)
     diagnostics.extend(evaluation.diagnostics)
     if evaluation.plan is None or diagnostics.has_errors:
         report(diagnostics, options)
         return WRONG
-    plan = evaluation.plan
+    plan = _alone(evaluation.plan, made.statement)
     _spare_original(plan, options)
     running = session(options)
     diagnostics.extend(_told(of_files(made.record, plan), options))
+    if not changes:
+        diagnostics.extend(_told(of_call(made.record, plan), options))
     if not diagnostics.has_errors:
         diagnostics.extend(_told(of_machine(made.record, plan, running.start()), options))
     report(diagnostics, options)
@@ -89,6 +91,19 @@ def _as_recorded(options: argparse.Namespace, record: ImageRecord) -> None:
     if options.threads is None:
         options.threads = threads_of(record)
     options.tiling = options.tiling or is_tiled(record)
+
+
+def _alone(plan: Plan, statement: int) -> Plan:
+    """Return `plan` with statement number `statement` (from 1) alone; its call makes what it made."""
+    import msgspec
+
+    from aquatint.plan.steps import Generate, Phase
+
+    kept = f"g{statement}"
+    steps = [step for step in plan.steps
+             if not (isinstance(step, Generate) and step.id != kept)
+             and not (isinstance(step, Phase) and step.generate != kept)]  # fmt: skip
+    return msgspec.structs.replace(plan, steps=steps)
 
 
 def _spare_original(plan: Plan, options: argparse.Namespace) -> None:

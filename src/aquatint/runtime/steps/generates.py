@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from PIL.Image import Image
-
+from aquatint.plan.batches import companions
 from aquatint.plan.fingerprints import LOSSY
-from aquatint.plan.steps import Generate, ImageRef, Phase
+from aquatint.plan.steps import Generate, ImageRef, Phase, Plan, Step
 from aquatint.runtime.engine import EngineError
 from aquatint.runtime.events import DenoiseStep, GenerateStarted, ImageWritten
-from aquatint.runtime.image_calls import ImageCalls
+from aquatint.runtime.failures import explain
+from aquatint.runtime.image_calls import ImageCalls, Made
 from aquatint.runtime.ladder import Ladder
 from aquatint.runtime.metadata import about_image
 from aquatint.runtime.outputs import OutputPolicy
 from aquatint.runtime.run import Run
 from aquatint.runtime.steps.loads import Loads
+
+T = TypeVar("T")
 
 CANT_WEIGH = "this version plans with a weighter, and can't run it yet", "leave `weighter` out"
 """What is said of steps that can be planned only, and what to do."""
@@ -35,6 +37,8 @@ class Generates:
         )
         self._steps = {step.id: step for step in run.plan.steps if isinstance(step, Generate)}
         self._lost: set[str] = set()  # those that failed in one of their phases
+        self._failed: dict[str, EngineError] = {}  # by batch, why its call failed
+        self._batches = _by_batch(run.plan)
 
     def phase(self, step: Phase) -> None:
         """Carry the calls of a later generate step on; what goes wrong with one is that step's failure."""
@@ -74,6 +78,12 @@ class Generates:
         except Exception as error:
             self._lose(step, error, doing, written)
 
+    def is_made(self, step: Step) -> bool:
+        """Return whether nothing is left of `step` but to write pictures that another one's call has made."""
+        if not isinstance(step, Generate):
+            return False
+        return all(self.calls.is_made(ImageRef(step.id, index)) for index in range(len(step.outputs)))
+
     def _cannot_begin(self, step: Generate) -> bool:
         """Return whether `step` lacks what other steps were to bring: it will be said when its turn comes."""
         keys = self.run.plan.pipelines[step.pipeline].parts.values()
@@ -101,41 +111,69 @@ class Generates:
             self.calls.advance(image)
 
         try:
-            self.ladder.with_less(step, doing, carry_on, lambda: self._give_up(step, image))
+            self._with_less(step, image, carry_on)
         except Exception as error:
             self._lose(step, error, doing, [])
             return False
         return True
 
-    def _made(self, step: Generate, pictures: Mapping[str, Any], image: ImageRef) -> tuple[Image, float, list[str]]:
-        """Carry one image's call to its end; return picture, seconds and warnings."""
+    def _made(self, step: Generate, pictures: Mapping[str, Any], image: ImageRef) -> Made:
+        """Carry one image's call to its end."""
 
-        def make() -> tuple[Image, float, list[str]]:
+        def make() -> Made:
             if not self.calls.has_begun(image):
                 self.loads.bring(step)
                 self._begin(step, pictures, image)
             self.loads.begin_turns()
             return self.calls.finish(image)
 
-        doing = _making(step, image.index)
-        return self.ladder.with_less(step, doing, make, lambda: self._give_up(step, image))
+        return self._with_less(step, image, make)
+
+    def _with_less(self, step: Generate, image: ImageRef, work: Callable[[], T]) -> T:
+        """Return what `work` returns, which carries an image's call on. A batch that failed has failed for all."""
+        place, doing = step.outputs[image.index].batch, _making(step, image.index)
+        if place is not None and place.name in self._failed:
+            raise self._failed[place.name]
+        try:
+            return self.ladder.with_less(step, doing, work, lambda: self._give_up(step, image))
+        except Exception as error:
+            if place is not None and not self._is_unbatched(step):
+                self._failed[place.name] = EngineError(*explain(error, doing))
+            raise
+
+    def _is_unbatched(self, step: Generate) -> bool:
+        return "unbatched" in self.ladder.taken(step.id)
 
     def _give_up(self, step: Generate, image: ImageRef) -> None:
         self.calls.give_up(image)
         self._disband(step)
 
     def _begin(self, step: Generate, pictures: Mapping[str, Any], image: ImageRef) -> None:
-        output, number = step.outputs[image.index], image.index + 1
+        output = step.outputs[image.index]
+        batch = [] if self._is_unbatched(step) else companions(self.run.plan, output)
+        places = {image: 0}
+        if output.batch is not None and batch:
+            mates = self._batches[output.batch.name].items()
+            places = {each: place for each, place in mates if each == image or self._is_wanted(each)}
         account = self.run.account
-        prompt = _prompt(step.arguments)
-        account.emit(
-            GenerateStarted(step.id, step.model, step.quantizers, output.seed, prompt, number, len(step.outputs))
-        )
+        for each in places:
+            account.emit(_started(self._steps[each.step] if batch else step, each.index, bool(batch)))
 
         def told(done: int, total: int) -> None:
-            account.emit(DenoiseStep(step.id, done, total, number))
+            for each in places:
+                account.emit(DenoiseStep(each.step, done, total, each.index + 1))
 
-        self.calls.begin(step, image, pictures, told, "tiling" in self.ladder.taken(step.id))
+        tiling = "tiling" in self.ladder.taken(step.id)
+        if batch:
+            self.calls.begin_batch(step, batch, places, told, tiling)
+        else:
+            self.calls.begin(step, image, pictures, told, tiling)
+
+    def _is_wanted(self, image: ImageRef) -> bool:
+        """Return whether an image is to be written: one that is done or lost is made with its batch, and dropped."""
+        path = self._steps[image.step].outputs[image.index].path
+        is_over = image.step in self._lost or image.step in self.run.settled
+        return not is_over and self.run.outputs.settled(path) is None
 
     def _lose(self, step: Generate, error: Exception, doing: str, written: list[str]) -> None:
         """Fail `step` and give up what is under way of it."""
@@ -147,15 +185,19 @@ class Generates:
     def _image(self, step: Generate, pictures: Mapping[str, Any], index: int, written: list[str]) -> None:
         run = self.run
         image, output = ImageRef(step.id, index), step.outputs[index]
-        run.pause()
+        if not self.calls.is_made(image):
+            run.pause()
         if (there := self._keep_what_is_there(step, index)) is not None:
             if run.options.existing is OutputPolicy.SKIP:
                 run.account.warn(step.id, f"{run.outputs.why(there)}; it is not made again")
             return
-        picture, seconds, warnings = self._made(step, pictures, image)
-        for warning in warnings:
+        made = self._made(step, pictures, image)
+        picture, seconds = made.picture, made.seconds
+        for warning in made.warnings:
             run.account.warn(step.id, warning)
-        about = about_image(run.plan, step, output, picture.size, run.facts, self.ladder.taken(step.id))
+        was_unbatched = output.batch is not None and made.of == 1
+        taken = [rung for rung in self.ladder.taken(step.id) if rung != "unbatched" or was_unbatched]
+        about = about_image(run.plan, step, output, picture.size, run.facts, taken)
         started = run.options.clock()
         path = run.outputs.write(output.path, picture, about)
         if path is None:
@@ -181,8 +223,29 @@ class Generates:
         return there
 
 
+def _by_batch(plan: Plan) -> dict[str, dict[ImageRef, int]]:
+    """Return for each batch the images of the plan's steps that it makes, in its order, with their places in it."""
+    found: dict[str, dict[ImageRef, int]] = {}
+    for step in plan.steps:
+        for index, output in enumerate(step.outputs) if isinstance(step, Generate) else ():
+            if output.batch is not None:
+                found.setdefault(output.batch.name, {})[ImageRef(step.id, index)] = output.batch.index
+    return {name: dict(sorted(places.items(), key=lambda item: item[1])) for name, places in found.items()}
+
+
+def _started(step: Generate, index: int, batched: bool) -> GenerateStarted:
+    output = step.outputs[index]
+    batch = output.batch.name if batched and output.batch is not None else None
+    prompt, number = _prompt(step.arguments), index + 1
+    return GenerateStarted(
+        step.id, step.model, step.quantizers, output.seed, prompt, number, len(step.outputs), batch
+    )  # fmt: skip
+
+
 def _making(step: Generate, index: int) -> str:
-    return f"making image {index + 1} of {len(step.outputs)} (seed {step.outputs[index].seed})"
+    output = step.outputs[index]
+    together = "" if output.batch is None else f" in {output.batch.name}"
+    return f"making image {index + 1} of {len(step.outputs)} (seed {output.seed}){together}"
 
 
 def _prompt(arguments: Mapping[str, Any]) -> str:

@@ -121,19 +121,20 @@ class TorchEngine:
         return assembled
 
     def begin(self, pipeline: Assembled, generation: Generation, on_step: OnStep) -> TorchCall:
-        """Return the call of an assembled pipeline that makes one RGB image, before it has done anything."""
+        """Return the call of an assembled pipeline that makes RGB images, before it has done anything."""
         generate = generating.work(self._libraries, pipeline.make, generation, on_step)
 
-        def counted(told: generating.Told) -> Image:
-            image = generate(told)
-            self.counters.images += 1
+        def counted(told: generating.Told) -> list[Image]:
+            images = generate(told)
+            self.counters.images += len(images)
             if self.kept is not None:
                 call.warnings += self.kept.warnings
                 self.kept.warnings.clear()
-            return image
+            return images
 
         tiled = pipeline.decoding_in_tiles if generation.tiling or self.tiling else nullcontext
-        call = TorchCall(self._libraries.torch, counted, pipeline.places, generation.seed, self.device, tiled)
+        # What draws from the global generator draws for the whole call.
+        call = TorchCall(self._libraries.torch, counted, pipeline.places, generation.seeds[0], self.device, tiled)
         return call
 
     def can_tile(self, pipeline: Assembled) -> bool:

@@ -1,4 +1,4 @@
-"""Make one image with a live pipeline, so that nothing of one image reaches the next."""
+"""Makes the images of one call with a live pipeline, so that nothing of one call reaches the next."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from aquatint.runtime.torch_engine.faults import engine_error
 from aquatint.runtime.torch_engine.libraries import Libraries
 
 OURS = frozenset({"generator", "output_type", "return_dict", "callback_on_step_end", "num_images_per_prompt"})
-"""Call arguments of a pipeline that a script does not decide: an image is made alone, and its seed is the plan's."""
+"""Call arguments of a pipeline that a script does not decide: what is in a call, and its seeds, are the plan's."""
 
 
 Told = Sequence[warnings.WarningMessage]
@@ -32,8 +32,8 @@ class _Stopped(Exception):
 
 def work(
     libraries: Libraries, make: Callable[[], Any], generation: Generation, on_step: OnStep
-) -> Callable[[Told], Image]:
-    """Return what makes the image with a pipeline of its own, which `make` returns; it is given what Python warns of.
+) -> Callable[[Told], list[Image]]:
+    """Return what makes the images with a pipeline of its own, which `make` returns; it is given what Python warns of.
 
     Raises `EngineError` for arguments that no call takes; what is returned raises it, too, and whatever `on_step` does.
     """
@@ -41,7 +41,7 @@ def work(
     if taken:
         raise EngineError(f"`{taken[0]}` can't be an argument of `generate`: the program sets it")
 
-    def generate(told: Told) -> Image:
+    def generate(told: Told) -> list[Image]:
         pipeline = make()
         arguments = dict(generation.arguments)
         name = type(pipeline).__name__
@@ -56,10 +56,13 @@ def work(
         # The scheduler is the one part that changes while it works. One that is offloaded is used again: put it back.
         kept = pipeline.scheduler
         pipeline.scheduler = fresh_scheduler(libraries, kept, generation.scheduler)
-        generator = libraries.torch.Generator("cpu").manual_seed(generation.seed)
+        # Each image has its own, so that its noise is the same whatever else is in the call.
+        generators = [libraries.torch.Generator("cpu").manual_seed(seed) for seed in generation.seeds]
+        generator = generators[0] if len(generators) == 1 else generators
         try:
             with engine_error(f"{name} can't make this image"):
-                return _picture(pipeline(**arguments, generator=generator, output_type="pil"), pipeline, told)
+                made = pipeline(**arguments, generator=generator, output_type="pil")
+                return _pictures(made, len(generators), pipeline, told)
         except EngineError as error:
             if isinstance(error.__cause__, _Stopped):
                 raise error.__cause__.cause from None
@@ -101,7 +104,7 @@ def _reporter(on_step: OnStep) -> Any:
     return report
 
 
-def _picture(made: Any, pipeline: Any, told: Told) -> Image:
+def _pictures(made: Any, count: int, pipeline: Any, told: Told) -> list[Image]:
     # All that is heard of a picture of NaN: numpy's remark on casting it, and the picture is black.
     if any(issubclass(each.category, RuntimeWarning) and "in cast" in str(each.message) for each in told):
         raise EngineError(
@@ -111,4 +114,9 @@ def _picture(made: Any, pipeline: Any, told: Told) -> Image:
     images = getattr(made, "images", None)
     if not images or not isinstance(images[0], Image):
         raise EngineError(f"{type(pipeline).__name__} makes no pictures")
-    return images[0].convert("RGB")
+    if count > 1 and len(images) != count:
+        raise EngineError(
+            f"{type(pipeline).__name__} made {len(images)} pictures for {count} prompts",
+            "leave `images_per_batch` out: each image then has a call of its own",
+        )
+    return [image.convert("RGB") for image in images[:count]]
