@@ -20,6 +20,9 @@ from aquatint.plan.steps import Hole, Line, NumberRef, Pair
 from aquatint.source import Span
 from aquatint.syntax import nodes as n
 
+PAIR_STEPS = 10
+"""Steps of a pair: what tells its image apart from the others is looked for."""
+
 
 class Comparing:
     """Carries out `compare` for one plan."""
@@ -55,6 +58,7 @@ class Comparing:
         if not pairs:
             return self._error("wrong-value", "this `compare` has nothing to compare with its first images",
                                node.verb.span, help="name two results: `compare a, b { ... }`")  # fmt: skip
+        self.blocks.expressions.spend(PAIR_STEPS * len(pairs), node.verb.span)
         if not self._same_size(pairs, node):
             return UNKNOWN
         output = settings.get("output")

@@ -17,7 +17,7 @@ from aquatint.language.check import check, report_too_deep
 from aquatint.language.comparing import Comparing
 from aquatint.language.deferred import pieces
 from aquatint.language.draws import Draws
-from aquatint.language.expressions import BLOCK_STEPS, Expressions, TooManySteps
+from aquatint.language.expressions import BLOCK_STEPS, PRINT_STEPS, Expressions, TooManySteps
 from aquatint.language.generating import IMAGE_LIMIT, Generating
 from aquatint.language.grids import Grids
 from aquatint.language.includes import Includes
@@ -222,7 +222,7 @@ class _Run:
                 self._branch(node, scope)
             case n.Show():
                 values = [self.expressions.value(value, scope) for value in node.values]
-                self.expressions.spend(sum(map(weight, values)), node.span)
+                self.expressions.spend(PRINT_STEPS + sum(map(weight, values)), node.span)
                 if not any(value is UNKNOWN for value in values):
                     parts = [part for value in values for part in (" ", *pieces(value))][1:]
                     self.builder.print(text_of(parts), place_of(node.span))

@@ -62,6 +62,9 @@ CALL_STEPS = 10
 TURN_STEPS = 2
 """Steps of a turn of a loop."""
 
+PRINT_STEPS = 8
+"""Steps of a `print`, beside those of what it prints."""
+
 
 # What they make of a text is their business.
 _OF_TEXTS = ("int", "float", "str")
@@ -217,6 +220,8 @@ class Expressions:
         self.held[clause.values.span] = bool(values) or self.held.get(clause.values.span, False)
         for item in values:
             inner = Scope(scope)
+            if len(clauses) > 1:
+                self.spend(TURN_STEPS, clause.values.span)
             if not self.unpack(clause.names, item, inner, clause.values.span):
                 return
             yield from self._iterate(clauses[1:], inner)
@@ -398,6 +403,8 @@ class Expressions:
         if isinstance(base, Mapping):
             if is_key(index) and not isinstance(index, bool) and index in base:
                 return base[index]
+            if self.diagnostics.is_full:
+                return UNKNOWN
             return self.error("no-such-item", f"the map has no key {_shown(index)}", node.index.span,
                               help=did_you_mean(str(index), map(str, base), "its keys"))  # fmt: skip
         if not isinstance(base, tuple | str):
@@ -435,6 +442,8 @@ class Expressions:
             return self.error("no-such-member", f"{type_name(base)} has no members", node.name.span,
                               help=instead(base, node.name.text, node.base.span))  # fmt: skip
         if node.name.text not in known:
+            if self.diagnostics.is_full:
+                return UNKNOWN
             help = instead(base, node.name.text, node.base.span) or (
                 did_you_mean(node.name.text, map(str, known), "its members") if known else "it is empty"
             )
