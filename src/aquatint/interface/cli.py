@@ -58,6 +58,8 @@ class _Parser(argparse.ArgumentParser):
     def __init__(self, *arguments: Any, **named: Any) -> None:
         # An abbreviation that works today is ambiguous tomorrow.
         super().__init__(*arguments, **{"allow_abbrev": False, **named})
+        # No option begins with a digit: `--memory -2GiB` is a size, as `--seeds -1` is a number.
+        self._negative_number_matcher = re.compile(r"-\d")
 
     def error(self, message: str) -> NoReturn:
         help = f"see `{self.prog} --help`"

@@ -6,7 +6,7 @@ import argparse
 import os
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, TextIO
 
@@ -46,8 +46,9 @@ def add_planning_options(command: argparse.ArgumentParser) -> None:
         help="seed of the seeds that the plan draws, and of `random` in templates (0)",
     )  # fmt: skip
     command.add_argument(
-        "--memory", metavar="SIZE",
-        help="what models may take at a time, such as 8GiB, or -2GiB for all that is free but that; "
+        "--memory", metavar="[DEVICE=]SIZE", action="append", default=[],
+        help="what models may take at a time, such as 8GiB, or -2GiB for all that is free but that; for one device "
+        "alone as in cuda:1=20GiB, as often as there are devices, where cpu=16GiB is what --host-memory says; "
         "a plan is made for any amount, and a run for what is free, unless it is set",
     )  # fmt: skip
     command.add_argument(
@@ -121,9 +122,12 @@ def _budget(options: argparse.Namespace, running: bool) -> Memory | None:
     from aquatint.interface.device import MARGIN, free_memory
     from aquatint.language.world import Memory
 
-    given = options.memory
     device = _device(options.device)
-    host = _host_memory(options.host_memory, device, running)
+    given, beside = _by_device(options.memory, device)
+    if beside is not None and options.host_memory is not None:
+        raise Refusal("bad-command-line", f"`--memory cpu={beside}` and `--host-memory` both say what waits may take",
+                      "leave one of them out")  # fmt: skip
+    host = _host_memory(options.host_memory or beside, device, running)
     program = PROGRAM if device.partition(":")[0] in SHARED_MEMORY else 0
     if given is not None and not given.startswith("-"):
         limit = _memory(given, "--memory")
@@ -139,6 +143,23 @@ def _budget(options: argparse.Namespace, running: bool) -> Memory | None:
                       "say what there is: `--memory 8GiB`")  # fmt: skip
     # The margin is for the program, too.
     return Memory(max(0, free - spared), is_measured=given is None, host=host, program=program if given else 0)
+
+
+def _by_device(sizes: Sequence[str], device: str) -> tuple[str | None, str | None]:
+    """Return the size that is given for `device`, and that for the computer's own memory if that is another.
+
+    The last one counts; what is for other devices is nothing to this plan. Raises `Refusal`.
+    """
+    from aquatint.catalog.hardware import SHARED_MEMORY
+
+    own = beside = None
+    for text in sizes:
+        name, equals, size = text.rpartition("=")
+        if not equals or _device(name).removesuffix(":0") == device.removesuffix(":0"):
+            own = size
+        elif name == "cpu" and device.partition(":")[0] not in SHARED_MEMORY:
+            beside = size
+    return own, beside
 
 
 def _host_memory(given: str | None, device: str, running: bool) -> int | None:
