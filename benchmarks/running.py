@@ -1,11 +1,12 @@
 """A whole run, beside a program written by hand that keeps everything loaded; and a plan of three times its memory.
 
-    .venv/bin/python benchmarks/running.py [--rounds 5] [--prompts 8]
+    .venv/bin/python benchmarks/running.py [--rounds 5] [--prompts 8] [--width 640]
     .venv/bin/python benchmarks/running.py --memory [--width 640] [--folder DIR]
 
 The first draws each prompt with the bundled checkpoint as it is and with its denoiser in int8, prompt outermost, and
 beside that with `by_hand.py`, which loads each component once and shares it. Both have one thread, in processes of
 their own that take turns; what is measured begins when all libraries are imported. The pixels of both have to be equal.
+With `--width` the denoiser is one of random weights and so many channels.
 
 The second makes eight checkpoints with denoisers of random weights, and draws prompts with all, prompt outermost: with
 any memory, with a third of what the plan then takes, and with a fifth more than the largest model takes. All memory is
@@ -37,7 +38,7 @@ LIMIT = 1.05
 
 SCRIPT = """
 quantizer q { backend: sdnq, weights_dtype: int8 }
-model plain { source: "builtin:shapes", defaults { num_inference_steps: %(steps)d, seed: 1 } }
+model plain { source: "%(source)s", defaults { num_inference_steps: %(steps)d, seed: 1 } }
 model light extends plain { unet { quantizer: q } }
 for prompt in %(prompts)s {
     generate plain { prompt: prompt, output: "plain-{{ prompt | slug }}.png" }
@@ -52,24 +53,30 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5, help="how often each program runs; the least time counts")
     parser.add_argument("--prompts", type=int, default=8)
     parser.add_argument("--memory", action="store_true", help="the second measurement")
-    parser.add_argument("--width", type=int, default=640, help="channels of the second's denoisers")
+    parser.add_argument("--width", type=int, help="channels of denoisers of random weights (the second's: 640)")
     parser.add_argument("--folder", type=Path, help="where its checkpoints are, and are made")
     parser.add_argument("--part", nargs=2, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.part:
         _part(json.loads(given.part[0]), Path(given.part[1]))
     elif given.memory:
-        _within_memory(given.width, given.folder or Path(tempfile.mkdtemp()))
+        _within_memory(given.width or 640, given.folder or Path(tempfile.mkdtemp()))
     else:
-        _beside_a_program(given.rounds, given.prompts)
+        _beside_a_program(given)
 
 
-def _beside_a_program(rounds: int, number: int) -> None:
+def _beside_a_program(given: argparse.Namespace) -> None:
     from aquatint.catalog.checkpoints import locate
+
+    rounds, number = given.rounds, given.prompts
 
     colours = ("red", "blue", "green", "yellow", "white", "black", "purple", "orange")
     prompts = [f"a {colours[n % len(colours)]} circle on {colours[(n + 1 + n // 8) % 8]}" for n in range(number)]
     source = str(locate("builtin:shapes"))
+    if given.width:
+        folder = given.folder or Path(tempfile.mkdtemp())
+        source = str(folder / f"wide-{given.width}")
+        print(f"a denoiser of {_checkpoint(Path(source), given.width, 0) / 2**20:.0f} MiB")
     least: dict[str, dict[str, float]] = {}
     pictures: dict[str, dict[str, str]] = {}
     told: dict[str, Any] = {}
@@ -82,7 +89,9 @@ def _beside_a_program(rounds: int, number: int) -> None:
                     command = [sys.executable, str(HAND), source, json.dumps(prompts), str(STEPS), str(out)]
                 else:
                     script = out / "script.aqt"
-                    script.write_text(SCRIPT % {"prompts": json.dumps(prompts), "steps": STEPS}, encoding="utf-8")
+                    script.write_text(
+                        SCRIPT % {"prompts": json.dumps(prompts), "steps": STEPS, "source": source}, encoding="utf-8"
+                    )
                     command = _ours(["run", "--json", "--threads", "1", "--no-store", str(script)], out)
                 answer, _ = measured(command, [])
                 told = answer if way == "aquatint" else told

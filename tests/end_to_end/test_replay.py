@@ -50,6 +50,25 @@ def test_the_same_bytes_come_again(aquatint: Aquatint, tmp_path: Path) -> None:
             assert beside == read_metadata(picture)["aquatint"]
 
 
+TILED = """\
+model shapes { source: "builtin:shapes", defaults { num_inference_steps: 2, seed: 1, size: 192x192 } }
+generate shapes { prompt: "a red circle", output: "circle.png" }
+"""
+
+
+@pytest.mark.slow
+def test_a_picture_in_tiles_is_made_again_in_tiles(aquatint: Aquatint, tmp_path: Path) -> None:
+    assert aquatint("run", "-", "--quiet", "--threads", "1", "--tiling", stdin=TILED).code == 0
+    tiled = (tmp_path / "circle.png").read_bytes()
+    (tmp_path / "new").mkdir()
+    answer = aquatint("replay", "../circle.png", "--strict", "--quiet", cwd=tmp_path / "new")
+    assert (answer.code, answer.err) == (0, "")
+    assert (tmp_path / "new" / "circle-replay.png").read_bytes() == tiled
+    (tmp_path / "whole").mkdir()
+    assert aquatint("run", "-", "--quiet", "--threads", "1", stdin=TILED, cwd=tmp_path / "whole").code == 0
+    assert pixels(tmp_path / "whole" / "circle.png") != pixels(tmp_path / "circle.png")
+
+
 BATCHES = """\
 model shapes { source: "builtin:shapes", defaults { num_inference_steps: 2, images_per_batch: 3, size: 64x64 } }
 for prompt in ["a red circle", "a {{ 'blue' }} square"], seed in [1, 5] {
