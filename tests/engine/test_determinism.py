@@ -84,7 +84,7 @@ def test_a_pipeline_in_the_middle_of_another_ones_loop_disturbs_nothing(engine: 
 
     def between(done: int, total: int) -> None:
         if done == 2:
-            drawn(engine, other, replace(asked, seed=31), lambda done, total: None)
+            drawn(engine, other, replace(asked, seeds=[31]), lambda done, total: None)
 
     assert drawn(engine, one, asked, between).tobytes() == first
 

@@ -31,7 +31,8 @@ def taken(plan: Plan, resident: AbstractSet[str] = frozenset()) -> ByteRange | N
     generates = {step.id: step for step in plan.steps if isinstance(step, Generate)}
     for step, size in zip(plan.steps, moments(plan, resident), strict=True):
         work = 0
-        if isinstance(step, Generate | Phase):
+        # What is done already is not loaded for.
+        if size.most and isinstance(step, Generate | Phase):
             generate = generates[step.generate if isinstance(step, Phase) else step.id]
             used = uses(step, plan.pipelines)
             width, height = (str(generate.arguments.get(side)) for side in ("width", "height"))
