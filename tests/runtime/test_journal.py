@@ -10,7 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aquatint.runtime import journal as journals
@@ -107,6 +107,7 @@ def test_names_are_relative_to_the_folder_as_long_as_they_are_in_it(tmp_path: Pa
 
 
 @given(st.data())
+@settings(deadline=None)  # the machine may be busy
 def test_whatever_is_cut_off_or_garbled_no_other_line_is_lost(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
 ) -> None:
@@ -132,7 +133,9 @@ def test_whatever_is_cut_off_or_garbled_no_other_line_is_lost(
         assert found == entries[: 5 - lost]
     else:
         lines = spoilt.splitlines()
-        assert found == [told for told, line in zip(entries, whole.splitlines(), strict=True) if line in lines]
+        intact = [told for told, line in zip(entries, whole.splitlines(), strict=True) if line in lines]
+        # One with a blank more may say the same.
+        assert [told for told in found if told in intact] == intact
 
 
 def test_lines_of_other_versions_and_of_nothing_known_are_passed_over(tmp_path: Path) -> None:
