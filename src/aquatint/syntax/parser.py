@@ -53,7 +53,7 @@ def parse(source: Source) -> Parse:
             statements.append(sound)
             continue
         # Where the layout had to put a bracket in or leave one out, it has said so; what follows from that is no news.
-        reading = _Reading(tokens, Diagnostics() if layout.mended(tokens) else diagnostics)
+        reading = _Reading(tokens, None if layout.mended(tokens) else diagnostics)
         statement = reading.statement()
         incomplete = incomplete or reading.cut
         lost += reading.lost
@@ -87,10 +87,10 @@ class _Reading:
     """The reading of one outermost statement.
 
     `cut` says afterwards whether it ended before something was whole, `lost` which names its unread parts seem to bind,
-    and `given_up` where there were too many mistakes to go on.
+    and `given_up` where there were too many mistakes to go on. Without `diagnostics` nothing is reported.
     """
 
-    def __init__(self, tokens: list[Tok], diagnostics: Diagnostics) -> None:
+    def __init__(self, tokens: list[Tok], diagnostics: Diagnostics | None) -> None:
         self.tokens = tokens
         self.diagnostics = diagnostics
         self.cut = False
@@ -139,11 +139,12 @@ class _Reading:
         first = mark.index if mark else 0
         item = self.tokens[first : self.index]
         # The layout has said what a stray character is, and an end after a mistake is mostly a consequence of it.
-        if token.type != "STRAY" and (token.type != "$END" or not self.recovered):
-            report_unexpected(token, item, _accepted(self.parser), _context(mark), self.diagnostics)
-        if self.diagnostics.is_full:
-            self.given_up = token
-            return False
+        if self.diagnostics is not None:
+            if token.type != "STRAY" and (token.type != "$END" or not self.recovered):
+                report_unexpected(token, item, _accepted(self.parser), _context(mark), self.diagnostics)
+            if self.diagnostics.is_full:
+                self.given_up = token
+                return False
         self.recovered = True
         self.lost += _bound(self.tokens, first)
         self.cut = token.type == "$END"
