@@ -35,6 +35,9 @@ NAME_LIMIT = 200
 FILTER_LIMIT = 1000
 """Names up to which those that begin alike are compared; of more, only what differs in one letter is looked for."""
 
+EDIT_LIMIT = 50
+"""Characters of a name up to which all that differs in one letter is made: a hundred and more for each of them."""
+
 
 @dataclass(frozen=True, slots=True)
 class Label:
@@ -164,7 +167,7 @@ def nearest(name: str, candidates: Iterable[str]) -> str | None:
     """Return the candidate that `name` is probably a misspelling of, if one is near."""
     pool: AbstractSet[str] = set(candidates)
     if len(pool) > FILTER_LIMIT:
-        return next((each for each in misspelt(name) if each in pool), None) if len(name) <= NAME_LIMIT else None
+        return next((each for each in misspelt(name) if each in pool), None)
     if len(pool) > NAME_LIMIT:
         # Comparing takes a millisecond for each few hundred. Few people misspell the first letter.
         pool = {each for each in pool if each[:1].lower() == name[:1].lower()}
@@ -179,7 +182,12 @@ def nearest(name: str, candidates: Iterable[str]) -> str | None:
 
 
 def misspelt(name: str) -> Iterator[str]:
-    """Yield what differs from `name` in one letter: too many, missing, another, or in the place of its neighbour."""
+    """Yield what differs from `name` in one letter: too many, missing, another, or in the place of its neighbour.
+
+    Of a name of more than `EDIT_LIMIT` characters that would be too much, and it is nothing.
+    """
+    if len(name) > EDIT_LIMIT:
+        return
     letters = sorted({*string.ascii_letters, *string.digits, "_", *name})
     for at in range(len(name) + 1):
         before, after = name[:at], name[at:]

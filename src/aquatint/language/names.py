@@ -6,7 +6,7 @@ import re
 from collections.abc import Set as AbstractSet
 from itertools import islice
 
-from aquatint.diagnostics import Diagnostics, misspelt, nearest
+from aquatint.diagnostics import FILTER_LIMIT, Diagnostics, misspelt, nearest
 from aquatint.language.scope import UNKNOWN, Scope
 from aquatint.language.values import Builtin
 from aquatint.source import Span
@@ -16,17 +16,14 @@ _SUBMODULE = re.compile(r"unet|vae|transformer(_\d)?|text_encoder(_\d)?|tokenize
 _FOREIGN = {"True": "true", "False": "false", "None": "none", "null": "none", "nil": "none"}
 
 
-_LISTED = 1000
-"""Names that a place sees, up to which some are named: of more, a few would say little, and finding them takes long."""
-
-
 def report_unknown_name(
     name: str, span: Span, scope: Scope, diagnostics: Diagnostics, below: Span | None = None
 ) -> None:
     """Report that `name` is not visible in `scope`; `below` is where the same block binds it later."""
     if diagnostics.is_full:
         return
-    visible = set(islice(scope.visible(), _LISTED + 1))
+    # Of more, a few would say little, and finding them takes long.
+    visible = set(islice(scope.visible(), FILTER_LIMIT + 1))
     if below is not None:
         help = f"it is bound only in line {below.line}"
     elif name in _FOREIGN:
@@ -37,7 +34,7 @@ def report_unknown_name(
         help = f"did you mean `{near}`?"
     else:
         help, own = "text is written in quotes", []
-        if len(visible) <= _LISTED:
+        if len(visible) <= FILTER_LIMIT:
             own = sorted(known for known in visible if (found := scope.find(known)) and found.span is not None)
         if own:
             help += "; names here: " + ", ".join(f"`{known}`" for known in own[:8]) + (", ..." if len(own) > 8 else "")
@@ -45,7 +42,7 @@ def report_unknown_name(
 
 
 def _nearest(name: str, visible: AbstractSet[str], scope: Scope) -> str | None:
-    if len(visible) <= _LISTED:
+    if len(visible) <= FILTER_LIMIT:
         return nearest(name, visible)
     # There are more, and to gather them for each mistake would take longer than anything else.
     return next((each for each in misspelt(name) if scope.find(each) is not None), None)
