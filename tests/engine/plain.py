@@ -13,6 +13,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from PIL.Image import Image
+
 CALL = {"prompt": "a red cat", "num_inference_steps": 2, "width": 64, "height": 64}
 KINDS = ("none", "bnb8", "nf4", "sdnq-int8", "sdnq-uint4")
 
@@ -22,7 +24,7 @@ def paint(folder: Path, kind: str | Mapping[str, str], seed: int = 7, **call: An
     import torch
 
     made = assembled(folder, kind)(**CALL | call, generator=torch.Generator("cpu").manual_seed(seed))
-    return made.images[0].convert("RGB").tobytes()  # type: ignore[no-any-return]
+    return _pixels(made.images[0])
 
 
 def paint_together(folder: Path, kind: str, seeds: Sequence[int], **call: Any) -> list[bytes]:
@@ -31,7 +33,11 @@ def paint_together(folder: Path, kind: str, seeds: Sequence[int], **call: Any) -
 
     generators = [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
     made = assembled(folder, kind)(**CALL | call, generator=generators)
-    return [image.convert("RGB").tobytes() for image in made.images]
+    return list(map(_pixels, made.images))
+
+
+def _pixels(image: Image) -> bytes:
+    return image.convert("RGB").tobytes()
 
 
 def assembled(folder: Path, kind: str | Mapping[str, str]) -> Any:

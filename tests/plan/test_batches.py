@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from aquatint.plan.batches import companions, sizes, unit, united
 from aquatint.plan.fingerprints import planned
-from aquatint.plan.schedule import schedule
+from aquatint.plan.schedule import Order, schedule
 from aquatint.plan.steps import (
     Companion,
     Generate,
@@ -111,12 +111,12 @@ def test_a_pipeline_that_takes_one_prompt_has_no_batches() -> None:
 
 @pytest.mark.parametrize("memory", [None, 20_000_000, 9_100_000])
 @pytest.mark.parametrize("order", ["least", "script"])
-def test_who_shares_a_call_stands_together_in_every_plan(order: str, memory: int | None) -> None:
+def test_who_shares_a_call_stands_together_in_every_plan(order: Order, memory: int | None) -> None:
     steps: list[Step] = []
     for number in range(8):
         steps += [generate(f"g{number}", "p", [f"{number}.png"]), generate(f"h{number}", "q", [f"h{number}.png"])]
     calls = united(steps, {f"g{number}": 4 for number in range(8)}, PIPELINES)
-    found = schedule(calls.steps, PIPELINES, COMPONENTS, keep=False, order=order, memory=memory)  # type: ignore[arg-type]
+    found = schedule(calls.steps, PIPELINES, COMPONENTS, keep=False, order=order, memory=memory)
     assert found.shortfall is None
     made = [step.id for step in found.steps if isinstance(step, Generate)]
     for first in (0, 4):
@@ -196,7 +196,7 @@ PLAN = scripted()
             "step `g2` can't share a call with the others of `batch1`",
         ),
         (
-            changed(PLAN, batches={"batch1": [Companion(1, {}), *PLAN.batches["batch1"][1:]]}),  # type: ignore[index]
+            changed(PLAN, batches={"batch1": [Companion(1, {}), *PLAN.batches["batch1"][1:]]}),
             "step `g1` can't share a call with the others of `batch1`",
         ),
     ],

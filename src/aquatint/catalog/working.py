@@ -1,8 +1,8 @@
 """What a component takes beside its weights: while it is loaded, and while it computes, estimated from its files.
 
 Weights are known to the byte (`estimates`); this isn't, and can't be: what is live at a time depends on the libraries'
-kernels. The factors are those that `benchmarks/working.py` found on a CPU, a little above the most that it measured; it
-prints both. On other devices they are assumed to hold: nothing here was run there.
+kernels. The factors are such that estimates are about the most that `benchmarks/working.py` measures on a CPU, or above
+it; it prints both. On other devices they are assumed to hold: nothing here was run there.
 """
 
 from __future__ import annotations

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -95,14 +94,7 @@ def session(options: argparse.Namespace, keep: bool = False) -> Session:
             raise Refusal("no-engine", f"the library `{error.name}` is not installed", help) from None
 
     return Session(of_plans, reporter(mode, sys.stdout, sys.stderr), make_engine,
-                   replace(_run_options(options, of_plans.device, embeddings is not None), room=_room(of_plans, keep)),
-                   keep, review(options))  # fmt: skip
-
-
-def _room(of_plans: World, keep: bool) -> int | None:
-    """Return what the models of a session may take: its plans release nothing, and so are not told of a limit."""
-    memory = of_plans.memory
-    return max(0, memory.limit - memory.program) if keep and memory is not None else None
+                   _run_options(options, of_plans, embeddings is not None, keep), keep, review(options))  # fmt: skip
 
 
 def exit_code(finished: RunFinished) -> int:
@@ -112,7 +104,7 @@ def exit_code(finished: RunFinished) -> int:
     return FAILED if finished.failed else DONE
 
 
-def _run_options(options: argparse.Namespace, device: str, embeddings: bool) -> Options:
+def _run_options(options: argparse.Namespace, of_plans: World, embeddings: bool, keep: bool) -> Options:
     from aquatint.runtime import late_loads
     from aquatint.runtime.executor import Options
     from aquatint.runtime.journal import Journal
@@ -122,10 +114,13 @@ def _run_options(options: argparse.Namespace, device: str, embeddings: bool) -> 
     from aquatint.runtime.surroundings import surroundings
     from aquatint.runtime.verify import changed
 
+    memory = of_plans.memory
     return Options(
         output_dir=options.output_dir, existing=OutputPolicy(options.existing),
         fail_fast=getattr(options, "fail_fast", False), verify=changed, probe=usage,
-        journal=Journal(options.output_dir), surroundings=surroundings(device, options.threads, options.tiling),
-        out_of_memory=Resort(options.out_of_memory),
+        journal=Journal(options.output_dir), out_of_memory=Resort(options.out_of_memory),
+        surroundings=surroundings(of_plans.device, options.threads, options.tiling),
         may_be_spared=late_loads.encoders if embeddings else late_loads.nothing,
+        # Plans of a session release nothing: what they keep to is found when they run.
+        room=max(0, memory.limit - memory.program) if keep and memory is not None else None,
     )  # fmt: skip

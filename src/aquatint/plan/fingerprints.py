@@ -126,8 +126,8 @@ class _Fingerprints:
 
     def _of_output(self, step: Generate, output: Output) -> Parts:
         parts = {"seed": _hash(output.seed), "format": _hash(_form(output.path))}
-        if output.batch is not None:
-            parts["batch"] = _hash(self._batch(output))
+        if batch := self._batch(output):
+            parts["batch"] = _hash(batch)
         if step.metadata:
             parts |= {"metadata": _hash(True), "name of the model": _hash(step.model),
                       "names of quantizers": _hash(step.quantizers)}  # fmt: skip
@@ -135,10 +135,10 @@ class _Fingerprints:
             parts["sidecar"] = _hash(True)
         return parts
 
-    def _batch(self, output: Output) -> Json:
-        """Return what else is in the call that makes an image, and where it stands; None if it has its own call."""
+    def _batch(self, output: Output) -> list[Json]:
+        """Return where an image stands in its call, and what else is in that; nothing if it has its own call."""
         if output.batch is None:
-            return None
+            return []
         name = output.batch.name
         if name not in self.batches:
             self.batches[name] = digest([[each.seed, each.prompts] for each in companions(self.plan, output)])
@@ -199,8 +199,9 @@ class _Fingerprints:
         if step.id not in self.images:
             self.images[step.id] = digest(self._generate(step))
         output = step.outputs[reference.index]
-        batch = [] if output.batch is None else [self._batch(output)]
-        return [self.images[step.id], output.seed, PurePath(output.path).suffix.lower() in LOSSY, *batch]
+        return [
+            self.images[step.id], output.seed, PurePath(output.path).suffix.lower() in LOSSY, *self._batch(output)
+        ]  # fmt: skip
 
     def _file(self, reference: ImageRef) -> str:
         step = self._step(reference.step)

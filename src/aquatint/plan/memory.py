@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from aquatint.plan.batches import largest, sizes
 from aquatint.plan.steps import ByteRange, Component, Evict, Generate, Load, Phase, Place, Plan, Release, Return
 from aquatint.plan.uses import uses
-from aquatint.plan.working import computing, loading
+from aquatint.plan.working import work
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ def taken(plan: Plan, resident: AbstractSet[str] = frozenset()) -> ByteRange | N
     found = sizes(plan.steps)
     generates = {step.id: step for step in plan.steps if isinstance(step, Generate)}
     for step, size in zip(plan.steps, moments(plan, resident), strict=True):
-        work = 0
+        needed = 0
         # What is done already is not loaded for.
         if size.most and isinstance(step, Generate | Phase):
             generate = generates[step.generate if isinstance(step, Phase) else step.id]
@@ -39,12 +39,10 @@ def taken(plan: Plan, resident: AbstractSet[str] = frozenset()) -> ByteRange | N
             together = largest(generate, found)
             alike = step.pipeline, width, height, together, tuple(used)
             if alike not in known:
-                pipeline = plan.pipelines[step.pipeline]
-                computed = computing(generate, used, pipeline, plan.components, together)
-                known[alike] = max(computed, loading(used.values(), plan.components))
-            work = known[alike]
-        if size.most + work > (best.most if best is not None else 0):
-            best = ByteRange(size.least + work, size.most + work)
+                known[alike] = work(generate, used, plan.pipelines[step.pipeline], plan.components, together)
+            needed = known[alike]
+        if size.most + needed > (best.most if best is not None else 0):
+            best = ByteRange(size.least + needed, size.most + needed)
     return best
 
 

@@ -87,10 +87,8 @@ class Planner:
         self._known: dict[tuple[object, ...], list[Part]] = {}
         self._bare: dict[tuple[str, tuple[str, ...] | None], tuple[str, ...]] = {}
         self._keys: dict[tuple[str, tuple[str, ...] | None], tuple[str, ...]] = {}
-        self._loading: dict[tuple[str, ...], int] = {}
-        self._works: dict[str, int] = {}
         self._sizes = sizes(steps)
-        self._tasks: dict[str, tuple[_Bundle, int | None]] = {}  # with the phase, None for whole steps
+        self._tasks: dict[str, tuple[_Bundle, int | None, Task]] = {}  # with the phase, None for whole steps
         for bundle in self._bundles():
             self._add(bundle)
 
@@ -124,34 +122,24 @@ class Planner:
     def _add(self, bundle: _Bundle) -> None:
         step, parts, number = bundle.steps[0], bundle.parts or [], bundle.units
         keys = self._weighty(step)
-        work = self._work(keys, max((part.work for part in parts), default=0))
+        work = max((part.work for part in parts), default=loading(keys, self.components)) if self.working else 0
         whole = Task(step.id, keys, bundle.after, working=work, position=bundle.position)
-        self._tasks[whole.id] = bundle, None
-        self._works[whole.id] = work
+        self._tasks[whole.id] = bundle, None, whole
         if len(parts) < 2:
             self.others.append(whole)
             return
         assert isinstance(step, Generate)
         chain: list[Task] = []
         for at, part in enumerate(parts):
-            task = f"{step.id}/{part.name}"
-            self._tasks[task] = bundle, at
             keys = self._weighty(_phase(step, part))
             before = (chain[-1].id,) if chain else bundle.after
-            work, result = self._work(keys, part.work), number * part.result
+            result = number * part.result
             # What waits of a bundle's first ones waits while the others work.
-            work = work + result if work else 0
-            self._works[task] = work
-            chain.append(Task(task, keys, before, working=work, result=result, position=bundle.position))
+            work = part.work + result if self.working else 0
+            task = Task(f"{step.id}/{part.name}", keys, before, work, result, bundle.position)
+            self._tasks[task.id] = bundle, at, task
+            chain.append(task)
         self.statements.append(Statement(whole, tuple(chain)))
-
-    def _work(self, keys: Sequence[str], computing: int) -> int:
-        """Return the bytes that a task takes beside what it needs: to load that, and then to compute."""
-        if not self.working:
-            return 0
-        if keys not in self._loading:
-            self._loading[tuple(keys)] = loading(keys, self.components)
-        return max(self._loading[tuple(keys)], computing)
 
     def _split(self, step: Generate) -> list[Part]:
         """Return the phases of `step`: most statements of a script are alike in what decides them."""
@@ -248,7 +236,7 @@ class Planner:
                     live.discard(key)
                     weights -= sizes[key]
                 case Run(task=task):
-                    most = max(most, weights + waiting + self._works.get(task, 0))
+                    most = max(most, weights + waiting + self._tasks[task][2].working)
                     waiting += self._waiting(task)
                 case _:
                     pass
@@ -257,7 +245,7 @@ class Planner:
 
     def _waiting(self, task: str) -> int:
         """Return by how many bytes the running of a task changes what waits."""
-        bundle, at = self._tasks[task]
+        bundle, at, _ = self._tasks[task]
         if at is None or bundle.parts is None:
             return 0
         results = [0, *(part.result for part in bundle.parts[:-1]), 0]
@@ -310,7 +298,7 @@ class Planner:
 
     def _steps(self, task: str) -> Iterator[Step]:
         """Yield the steps of a task; those in phases work with the parts of their last phase at their end."""
-        bundle, at = self._tasks[task]
+        bundle, at, _ = self._tasks[task]
         for step in bundle.steps:
             if at is None or bundle.parts is None:
                 yield step

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from aquatint.catalog.pipelines import is_denoiser, is_text_encoder
 from aquatint.plan.memory import held
 from aquatint.plan.steps import Component, Generate, ImageRef, Pipeline
-from aquatint.plan.working import computing
+from aquatint.plan.working import work
 
 _LAST = ("vae", "vqvae", "image_vae", "movq", "vqgan", "audio_vae", "vocoder", "safety_checker", "watermark")
 """Roles that a call comes to when it has denoised, unless it was given pictures."""
@@ -49,7 +49,7 @@ def split(
     denoisers = [role for role in roles if is_denoiser(role)]
     last = [role for role in roles if role in _LAST]
     if pipeline.offload is not None or step.weighter is not None or not denoisers or not (encoders or last):
-        return [Part("generate", roles, 0, computing(step, roles, pipeline, components, together))]
+        return [Part("generate", roles, 0, work(step, roles, pipeline, components, together))]
     # A pipeline is made of them before anything else.
     weightless = [role for role in roles if by_role[role].dtype is None]
     # A call may come to these at any time.
@@ -70,7 +70,7 @@ def split(
         replace(
             phase,
             roles=[role for role in roles if role in phase.roles],
-            work=computing(step, phase.roles, pipeline, components, together),
+            work=work(step, phase.roles, pipeline, components, together),
         )
         for phase in phases
     ]

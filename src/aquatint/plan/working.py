@@ -29,19 +29,18 @@ def loading(keys: Iterable[str], components: Mapping[str, Component]) -> int:
     return max((working.loading for working in found if working is not None), default=0)
 
 
-def computing(
-    step: Generate, roles: Iterable[str], pipeline: Pipeline, components: Mapping[str, Component], images: int = 1
+def work(
+    step: Generate, roles: Iterable[str], pipeline: Pipeline, components: Mapping[str, Component], images: int
 ) -> int:
-    """Return the bytes that the components in `roles` take for `step`: they work one after the other.
+    """Return the bytes that the components in `roles` take for `step`: to be loaded, and to compute one by one.
 
     `images` are those of its largest call.
     """
     area, scale = pixels(step, pipeline, components), _decoding(pipeline, components)
-    most = 0
-    for role in roles:
-        key = pipeline.parts[role]
-        working = None if key is None else components[key].working
-        if working is not None:
+    keys = [key for role in roles if (key := pipeline.parts[role]) is not None]
+    most = loading(keys, components)
+    for key in keys:
+        if (working := components[key].working) is not None:
             most = max(most, working.fixed + images * working.each * (area if working.scale else area // scale**2))
     return most
 
