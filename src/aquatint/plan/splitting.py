@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from aquatint.catalog.pipelines import is_denoiser, is_text_encoder
 from aquatint.plan.memory import held
 from aquatint.plan.steps import Component, Generate, ImageRef, Pipeline
-from aquatint.plan.working import work
+from aquatint.plan.working import pixels, work
 
 _LAST = ("vae", "vqvae", "image_vae", "movq", "vqgan", "audio_vae", "vocoder", "safety_checker", "watermark")
 """Roles that a call comes to when it has denoised, unless it was given pictures."""
@@ -55,7 +55,8 @@ def split(
     # A call may come to these at any time.
     always = [role for role in roles if role not in (*encoders, *denoisers, *last, *weightless)]
     takes_pictures = any(_has_picture(given) for given in step.deferred.values())
-    latents = _latents(by_role, denoisers, step, images)
+    # 16 channels of 32 bits for 8 x 8 pixels.
+    latents = images * (pixels(step, pipeline, components) // 64 * 64)
     phases = [
         Part("encode", encoders + always, _embeddings(by_role, encoders, images)),
         Part("denoise", denoisers + always + (last if takes_pictures else []), latents),
@@ -88,14 +89,3 @@ def _embeddings(by_role: Mapping[str, Component], encoders: list[str], images: i
     """
     weights = sum(held(by_role[role]).most for role in encoders)
     return images * min(8 << 20, weights // 100)
-
-
-def _latents(by_role: Mapping[str, Component], denoisers: list[str], step: Generate, images: int) -> int:
-    """Return about how many bytes the latents take: 16 channels of 32 bits for 8 x 8 pixels.
-
-    Where the pipeline chooses the size, that is 1024 x 1024 or, for a small denoiser, a thousandth of its weights.
-    """
-    width, height = step.arguments.get("width"), step.arguments.get("height")
-    if isinstance(width, int) and isinstance(height, int):
-        return images * width * height // 64 * 64
-    return images * min(1 << 20, sum(held(by_role[role]).most for role in denoisers) // 1000)
