@@ -101,7 +101,7 @@ def _part(given: argparse.Namespace) -> None:
     getattr(libraries().diffusers, shapes.SHAPES[given.shape].class_name)
     store = Store(given.folder / "store", minimum=0)
     engine = TorchEngine(threads=1, store=None if given.way == "plain" else store)
-    component = _component(given.folder / given.shape, shapes.SHAPES[given.shape], given.quantizer)
+    part = component(given.folder / given.shape, shapes.SHAPES[given.shape], given.quantizer)
     way, _, where = given.way.partition(", ")
     if where == "disk":
         _forget(store.entries()[0].folder)
@@ -112,7 +112,7 @@ def _part(given: argparse.Namespace) -> None:
             [entry] = store.entries()
             held: Any = [_bytes(torch, file) for file in sorted(entry.folder.glob("*.safetensors"))]
         else:
-            held = engine.load(component)
+            held = engine.load(part)
         took = {"cpu": time.process_time() - cpu, "wall": time.perf_counter() - wall}
     assert way == "reading" or held.from_store == (way == "from store"), held.warnings
     if way == "reading":
@@ -125,7 +125,8 @@ def _part(given: argparse.Namespace) -> None:
     json.dump(found | took, sys.stdout)
 
 
-def _component(source: Path, shape: shapes.Shape, uri: str) -> Any:
+def component(source: Path, shape: shapes.Shape, uri: str) -> Any:
+    """Return the component of a plan that is the checkpoint in `source`, quantized as `uri` says."""
     from aquatint.catalog import quantizers
     from aquatint.plan.steps import Component, Quantization
 

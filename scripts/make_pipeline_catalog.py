@@ -12,6 +12,7 @@ import ast
 import importlib.metadata
 import importlib.util
 import json
+import re
 import sys
 from dataclasses import dataclass
 from functools import cached_property
@@ -160,6 +161,29 @@ class Library:
                                 found.setdefault(used.id, set()).add(task)
         return {name: [task for task in TASKS.values() if task in tasks] for name, tasks in found.items()}
 
+    def families(self) -> dict[str, list[str]]:
+        """Return the classes that `auto_pipeline.py` has for the same weights, by the name that it calls those."""
+        tree = ast.parse((self.root / "pipelines" / "auto_pipeline.py").read_text(encoding="utf-8"))
+        found: dict[str, dict[str, None]] = {}
+        for node in ast.walk(tree):
+            target = ast.unparse(node.targets[0]) if isinstance(node, ast.Assign) else ""
+            if not re.match(r"_?AUTO_\w+_MAPPING\b", target):
+                continue
+            assert isinstance(node, ast.Assign)
+            # A decoder's class is called like the one that has the prior's parts as well.
+            after = "-decoder" if "_DECODER_" in target else ""
+            pairs = [
+                (each.elts[0].value, each.elts[1].id)
+                for each in ast.walk(node.value)
+                if isinstance(each, ast.Tuple) and isinstance(each.elts[0], ast.Constant)
+                and isinstance(each.elts[1], ast.Name)
+            ]  # fmt: skip
+            if isinstance(node.targets[0], ast.Subscript) and isinstance(node.value, ast.Name):
+                pairs = [(ast.literal_eval(node.targets[0].slice), node.value.id)]
+            for family, name in pairs:
+                found.setdefault(f"{family}{after}", {})[name] = None
+        return {family: list(names) for family, names in found.items()}
+
 
 def assigned(node: ast.ClassDef) -> dict[str, ast.expr]:
     """Return what a class's body assigns to plain names."""
@@ -296,8 +320,11 @@ def describe(library: Library, name: str, tasks: list[str]) -> dict[str, Any] | 
         type = " | ".join(alternatives(parameter.annotation))
         given = [] if parameter.default is None else [value(parameter.default, call[0])]
         arguments[parameter.name] = [type, *given]
+    timesteps = method(ancestry, "get_timesteps")
+    truncates = timesteps is not None and "int(num_inference_steps * strength)" in ast.unparse(timesteps[1])
     entry = {
-        "tasks": tasks, "components": components, "optional": optional, "options": options, "arguments": arguments,
+        "truncates": truncates, "tasks": tasks, "components": components, "optional": optional, "options": options,
+        "arguments": arguments,
     }  # fmt: skip
     return {key: content for key, content in entry.items() if content}
 
@@ -316,7 +343,7 @@ def catalog() -> str:
         if entry is not None
     ]
     version = json.dumps(importlib.metadata.version("diffusers"))
-    names = {"schedulers": library.schedulers(), "modules": library.modules()}
+    names = {"schedulers": library.schedulers(), "modules": library.modules(), "families": library.families()}
     head = "".join(f"{json.dumps(key)}:{json.dumps(value, separators=(',', ':'))}," for key, value in names.items())
     return f'{{"diffusers":{version},{head}"pipelines":{{\n' + ",\n".join(lines) + "\n}}\n"
 

@@ -72,15 +72,16 @@ def test_tiles_are_those_of_diffusers_and_of_one_call(engine: TorchEngine) -> No
 LIMITED = r"""
 import hashlib, json, re, resource, sys
 from pathlib import Path
+from aquatint.plan.steps import Load
 from aquatint.runtime.events import OutOfMemory, StatementFailed
-from aquatint.runtime.executor import Executor, Options
+from aquatint.runtime.executor import Executor, Options, Resort
 from aquatint.runtime.torch_engine import TorchEngine
 from aquatint.language.evaluate import Interpreter
-from aquatint.language.world import World
+from aquatint.language.world import Memory, World
 from aquatint.source import Source
 from aquatint.syntax.parser import parse
 
-folder, text = Path(sys.argv[1]), sys.argv[2]
+folder, text, given = Path(sys.argv[1]), sys.argv[2], json.loads(sys.argv[3])
 engine = TorchEngine(threads=1)
 
 def limit(room):
@@ -91,18 +92,22 @@ def limit(room):
 def run(name, room=None):
     parsed = parse(Source("tight.aqt", text))
     # As it is written, so that there is something to evict.
-    plan = Interpreter(World(order="script")).evaluate(parsed.script, parsed.diagnostics).plan
+    world = World(order="script", memory=Memory(given["memory"]) if "memory" in given else None)
+    plan = Interpreter(world).evaluate(parsed.script, parsed.diagnostics).plan
+    resort = Resort(given.get("resort", "exact"))
     events = []
     limit(room)
-    Executor(engine, events.append, Options(output_dir=folder / name)).run(plan)
+    Executor(engine, events.append, Options(output_dir=folder / name, out_of_memory=resort)).run(plan)
     limit(None)
     engine.reclaim()
     pictures = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in (folder / name).glob("*.png")}
     rungs = [event.rung for event in events if isinstance(event, OutOfMemory)]
-    return pictures, rungs, [event.message for event in events if isinstance(event, StatementFailed)]
+    failures = [event.message for event in events if isinstance(event, StatementFailed)]
+    again = sum(isinstance(step, Load) for step in plan.steps) - len(plan.components)
+    return {"pictures": pictures, "rungs": rungs, "failures": failures, "loaded_again": again}
 
 told = [run("before")]
-told += [run(str(room), room) for room in (24, 16, 12, 8, 4)]
+told += [run(str(room), room) for room in given["rooms"]]
 told.append(run("after"))
 print(json.dumps(told))
 """
@@ -120,21 +125,54 @@ for m in [half, eighth] { generate m { prompt: "a blue star", size: 64x64, seed:
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="the limit is one of Linux")
 def test_with_less_and_less_room_no_bit_changes(tmp_path: Path) -> None:
+    before, *limited, after = _limited(tmp_path, SCRIPT, rooms=[24, 16, 12, 8, 4])
+    assert before["rungs"] == after["rungs"] == before["failures"] == after["failures"] == []
+    assert before["pictures"] == after["pictures"]
+    assert len(before["pictures"]) == 5
+    for run in limited:
+        assert run["pictures"].items() <= before["pictures"].items()
+        assert len(run["pictures"]) + len(run["failures"]) == 5
+        assert all(message.startswith("out of memory while ") for message in run["failures"])
+        assert bool(run["failures"]) <= bool(run["rungs"])
+    # Which rung suffices for which depends on the allocator: `tests/runtime` has that for an engine that counts.
+    assert any(run["rungs"] for run in limited)
+
+
+BATCHED = """
+model shapes { source: "builtin:shapes", defaults { num_inference_steps: 1, size: 256x256, metadata: false } }
+model eighth = shapes with { quantizer: "sdnq;type=int8;quant-conv=true" }
+for prompt in ["a red circle", "a blue star"] {
+    for m in [shapes, eighth] { generate m { prompt: prompt, seed: 1, images: 3, images_per_batch: %d } }
+}
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="the limit is one of Linux")
+def test_a_batch_that_does_not_fit_becomes_single_images_while_others_are_evicted(tmp_path: Path) -> None:
+    # A budget in which the two models don't fit together, and then less room than a call of three images takes.
+    tight: dict[str, Any] = {"memory": 20 << 20, "resort": "any"}
+    [alone, _] = _limited(tmp_path / "alone", BATCHED % 1, rooms=[], **tight)
+    before, *limited, after = _limited(tmp_path / "batched", BATCHED % 3, rooms=[96, 72], **tight)
+    assert before["loaded_again"] > 0
+    assert before["pictures"] == after["pictures"]
+    assert len(before["pictures"]) == len(alone["pictures"]) == 12
+    for run in limited:
+        for name, picture in run["pictures"].items():
+            assert picture in (before["pictures"][name], alone["pictures"][name]) or "tiling" in run["rungs"]
+        assert len(run["pictures"]) + 3 * len(run["failures"]) == 12
+        assert all(message.startswith("out of memory while ") for message in run["failures"])
+    assert any("unbatched" in run["rungs"] and run["pictures"] for run in limited)
+
+
+def _limited(folder: Path, script: str, **given: Any) -> list[dict[str, Any]]:
+    """Return what became of `script` in runs without a limit, then with each of the `rooms` in MiB, then without."""
     done = subprocess.run(
-        [sys.executable, "-c", LIMITED, str(tmp_path), SCRIPT],
+        [sys.executable, "-c", LIMITED, str(folder), script, json.dumps(given)],
         capture_output=True, text=True, timeout=600, check=True, env=_environment(),
     )  # fmt: skip
-    before, *limited, after = json.loads(done.stdout.splitlines()[-1])
-    assert before[1:] == after[1:] == [[], []]
-    assert before[0] == after[0]
-    assert len(before[0]) == 5
-    for pictures, rungs, failures in limited:
-        assert pictures.items() <= before[0].items()
-        assert len(pictures) + len(failures) == 5
-        assert all(message.startswith("out of memory while ") for message in failures)
-        assert bool(failures) <= bool(rungs)
-    # Which rung suffices for which depends on the allocator: `tests/runtime` has that for an engine that counts.
-    assert any(rungs for _, rungs, _ in limited)
+    told: list[dict[str, Any]] = json.loads(done.stdout.splitlines()[-1])
+    return told
 
 
 def _environment() -> dict[str, str]:

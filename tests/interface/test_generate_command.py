@@ -394,11 +394,43 @@ def test_a_controlnet_of_a_model_that_has_one(models: Path, tmp_path: Path, caps
     code, _, err = said(*line, "+;dtype=float17", "--device", "cpu", capsys=capsys)
     assert (code, err.partition("\n")[0]) == (2, 'error[wrong-value]: `dtype` can\'t be `"float17"`')
     code, _, err = said(*line, "+;dtype=float16", "--plan", "--device", "cpu", capsys=capsys)
-    assert code == 2
-    assert err.partition("\n")[0] == (
-        "error[not-supported-yet]: `steered` is a `StableDiffusionControlNetPipeline`: "
-        "a controlnet works from an image, which this version can't give to a model"
-    )
+    assert (code, err.partition("\n")[0]) == (2, "error[missing-setting]: this `generate` has no `image`")
+    Image.new("RGB", (64, 48)).save(tmp_path / "edges.png")
+    given = ("--images", str(tmp_path / "edges.png"), "--plan", "--device", "cpu")
+    code, out, _ = said(*line, "+;dtype=float16", *given, capsys=capsys)
+    assert code == 0
+    assert f"image {tmp_path / 'edges.png'}, pipeline StableDiffusionControlNetPipeline" in out
+
+
+def test_pictures_to_begin_from_multiply(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("one.png", "two.png", "mask.png"):
+        Image.new("RGB", (64, 48)).save(name)
+    line = (
+        "builtin:shapes", "--prompts", "x", "--seeds", "1", "--images", "one.png", "two.png", "--strengths", "0.5",
+        "0.8", "--mask-image", "mask.png",
+    )  # fmt: skip
+    script = """\
+model shapes {
+    source: "builtin:shapes"
+}
+
+for image in ["one.png", "two.png"], strength in [0.5, 0.8] {
+    generate shapes {
+        prompt: "x"
+        image: image
+        strength: strength
+        seed: 1
+        mask_image: "mask.png"
+    }
+}
+"""
+    assert emitted(*line, capsys=capsys) == script
+    code, out, _ = said(*line, "--plan", "--device", "cpu", capsys=capsys)
+    assert code == 0
+    assert out.count("pipeline StableDiffusionInpaintPipeline") == 4
 
 
 def test_the_guide_names_every_family() -> None:

@@ -358,6 +358,27 @@ def test_what_another_step_made_is_in_no_record(folder: Path, capsys: pytest.Cap
         )  # fmt: skip
 
 
+def test_a_picture_that_was_given_is_given_again(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    given = {"path": "photo.png", "hash": "0" * 64}
+    pictures.write_png(folder / "photo.png")
+    pictures.write_record(
+        folder / "after.png", lambda record: record.update(pictures={"image": [given]}, scaled=[64, 48])
+    )
+    code, out, _ = said("script", "after.png", capsys=capsys)
+    assert code == 0
+    assert '    image: "photo.png"\n' in out
+    assert "    size: 64x48\n" in out
+    code, out, _ = said("info", "after.png", capsys=capsys)
+    assert "image                 photo.png, SHA-256" in out
+    code, _, err = said("replay", "after.png", "--strict", capsys=capsys)
+    assert code == 2
+    assert "error[not-as-recorded]: `photo.png` is another picture than it was\n" in err
+    for wrong in ({"seed": [given]}, {"prompt": [given]}, {"image": []}, {"image": [{"path": "", "hash": ""}]}):
+        pictures.write_record(folder / "wrong.png", lambda record, wrong=wrong: record.update(pictures=wrong))
+        code, _, err = said("script", "wrong.png", capsys=capsys)
+        assert (code, "is malformed" in err) == (2, True), wrong
+
+
 def test_the_original_is_never_replaced(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = (folder / "circle.png").read_bytes()
     os.symlink("circle.png", folder / "link.png")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from aquatint.interface.recipe import expression, of_record, text_of
 from aquatint.language.evaluate import Evaluation
 from aquatint.plan.batches import companions
-from aquatint.plan.steps import Generate, Output, Plan
+from aquatint.plan.steps import Generate, Output, PictureFile, Plan
 from aquatint.runtime.metadata import about_image
 from aquatint.runtime.record import ImageRecord, image_record, read_json
 from aquatint.source import Source
@@ -29,7 +30,9 @@ IMAGES = 24
 """Images of a plan that are tried: those of a long loop differ in little."""
 
 
-def made_again(before: Evaluation) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+def made_again(
+    before: Evaluation, files: Mapping[str, str | bytes] | None = None
+) -> list[tuple[dict[str, Any], dict[str, Any]]]:
     """Return for each planned image what decides it there, and what decides it in the plan of its record's script.
 
     That script has no mistakes, and warnings only that the first one has.
@@ -41,14 +44,14 @@ def made_again(before: Evaluation) -> list[tuple[dict[str, Any], dict[str, Any]]
     images = [
         (step, output)
         for step in plan.steps
-        if isinstance(step, Generate) and not step.deferred
+        if isinstance(step, Generate) and all(isinstance(each, PictureFile) for each in step.deferred.values())
         for output in step.outputs
     ]
     for step, output in images[:IMAGES]:
         text = about_image(plan, step, output, (64, 64), {}).text
         script = text_of(with_output(image_record(read_json(text))))
         assert formatted(parse(Source("", script)).script) == script
-        evaluation = cases.evaluate(script, cases.options_of(f"--device {plan.device} --lint"))
+        evaluation = cases.evaluate(script, cases.options_of(f"--device {plan.device} --lint"), files or {})
         assert evaluation.plan is not None, cases.errors(evaluation)
         assert {item.code for item in evaluation.diagnostics} <= known, cases.errors(evaluation)
         made = [each for each in evaluation.plan.steps if isinstance(each, Generate)]
@@ -70,6 +73,7 @@ def deciding(plan: Plan, step: Generate, output: Output) -> dict[str, Any]:
     own = None if scheduler is None else plan.components[scheduler].class_name
     return {
         "pipeline": msgspec.to_builtins(pipeline), "arguments": step.arguments, "seed": output.seed,
+        "deferred": step.deferred, "scaled": step.scaled,
         "batch": companions(plan, output), "index": None if output.batch is None else output.batch.index,
         "scheduler": step.scheduler or own, "types": {name: type(each) for name, each in step.arguments.items()},
     }  # fmt: skip
@@ -92,7 +96,7 @@ def test_each_picture_of_the_languages_cases_is_planned_again(file: Path, models
         evaluation = cases.evaluate(case.script.text, case.options, case.files)
         if evaluation.plan is None:
             continue
-        for before, after in made_again(evaluation):
+        for before, after in made_again(evaluation, case.files):
             assert after == before, case.id
 
 

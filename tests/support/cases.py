@@ -12,6 +12,7 @@ The info string of a script's block takes what it is for and options of the comm
 Blocks of files may precede it; they are in its folder, and nothing else is:
 
     ```file prompts/a.txt
+    ```picture photos/a.png 64x48
 
 The blocks that may follow, up to the next script or heading, are whole outputs:
 
@@ -34,6 +35,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import errno
+import io
 import posixpath
 import re
 import shlex
@@ -98,7 +100,7 @@ class Case:
     expected: tuple[Fenced, ...]
     purpose: str = ""
     options: argparse.Namespace = field(default_factory=argparse.Namespace)
-    files: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, str | bytes] = field(default_factory=dict)
 
     @property
     def id(self) -> str:
@@ -108,7 +110,7 @@ class Case:
 def read_cases(file: Path) -> list[Case]:
     """Return the cases that a Markdown file holds, in order."""
     heading, script, expected = "", None, []
-    files: dict[str, str] = {}
+    files: dict[str, str | bytes] = {}
     cases: list[Case] = []
 
     def close() -> None:
@@ -123,6 +125,9 @@ def read_cases(file: Path) -> list[Case]:
             script, heading, files = None, item, {}
         elif item.kind == "file":
             files[item.info.split()[1]] = item.text
+        elif item.kind == "picture":
+            _, name, size = item.info.split()
+            files[name] = _picture(*map(int, size.split("x")))
         elif item.kind == "aquatint":
             close()
             script, expected = item, []
@@ -132,6 +137,14 @@ def read_cases(file: Path) -> list[Case]:
             expected.append(item)
     close()
     return cases
+
+
+def _picture(width: int, height: int) -> bytes:
+    """Return a PNG file of grey pixels."""
+    from PIL import Image
+
+    Image.new("L", (width, height), 128).save(file := io.BytesIO(), "PNG")
+    return file.getvalue()
 
 
 def fenced(file: Path) -> list[Fenced]:

@@ -123,6 +123,7 @@ def write_models(folder: Path) -> None:
     write_pipeline(folder / "half", "StableDiffusionPipeline", SD, variants=("fp16",), **unsafe)
     write_pipeline(folder / "both", "StableDiffusionPipeline", SD, variants=(None, "fp16"), **unsafe)
     write_component(folder / "other-vae", *_VAE)
+    write_component(folder / "controlnet", "diffusers", "ControlNetModel")
     _write_stored(folder, unsafe)
     _write_unfit(folder, unsafe)
     _write_damaged(folder / "damaged", unsafe)

@@ -174,7 +174,7 @@ def _stable_diffusion_3() -> Any:
 
     clip, t5 = _clip_tokenizer(), _t5_tokenizer()
     transformer = SD3Transformer2DModel(
-        sample_size=SIZE // 2, patch_size=2, in_channels=4, out_channels=4, num_layers=2, attention_head_dim=32,
+        sample_size=SIZE // 2, patch_size=2, in_channels=16, out_channels=16, num_layers=2, attention_head_dim=32,
         num_attention_heads=4, caption_projection_dim=WIDTH, joint_attention_dim=2 * WIDTH,
         pooled_projection_dim=2 * WIDTH, pos_embed_max_size=SIZE // 2,
     )  # fmt: skip
@@ -186,7 +186,7 @@ def _stable_diffusion_3() -> Any:
         feed_forward_proj="gated-gelu", pad_token_id=0, eos_token_id=1, decoder_start_token_id=0,
     ))  # fmt: skip
     return StableDiffusion3Pipeline(
-        transformer=transformer, vae=_vae(shift_factor=0.06, scaling_factor=1.5),
+        transformer=transformer, vae=_vae(16, shift_factor=0.06, scaling_factor=1.5),
         text_encoder=_clip(clip, projected=True), tokenizer=clip,
         text_encoder_2=_clip(clip, projected=True), tokenizer_2=_clip_tokenizer(),
         text_encoder_3=wide, tokenizer_3=t5, scheduler=FlowMatchEulerDiscreteScheduler(shift=3.0),

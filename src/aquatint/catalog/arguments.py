@@ -47,23 +47,23 @@ _PROMPT = re.compile(r"(negative_)?prompt(_[0-9])?")
 # Alternatives of a type that a script has values for; the others are tensors and callables.
 _SIMPLE: dict[str, tuple[type, ...]] = {"int": (int,), "float": (int, float), "bool": (bool,), "str": (str,)}
 
-_MINIMUM = {"num_inference_steps": 1, "height": 8, "width": 8}
+_MINIMUM = {"num_inference_steps": 1, "height": 8, "width": 8, "strength": 0}
 # An upper bound that keeps a slip of the finger from running for days.
-_MAXIMUM = {"num_inference_steps": 10_000, "height": 65_536, "width": 65_536}
+_MAXIMUM = {"num_inference_steps": 10_000, "height": 65_536, "width": 65_536, "strength": 1}
 
 
 def scriptable(info: PipelineInfo) -> Mapping[str, Argument]:
     """Return the arguments of a pipeline's call that a script can set, by name."""
-    found = _SCRIPTABLE.get(info.name)
-    if found is None or found[0] is not info:
+    found = _SCRIPTABLE.get(id(info))
+    if found is None:
         named = {name: argument for name, argument in info.arguments.items() if _is_scriptable(argument)}
-        found = _SCRIPTABLE[info.name] = info, MappingProxyType(named)
+        found = _SCRIPTABLE[id(info)] = info, MappingProxyType(named)
     return found[1]
 
 
-# Every `generate` of a script asks.
-_SCRIPTABLE: dict[str, tuple[PipelineInfo, Mapping[str, Argument]]] = {}
-_NEEDED: dict[str, tuple[PipelineInfo, tuple[str, ...]]] = {}
+# Every `generate` of a script asks. What is known of a class is kept with what it comes to, so that no id comes again.
+_SCRIPTABLE: dict[int, tuple[PipelineInfo, Mapping[str, Argument]]] = {}
+_NEEDED: dict[int, tuple[PipelineInfo, tuple[str, ...]]] = {}
 
 
 def _is_scriptable(argument: Argument) -> bool:
@@ -78,6 +78,11 @@ def takes_pictures(argument: Argument) -> bool:
     return not _NO_PICTURE.fullmatch(argument.name) and any(map(_has_pictures, _alternatives(argument.type)))
 
 
+def is_text_too(argument: Argument) -> bool:
+    """Return whether a string is a value of an argument, whatever else is."""
+    return "str" in _alternatives(argument.type)
+
+
 def is_each_images(argument: Argument) -> bool:
     """Return whether an argument is a text for each image: a string for one, and a list for the images of a call."""
     parts = _alternatives(argument.type)
@@ -86,16 +91,16 @@ def is_each_images(argument: Argument) -> bool:
 
 def needed(info: PipelineInfo) -> tuple[str, ...]:
     """Return the arguments that a pipeline's call can't do without, by name."""
-    found = _NEEDED.get(info.name)
-    if found is None or found[0] is not info:
+    found = _NEEDED.get(id(info))
+    if found is None:
         names = tuple(name for name, argument in info.arguments.items() if _is_needed(argument))
-        found = _NEEDED[info.name] = info, names
+        found = _NEEDED[id(info)] = info, names
     return found[1]
 
 
 def _is_needed(argument: Argument) -> bool:
     # diffusers gives some that it can't do without a default of None all the same.
-    of_none = argument.name in ("image", "mask_image") and takes_pictures(argument)
+    of_none = argument.name in ("image", "mask_image", "control_image") and takes_pictures(argument)
     return argument.required or argument.name == "prompt" or (of_none and "None" not in _alternatives(argument.type))
 
 

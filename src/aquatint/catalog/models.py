@@ -105,9 +105,14 @@ SAVE = Schema("save", (
 RESERVED_PARTS = frozenset({"defaults"})
 """Blocks inside `model` that are no submodules."""
 
-LATER_MODEL = ("device", "lora", "compile", "task")
-LATER_GENERATE = ("image", "mask_image", "control_image", "strength", "ip_adapter_image", "video")
+LATER_MODEL = ("device", "lora", "compile")
 """Settings of the language's design that this version does not have."""
+
+OF_TASKS = {
+    "image": None, "mask_image": None, "strength": None, "video": None,
+    "control_image": "give the model a controlnet: `controlnet { source: ... }`",
+}  # fmt: skip
+"""Arguments by which tasks are known, and what to do where no pipeline for a checkpoint takes one."""
 
 TABLE_SUFFIXES = (".csv", ".json", ".md")
 

@@ -7,7 +7,7 @@ here imports diffusers; a class that came with a newer diffusers than the catalo
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -58,7 +58,8 @@ class PipelineInfo:
     """A pipeline class: `components` and `arguments` are in the order in which diffusers declares them.
 
     `tasks` is empty for a class that no `AutoPipelineFor...` chooses; `options` are the settings of
-    `model_index.json` that aren't components, with their defaults.
+    `model_index.json` that aren't components, with their defaults. One that `truncates` takes the whole number of its
+    steps that its `strength` comes to, which may be none.
     """
 
     name: str
@@ -66,6 +67,7 @@ class PipelineInfo:
     components: Mapping[str, Component]
     options: Mapping[str, Any]
     arguments: Mapping[str, Argument]
+    truncates: bool = False
 
     @cached_property
     def denoisers(self) -> tuple[str, ...]:
@@ -100,6 +102,7 @@ class _Entry(msgspec.Struct):
     optional: list[str] = []
     options: dict[str, Any] = {}
     tasks: list[str] = []
+    truncates: bool = False
 
 
 class _Catalog(msgspec.Struct):
@@ -108,6 +111,7 @@ class _Catalog(msgspec.Struct):
     diffusers: str
     schedulers: dict[str, list[str]]
     modules: list[str]
+    families: dict[str, list[str]]
     pipelines: dict[str, msgspec.Raw]
 
 
@@ -148,6 +152,11 @@ def library(name: str) -> str | None:
     return f"diffusers.pipelines.{module}" if module in _catalog().modules else None
 
 
+def families() -> Mapping[str, Sequence[str]]:
+    """Return the classes that diffusers' `AutoPipeline` has for the same weights, by its name for those."""
+    return _catalog().families
+
+
 def pipeline_names() -> list[str]:
     """Return the names of all pipeline classes in the catalog, sorted."""
     return sorted(_catalog().pipelines)
@@ -181,4 +190,5 @@ def pipeline(class_name: str) -> PipelineInfo | None:
         MappingProxyType(components),
         MappingProxyType(entry.options),
         MappingProxyType(arguments),
+        entry.truncates,
     )

@@ -32,10 +32,14 @@ def request(options: argparse.Namespace, diagnostics: Diagnostics) -> Request:
         submodules=_submodules(options, diagnostics),
         quantizer_map=_quantizer_map(options.quantizer_map or ()),
         quantizers=[None if uri in ABSENT else uri for uri in options.quantizer or ()],
-        guidance_scales=[
-            float(text) if re.search(r"[.eE]", text) else int(text)
-            for text in _matching(_NUMBER, "--guidance-scales", options.guidance_scales, "a number", diagnostics)
-        ],
+        guidance_scales=_numbers("--guidance-scales", options.guidance_scales, diagnostics),
+        images=options.images or (),
+        strengths=_numbers("--strengths", options.strengths, diagnostics),
+        pictures={
+            name: file
+            for name, file in (("mask_image", options.mask_image), ("control_image", options.control_image))
+            if file is not None
+        },
         inference_steps=_integers("--inference-steps", options.inference_steps, diagnostics),
         seeds=_integers("--seeds", options.seeds, diagnostics),
         size=_size(options.output_size, diagnostics),
@@ -105,6 +109,13 @@ def _unescaped(prompt: str) -> str:
 
 def _integers(option: str, texts: Iterable[str] | None, diagnostics: Diagnostics) -> list[int]:
     return [int(text) for text in _matching(_INTEGER, option, texts, "a whole number", diagnostics)]
+
+
+def _numbers(option: str, texts: Iterable[str] | None, diagnostics: Diagnostics) -> list[int | float]:
+    return [
+        float(text) if re.search(r"[.eE]", text) else int(text)
+        for text in _matching(_NUMBER, option, texts, "a number", diagnostics)
+    ]
 
 
 def _matching(

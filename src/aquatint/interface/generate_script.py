@@ -17,7 +17,8 @@ from aquatint.source import Source
 
 _MARKS = ("{{", "{%", "{#")
 _ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\t": "\\t", "\r": "\\r"}
-_LOOP_NAMES = ("q", "prompt", "negative_prompt", "guidance_scale", "num_inference_steps", "seed")
+_LOOP_NAMES = ("q", "prompt", "negative_prompt", "guidance_scale", "num_inference_steps", "image", "strength",
+               "seed")  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,7 @@ class Request:
 
     `settings` are the model's own that are texts, by their names in a script. Of `quantizers`, None is none; of
     `submodules`, None is one that is left out. `negative_prompts` go with every prompt, so that with any of them no
-    prompt has its own. `output` is a template.
+    prompt has its own. `pictures` are the files of those arguments that take one. `output` is a template.
     """
 
     source: str
@@ -45,6 +46,9 @@ class Request:
     quantizer_map: Sequence[str] = ()
     negative_prompts: Sequence[str] = ()
     guidance_scales: Sequence[int | float] = ()
+    images: Sequence[str] = ()
+    strengths: Sequence[int | float] = ()
+    pictures: Mapping[str, str] = field(default_factory=dict)
     inference_steps: Sequence[int] = ()
     seeds: Sequence[int] = ()
     size: tuple[int, int] | None = None
@@ -59,6 +63,7 @@ def script(request: Request) -> str:
     loops, given = _turns(request)
     target = name if "q" not in loops else f"({name} with {{ quantizer: q }})"
     body = [f"{key}: {value}" for key, value in given.items()]
+    body += [f"{name}: {quoted(file)}" for name, file in request.pictures.items()]
     if request.size is not None:
         body.append(f"size: {request.size[0]}x{request.size[1]}")
     if request.scheduler is not None:
@@ -158,6 +163,8 @@ def _turns(request: Request) -> tuple[dict[str, list[str]], dict[str, str]]:
         "negative_prompt": [quoted(text) for text in request.negative_prompts],
         "guidance_scale": [repr(number) for number in request.guidance_scales],
         "num_inference_steps": [repr(number) for number in request.inference_steps],
+        "image": [quoted(file) for file in request.images],
+        "strength": [repr(number) for number in request.strengths],
         "seed": [repr(number) for number in request.seeds],
     }
     if any(prompt.negative is not None for prompt in request.prompts):

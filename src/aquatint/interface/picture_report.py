@@ -56,6 +56,11 @@ def _of_image(record: ImageRecord) -> Rows:
         if name in arguments:
             yield name, _shown(arguments.pop(name))
     yield from ((name, _shown(value)) for name, value in sorted(arguments.items()))
+    for name, files in sorted(record.pictures.items()):
+        for file in files:
+            yield name if file is files[0] else "", f"{_shown(file.path)}, SHA-256 {printable(file.hash)}"
+    if record.scaled is not None:
+        yield "brought to", "{}x{}".format(*record.scaled)
     yield "seed", str(record.seed)
     yield "size", f"{record.size[0]}x{record.size[1]}"
     if record.batch is not None:

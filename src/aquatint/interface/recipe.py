@@ -15,7 +15,7 @@ from typing import Any
 from aquatint.catalog import pipelines
 from aquatint.catalog.quantizers import UriError, backend, canonical, parse_uri, problems
 from aquatint.interface.generate_script import block, is_free, model_name, quoted
-from aquatint.runtime.record import ComponentRecord, ImageRecord, QuantizationRecord
+from aquatint.runtime.record import ComponentRecord, ImageRecord, PictureRecord, QuantizationRecord
 from aquatint.source import Source
 
 _FIRST = ("prompt", "negative_prompt")
@@ -109,6 +109,8 @@ def of_record(record: ImageRecord) -> Recipe:
     made.arguments = {
         **record.arguments,
         **({"scheduler": record.scheduler} if scheduler and record.scheduler != scheduler.class_name else {}),
+        **{name: _files(files) for name, files in record.pictures.items()},
+        **({} if record.scaled is None else dict(zip(("width", "height"), record.scaled, strict=True))),
         "seed": record.seed,
     }
     if record.batch is not None:
@@ -146,6 +148,11 @@ def _quantizer(quantization: QuantizationRecord | None, recipe: Recipe) -> Any:
             recipe.quantizers[free] = quantization
             return Written(free)
         number += 1
+
+
+def _files(pictures: list[PictureRecord]) -> str | list[str]:
+    paths = [each.path for each in pictures]
+    return paths[0] if len(paths) == 1 else paths
 
 
 def _is_uri_of(text: str, quantization: QuantizationRecord) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 
 from aquatint.catalog.quantizer_backends import backends
 from aquatint.plan.batches import companions
-from aquatint.plan.steps import Component, Generate, Pipeline, Plan
+from aquatint.plan.steps import Component, Generate, PictureFile, Pipeline, Plan
 from aquatint.runtime.record import ComponentRecord, ImageRecord
 
 
@@ -24,6 +24,17 @@ def of_files(record: ImageRecord, plan: Plan) -> Iterator[str]:
         elif pipeline.options != record.pipeline.options:
             yield f"`{pipeline.source}` has other settings of its pipeline than it had"
         yield from _of_parts(record, pipeline, plan.components)
+    for step in plan.steps:
+        if isinstance(step, Generate):
+            yield from _of_pictures(record, step)
+
+
+def _of_pictures(record: ImageRecord, step: Generate) -> Iterator[str]:
+    then = {each.path: each.hash for files in record.pictures.values() for each in files}
+    for given in step.deferred.values():
+        for each in given if isinstance(given, list) else [given]:
+            if isinstance(each, PictureFile) and then.get(each.path, each.hash) != each.hash:
+                yield f"`{each.path}` is another picture than it was"
 
 
 def _of_parts(record: ImageRecord, pipeline: Pipeline, components: Mapping[str, Component]) -> Iterator[str]:

@@ -13,7 +13,7 @@ from typing import Any
 
 from aquatint.catalog import quantizers
 from aquatint.catalog.arguments import FAMILIAR, MANAGED, PICTURE, is_prompt, problem, scriptable
-from aquatint.catalog.models import GENERATE, LATER_GENERATE, LATER_MODEL, MODEL, PART, RESERVED_PARTS
+from aquatint.catalog.models import GENERATE, LATER_MODEL, MODEL, OF_TASKS, PART, RESERVED_PARTS
 from aquatint.catalog.pipelines import PipelineInfo, component_roles
 from aquatint.catalog.settings import Schema
 from aquatint.catalog.settings import Setting as Described
@@ -45,6 +45,7 @@ from aquatint.language.values import (
     without_paths,
 )
 from aquatint.language.world import World
+from aquatint.plan.steps import PictureFile
 from aquatint.source import Span
 from aquatint.syntax import nodes as n
 
@@ -383,13 +384,10 @@ class Blocks:
                 f"`{name}` takes tensors, or an adapter's images, which this version can't pass on",
                 setting.name_span,
             )
-        elif name in LATER_GENERATE:
-            self.diagnostics.error(
-                "not-supported-yet",
-                f"a `{info.name}` takes no `{name}`, and this version can't choose another pipeline that does",
-                setting.name_span,
-                help="name a checkpoint whose own pipeline takes it",
-            )
+        elif name in OF_TASKS:
+            message = f"a `{info.name}` takes no `{name}`, and nor does any pipeline for the same weights"
+            help = OF_TASKS[name] or "name a checkpoint whose own pipeline takes it"
+            self.diagnostics.error("unknown-setting", message, setting.name_span, help=help)
         else:
             names = [*GENERATE.names(), *known]
             meant = FAMILIAR.get(name.lower())
@@ -473,7 +471,7 @@ def _standing_in(value: Any) -> Any:
     match value:
         case Deferred():
             return "" if value.kind == "string" else 0.0
-        case ImageValue():
+        case ImageValue() | PictureFile():
             return PICTURE
         case Result():
             return PICTURE if len(value.images) == 1 else [PICTURE] * len(value.images)

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from aquatint.catalog.checkpoints import Checkpoint
+from aquatint.catalog.checkpoints import Checkpoint, Part
 from aquatint.catalog.model_types import FAMILIES, is_of_type, is_type, type_names, type_of
 from aquatint.catalog.omissions import can_do_without, use_of
-from aquatint.catalog.pipelines import PipelineInfo, component_roles
+from aquatint.catalog.pipelines import PipelineInfo, component_roles, pipeline
+from aquatint.catalog.tasks import relatives, serving
 from aquatint.diagnostics import Diagnostics, Label, did_you_mean
 from aquatint.language.values import Model
 
-NO_IMAGES = "a controlnet works from an image, which this version can't give to a model"
-"""What to say to someone who gives a model a controlnet."""
+ADDED = {"controlnet": "diffusers", "image_encoder": "transformers"}
+"""Submodules that a model can be given though its checkpoint lacks them, and the library that has their classes."""
 
 
 def check_type(model: Model, checkpoint: Checkpoint, diagnostics: Diagnostics) -> bool:
@@ -40,6 +41,22 @@ def check_type(model: Model, checkpoint: Checkpoint, diagnostics: Diagnostics) -
         help="leave `type` out, or name another checkpoint",
     )
     return False
+
+
+def with_added(model: Model, checkpoint: Checkpoint, info: PipelineInfo) -> tuple[Checkpoint, PipelineInfo]:
+    """Return `checkpoint` with the submodules that `model` adds to it, and the pipeline that has a place for all."""
+    given = [role for role in ADDED if "source" in model.parts.get(role, {}) and checkpoint.parts.get(role) is None]
+    for role in given:
+        classes = [info, *map(pipeline, relatives(info.name))]
+        places = [known.components[role] for known in classes if known is not None and role in known.components]
+        if not places:
+            continue
+        part = Part(role, ADDED[role], next(iter(places[0].classes), ""), role, True)
+        checkpoint = replace(checkpoint, parts={**checkpoint.parts, role: part})
+        info = serving(info, [known for known, part in checkpoint.parts.items() if part is not None], ())
+        options = {name: value for name, value in checkpoint.options.items() if name in info.options}
+        checkpoint = replace(checkpoint, pipeline=info.name, options=options)
+    return checkpoint, info
 
 
 def without_omitted(

@@ -31,6 +31,7 @@ from aquatint.language.reading import READERS
 from aquatint.language.resolution import Resolver
 from aquatint.language.saving import Saving
 from aquatint.language.scope import Scope
+from aquatint.language.tasks import of_all_tasks
 from aquatint.language.values import (
     UNKNOWN,
     Layer,
@@ -164,7 +165,7 @@ class _Run:
         self.resolver = Resolver(world, diagnostics)
         outputs = OutputNames(diagnostics, world.output_folder)
         self.generating = Generating(
-            diagnostics, self.blocks, self.resolver, self.builder, outputs, IMAGE_LIMIT * world.limit
+            diagnostics, self.blocks, self.resolver, self.builder, outputs, self.outside, IMAGE_LIMIT * world.limit
         )
         self.generating.made = list(session.images)
         self.prompting = Prompting(diagnostics, self.blocks, self.builder)
@@ -388,8 +389,12 @@ class _Run:
         if is_first and model.settings.get("source") is None and self.diagnostics.any_within(block.span):
             return UNKNOWN  # perhaps it is what could not be read, or is misspelt
         resolved = self.resolver.resolve(model) if is_first else None
-        found = self.resolver.sketch(model) if resolved is None else resolved
-        _, sound = self.blocks.arguments(model.defaults, None if found is None else found.info)
+        info = None
+        if resolved is not None:
+            info = of_all_tasks(resolved.info, resolved.pipeline.parts)
+        elif (sketch := self.resolver.sketch(model)) is not None:
+            info = of_all_tasks(sketch.info, sketch.roles)
+        _, sound = self.blocks.arguments(self.generating.pictures.read(model.defaults, info), info)
         return model if sound and resolved is not None else replace(model, is_sound=False)
 
     def _override(self, node: n.Override, scope: Scope) -> None:

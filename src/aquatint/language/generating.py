@@ -13,16 +13,18 @@ from typing import Any
 from aquatint.catalog.arguments import needed
 from aquatint.catalog.models import GENERATE
 from aquatint.catalog.pipelines import PipelineInfo, scheduler_names, scheduler_substitutes
+from aquatint.catalog.tasks import without_size
 from aquatint.diagnostics import Diagnostics, did_you_mean
 from aquatint.language.blocks import Blocks
 from aquatint.language.builtins import slug
-from aquatint.language.claims import NO_IMAGES
 from aquatint.language.deferred import line_of
 from aquatint.language.outputs import OutputNames, written
+from aquatint.language.outside import Outside
 from aquatint.language.places import place_of
 from aquatint.language.prompting import CANT_RUN, plugin_of
 from aquatint.language.resolution import Resolved, Resolver, quantizer_summary
 from aquatint.language.scope import Scope
+from aquatint.language.tasks import Pictures, as_task, fitting, pipeline_for
 from aquatint.language.values import (
     UNKNOWN,
     Deferred,
@@ -39,7 +41,7 @@ from aquatint.language.values import (
 from aquatint.language.why import Statement
 from aquatint.plan import steps
 from aquatint.plan.builder import PlanBuilder
-from aquatint.plan.steps import ImageRef, Output
+from aquatint.plan.steps import ImageRef, Output, PictureFile
 from aquatint.source import Span
 from aquatint.syntax import nodes as n
 
@@ -63,6 +65,7 @@ class Generating:
         resolver: Resolver,
         builder: PlanBuilder,
         outputs: OutputNames,
+        outside: Outside,
         image_limit: int,
     ) -> None:
         self.diagnostics = diagnostics
@@ -70,6 +73,7 @@ class Generating:
         self.resolver = resolver
         self.builder = builder
         self.outputs = outputs
+        self.pictures = Pictures(diagnostics, outside, outputs.place_of)
         self.made: list[ImageValue] = []
         self._images = 0
         self.told: list[Statement] | None = None
@@ -88,16 +92,18 @@ class Generating:
         if resolved is None:
             self._look_over(own, target, node)
             return UNKNOWN
-        if resolved.pipeline.parts.get("controlnet") is not None:
-            message = f"`{target.name}` is a `{resolved.info.name}`: {NO_IMAGES}"
-            return self._error("not-supported-yet", message, node.targets[0].span)
         given = layered(target.defaults, own)
-        settings, sound = self.blocks.arguments(given, resolved.info)
+        info = pipeline_for(resolved.info, resolved.pipeline.parts, given)
+        given = self.pictures.read(fitting(given, resolved.info, info, resolved.pipeline.parts), info)
+        resolved = as_task(resolved, info)
+        settings, sound = self.blocks.arguments(given, info)
         # Each check speaks, so that all mistakes of a statement are told at once.
         checks = (
             sound,
             self._has_all(given, settings, resolved.info, node),
             self._has_good_size(settings),
+            self.pictures.fit(settings),
+            self.pictures.leave_steps(settings, info),
             self._has_good_scheduler(settings, resolved, target),
             "output" not in settings or self.outputs.is_good(settings["output"]),
         )
@@ -115,6 +121,9 @@ class Generating:
         expressions = self.blocks.expressions
         seed = settings["seed"].value if "seed" in settings else expressions.draws.seed(node, expressions.turn)
         arguments, deferred = self._arguments(settings)
+        scaled = None
+        if "size" in settings and without_size(info):
+            scaled = arguments.pop("width"), arguments.pop("height")
         summary = quantizer_summary(resolved.quantizers, resolved.info)
         prompt = settings["prompt"].value if "prompt" in settings else ""
         told = prompt.name if isinstance(prompt, Deferred) else prompt
@@ -137,6 +146,7 @@ class Generating:
             deferred=deferred,
             weighter=plugin_of(settings["weighter"].value) if "weighter" in settings else None,
             images_per_batch=settings["images_per_batch"].value if "images_per_batch" in settings else 1,
+            scaled=scaled,
             span=node.verb.span,
         )
         if self.told is not None:
@@ -145,6 +155,7 @@ class Generating:
                 Statement(step, "generate", node.span, tuple(paths), target, settings, resolved, device, turn)
             )
         texts = {name: settings[name].value for name, value in deferred.items() if isinstance(value, steps.Text)}
+        texts |= {name: value.path for name, value in deferred.items() if isinstance(value, PictureFile)}
         facts = dict(sorted({**arguments, **texts}.items()))
         images = tuple(
             ImageValue(ImageRef(step=step, index=number), MappingProxyType(
@@ -157,16 +168,20 @@ class Generating:
     def _look_over(self, own: Mapping[str, Setting], model: Model | None, node: n.Action) -> None:
         """Report what is wrong with a `generate` itself, whose model has mistakes or can't be known."""
         sketch = None if model is None else self.resolver.sketch(model)
-        info = None if sketch is None else sketch.info
-        defaults, sound = self.blocks.arguments({} if model is None else model.defaults, info)
-        given = layered(defaults, own)
+        of_model = {} if model is None else model.defaults
+        info = None
+        if sketch is not None:
+            info = pipeline_for(sketch.info, sketch.roles, layered(of_model, own))
+            of_model = fitting(of_model, sketch.info, info, sketch.roles)
+        defaults, sound = self.blocks.arguments(self.pictures.read(of_model, info), info)
+        given = layered(defaults, self.pictures.read(own, info))
         settings, _ = self.blocks.arguments(given, info)
         self._has_good_size(settings)
         self._has_good_scheduler(settings, None, model)
         if "output" in settings:
             self.outputs.is_good(settings["output"])
-        if sketch is not None and sketch.is_whole and sound:
-            self._has_all(given, settings, sketch.info, node)
+        if sketch is not None and info is not None and sketch.is_whole and sound:
+            self._has_all(given, settings, info, node)
 
     def _has_all(
         self, given: Mapping[str, Setting], settings: Mapping[str, Setting], info: PipelineInfo, node: n.Action
@@ -268,14 +283,25 @@ def _given(value: Any) -> steps.Deferred | None:
     match value:
         case ImageValue():
             return value.ref
+        case PictureFile():
+            return value
         case Result():
-            references: list[ImageRef | steps.Text] = [image.ref for image in value.images]
+            references: list[steps.Picture | steps.Text] = [image.ref for image in value.images]
             return references[0] if len(references) == 1 else references
         case Deferred():
             return _text(value)
-        case tuple() if any(isinstance(item, Deferred | ImageValue) for item in value):
-            return [item.ref if isinstance(item, ImageValue) else _text(item) for item in value]
+        case tuple() if any(isinstance(item, Deferred | ImageValue | PictureFile) for item in value):
+            return [_item(item) for item in value]
     return None
+
+
+def _item(value: Any) -> steps.Picture | steps.Text:
+    match value:
+        case ImageValue():
+            return value.ref
+        case PictureFile():
+            return value
+    return _text(value)
 
 
 def _text(value: Any) -> steps.Text:

@@ -35,6 +35,10 @@ class OutputNames:
         self._numbers: dict[str, int] = {}  # the last one given to a name that was taken
         self._folders: dict[str, Span] = {}  # those around them, each with one that is in it
 
+    def place_of(self, path: str) -> Span | None:
+        """Return where a statement so far writes the file `path`, or None."""
+        return self._spans.get(self._file(path))
+
     def is_good(self, setting: Setting, suffixes: Sequence[str] = OUTPUT_SUFFIXES, what: str = "pictures") -> bool:
         """Return whether `setting` names a file with one of `suffixes`, or report why not."""
         text = setting.value

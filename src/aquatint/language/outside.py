@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from fnmatch import fnmatchcase
 from typing import Any, NoReturn
 
-from aquatint.catalog import compatibility, hardware
+from aquatint.catalog import compatibility, hardware, picture_files
 from aquatint.catalog.quantizer_backends import backend
 from aquatint.catalog.quantizers import canonical
 from aquatint.diagnostics import Label, did_you_mean, nearest
@@ -20,6 +20,7 @@ from aquatint.language.disk import Entry
 from aquatint.language.formats import FormatProblem
 from aquatint.language.values import Builtin, Device, PathText, Quantizer, type_name
 from aquatint.language.world import World
+from aquatint.plan.steps import PictureFile
 from aquatint.source import Source, Span
 
 FILE_LIMIT = 16 << 20
@@ -76,6 +77,25 @@ class Outside:
             except FormatProblem as problem:
                 raise malformed(path, problem) from None
         return self._values[key]
+
+    def picture(self, path: str) -> PictureFile:
+        """Return what a plan has of the picture in a file, whose head alone is looked at."""
+        key = (path, picture_files.size_of)
+        if key not in self._values:
+            try:
+                body = self._world.files.read(path, picture_files.BYTES_LIMIT + 1)
+            except (OSError, ValueError) as error:
+                self._refuse(path, error)
+            if len(body) > picture_files.BYTES_LIMIT:
+                raise OutsideProblem("too-large", f"`{path}` is larger than {picture_files.BYTES_LIMIT >> 20} MiB")
+            try:
+                width, height = picture_files.size_of(body)
+            except picture_files.NoPicture as error:
+                raise OutsideProblem("malformed-file", f"`{path}` {error}") from None
+            hash = hashlib.sha256(body).hexdigest()
+            self.inputs[f"file {path}"] = hash
+            self._values[key] = PictureFile(path=path, hash=hash, width=width, height=height)
+        return self._values[key]  # type: ignore[no-any-return]
 
     def matching(self, pattern: str, folder: str) -> tuple[PathText, ...]:
         """Return the files in `folder` whose names match `pattern`, or the folders if it ends in `/`, in order.

@@ -51,6 +51,7 @@ class Sketch:
 
     info: PipelineInfo
     is_whole: bool
+    roles: Mapping[str, Part | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +120,9 @@ class Resolver:
         info = None if checkpoint is None else pipelines.pipeline(checkpoint.pipeline)
         if checkpoint is None or info is None:
             return None
+        checkpoint, info = claims.with_added(model, checkpoint, info)
         self._check_parts(model, checkpoint)
-        return Sketch(info, model.parts.keys() <= checkpoint.parts.keys())
+        return Sketch(info, model.parts.keys() <= checkpoint.parts.keys(), checkpoint.parts)
 
     def _resolve(self, model: Model) -> Resolved | None:
         source = model.settings.get("source")
@@ -142,6 +144,7 @@ class Resolver:
             return None
         # What is unknown has been reported; the rest is still checked.
         sound = claims.check_type(model, checkpoint, self.diagnostics)
+        checkpoint, info = claims.with_added(model, checkpoint, info)
         rest = claims.without_omitted(model, checkpoint, info, self.diagnostics)
         sound, whole, checkpoint = sound and rest is not None, checkpoint, rest or checkpoint
         sound = self._check_parts(model, checkpoint) and sound
@@ -231,7 +234,11 @@ class Resolver:
         sound = True
         for role, settings in model.parts.items():
             if role not in roles:
-                help = claims.NO_IMAGES if role == "controlnet" else did_you_mean(role, roles, "it has")
+                help = did_you_mean(role, roles, "it has")
+                if role in claims.ADDED:
+                    help = f"say where it is: `{role} {{ source: ... }}`"
+                    if "source" in settings:
+                        help = f"no pipeline for the weights of a `{checkpoint.pipeline}` has one"
                 self.diagnostics.error("unknown-submodule", f"model `{model.name}` has no submodule `{role}`",
                                        model.part_spans[role], labels=_newer_source(model), help=help)  # fmt: skip
                 sound = False

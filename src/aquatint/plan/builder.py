@@ -77,13 +77,14 @@ class PlanBuilder:
         deferred: dict[str, Deferred],
         weighter: Plugin | None,
         images_per_batch: int,
+        scaled: tuple[int, int] | None,
         span: Span,
     ) -> str:
         """Add a generate step and return its id."""
         step = Generate(
             id=self._name("g"), pipeline=pipeline, model=model, quantizers=quantizers, arguments=arguments,
             scheduler=scheduler, outputs=outputs, metadata=metadata, place=place, statement=statement,
-            deferred=deferred, weighter=weighter, sidecar=sidecar,
+            deferred=deferred, weighter=weighter, sidecar=sidecar, scaled=scaled,
         )  # fmt: skip
         self.steps.append(step)
         self.spans[step.id] = span

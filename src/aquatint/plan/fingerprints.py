@@ -25,6 +25,7 @@ from aquatint.plan.steps import (
     Line,
     NumberRef,
     Output,
+    PictureFile,
     Pipeline,
     Plan,
     Plugin,
@@ -118,6 +119,8 @@ class _Fingerprints:
             parts[f"argument {name}"] = _hash(value)
         for name, given in step.deferred.items():
             parts[f"argument {name}"] = _hash(self._given(given))
+        if step.scaled is not None:
+            parts["size"] = _hash(step.scaled)
         if step.scheduler is not None:
             parts["scheduler"] = _hash(step.scheduler)
         if step.weighter is not None:
@@ -212,6 +215,8 @@ class _Fingerprints:
         match given:
             case ImageRef():
                 return ["image", self._pixels(given)]
+            case PictureFile():
+                return ["file", given.hash]
             case Text():
                 return self._line(given)
             case list():

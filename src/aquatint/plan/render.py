@@ -28,6 +28,7 @@ from aquatint.plan.steps import (
     Load,
     Output,
     Phase,
+    PictureFile,
     Plan,
     Print,
     Quantization,
@@ -40,7 +41,7 @@ from aquatint.plan.steps import (
     Upscale,
 )
 from aquatint.plan.texts import shown
-from aquatint.plan.uses import uses
+from aquatint.plan.uses import takes_pictures, uses
 
 _WIDTH = 10  # of the verb that a line begins with
 
@@ -172,6 +173,10 @@ def _generated(plan: Plan, step: Generate, fresh: set[str], files: dict[ImageRef
     settings |= {name: _given(value, files) for name, value in step.deferred.items()}
     prompt = settings.pop("prompt", "")
     yield _line("generate", f"{step.model} {prompt}")
+    if takes_pictures(step):
+        settings["pipeline"] = plan.pipelines[step.pipeline].class_name
+    if step.scaled is not None:
+        settings["size"] = "{}x{}".format(*step.scaled)
     settings = dict(sorted(settings.items()))
     if step.scheduler is not None:
         settings["scheduler"] = json.dumps(step.scheduler)
@@ -231,6 +236,8 @@ def _given(value: Deferred, files: Mapping[ImageRef, str]) -> str:
     match value:
         case ImageRef(step=name, index=index):
             return files.get(value, f"{name}[{index}]")
+        case PictureFile():
+            return value.path
         case Text():
             return _quoted(value)
         case list():

@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 
 from aquatint.catalog.pipelines import is_denoiser, is_text_encoder
 from aquatint.plan.memory import held
-from aquatint.plan.steps import Component, Generate, ImageRef, Pipeline
+from aquatint.plan.steps import Component, Generate, Pipeline
+from aquatint.plan.uses import takes_pictures
 from aquatint.plan.working import pixels, work
 
 _LAST = ("vae", "vqvae", "image_vae", "movq", "vqgan", "audio_vae", "vocoder", "safety_checker", "watermark")
@@ -54,12 +55,11 @@ def split(
     weightless = [role for role in roles if by_role[role].dtype is None]
     # A call may come to these at any time.
     always = [role for role in roles if role not in (*encoders, *denoisers, *last, *weightless)]
-    takes_pictures = any(_has_picture(given) for given in step.deferred.values())
     # 16 channels of 32 bits for 8 x 8 pixels.
     latents = images * (pixels(step, pipeline, components) // 64 * 64)
     phases = [
         Part("encode", encoders + always, _embeddings(by_role, encoders, images)),
-        Part("denoise", denoisers + always + (last if takes_pictures else []), latents),
+        Part("denoise", denoisers + always + (last if takes_pictures(step) else []), latents),
         Part("generate", last + always, 0),
     ]  # fmt: skip
     if not fine:
@@ -75,10 +75,6 @@ def split(
         )
         for phase in phases
     ]
-
-
-def _has_picture(given: object) -> bool:
-    return isinstance(given, ImageRef) or (isinstance(given, list) and any(map(_has_picture, given)))
 
 
 def _embeddings(by_role: Mapping[str, Component], encoders: list[str], images: int) -> int:

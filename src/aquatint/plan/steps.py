@@ -150,6 +150,15 @@ class ImageRef(Record, frozen=True, tag="image"):
     index: int
 
 
+class PictureFile(Record, frozen=True, tag="file"):
+    """A picture in a file that is there while the plan is made: its path, its SHA-256, and its size in pixels."""
+
+    path: str
+    hash: str
+    width: int
+    height: int
+
+
 class TextRef(Record, frozen=True, tag="string"):
     """String number `index` (from 0) of the step called `step`."""
 
@@ -184,8 +193,11 @@ class Text(Record, frozen=True, tag="text"):
 Line = str | Text
 """A string, known now or then."""
 
-Deferred = ImageRef | Text | list[ImageRef | Text]
-"""An argument that steps before this one yield."""
+Picture = ImageRef | PictureFile
+"""A picture that a call is given: an earlier step's, or a file's."""
+
+Deferred = Picture | Text | list[Picture | Text]
+"""An argument that is there when the plan runs: what steps before this one yield, and pictures in files."""
 
 
 class Load(Record, frozen=True, tag="load"):
@@ -212,10 +224,11 @@ class Generate(Record, frozen=True, tag="generate"):
     metadata: bool
     place: Place
     statement: str  # the statement's source text, for metadata and messages
-    deferred: dict[str, Deferred] = {}  # the call arguments that earlier steps yield
+    deferred: dict[str, Deferred] = {}  # the call arguments that are no JSON, or wait for earlier steps
     roles: list[str] | None = None  # the parts for this step, where phases before it did the rest; None: all
     weighter: Plugin | None = None  # what turns the prompt into embeddings, instead of the pipeline
     sidecar: bool = False  # whether the record is written beside the image, too
+    scaled: tuple[int, int] | None = None  # width and height that the pictures it is given are brought to; None: as is
 
 
 class Phase(Record, frozen=True, tag="phase"):

@@ -16,6 +16,7 @@ from aquatint.plan.steps import (
     ImageRef,
     NumberRef,
     Phase,
+    PictureFile,
     Pipeline,
     Print,
     Save,
@@ -76,12 +77,23 @@ def awaits(step: Step) -> Iterator[Reference]:
             pass
 
 
+def takes_pictures(step: Generate) -> bool:
+    """Return whether the calls of `step` are given pictures."""
+    return any(map(_has_picture, step.deferred.values()))
+
+
+def _has_picture(given: object) -> bool:
+    return isinstance(given, ImageRef | PictureFile) or (isinstance(given, list) and any(map(_has_picture, given)))
+
+
 def _inside(given: Deferred) -> Iterator[Reference]:
     match given:
         case ImageRef():
             yield given
         case Text():
             yield from references(given)
+        case PictureFile():
+            pass  # it is there before anything runs
         case list():
             for item in given:
                 yield from _inside(item)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from aquatint.catalog.pipelines import pipeline as info_of
+from aquatint.catalog.tasks import without_size
 from aquatint.catalog.working import SCALE
-from aquatint.plan.steps import Component, Generate, Pipeline
+from aquatint.plan.steps import Component, Generate, PictureFile, Pipeline
 
 USUAL = 128
 """Positions of latents to a side of a picture where neither a statement nor a checkpoint says that."""
@@ -19,6 +21,11 @@ def pixels(step: Generate, pipeline: Pipeline, components: Mapping[str, Componen
             side = max(side, working.side)
     usual = (side or USUAL) * scale
     given = step.arguments.get("width"), step.arguments.get("height")
+    if step.scaled is not None:
+        given = step.scaled
+    elif (info := info_of(pipeline.class_name)) is not None and without_size(info):
+        files = [(each.width, each.height) for each in step.deferred.values() if isinstance(each, PictureFile)]
+        given = max(files, default=given, key=lambda size: size[0] * size[1])
     width, height = (each if isinstance(each, int) else usual for each in given)
     return width * height
 

@@ -22,7 +22,7 @@ from aquatint.catalog import pipelines
 from aquatint.catalog.arguments import scriptable
 from aquatint.catalog.quantizers import label
 from aquatint.plan.batches import companions
-from aquatint.plan.steps import Component, Generate, Grid, Json, Output, Plan, Save
+from aquatint.plan.steps import Component, Deferred, Generate, Grid, Json, Output, PictureFile, Plan, Save
 from aquatint.runtime.engine import EngineError
 from aquatint.runtime.events import Rung
 from aquatint.runtime.picture_texts import (
@@ -103,7 +103,7 @@ def about_image(
         "model": step.model,
         "scheduler": _scheduler(plan, step),
         "arguments": step.arguments,
-        "deferred": msgspec.to_builtins(step.deferred),
+        **_given(step),
         "defaults": _defaults(plan, step),
         "pipeline": {
             "class": pipeline.class_name,
@@ -196,6 +196,28 @@ def described(component: Component, quantizer: str | None) -> dict[str, Json]:
     if described["quantization"] is not None and quantizer is not None:
         described["quantization"]["name"] = quantizer
     return described
+
+
+def _given(step: Generate) -> dict[str, Json]:
+    """Return what a record says of the arguments that are no JSON: pictures in files, which can be given again."""
+    files = {name: given for name, given in step.deferred.items() if all(map(_is_file, _items(given)))}
+    others = {name: given for name, given in step.deferred.items() if name not in files}
+    found: dict[str, Json] = {"deferred": msgspec.to_builtins(others)}
+    if files:
+        found["pictures"] = {
+            name: [{"path": each.path, "hash": each.hash} for each in _items(given)] for name, given in files.items()
+        }
+    if step.scaled is not None:
+        found["scaled"] = list(step.scaled)
+    return found
+
+
+def _items(given: Deferred) -> list[Any]:
+    return given if isinstance(given, list) else [given]
+
+
+def _is_file(given: Any) -> bool:
+    return isinstance(given, PictureFile)
 
 
 def _batch(plan: Plan, output: Output, out_of_memory: Sequence[Rung]) -> Json:

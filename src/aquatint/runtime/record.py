@@ -21,6 +21,7 @@ from aquatint.runtime.metadata import METADATA_VERSION
 
 _PARTS_LIMIT = 64  # submodules: no pipeline of diffusers has more than sixteen
 _DEPTH_LIMIT = 32
+_Side = Annotated[int, msgspec.Meta(ge=1, le=65_536)]
 _Seed = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 
 
@@ -81,6 +82,13 @@ class BatchRecord(Record, frozen=True):
     images: Annotated[list[CompanionRecord], msgspec.Meta(min_length=2, max_length=BATCH_LIMIT)]
 
 
+class PictureRecord(Record, frozen=True):
+    """A picture that the call was given: its file, and that one's SHA-256."""
+
+    path: str
+    hash: str
+
+
 class ImageRecord(Record, frozen=True):
     """What the record of an image says. `engine` is what the engine said decides the bits."""
 
@@ -101,6 +109,10 @@ class ImageRecord(Record, frozen=True):
     defaults: dict[str, Json] = msgspec.field(default_factory=dict)
     batch: BatchRecord | None = None
     out_of_memory: list[str] = msgspec.field(default_factory=list)
+    pictures: dict[str, Annotated[list[PictureRecord], msgspec.Meta(min_length=1, max_length=_PARTS_LIMIT)]] = (
+        msgspec.field(default_factory=dict)
+    )
+    scaled: tuple[_Side, _Side] | None = None  # what the pictures were brought to
     deferred: dict[str, Json] = msgspec.field(default_factory=dict)
     """Arguments that were another step's result, which no record holds. No plan of this version has any."""
 
@@ -181,6 +193,11 @@ def _wrong(record: ImageRecord) -> Iterable[str]:
             yield f"`{name}` is no argument"
         elif not _is_writable(value):
             yield f"`{name}` has a number or a character that can't be written"
+    for name, files in record.pictures.items():
+        if not _is_name(name) or GENERATE.find(name) is not None or name in record.arguments:
+            yield f"`{name}` is no argument for pictures"
+        elif not all(each.path and _is_writable(each.path) for each in files):
+            yield f"`{name}` has the name of no file"
     if record.batch is not None:
         yield from _wrong_batch(record, record.batch)
     if not _is_writable([record.model, pipeline.source, pipeline.revision, pipeline.subfolder, record.scheduler]):

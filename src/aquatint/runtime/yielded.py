@@ -5,6 +5,7 @@ Pictures are kept as long as a later step needs them, and are read from their fi
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,20 @@ import msgspec
 from PIL import Image as images
 from PIL.Image import Image
 
-from aquatint.plan.steps import Deferred, Generate, Grid, ImageRef, Line, NumberRef, Plan, Step, Text, TextRef
+from aquatint.catalog.picture_files import BYTES_LIMIT, NoPicture, decoded
+from aquatint.plan.steps import (
+    Deferred,
+    Generate,
+    Grid,
+    ImageRef,
+    Line,
+    NumberRef,
+    PictureFile,
+    Plan,
+    Step,
+    Text,
+    TextRef,
+)
 from aquatint.plan.texts import complete, references
 from aquatint.plan.uses import awaits
 
@@ -27,6 +41,7 @@ class Yielded:
         self._pictures: dict[ImageRef, Image | Path] = {}
         self._last_use: dict[ImageRef, int] = {}
         self._files: dict[ImageRef, str] = {}
+        self._read: tuple[PictureFile, Image | str] | None = None
 
     def begin(self, plan: Plan) -> None:
         """Go on with `plan`: only what its steps wait for is kept."""
@@ -85,12 +100,20 @@ class Yielded:
                         return f"it needs what `{reference.step}` was to yield"
         return None
 
+    def unreadable(self, step: Generate) -> str | None:
+        """Return why a file's picture, which `step` is given, can't be taken, or None."""
+        for given in step.deferred.values():
+            for each in given if isinstance(given, list) else [given]:
+                if isinstance(each, PictureFile) and isinstance(found := self._from_file(each), str):
+                    return found
+        return None
+
     def completed(self, step: Generate) -> tuple[Generate, dict[str, Any]]:
         """Return `step` with its texts complete, and the pictures among its arguments; nothing of it is lacking."""
         texts: dict[str, Any] = {}
         pictures: dict[str, Any] = {}
         for name, given in step.deferred.items():
-            value = self._given(given)
+            value = _scaled(self._given(given), step.scaled)
             (texts if _is_text(value) else pictures)[name] = value
         left = {name: given for name, given in step.deferred.items() if name not in texts}
         arguments = dict(sorted({**step.arguments, **texts}.items()))
@@ -110,10 +133,19 @@ class Yielded:
         """Return `line` complete; what a step should have yielded and didn't is a dash."""
         return complete(line, {ref: self.known.get(ref, "-") for ref in references(line)})
 
+    def _from_file(self, picture: PictureFile) -> Image | str:
+        """Return what is in a file, or why it isn't what the plan has seen in it."""
+        # One step asks for it twice, and the next ones often for the same.
+        if self._read is None or self._read[0] != picture:
+            self._read = picture, _from_file(picture)
+        return self._read[1]
+
     def _given(self, given: Deferred) -> Any:
         match given:
             case ImageRef():
                 return self.picture(given)
+            case PictureFile():
+                return self._from_file(given)
             case Text():
                 return complete(given, self.known)
             case list():
@@ -122,6 +154,31 @@ class Yielded:
 
 def _is_text(value: Any) -> bool:
     return isinstance(value, str) or (isinstance(value, list) and all(isinstance(item, str) for item in value))
+
+
+def _from_file(picture: PictureFile) -> Image | str:
+    try:
+        with open(picture.path, "rb") as stream:
+            body = stream.read(BYTES_LIMIT + 1)
+    except OSError:
+        return f"`{picture.path}` is gone, or can't be read any more"
+    if hashlib.sha256(body).hexdigest() != picture.hash:
+        return f"`{picture.path}` is not the picture any more that the plan was made with"
+    try:
+        return decoded(body)
+    except NoPicture as error:
+        return f"`{picture.path}` {error}"
+
+
+def _scaled(value: Any, size: tuple[int, int] | None) -> Any:
+    """Return what a call is given with its pictures brought to `size`."""
+    if size is None:
+        return value
+    if isinstance(value, list):
+        return [_scaled(item, size) for item in value]
+    if isinstance(value, Image) and value.size != tuple(size):
+        return value.resize(size, images.Resampling.LANCZOS)
+    return value
 
 
 def _waits(plan: Plan) -> Iterator[tuple[ImageRef, int]]:

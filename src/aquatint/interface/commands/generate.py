@@ -71,7 +71,9 @@ def _add_model_options(group: argparse._ArgumentGroup) -> None:
         "--text-encoders", nargs="+", metavar="URI",
         help="one for each encoder, in order: a URI, `+` for the one that the model has, or `null` for none",
     )  # fmt: skip
-    group.add_argument("--control-nets", nargs="+", metavar="URI", help="another controlnet, of a model that has one")
+    group.add_argument(
+        "--control-nets", nargs="+", metavar="URI", help="a controlnet for the model, or the settings of its own"
+    )
 
 
 def _add_picture_options(group: argparse._ArgumentGroup) -> None:
@@ -86,6 +88,15 @@ def _add_picture_options(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--inference-steps", nargs="+", metavar="N", help="turns of the denoising loop")
     group.add_argument("--guidance-scales", nargs="+", metavar="X", help="how closely to follow the prompt")
     group.add_argument("--output-size", metavar="WxH", help="in pixels: 512x768, or 512 for a square")
+    group.add_argument(
+        "--images", nargs="+", metavar="FILE",
+        help="pictures to begin from, each of which makes as many; with a controlnet, what it is steered by",
+    )  # fmt: skip
+    group.add_argument("--mask-image", metavar="FILE", help="which part to paint anew: what is white")
+    group.add_argument(
+        "--control-image", metavar="FILE", help="what a controlnet is steered by, where --images are to begin from"
+    )
+    group.add_argument("--strengths", nargs="+", metavar="X", help="how much of --images to paint anew, from 0 to 1")
     group.add_argument("--scheduler", metavar="CLASS", help="another scheduler of diffusers, by its class name")
     group.add_argument(
         "--images-per-batch", metavar="N",

@@ -66,6 +66,9 @@ class Generates:
         if step.weighter is not None:
             self.run.account.fail(step, EngineError(*CANT_WEIGH), "reading the prompt", [])
             return
+        if (reason := self.run.yielded.unreadable(step)) is not None:
+            self.run.account.fail(step, EngineError(reason), "reading its pictures", [])
+            return
         step, pictures = self.run.yielded.completed(step)
         written: list[str] = []
         doing = f"assembling the pipeline of `{step.model}`"
@@ -88,7 +91,11 @@ class Generates:
         """Return whether `step` lacks what other steps were to bring: it will be said when its turn comes."""
         keys = self.run.plan.pipelines[step.pipeline].parts.values()
         lacking = self.loads.failed.intersection(key for key in keys if key is not None)
-        return bool(lacking) or step.weighter is not None or self.run.yielded.lacking(step) is not None
+        return bool(lacking) or step.weighter is not None or self._lacks_something(step)
+
+    def _lacks_something(self, step: Generate) -> bool:
+        yielded = self.run.yielded
+        return yielded.lacking(step) is not None or yielded.unreadable(step) is not None
 
     def _assemble(self, step: Generate) -> None:
         self.loads.bring(step)

@@ -16,6 +16,8 @@ from aquatint.runtime.torch_engine.faults import engine_error
 from aquatint.runtime.torch_engine.libraries import Libraries
 from aquatint.runtime.torch_engine.standins import Place
 
+_PERTURBING = "_set_pag_attn_processor"
+
 
 @dataclass(slots=True)
 class Assembled:
@@ -28,6 +30,7 @@ class Assembled:
     places: tuple[Place, ...]
     device: str
     _offloaded: Any = field(default=None, repr=False)
+    _replaced: list[tuple[Any, dict[str, Any]]] = field(default_factory=list, repr=False)
 
     def make(self) -> Any:
         """Return a pipeline with a scheduler of its own; one that is offloaded is the same each time.
@@ -46,7 +49,26 @@ class Assembled:
             if self.pipeline.offload is not None:
                 offloading.enable(self.libraries, made, self.pipeline.offload, self.device)
                 self._offloaded = made
+        if hasattr(made, _PERTURBING):
+            self._watch_attention(made)
         return made
+
+    def _watch_attention(self, made: Any) -> None:
+        """Remember the attention of what is live when `made`, a pipeline of diffusers' PAG, puts its own there."""
+        perturb = getattr(made, _PERTURBING)
+
+        def perturb_and_remember(*arguments: Any, **named: Any) -> Any:
+            parts = (part for part in self._live() if hasattr(part, "attn_processors"))
+            self._replaced += [(part, dict(part.attn_processors)) for part in parts]
+            return perturb(*arguments, **named)
+
+        setattr(made, _PERTURBING, perturb_and_remember)
+
+    def give_attention_back(self) -> None:
+        """Undo what a call has done to modules that others share; one that ended well has undone it itself."""
+        while self._replaced:
+            part, processors = self._replaced.pop()
+            part.set_attn_processor(processors)
 
     def can_tile(self) -> bool:
         """Return whether a part of it can decode pictures in tiles."""

@@ -125,7 +125,10 @@ class TorchEngine:
         generate = generating.work(self._libraries, pipeline.make, generation, on_step)
 
         def counted(told: generating.Told) -> list[Image]:
-            images = generate(told)
+            try:
+                images = generate(told)
+            finally:
+                pipeline.give_attention_back()
             self.counters.images += len(images)
             if self.kept is not None:
                 call.warnings += self.kept.warnings

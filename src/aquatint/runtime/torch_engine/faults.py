@@ -9,11 +9,18 @@ from contextlib import contextmanager
 from types import TracebackType
 
 from aquatint.runtime.engine import EngineError, LacksMemory
+from aquatint.runtime.free_memory import left
 
 LONGEST = 300
 
 _LACKS = ("allocate memory", "out of memory", "ALLOC_FAILED", "bad_alloc")
 """What libraries say for want of memory: torch's and CUDA's allocators, cuBLAS and cuDNN, C++."""
+
+_MAY_LACK = ("could not create a primitive", "could not create a memory", "could not execute a primitive")
+"""What oneDNN says, which computes on CPUs, for want of memory and for other reasons."""
+
+SCARCE = 1 << 30
+"""Bytes: with less left, what oneDNN couldn't make is taken to be too large. It doesn't say how much it asked for."""
 
 _UNITS = {"bytes": 0, "KiB": 10, "MiB": 20, "GiB": 30, "TiB": 40}
 
@@ -41,7 +48,12 @@ def lacks_memory(error: Exception) -> bool:
     if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
         return True
     # Not run here: what GPUs say. torch's own class for them is a RuntimeError that says so.
-    return isinstance(error, RuntimeError) and any(words in str(error) for words in _LACKS)
+    if not isinstance(error, RuntimeError):
+        return False
+    if any(words in str(error) for words in _MAY_LACK):
+        free = left()
+        return free is not None and free < SCARCE
+    return any(words in str(error) for words in _LACKS)
 
 
 def _bytes(pattern: str, text: str) -> int | None:

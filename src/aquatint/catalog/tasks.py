@@ -1,0 +1,87 @@
+"""Which pipelines a checkpoint serves beside its own: those for other tasks that work from the same weights.
+
+What a script gives to `generate` says which task it means: with an `image` it is image-to-image, with a `mask_image` as
+well it is inpainting. Two classes work from the same weights if diffusers' `AutoPipeline` takes one for the other, or
+if their names differ in a task alone, as those of `ChromaPipeline` and `ChromaImg2ImgPipeline` do.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from dataclasses import replace
+from functools import lru_cache
+
+from aquatint.catalog.arguments import needed, scriptable, takes_pictures
+from aquatint.catalog.pipelines import PipelineInfo, families, pipeline, pipeline_names
+
+# A controlnet, or attention that is perturbed, adds to a pipeline and takes none of its weights away.
+_TASK = re.compile(r"Img2Img|Inpaint(?:ing)?|ControlNet(?:Union)?|PAG")
+
+
+@lru_cache(maxsize=512)
+def relatives(class_name: str) -> tuple[str, ...]:
+    """Return other classes that work from the weights of a pipeline of that class, first those of `AutoPipeline`."""
+    listed = [name for members in families().values() if class_name in members for name in members]
+    alike = [name for name in pipeline_names() if _stem(name) == _stem(class_name)]
+    return tuple(name for name in dict.fromkeys([*listed, *alike]) if name != class_name and pipeline(name))
+
+
+def serving(own: PipelineInfo, roles: Collection[str], given: Collection[str]) -> PipelineInfo:
+    """Return the pipeline that takes the arguments `given`, of those that a checkpoint with `roles` serves.
+
+    It is the checkpoint's `own` where that takes them, and where no other takes more of them. `roles` are the
+    submodules that there are. Of several that take as many, the one is meant that needs the least beside them, and of
+    those the one whose name says the least.
+    """
+    if all(name in scriptable(own) for name in given) and not _idle(own, roles):
+        return own
+    found = [own]
+    for name in relatives(own.name):
+        other = pipeline(name)
+        if other is not None and _can_be_made(other, roles):
+            found.append(other)
+    # A misspelt argument is one that none of them takes, and says nothing.
+    telling = {name for name in given if any(name in scriptable(info) for info in found)}
+    return min(found, key=lambda info: _distance(info, telling, roles, found))
+
+
+@lru_cache(maxsize=512)
+def together(class_name: str, roles: frozenset[str]) -> PipelineInfo:
+    """Return what is known of a pipeline class, with the arguments of all that a checkpoint with `roles` serves."""
+    own = pipeline(class_name)
+    assert own is not None, class_name
+    arguments = dict(own.arguments)
+    for name in relatives(class_name):
+        other = pipeline(name)
+        if other is not None and _can_be_made(other, roles):
+            arguments = {**other.arguments, **arguments}
+    return replace(own, arguments=arguments)
+
+
+def _distance(
+    info: PipelineInfo, telling: Collection[str], roles: Collection[str], found: list[PipelineInfo]
+) -> tuple[int, ...]:
+    left_out = sum(name not in scriptable(info) for name in telling)
+    missing = 0 if info is found[0] else sum(name not in telling for name in needed(info))
+    added = 0 if info is found[0] else len(_TASK.findall(info.name))
+    return len(_idle(info, roles)), left_out, missing, added, found.index(info)
+
+
+def _idle(info: PipelineInfo, roles: Collection[str]) -> list[str]:
+    """Return the submodules that add to a pipeline, and that one of that class has no place for."""
+    return [role for role in roles if role == "controlnet" and role not in info.components]
+
+
+def _can_be_made(info: PipelineInfo, roles: Collection[str]) -> bool:
+    return all(part.optional or role in roles for role, part in info.components.items())
+
+
+def without_size(info: PipelineInfo) -> bool:
+    """Return whether a pipeline takes the size of its pictures from one that it is given."""
+    arguments = scriptable(info)
+    return not {"width", "height"} & arguments.keys() and any(map(takes_pictures, arguments.values()))
+
+
+def _stem(name: str) -> str:
+    return _TASK.sub("", name)

@@ -1,0 +1,151 @@
+"""From what `generate` is given to the pipeline that takes it: its task is inferred, and its pictures are looked at.
+
+The submodules stay the model's, whichever pipeline is made of them: they are loaded once for all tasks.
+"""
+
+from __future__ import annotations
+
+import math
+import posixpath
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from aquatint.catalog import tasks
+from aquatint.catalog.arguments import is_text_too, scriptable, takes_pictures
+from aquatint.catalog.models import GENERATE
+from aquatint.catalog.pipelines import PipelineInfo
+from aquatint.diagnostics import Diagnostics, Label
+from aquatint.language.outside import Outside, OutsideProblem
+from aquatint.language.resolution import Resolved
+from aquatint.language.values import UNKNOWN, Setting
+from aquatint.plan.keys import pipeline_key
+from aquatint.plan.steps import PictureFile
+from aquatint.source import Span
+
+SIZES = ("width", "height", "size")
+
+
+def pipeline_for(info: PipelineInfo, roles: Mapping[str, Any], given: Mapping[str, Setting]) -> PipelineInfo:
+    """Return the class that is meant by what is given, among those that can be made of the submodules in `roles`.
+
+    A model's `defaults` say nothing of the task but by their pictures.
+    """
+    telling = [
+        name for name, setting in given.items()
+        if GENERATE.find(name) is None and (setting.layer == "statement" or _is_for_picture(name))
+    ]  # fmt: skip
+    return tasks.serving(info, [role for role, part in roles.items() if part is not None], telling)
+
+
+def _is_for_picture(name: str) -> bool:
+    return name.endswith("image")
+
+
+def of_all_tasks(info: PipelineInfo, roles: Mapping[str, Any]) -> PipelineInfo:
+    """Return `info` with the arguments of every task that the submodules in `roles` serve: those of `defaults`."""
+    return tasks.together(info.name, frozenset(role for role, part in roles.items() if part is not None))
+
+
+def fitting(
+    given: Mapping[str, Setting], own: PipelineInfo, info: PipelineInfo, roles: Mapping[str, Any]
+) -> dict[str, Setting]:
+    """Return `given` without those of a model's `defaults` that are for other tasks than that of `info`."""
+    taken = scriptable(info)
+    others = [name for name, setting in given.items() if setting.layer != "statement" and name not in taken]
+    if not others:
+        return dict(given)
+    known = scriptable(of_all_tasks(own, roles))
+    return {name: setting for name, setting in given.items() if name not in others or name not in known}
+
+
+def as_task(resolved: Resolved, info: PipelineInfo) -> Resolved:
+    """Return what a model comes to as a pipeline of the class that `info` is about, made of the same submodules."""
+    if info is resolved.info:
+        return resolved
+    own = resolved.pipeline
+    parts = {role: key for role, key in own.parts.items() if role in info.components}
+    parts |= {role: None for role in info.components if role not in parts}
+    options = {name: value for name, value in own.options.items() if name in info.options}
+    pipeline = type(own)(
+        key=pipeline_key(info.name, parts, options, own.offload), class_name=info.name, source=own.source,
+        revision=own.revision, parts=parts, options=options, offload=own.offload, subfolder=own.subfolder,
+        omitted=own.omitted,
+    )  # fmt: skip
+    used = {key for key in parts.values() if key is not None}
+    return replace(
+        resolved,
+        pipeline=pipeline,
+        components={key: component for key, component in resolved.components.items() if key in used},
+        quantizers={role: name for role, name in resolved.quantizers.items() if parts.get(role) is not None},
+        info=info,
+    )
+
+
+class Pictures:
+    """Reads the heads of the pictures that scripts name; `written` tells where a file is written by the script."""
+
+    def __init__(self, diagnostics: Diagnostics, outside: Outside, written: Callable[[str], Span | None]) -> None:
+        self.diagnostics = diagnostics
+        self.outside = outside
+        self.written = written
+
+    def read(self, given: Mapping[str, Setting], info: PipelineInfo | None) -> dict[str, Setting]:
+        """Return `given` with pictures for the names of files, unknown ones after reporting why one can't be taken."""
+        known = {} if info is None else scriptable(info)
+        return {
+            name: replace(setting, value=self._value(setting.value, setting))
+            if name in known and takes_pictures(known[name]) and not is_text_too(known[name]) else setting
+            for name, setting in given.items()
+        }  # fmt: skip
+
+    def fit(self, settings: Mapping[str, Setting]) -> bool:
+        """Return whether a mask is of its picture's size, or report that it isn't."""
+        mask, image = settings.get("mask_image"), settings.get("image")
+        one, other = (None if each is None else each.value for each in (mask, image))
+        if not (isinstance(one, PictureFile) and isinstance(other, PictureFile)) or mask is None or image is None:
+            return True
+        if (one.width, one.height) == (other.width, other.height):
+            return True
+        self.diagnostics.error(
+            "wrong-value", f"the mask is of {one.width}x{one.height} pixels, and its picture of another size",
+            mask.span, labels=(Label(image.span, f"{other.width}x{other.height}"),),
+            help="draw the mask on the picture itself: white is what is made anew",
+        )  # fmt: skip
+        return False
+
+    def leave_steps(self, settings: Mapping[str, Setting], info: PipelineInfo) -> bool:
+        """Return whether `strength` leaves a step to be done, or report that it doesn't."""
+        strength = settings.get("strength")
+        given = settings.get("num_inference_steps")
+        steps = info.arguments["num_inference_steps"].default if given is None else given.value
+        if not info.truncates or strength is None or not isinstance(steps, int) or steps * strength.value >= 1:
+            return True
+        fitting = f", or `num_inference_steps` of at least {math.ceil(1 / strength.value)}" if strength.value else ""
+        self.diagnostics.error(
+            "wrong-value", f"`strength` {strength.value} of {steps} step{'s' * (steps != 1)} leaves none to be done",
+            strength.span, help=f"a `strength` of at least {math.ceil(100 / steps) / 100:g}{fitting}",
+        )  # fmt: skip
+        return False
+
+    def _value(self, value: Any, setting: Setting) -> Any:
+        if isinstance(value, tuple):
+            found = tuple(self._value(item, setting) for item in value)
+            return UNKNOWN if UNKNOWN in found else found
+        if not isinstance(value, str):
+            return value
+        path = posixpath.join(posixpath.dirname(setting.span.source.name), value)
+        if (place := self.written(path)) is not None:
+            self.diagnostics.error(
+                "not-saved-yet", f"`{path}` is written by this script: what is in it isn't known while it is planned",
+                setting.span, labels=(Label(place, "written here"),),
+                help="bind that `generate` to a name with `let`, and give the name",
+            )  # fmt: skip
+            return UNKNOWN
+        try:
+            return self.outside.picture(path)
+        except OutsideProblem as problem:
+            self.diagnostics.error(
+                problem.code, problem.message, setting.span, labels=problem.labels, help=problem.help
+            )
+            return UNKNOWN
