@@ -8,7 +8,7 @@ if their names differ in a task alone, as those of `ChromaPipeline` and `ChromaI
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from functools import lru_cache
 
@@ -17,6 +17,10 @@ from aquatint.catalog.pipelines import PipelineInfo, families, pipeline, pipelin
 
 # A controlnet, or attention that is perturbed, adds to a pipeline and takes none of its weights away.
 _TASK = re.compile(r"Img2Img|Inpaint(?:ing)?|ControlNet(?:Union)?|PAG")
+_CONTROLNET = "controlnet"
+
+Roles = Mapping[str, str]
+"""The submodules that there are, by role, each with its class."""
 
 
 @lru_cache(maxsize=512)
@@ -27,14 +31,13 @@ def relatives(class_name: str) -> tuple[str, ...]:
     return tuple(name for name in dict.fromkeys([*listed, *alike]) if name != class_name and pipeline(name))
 
 
-def serving(own: PipelineInfo, roles: Collection[str], given: Collection[str]) -> PipelineInfo:
+def serving(own: PipelineInfo, roles: Roles, given: Collection[str]) -> PipelineInfo:
     """Return the pipeline that takes the arguments `given`, of those that a checkpoint with `roles` serves.
 
-    It is the checkpoint's `own` where that takes them, and where no other takes more of them. `roles` are the
-    submodules that there are. Of several that take as many, the one is meant that needs the least beside them, and of
-    those the one whose name says the least.
+    It is the checkpoint's `own` where that takes them, and where no other takes more of them. Of several that take as
+    many, the one is meant that needs the least beside them, and of those the one whose name says the least.
     """
-    if all(name in scriptable(own) for name in given) and not _idle(own, roles):
+    if all(name in scriptable(own) for name in given) and not _is_idle(own, roles):
         return own
     found = [own]
     for name in relatives(own.name):
@@ -46,34 +49,39 @@ def serving(own: PipelineInfo, roles: Collection[str], given: Collection[str]) -
     return min(found, key=lambda info: _distance(info, telling, roles, found))
 
 
-@lru_cache(maxsize=512)
-def together(class_name: str, roles: frozenset[str]) -> PipelineInfo:
+def together(class_name: str, roles: Roles) -> PipelineInfo:
     """Return what is known of a pipeline class, with the arguments of all that a checkpoint with `roles` serves."""
+    return _together(class_name, tuple(roles.items()))
+
+
+@lru_cache(maxsize=512)
+def _together(class_name: str, roles: tuple[tuple[str, str], ...]) -> PipelineInfo:
     own = pipeline(class_name)
     assert own is not None, class_name
     arguments = dict(own.arguments)
     for name in relatives(class_name):
         other = pipeline(name)
-        if other is not None and _can_be_made(other, roles):
+        if other is not None and _can_be_made(other, dict(roles)):
             arguments = {**other.arguments, **arguments}
     return replace(own, arguments=arguments)
 
 
-def _distance(
-    info: PipelineInfo, telling: Collection[str], roles: Collection[str], found: list[PipelineInfo]
-) -> tuple[int, ...]:
+def _distance(info: PipelineInfo, telling: Collection[str], roles: Roles, found: list[PipelineInfo]) -> tuple[int, ...]:
     left_out = sum(name not in scriptable(info) for name in telling)
     missing = 0 if info is found[0] else sum(name not in telling for name in needed(info))
     added = 0 if info is found[0] else len(_TASK.findall(info.name))
-    return len(_idle(info, roles)), left_out, missing, added, found.index(info)
+    return int(_is_idle(info, roles)), left_out, missing, added, found.index(info)
 
 
-def _idle(info: PipelineInfo, roles: Collection[str]) -> list[str]:
-    """Return the submodules that add to a pipeline, and that one of that class has no place for."""
-    return [role for role in roles if role == "controlnet" and role not in info.components]
+def _is_idle(info: PipelineInfo, roles: Roles) -> bool:
+    """Return whether there is a controlnet, which adds to a pipeline, and one of that class has no place for it."""
+    if _CONTROLNET not in roles:
+        return False
+    place = info.components.get(_CONTROLNET)
+    return place is None or roles[_CONTROLNET] not in place.classes
 
 
-def _can_be_made(info: PipelineInfo, roles: Collection[str]) -> bool:
+def _can_be_made(info: PipelineInfo, roles: Roles) -> bool:
     return all(part.optional or role in roles for role, part in info.components.items())
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from aquatint.catalog.checkpoints import Checkpoint, Part
+from aquatint.catalog.checkpoints import Checkpoint, CheckpointError, Part, locate, read_config
 from aquatint.catalog.model_types import FAMILIES, is_of_type, is_type, type_names, type_of
 from aquatint.catalog.omissions import can_do_without, use_of
 from aquatint.catalog.pipelines import PipelineInfo, component_roles, pipeline
@@ -47,16 +47,39 @@ def with_added(model: Model, checkpoint: Checkpoint, info: PipelineInfo) -> tupl
     """Return `checkpoint` with the submodules that `model` adds to it, and the pipeline that has a place for all."""
     given = [role for role in ADDED if "source" in model.parts.get(role, {}) and checkpoint.parts.get(role) is None]
     for role in given:
-        classes = [info, *map(pipeline, relatives(info.name))]
-        places = [known.components[role] for known in classes if known is not None and role in known.components]
-        if not places:
+        known_classes = [info, *map(pipeline, relatives(info.name))]
+        there = [known.components[role] for known in known_classes if known is not None and role in known.components]
+        taken = [name for component in there for name in component.classes]
+        if not taken:
             continue
-        part = Part(role, ADDED[role], next(iter(places[0].classes), ""), role, True)
+        own = _class_of(model, role)
+        part = Part(role, ADDED[role], own if own in taken else taken[0], role, True)
         checkpoint = replace(checkpoint, parts={**checkpoint.parts, role: part})
-        info = serving(info, [known for known, part in checkpoint.parts.items() if part is not None], ())
+        info = serving(info, classes(checkpoint), ())
         options = {name: value for name, value in checkpoint.options.items() if name in info.options}
         checkpoint = replace(checkpoint, pipeline=info.name, options=options)
     return checkpoint, info
+
+
+def classes(checkpoint: Checkpoint) -> dict[str, str]:
+    """Return the class of each submodule that `checkpoint` has, by role."""
+    return {role: part.class_name for role, part in checkpoint.parts.items() if part is not None}
+
+
+def _class_of(model: Model, role: str) -> str | None:
+    """Return the class of the component that the block of `role` names, None where that can't be told yet."""
+    block = model.parts[role]
+    source, revision, subfolder = (
+        None if (setting := block.get(name)) is None or not isinstance(setting.value, str) else setting.value
+        for name in ("source", "revision", "subfolder")
+    )
+    try:
+        folder = locate(source or "", revision)
+        inside = subfolder if subfolder is not None else role if (folder / role).is_dir() else ""
+        found = read_config(folder, inside).get("_class_name")
+    except (CheckpointError, OSError, ValueError):
+        return None  # what is wrong with it is said where it is read
+    return found if isinstance(found, str) else None
 
 
 def without_omitted(

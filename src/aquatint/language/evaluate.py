@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, assert_never
 
 from aquatint.catalog.prompt_plugins import Kind
+from aquatint.catalog.tasks import together
 from aquatint.diagnostics import Diagnostics, Label, did_you_mean
 from aquatint.language.blocks import Blocks
 from aquatint.language.builtins import prelude
@@ -31,7 +32,6 @@ from aquatint.language.reading import READERS
 from aquatint.language.resolution import Resolver
 from aquatint.language.saving import Saving
 from aquatint.language.scope import Scope
-from aquatint.language.tasks import of_all_tasks
 from aquatint.language.values import (
     UNKNOWN,
     Layer,
@@ -391,9 +391,9 @@ class _Run:
         resolved = self.resolver.resolve(model) if is_first else None
         info = None
         if resolved is not None:
-            info = of_all_tasks(resolved.info, resolved.pipeline.parts)
+            info = together(resolved.info.name, resolved.roles)
         elif (sketch := self.resolver.sketch(model)) is not None:
-            info = of_all_tasks(sketch.info, sketch.roles)
+            info = together(sketch.info.name, sketch.roles)
         _, sound = self.blocks.arguments(self.generating.pictures.read(model.defaults, info), info)
         return model if sound and resolved is not None else replace(model, is_sound=False)
 

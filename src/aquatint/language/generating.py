@@ -93,8 +93,8 @@ class Generating:
             self._look_over(own, target, node)
             return UNKNOWN
         given = layered(target.defaults, own)
-        info = pipeline_for(resolved.info, resolved.pipeline.parts, given)
-        given = self.pictures.read(fitting(given, resolved.info, info, resolved.pipeline.parts), info)
+        info = pipeline_for(resolved.info, resolved.roles, given)
+        given = self.pictures.read(fitting(given, resolved.info, info, resolved.roles), info)
         resolved = as_task(resolved, info)
         settings, sound = self.blocks.arguments(given, info)
         # Each check speaks, so that all mistakes of a statement are told at once.

@@ -18,6 +18,7 @@ from aquatint.catalog.estimates import Estimate
 from aquatint.catalog.layers import Network
 from aquatint.catalog.pipelines import PipelineInfo, is_denoiser, is_text_encoder
 from aquatint.catalog.quantizers import canonical
+from aquatint.catalog.tasks import Roles
 from aquatint.catalog.working import Working, working
 from aquatint.diagnostics import Diagnostics, Label, did_you_mean
 from aquatint.language import claims, coverage, prequantized, suitability
@@ -32,12 +33,16 @@ from aquatint.source import Span
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """What a model comes to: its pipeline, its components by key, the quantizers' names by role, its class's facts."""
+    """What a model comes to: its pipeline, its components by key, the quantizers' names by role, its class's facts.
+
+    `roles` has the classes of all its submodules, of which a pipeline for another task may be made.
+    """
 
     pipeline: Pipeline
     components: Mapping[str, Component]
     quantizers: Mapping[str, str | None]
     info: PipelineInfo
+    roles: Roles
     scheduler: str | None  # the class name of the checkpoint's own
     train_timesteps: int | None  # the scheduler's: more steps than that can't be made
 
@@ -51,7 +56,7 @@ class Sketch:
 
     info: PipelineInfo
     is_whole: bool
-    roles: Mapping[str, Part | None]
+    roles: Roles
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +127,7 @@ class Resolver:
             return None
         checkpoint, info = claims.with_added(model, checkpoint, info)
         self._check_parts(model, checkpoint)
-        return Sketch(info, model.parts.keys() <= checkpoint.parts.keys(), checkpoint.parts)
+        return Sketch(info, model.parts.keys() <= checkpoint.parts.keys(), claims.classes(checkpoint))
 
     def _resolve(self, model: Model) -> Resolved | None:
         source = model.settings.get("source")
@@ -190,7 +195,8 @@ class Resolver:
             self._report(error, source.span)
             return None
         scheduler = checkpoint.parts.get("scheduler")
-        return Resolved(pipeline, components, names, info, scheduler.class_name if scheduler else None, steps)
+        roles = {role: component.class_name for role, component in by_role.items()}
+        return Resolved(pipeline, components, names, info, roles, scheduler.class_name if scheduler else None, steps)
 
     def _checkpoint(self, model: Model, source: Setting) -> Checkpoint | None:
         subfolder = model.settings.get("subfolder")

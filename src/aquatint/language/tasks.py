@@ -15,6 +15,7 @@ from aquatint.catalog import tasks
 from aquatint.catalog.arguments import is_text_too, scriptable, takes_pictures
 from aquatint.catalog.models import GENERATE
 from aquatint.catalog.pipelines import PipelineInfo
+from aquatint.catalog.tasks import Roles
 from aquatint.diagnostics import Diagnostics, Label
 from aquatint.language.outside import Outside, OutsideProblem
 from aquatint.language.resolution import Resolved
@@ -23,10 +24,8 @@ from aquatint.plan.keys import pipeline_key
 from aquatint.plan.steps import PictureFile
 from aquatint.source import Span
 
-SIZES = ("width", "height", "size")
 
-
-def pipeline_for(info: PipelineInfo, roles: Mapping[str, Any], given: Mapping[str, Setting]) -> PipelineInfo:
+def pipeline_for(info: PipelineInfo, roles: Roles, given: Mapping[str, Setting]) -> PipelineInfo:
     """Return the class that is meant by what is given, among those that can be made of the submodules in `roles`.
 
     A model's `defaults` say nothing of the task but by their pictures.
@@ -35,27 +34,20 @@ def pipeline_for(info: PipelineInfo, roles: Mapping[str, Any], given: Mapping[st
         name for name, setting in given.items()
         if GENERATE.find(name) is None and (setting.layer == "statement" or _is_for_picture(name))
     ]  # fmt: skip
-    return tasks.serving(info, [role for role, part in roles.items() if part is not None], telling)
+    return tasks.serving(info, roles, telling)
 
 
 def _is_for_picture(name: str) -> bool:
     return name.endswith("image")
 
 
-def of_all_tasks(info: PipelineInfo, roles: Mapping[str, Any]) -> PipelineInfo:
-    """Return `info` with the arguments of every task that the submodules in `roles` serve: those of `defaults`."""
-    return tasks.together(info.name, frozenset(role for role, part in roles.items() if part is not None))
-
-
-def fitting(
-    given: Mapping[str, Setting], own: PipelineInfo, info: PipelineInfo, roles: Mapping[str, Any]
-) -> dict[str, Setting]:
+def fitting(given: Mapping[str, Setting], own: PipelineInfo, info: PipelineInfo, roles: Roles) -> dict[str, Setting]:
     """Return `given` without those of a model's `defaults` that are for other tasks than that of `info`."""
     taken = scriptable(info)
     others = [name for name, setting in given.items() if setting.layer != "statement" and name not in taken]
     if not others:
         return dict(given)
-    known = scriptable(of_all_tasks(own, roles))
+    known = scriptable(tasks.together(own.name, roles))
     return {name: setting for name, setting in given.items() if name not in others or name not in known}
 
 
