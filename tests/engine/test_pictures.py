@@ -76,12 +76,14 @@ def test_the_picture_is_needed_and_its_kind_is_checked(models: Path) -> None:
 model after {{ source: "{models}/img2img", defaults {{ prompt: "a cat", seed: 1 }} }}
 generate after {{ output: "a.png" }}
 generate after {{ image: "cat.png", output: "b.png" }}
+generate after {{ image: 7, output: "c.png" }}
 """
     parsed = parse(Source("chain.aqt", text))
     Interpreter(World()).evaluate(parsed.script, parsed.diagnostics)
     assert [item.message for item in Diagnostics(list(parsed.diagnostics))] == [
         "this `generate` has no `image`",
-        '`image` takes an image, not `"cat.png"`',
+        "can't read `cat.png`: no such file or directory",
+        "`image` takes an image, not a number",
     ]
 
 

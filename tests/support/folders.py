@@ -124,7 +124,7 @@ def write_models(folder: Path) -> None:
     write_pipeline(folder / "both", "StableDiffusionPipeline", SD, variants=(None, "fp16"), **unsafe)
     write_component(folder / "other-vae", *_VAE)
     write_component(folder / "controlnet", "diffusers", "ControlNetModel")
-    write_component(folder / "union", "diffusers", "ControlNetUnionModel")
+    write_component(folder / "steering", "diffusers", "ControlNetUnionModel")
     _write_stored(folder, unsafe)
     _write_unfit(folder, unsafe)
     _write_damaged(folder / "damaged", unsafe)
