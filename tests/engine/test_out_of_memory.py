@@ -107,7 +107,10 @@ def run(name, room=None):
     return {"pictures": pictures, "rungs": rungs, "failures": failures, "loaded_again": again}
 
 told = [run("before")]
-told += [run(str(room), room) for room in given["rooms"]]
+for room in given["rooms"]:
+    told.append(run(str(room), room))
+    if given.get("until") in told[-1]["rungs"]:
+        break
 told.append(run("after"))
 print(json.dumps(told))
 """
@@ -138,6 +141,7 @@ def test_with_less_and_less_room_no_bit_changes(tmp_path: Path) -> None:
     assert any(run["rungs"] for run in limited)
 
 
+ROOMS = [80, 64, 48, 32, 24, 16, 8, 4]
 BATCHED = """
 model shapes { source: "builtin:shapes", defaults { num_inference_steps: 1, size: 256x256, metadata: false } }
 model eighth = shapes with { quantizer: "sdnq;type=int8;quant-conv=true" }
@@ -153,23 +157,25 @@ def test_a_batch_that_does_not_fit_becomes_single_images_while_others_are_evicte
     # A budget in which the two models don't fit together, and then less room than a call of three images takes.
     tight: dict[str, Any] = {"memory": 20 << 20, "resort": "any"}
     [alone, _] = _limited(tmp_path / "alone", BATCHED % 1, rooms=[], **tight)
-    before, *limited, after = _limited(tmp_path / "batched", BATCHED % 3, rooms=[96, 72], **tight)
+    before, *limited, after = _limited(tmp_path / "batched", BATCHED % 3, rooms=ROOMS, until="unbatched", **tight)
     assert before["loaded_again"] > 0
     assert before["pictures"] == after["pictures"]
     assert len(before["pictures"]) == len(alone["pictures"]) == 12
     for run in limited:
         for name, picture in run["pictures"].items():
             assert picture in (before["pictures"][name], alone["pictures"][name]) or "tiling" in run["rungs"]
-        assert len(run["pictures"]) + 3 * len(run["failures"]) == 12
+        failed = len(run["failures"])
+        assert 12 - 3 * failed <= len(run["pictures"]) <= 12 - failed
         assert all(message.startswith("out of memory while ") for message in run["failures"])
-    assert any("unbatched" in run["rungs"] and run["pictures"] for run in limited)
+    # How little it takes depends on the allocator, and on what it kept of the run before.
+    assert "unbatched" in limited[-1]["rungs"]
 
 
 def _limited(folder: Path, script: str, **given: Any) -> list[dict[str, Any]]:
     """Return what became of `script` in runs without a limit, then with each of the `rooms` in MiB, then without."""
     done = subprocess.run(
         [sys.executable, "-c", LIMITED, str(folder), script, json.dumps(given)],
-        capture_output=True, text=True, timeout=600, check=True, env=_environment(),
+        capture_output=True, text=True, timeout=1500, check=True, env=_environment(),
     )  # fmt: skip
     told: list[dict[str, Any]] = json.loads(done.stdout.splitlines()[-1])
     return told
