@@ -21,6 +21,8 @@ BYTES_LIMIT = 256 << 20
 PIXELS_LIMIT = 1 << 27
 """Pixels of a picture: a file of few bytes can hold more of them than there is memory for."""
 
+_DAMAGED = "is damaged, or cut short"
+_LARGE = f"has more than {PIXELS_LIMIT:,} pixels"
 _ORIENTATION = 0x0112
 _LYING = (5, 6, 7, 8)
 
@@ -35,7 +37,10 @@ def size_of(body: bytes) -> tuple[int, int]:
         warnings.simplefilter("ignore")
         found = _opened(body)
         width, height = found.size
-        lying = found.getexif().get(_ORIENTATION) in _LYING
+        try:
+            lying = found.getexif().get(_ORIENTATION) in _LYING
+        except Exception as error:  # as in `decoded`
+            raise NoPicture(_DAMAGED) from error
     return (height, width) if lying else (width, height)
 
 
@@ -45,10 +50,13 @@ def decoded(body: bytes) -> Image:
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        found = _opened(body)
         try:
-            return ImageOps.exif_transpose(_opened(body)).convert("RGB")
-        except (OSError, SyntaxError, ValueError, EOFError) as error:
-            raise NoPicture("is damaged, or cut short") from error
+            return ImageOps.exif_transpose(found).convert("RGB")
+        except MemoryError:
+            raise
+        except Exception as error:  # what Pillow raises for damaged files is of many kinds
+            raise NoPicture(_DAMAGED) from error
 
 
 def _opened(body: bytes) -> Image:
@@ -58,10 +66,10 @@ def _opened(body: bytes) -> Image:
         found = Image.open(io.BytesIO(body), formats=FORMATS)
     except UnidentifiedImageError:
         raise NoPicture(f"is no picture of a kind that is read: {', '.join(FORMATS)}") from None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        if isinstance(error, Image.DecompressionBombError):
-            raise NoPicture(f"has more than {PIXELS_LIMIT:,} pixels") from None
-        raise NoPicture("is damaged, or cut short") from error
+    except Image.DecompressionBombError:
+        raise NoPicture(_LARGE) from None
+    except Exception as error:  # as in `decoded`
+        raise NoPicture(_DAMAGED) from error
     if found.width * found.height > PIXELS_LIMIT:
-        raise NoPicture(f"has more than {PIXELS_LIMIT:,} pixels")
+        raise NoPicture(_LARGE)
     return found

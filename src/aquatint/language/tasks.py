@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
+import msgspec
+
 from aquatint.catalog import tasks
 from aquatint.catalog.arguments import is_text_too, scriptable, takes_pictures
 from aquatint.catalog.models import GENERATE
@@ -59,11 +61,8 @@ def as_task(resolved: Resolved, info: PipelineInfo) -> Resolved:
     parts = {role: key for role, key in own.parts.items() if role in info.components}
     parts |= {role: None for role in info.components if role not in parts}
     options = {name: value for name, value in own.options.items() if name in info.options}
-    pipeline = type(own)(
-        key=pipeline_key(info.name, parts, options, own.offload), class_name=info.name, source=own.source,
-        revision=own.revision, parts=parts, options=options, offload=own.offload, subfolder=own.subfolder,
-        omitted=own.omitted,
-    )  # fmt: skip
+    key = pipeline_key(info.name, parts, options, own.offload)
+    pipeline = msgspec.structs.replace(own, key=key, class_name=info.name, parts=parts, options=options)
     used = {key for key in parts.values() if key is not None}
     return replace(
         resolved,

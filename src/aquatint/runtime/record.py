@@ -114,7 +114,7 @@ class ImageRecord(Record, frozen=True):
     )
     scaled: tuple[_Side, _Side] | None = None  # what the pictures were brought to
     deferred: dict[str, Json] = msgspec.field(default_factory=dict)
-    """Arguments that were another step's result, which no record holds. No plan of this version has any."""
+    """Arguments that were another step's result, which no record holds."""
 
 
 def read_json(text: str) -> dict[str, Json]:

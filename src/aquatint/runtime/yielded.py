@@ -41,7 +41,7 @@ class Yielded:
         self._pictures: dict[ImageRef, Image | Path] = {}
         self._last_use: dict[ImageRef, int] = {}
         self._files: dict[ImageRef, str] = {}
-        self._read: tuple[PictureFile, Image | str] | None = None
+        self._read: dict[PictureFile, Image | str] = {}
 
     def begin(self, plan: Plan) -> None:
         """Go on with `plan`: only what its steps wait for is kept."""
@@ -101,15 +101,20 @@ class Yielded:
         return None
 
     def unreadable(self, step: Generate) -> str | None:
-        """Return why a file's picture, which `step` is given, can't be taken, or None."""
-        for given in step.deferred.values():
-            for each in given if isinstance(given, list) else [given]:
-                if isinstance(each, PictureFile) and isinstance(found := self._from_file(each), str):
-                    return found
-        return None
+        """Read the pictures in files that `step` is given, and return why one of them can't be taken, or None.
+
+        They are kept until another step's are read: what `completed` hands out is what was found sound here.
+        """
+        files = [each for given in step.deferred.values() for each in (given if isinstance(given, list) else [given])
+                 if isinstance(each, PictureFile)]  # fmt: skip
+        self._read = {each: self._read[each] if each in self._read else _from_file(each) for each in files}
+        return next((found for found in self._read.values() if isinstance(found, str)), None)
 
     def completed(self, step: Generate) -> tuple[Generate, dict[str, Any]]:
-        """Return `step` with its texts complete, and the pictures among its arguments; nothing of it is lacking."""
+        """Return `step` with its texts complete, and the pictures among its arguments.
+
+        Nothing of it is lacking, or `unreadable`, which was asked last of `step`.
+        """
         texts: dict[str, Any] = {}
         pictures: dict[str, Any] = {}
         for name, given in step.deferred.items():
@@ -133,19 +138,12 @@ class Yielded:
         """Return `line` complete; what a step should have yielded and didn't is a dash."""
         return complete(line, {ref: self.known.get(ref, "-") for ref in references(line)})
 
-    def _from_file(self, picture: PictureFile) -> Image | str:
-        """Return what is in a file, or why it isn't what the plan has seen in it."""
-        # One step asks for it twice, and the next ones often for the same.
-        if self._read is None or self._read[0] != picture:
-            self._read = picture, _from_file(picture)
-        return self._read[1]
-
     def _given(self, given: Deferred) -> Any:
         match given:
             case ImageRef():
                 return self.picture(given)
             case PictureFile():
-                return self._from_file(given)
+                return self._read[given]
             case Text():
                 return complete(given, self.known)
             case list():
@@ -157,6 +155,7 @@ def _is_text(value: Any) -> bool:
 
 
 def _from_file(picture: PictureFile) -> Image | str:
+    """Return the picture, or why it isn't what the plan has seen in its file."""
     try:
         with open(picture.path, "rb") as stream:
             body = stream.read(BYTES_LIMIT + 1)

@@ -91,11 +91,8 @@ class Generates:
         """Return whether `step` lacks what other steps were to bring: it will be said when its turn comes."""
         keys = self.run.plan.pipelines[step.pipeline].parts.values()
         lacking = self.loads.failed.intersection(key for key in keys if key is not None)
-        return bool(lacking) or step.weighter is not None or self._lacks_something(step)
-
-    def _lacks_something(self, step: Generate) -> bool:
         yielded = self.run.yielded
-        return yielded.lacking(step) is not None or yielded.unreadable(step) is not None
+        return bool(lacking or step.weighter or yielded.lacking(step) or yielded.unreadable(step))
 
     def _assemble(self, step: Generate) -> None:
         self.loads.bring(step)
