@@ -15,7 +15,7 @@ from aquatint.syntax.formatting import WIDTH, formatted
 from aquatint.syntax.parser import parse
 from support import scripts, trees
 
-FEW, MANY = 100, 20_000
+FEW, MANY = 100, 5_000
 
 Made = tuple[tuple[n.Statement, ...], random.Random]
 

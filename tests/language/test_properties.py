@@ -19,7 +19,7 @@ from aquatint.syntax.parser import Parse, parse
 from support import cases, scripts
 
 # One test draws these with few examples; the same body is run longer under the mark `slow`.
-FEW, MANY = 400, 20_000
+FEW, MANY = 400, 5_000
 TURN_SECONDS = 20
 
 options = cases.options_of("")
