@@ -23,7 +23,11 @@ def loaded() -> ModuleType:
 
 
 command_output = loaded()
-PAGES = command_output.pages_with_commands(DOCS)
+# Pages that show runs draw pictures.
+PAGES = [
+    pytest.param(page, marks=pytest.mark.slow) if "@COMMAND_OUTPUT[aquatint run " in page.read_text("utf-8") else page
+    for page in command_output.pages_with_commands(DOCS)
+]
 
 SHOWN = """\
 # A page

@@ -119,6 +119,7 @@ image.images[0].save(target)
 """
 
 
+@pytest.mark.slow
 def test_a_plain_diffusers_program_makes_the_same_pixels(sweep: tuple[Path, Answer, bytes], tmp_path: Path) -> None:
     folder, _, _ = sweep
     target = tmp_path / "plain.png"

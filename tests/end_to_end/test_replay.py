@@ -134,6 +134,7 @@ def test_a_picture_is_made_again_and_with_other_settings(aquatint: Aquatint, cir
     assert record["components"]["unet"]["quantization"]["name"] == "sdnq;type=int8"
 
 
+@pytest.mark.slow
 def test_what_differs_is_told_before_anything_is_made(aquatint: Aquatint, circle: Path) -> None:
     with Image.open(circle) as image:
         image.load()

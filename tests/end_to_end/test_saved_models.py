@@ -40,6 +40,7 @@ def pixels(file: Path) -> bytes:
         return image.tobytes()
 
 
+@pytest.mark.slow
 def test_a_model_is_saved_by_one_run_and_used_by_the_next(aquatint: Aquatint, tmp_path: Path) -> None:
     (tmp_path / "save.aqt").write_text(SAVE)
     (tmp_path / "use.aqt").write_text(USE)

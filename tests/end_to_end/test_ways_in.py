@@ -61,6 +61,7 @@ def test_a_wrong_script_ends_with_2_and_a_wrong_command_line_too(aquatint: Aquat
     )
 
 
+@pytest.mark.slow
 def test_a_failed_statement_takes_nothing_else_down(aquatint: Aquatint, tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("a file where a folder is wanted")
     script = MODEL + "\n".join(
@@ -76,6 +77,7 @@ def test_a_failed_statement_takes_nothing_else_down(aquatint: Aquatint, tmp_path
     assert answer.code == 1
 
 
+@pytest.mark.slow
 def test_an_existing_file_is_kept_unless_told_otherwise(aquatint: Aquatint, tmp_path: Path) -> None:
     script = MODEL + 'generate m { prompt: "a red circle", seed: 1, output: "a.png" }\n'
     target = tmp_path / "a.png"
@@ -91,6 +93,7 @@ def test_an_existing_file_is_kept_unless_told_otherwise(aquatint: Aquatint, tmp_
     assert target.read_bytes() == (tmp_path / "a-2.png").read_bytes()
 
 
+@pytest.mark.slow
 def test_an_interrupt_ends_with_130_and_leaves_whole_files(tmp_path: Path) -> None:
     script = tmp_path / "long.aqt"
     script.write_text(MODEL + 'for s in 1..500 { generate m { prompt: "a star", seed: s, output: "{{ s }}.png" } }\n')

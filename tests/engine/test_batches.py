@@ -74,6 +74,7 @@ def elsewhere() -> Iterator[ProcessPoolExecutor]:
         yield pool
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_bits_are_those_of_diffusers_with_the_same_lists(
     folder: Callable[[str], Path], tmp_path: Path, elsewhere: ProcessPoolExecutor, family: str

@@ -123,9 +123,9 @@ def test_another_process_takes_them_and_loads_no_encoder(folder: Folder, tmp_pat
 @pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("settings", [
-    "dtype: bfloat16", pytest.param('quantizer: "sdnq;type=int8"', marks=pytest.mark.slow),
-    pytest.param('quantizer: "bnb;bits=8", dtype: float16', marks=pytest.mark.slow),
-    pytest.param('quantizer: "bnb;bits=4;bits4-quant-type=nf4", dtype: bfloat16', marks=pytest.mark.slow),
+    "dtype: bfloat16", 'quantizer: "sdnq;type=int8"',
+    'quantizer: "bnb;bits=8", dtype: bfloat16',
+    'quantizer: "bnb;bits=4;bits4-quant-type=nf4", dtype: bfloat16',
 ])  # fmt: skip
 def test_types_quantizers_and_what_a_call_asks_for(folder: Folder, tmp_path: Path, family: str, settings: str) -> None:
     text = script(folder(family), MORE.get(family, ""), settings)
@@ -251,6 +251,7 @@ def test_the_budget_holds_and_what_was_used_longest_ago_goes(folder: Folder, tmp
     assert keeper.find(encoder, found, "large", lambda: None) is None
 
 
+@pytest.mark.slow
 def test_no_room_and_no_folder_are_warnings(folder: Folder, tmp_path: Path) -> None:
     text = script(folder("sd"))
     expected = Run(text, tmp_path / "unsplit", None).files
@@ -282,6 +283,7 @@ def test_two_processes_at_once(folder: Folder, tmp_path: Path) -> None:
     assert os.listdir(store.folder / "unfinished") == []
 
 
+@pytest.mark.slow
 def test_kill_9_while_they_are_kept(folder: Folder, tmp_path: Path) -> None:
     """What is there after a kill is whole, and what is not is swept out by the next one that keeps any."""
     encoder, store = component(folder("sd"), "text_encoder"), kept(tmp_path / "kept", budget=1 << 20)

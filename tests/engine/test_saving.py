@@ -241,6 +241,7 @@ def bits(tensor: torch.Tensor) -> bytes:
     return f"{tensor.dtype} {tuple(tensor.shape)} ".encode() + body.view(torch.uint8).numpy().tobytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["nf4", "int8"])
 def test_what_comes_from_a_store_is_saved_alike(
     folder: Tiny, saved: dict[tuple[str, str], Path], tmp_path: Path, kind: str

@@ -26,6 +26,7 @@ from aquatint.runtime.store import Store, contents
 from aquatint.runtime.store.manifest import NAME, read, written
 from aquatint.runtime.torch_engine import TorchEngine, storable
 from aquatint.runtime.torch_engine.fingerprint import fingerprint, state
+from support.lengths import at_length, one_fast
 from support.scenes import component, everywhere, paint, scene
 
 Tiny = Callable[[str], Path]
@@ -152,7 +153,7 @@ def test_every_number_type(store: Store, folder: Tiny, number_type: str) -> None
         assert_same(first, second)
 
 
-@pytest.mark.parametrize("name", ["sd", "sdxl", "sd3", "flux"])
+@pytest.mark.parametrize("name", one_fast(["sd", "sdxl", "sd3", "flux"]))
 def test_a_second_process_quantizes_nothing_and_draws_the_same(store: Store, folder: Tiny, name: str) -> None:
     uri = {"sd": "sdnq;type=uint4;conv=true", "sdxl": "bnb", "sd3": "sdnq;svd=true", "flux": "bnb;bits=4"}[name]
     drawn = scene(folder(name), everywhere(folder(name), uri))
@@ -213,7 +214,7 @@ DAMAGES: dict[str, Callable[[Store], object]] = {
 }
 
 
-@pytest.mark.parametrize("name", DAMAGES)
+@pytest.mark.parametrize("name", one_fast(DAMAGES))
 def test_a_damaged_entry_is_found_and_made_anew(store: Store, folder: Tiny, name: str) -> None:
     asked = component(folder("sd"), "unet", "sdnq;type=uint4;conv=true", "float16")
     first = process(store).load(asked)
@@ -344,7 +345,7 @@ def test_the_stores_folder_leaves_no_trace_on_a_component(store: Store, folder: 
         assert str(store.folder) not in repr(vars(loaded[1].object)) + repr(loaded[1].object.config)
 
 
-@pytest.mark.parametrize("rounds", [3, pytest.param(100, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("rounds", [3, pytest.param(at_length(100, ci=25), marks=pytest.mark.slow)])
 def test_kills_while_quantizing_and_storing(store: Store, folder: Tiny, rounds: int) -> None:
     asked = component(folder("sd"), "unet", "sdnq;type=uint4;svd=true;conv=true")
     fresh = process(Store(store.folder / "of-another", minimum=0, reserve=0))

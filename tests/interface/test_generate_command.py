@@ -571,6 +571,7 @@ def test_pictures_are_those_of_the_script(tmp_path: Path) -> None:
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_sd3_without_its_third_encoder(tmp_path: Path) -> None:
     folder = tiny.build("sd3", tmp_path / "sd3")
     line = ("generate", str(folder), "--prompts", "a red cat", "--seeds", "1", "--inference-steps", "2",

@@ -14,8 +14,9 @@ from aquatint.syntax import nodes as n
 from aquatint.syntax.formatting import WIDTH, formatted
 from aquatint.syntax.parser import parse
 from support import scripts, trees
+from support.lengths import at_length
 
-FEW, MANY = 100, 5_000
+FEW, MANY = 100, at_length(20_000, ci=2_000)
 
 Made = tuple[tuple[n.Statement, ...], random.Random]
 

@@ -17,9 +17,10 @@ from aquatint.plan.validate import validate
 from aquatint.source import Source
 from aquatint.syntax.parser import Parse, parse
 from support import cases, scripts
+from support.lengths import at_length
 
 # One test draws these with few examples; the same body is run longer under the mark `slow`.
-FEW, MANY = 400, 5_000
+FEW, MANY = 400, at_length(20_000, ci=3_000)
 TURN_SECONDS = 20
 
 options = cases.options_of("")

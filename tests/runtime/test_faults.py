@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -106,6 +107,7 @@ Executor(engine, say, Options(output_dir=Path(sys.argv[1]))).run(simple_plan(loa
 """
 
 
+@pytest.mark.slow
 def test_a_signal_from_the_keyboard_leaves_whole_files_and_the_totals(tmp_path: Path) -> None:
     chance = random.Random(3)
     for number in range(3):

@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 
 from aquatint.runtime.store import NoRoom, Store
+from support.lengths import at_length
 from support.stores import BIG, keep, whole
 
-ROUNDS = 100
+ROUNDS = at_length(100, ci=30)
 AT_MOST = 3 * (2 * BIG + 4096)
 
 
@@ -46,7 +47,7 @@ def _forever(store: Store, number: int) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
-def test_a_hundred_kills(tmp_path: Path, workers: int) -> None:
+def test_many_kills(tmp_path: Path, workers: int) -> None:
     store = Store(tmp_path, budget=AT_MOST, minimum=0, reserve=0)
     drawn = random.Random(workers)
     keep(store, "a")

@@ -13,7 +13,7 @@ TRAINING = Path(__file__).parents[2] / "training"
 
 def train(tmp_path: Path, steps: int) -> str:
     command = [sys.executable, "-m", "shapes.train", "--build", str(tmp_path / "build"), "--out", str(tmp_path / "out")]
-    lengths = ["--text-steps", "25", "--vae-steps", "25", "--steps", str(steps)]
+    lengths = ["--text-steps", "5", "--vae-steps", "5", "--steps", str(steps)]
     done = subprocess.run([*command, *lengths], cwd=TRAINING, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
     return done.stdout
