@@ -92,23 +92,22 @@ class Library:
         """Return the names that `diffusers` exports from its `pipelines`, whatever they are."""
         return self._exported_from("pipelines")
 
-    def schedulers(self) -> dict[str, list[str]]:
+    def schedulers(self) -> dict[str, dict[str, Any]]:
         """Return the schedulers that `diffusers` exports, each with those that its own settings also serve."""
-        classes = [
-            node
-            for path in sorted((self.root / "schedulers").rglob("*.py"))
-            for node in ast.parse(path.read_text(encoding="utf-8")).body
-            if isinstance(node, ast.ClassDef)
-        ]
+        modules = [Module(path) for path in sorted((self.root / "schedulers").rglob("*.py"))]
+        classes = [(module, node) for module in modules for node in module.classes.values()]
         exported = [name for name in self._exported_from("schedulers") if name.endswith("Scheduler")]
-        karras = next(assigned(node) for node in classes if node.name == "KarrasDiffusionSchedulers")
-        alike: dict[str, list[str]] = {}
-        for node in classes:
+        karras = next(assigned(node) for _, node in classes if node.name == "KarrasDiffusionSchedulers")
+        found: dict[str, dict[str, Any]] = {}
+        for module, node in classes:
             listed = assigned(node).get("_compatibles")
             # Either names, or a comprehension over the enumeration of what works on one kind of noise.
             names = list(karras) if isinstance(listed, ast.ListComp) else ast.literal_eval(listed) if listed else []
-            alike.setdefault(node.name, [name for name in names if name in exported and name != node.name])
-        return {name: alike.get(name, []) for name in exported}
+            alike = [name for name in names if name in exported and name != node.name]
+            constructor = method([(module, node)], "__init__")
+            options = {} if constructor is None else described(*constructor)
+            found.setdefault(node.name, {"alike": alike, "options": options})
+        return {name: found.get(name, {}) for name in exported}
 
     def modules(self) -> list[str]:
         """Return the names of the packages inside `diffusers.pipelines`, by which checkpoints name parts of theirs."""
@@ -295,6 +294,17 @@ def _computed(node: ast.expr, module: Module) -> Any:
             return ast.literal_eval(node)
 
 
+def described(module: Module, function: ast.FunctionDef) -> dict[str, list[Any]]:
+    """Return a method's parameters: [type] for one that has to be given, [type, default] for any other."""
+    return {
+        parameter.name: [
+            " | ".join(alternatives(parameter.annotation)),
+            *([] if parameter.default is None else [value(parameter.default, module)]),
+        ]
+        for parameter in parameters(function)
+    }
+
+
 def describe(library: Library, name: str, tasks: list[str]) -> dict[str, Any] | None:
     """Return a pipeline's entry; None if `name` is no pipeline class, or one that can't be called."""
     ancestry = library.ancestry(name)
@@ -314,12 +324,7 @@ def describe(library: Library, name: str, tasks: list[str]) -> dict[str, Any] | 
         components[role] = [text for text in alternatives(parameter.annotation) if text != "None"]
         if default is not None or role in may_be_left_out:
             optional.append(role)
-    # [type] for an argument that has to be given, [type, default] for any other.
-    arguments: dict[str, list[Any]] = {}
-    for parameter in parameters(call[1]):
-        type = " | ".join(alternatives(parameter.annotation))
-        given = [] if parameter.default is None else [value(parameter.default, call[0])]
-        arguments[parameter.name] = [type, *given]
+    arguments = described(*call)
     timesteps = method(ancestry, "get_timesteps")
     truncates = timesteps is not None and "int(num_inference_steps * strength)" in ast.unparse(timesteps[1])
     entry = {

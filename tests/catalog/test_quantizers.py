@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aquatint.catalog import quantizers, sdnq_types
-from aquatint.catalog.quantizers import UriError, canonical, format_uri, label, parse_uri, problems, read_uri
+from aquatint.catalog.quantizers import canonical, format_uri, label, parse_uri, problems, read_uri
+from aquatint.catalog.uris import UriError
 
 
 def found(backend: str, **options: Any) -> list[tuple[str | None, str]]:

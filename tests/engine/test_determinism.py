@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import diffusers
 import msgspec
 import pytest
 import torch
@@ -130,3 +131,22 @@ def test_release_frees_what_others_still_hold(engine: Engine, folder: Tiny) -> N
         loaded = engine.load(component(folder("sd"), "unet", uri))
         engine.release(loaded)
         assert weights.total_bytes(torch, loaded.object) == 0
+
+
+def test_options_of_a_scheduler_are_what_diffusers_makes_of_them(engine: Engine, folder: Tiny) -> None:
+    made = scene(folder("sd"))
+    pipeline = engine.assemble(made.pipeline, load(engine, made))
+    # Two steps have the same noise levels however these are spaced.
+    asked = replace(made.generation, arguments={**made.generation.arguments, "num_inference_steps": 4})
+    for text, name, options in [
+        ("EulerDiscreteScheduler;use-karras-sigmas=true", "EulerDiscreteScheduler", {"use_karras_sigmas": True}),
+        ("+;timestep-spacing=trailing", "PNDMScheduler", {"timestep_spacing": "trailing"}),
+    ]:
+        image = drawn(engine, pipeline, replace(asked, scheduler=text), lambda done, total: None)
+        other = drawn(engine, pipeline, replace(asked, scheduler=name), lambda done, total: None)
+        assert image.tobytes() != other.tobytes()
+        program = diffusers.DiffusionPipeline.from_pretrained(folder("sd"))
+        program.set_progress_bar_config(disable=True)
+        program.scheduler = getattr(diffusers, name).from_config(program.scheduler.config, **options)
+        generator = torch.Generator("cpu").manual_seed(asked.seeds[0])
+        assert program(**asked.arguments, generator=generator).images[0].tobytes() == image.tobytes()

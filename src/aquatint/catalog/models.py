@@ -55,7 +55,8 @@ GENERATE = Schema("generate", (
             "others that differ in seed and prompts alone. Faster on a large GPU; an image's pixels then depend on all "
             "that its call makes.", 1, minimum=1, maximum=BATCH_LIMIT),
     Setting("size", "any", "Width and height in pixels, as in `64x64`."),
-    Setting("scheduler", "str", "The class name of another diffusers scheduler, made from the checkpoint's settings."),
+    Setting("scheduler", "str", "Another scheduler of diffusers, made from the settings of the checkpoint's, and its "
+            "options: `CLASS;option=value`, or `+;option=value` for the checkpoint's own."),
     Setting("output", "str", "The file to write. Without it the name is made of model, quantizer, prompt and seed."),
     Setting("metadata", "bool", "Whether the file says how it was made.", True),
     Setting("weighter", "any", "What turns the prompt into embeddings, instead of the pipeline itself: a `weighter`."),

@@ -105,11 +105,18 @@ class _Entry(msgspec.Struct):
     truncates: bool = False
 
 
+class SchedulerEntry(msgspec.Struct):
+    """A scheduler: those that its settings also serve, and its options, `[type, default]` each, as of an argument."""
+
+    alike: list[str] = []
+    options: dict[str, list[Any]] = {}
+
+
 class _Catalog(msgspec.Struct):
     """The file: entries stay undecoded until they are asked for."""
 
     diffusers: str
-    schedulers: dict[str, list[str]]
+    schedulers: dict[str, SchedulerEntry]
     modules: list[str]
     families: dict[str, list[str]]
     pipelines: dict[str, msgspec.Raw]
@@ -125,19 +132,9 @@ def catalog_version() -> str:
     return _catalog().diffusers
 
 
-def scheduler_names() -> list[str]:
-    """Return the class names of diffusers' schedulers, sorted."""
-    return sorted(_catalog().schedulers)
-
-
-def scheduler_substitutes(name: str) -> list[str]:
-    """Return the schedulers that can be made from the settings of the one called `name`, itself among them.
-
-    That is what diffusers lists as compatible; the flow-matching ones, which it doesn't list, go by their name.
-    """
-    others = _catalog().schedulers
-    flow = [other for other in others if name.startswith("FlowMatch") and other.startswith("FlowMatch")]
-    return sorted({name, *others.get(name, ()), *flow})
+def schedulers() -> Mapping[str, SchedulerEntry]:
+    """Return what is known of each scheduler of diffusers, by class name; `schedulers` says what that means."""
+    return _catalog().schedulers
 
 
 def library(name: str) -> str | None:

@@ -11,12 +11,12 @@ from typing import Any
 
 from aquatint.catalog.backend import Backend, Constraint, Problem
 from aquatint.catalog.quantizer_backends import backend, backend_names, backends, unknown_backend
-from aquatint.catalog.quantizer_uri import UriError, UriReading, format_uri, parse_uri, places, read_uri
+from aquatint.catalog.quantizer_uri import UriReading, format_uri, parse_uri, read_uri
 from aquatint.diagnostics import did_you_mean
 
 __all__ = [
-    "Backend", "Constraint", "Problem", "UriError", "UriReading", "backend", "backend_names", "backends", "canonical",
-    "format_uri", "label", "parse_uri", "places", "problems", "read_uri", "unknown_backend",
+    "Backend", "Constraint", "Problem", "UriReading", "backend", "backend_names", "backends", "canonical",
+    "format_uri", "label", "parse_uri", "problems", "read_uri", "unknown_backend",
 ]  # fmt: skip
 
 

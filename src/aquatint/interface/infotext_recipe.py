@@ -9,12 +9,14 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from aquatint.catalog import schedulers
 from aquatint.interface.recipe import Recipe, Written
 from aquatint.language.generating import SIDE_STEP
 from aquatint.runtime.infotext import Infotext
-from aquatint.runtime.metadata import SAMPLERS
+from aquatint.runtime.metadata import SAMPLERS, SCHEDULE_TYPES
 
 _SCHEDULERS = {name.lower(): scheduler for scheduler, name in SAMPLERS.items()}
+_SPACINGS = {name.lower(): option for option, name in SCHEDULE_TYPES.items()}
 _REMARK = 200  # characters of a field that is quoted in a comment
 
 
@@ -27,12 +29,23 @@ def of_infotext(text: Infotext) -> tuple[Recipe, list[str]]:
     left: list[str] = []
     for name, value in text.fields.items():
         read = _FIELDS.get(name)
+        if name == "Schedule type" and _is_spaced(recipe, value):  # it stands after the sampler
+            continue
         found = None if read is None else read(value)
         if found is None:
             left.append(f"{name}: {value if len(value) <= _REMARK else value[:_REMARK] + '...'}")
         else:
             recipe.arguments |= found
     return recipe, left
+
+
+def _is_spaced(recipe: Recipe, spacing: str) -> bool:
+    """Space the noise levels of the recipe's scheduler by A1111's name for that; return whether it can be done."""
+    scheduler, option = recipe.arguments.get("scheduler"), _SPACINGS.get(spacing.lower())
+    if scheduler is None or option is None or schedulers.schema(scheduler).find(option) is None:
+        return False
+    recipe.arguments["scheduler"] = schedulers.Scheduler(scheduler, {option: True}).text
+    return True
 
 
 def _steps(text: str) -> Mapping[str, Any] | None:

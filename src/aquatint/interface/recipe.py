@@ -13,7 +13,8 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from aquatint.catalog import pipelines
-from aquatint.catalog.quantizers import UriError, backend, canonical, parse_uri, problems
+from aquatint.catalog.quantizers import backend, canonical, parse_uri, problems
+from aquatint.catalog.uris import UriError
 from aquatint.interface.generate_script import block, is_free, model_name, quoted
 from aquatint.runtime.record import ComponentRecord, ImageRecord, PictureRecord, QuantizationRecord
 from aquatint.source import Source

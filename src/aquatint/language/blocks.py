@@ -22,6 +22,7 @@ from aquatint.language import suitability
 from aquatint.language.conversions import conversion
 from aquatint.language.deferred import NotYet, deferred_in
 from aquatint.language.expressions import Expressions
+from aquatint.language.names import within
 from aquatint.language.scope import Scope
 from aquatint.language.values import (
     ATOMS,
@@ -128,7 +129,7 @@ class Blocks:
             self.diagnostics.error(wrong.code, message, span, help=wrong.help)
         return UNKNOWN if found or unknown else Quantizer.of(name, backend, settings)
 
-    def quantizer_value(self, value: Any, span: Span, source: n.Expression | None = None) -> Any:
+    def quantizer_value(self, value: Any, span: Span) -> Any:
         """Return the quantizer that a value stands for: itself, `none`, or a URI."""
         if value is None or value is UNKNOWN or isinstance(value, Quantizer):
             return value
@@ -140,18 +141,17 @@ class Blocks:
             )
         read = quantizers.read_uri(value)
         for error in read.errors:
-            at = _within(span, source, value, error.offset, error.length)
+            at = within(span, value, error.offset, error.length)
             self.diagnostics.error(error.code, error.message, at, help=error.help)
         if read.backend is None:
             return UNKNOWN
-        where = quantizers.places(value)
         settings: dict[str, Setting] = {}
         for key, option in {**read.options, **dict.fromkeys(read.unclear, UNKNOWN)}.items():
-            at = _within(span, source, value, *where[key])
+            at = within(span, value, *read.places[key])
             settings[key] = Setting(option, at, at, "quantizer")
         found = quantizers.backend(read.backend)
         if found is not None:
-            self._check_installed(found, _within(span, source, value, 0, len(value.partition(";")[0])))
+            self._check_installed(found, within(span, value, 0, len(value.partition(";")[0])))
         checked = self._checked(value, read.backend, settings, span)
         return UNKNOWN if read.errors else checked
 
@@ -222,7 +222,7 @@ class Blocks:
                     self.diagnostics.error("unknown-setting", f"{what} has no setting `{name}`", setting.name_span,
                                            help=did_you_mean(name, parts, "settings"))  # fmt: skip
                 continue
-            made[known.name] = self.fitting(known, self._once(known.name, setting, made), block)
+            made[known.name] = self.fitting(known, self._once(known.name, setting, made))
         if role is not None:
             for item in block.items:
                 if isinstance(item, n.Part):
@@ -231,12 +231,11 @@ class Blocks:
                     )
         return made
 
-    def fitting(self, known: Described, setting: Setting, block: n.Block) -> Setting:
-        """Return what `setting` of `block` comes to as the one described by `known`: unknown if it doesn't fit that."""
+    def fitting(self, known: Described, setting: Setting) -> Setting:
+        """Return what `setting` comes to as the one described by `known`: unknown if it doesn't fit that."""
         value = setting.value
         if known.type == "quantizer":
-            attribute = next(i for i in block.items if i.name.span == setting.name_span and isinstance(i, n.Attribute))
-            value = self.quantizer_value(value, setting.span, attribute.value)
+            value = self.quantizer_value(value, setting.span)
         elif value is not UNKNOWN and not self._fits(known, setting):
             value = UNKNOWN
         return setting if value is setting.value else replace(setting, value=value)
@@ -478,14 +477,6 @@ def _standing_in(value: Any) -> Any:
         case tuple():
             return [_standing_in(item) for item in value]
     return plain(value)
-
-
-def _within(span: Span, source: n.Expression | None, text: str, offset: int, length: int) -> Span:
-    """Return the place of a part of a string's text, if the string is written there without escapes."""
-    if isinstance(source, n.String) and source.span.text[1:-1] == text:
-        start = source.span.start + 1 + offset
-        return Span(span.source, start, min(start + length, source.span.end))
-    return span
 
 
 def _features(item: n.Attribute | n.Part) -> Iterator[tuple[str, Span, str]]:

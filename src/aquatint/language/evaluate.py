@@ -370,7 +370,7 @@ class _Run:
     def _derive(self, node: n.Derive, scope: Scope) -> None:
         value = self.expressions.value(node.value, scope)
         if node.noun.text == "quantizer":
-            value = self.blocks.quantizer_value(value, node.value.span, node.value)
+            value = self.blocks.quantizer_value(value, node.value.span)
             if isinstance(value, Quantizer):
                 value = replace(value, name=node.name.text)
         elif value is not UNKNOWN and _noun(value) != node.noun.text:

@@ -10,14 +10,16 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
+from aquatint.catalog import schedulers
 from aquatint.catalog.arguments import needed
 from aquatint.catalog.models import GENERATE
-from aquatint.catalog.pipelines import PipelineInfo, scheduler_names, scheduler_substitutes
+from aquatint.catalog.pipelines import PipelineInfo
 from aquatint.catalog.tasks import without_size
 from aquatint.diagnostics import Diagnostics, did_you_mean
 from aquatint.language.blocks import Blocks
 from aquatint.language.builtins import slug
 from aquatint.language.deferred import line_of
+from aquatint.language.names import within
 from aquatint.language.outputs import OutputNames, written
 from aquatint.language.outside import Outside
 from aquatint.language.places import place_of
@@ -137,7 +139,9 @@ class Generating:
             model=target.name,
             quantizers=dict(resolved.quantizers),
             arguments=arguments,
-            scheduler=settings["scheduler"].value if "scheduler" in settings else None,
+            scheduler=schedulers.read(settings["scheduler"].value, resolved.scheduler).text
+            if "scheduler" in settings
+            else None,
             outputs=outputs,
             metadata=settings["metadata"].value if "metadata" in settings else True,
             sidecar=settings["sidecar"].value if "sidecar" in settings else False,
@@ -220,25 +224,31 @@ class Generating:
     ) -> bool:
         sound = True
         name = "" if model is None else model.name
+        own = None if resolved is None else resolved.scheduler
+        scheduler = settings.get("scheduler")
+        asked = None if scheduler is None else schedulers.read(scheduler.value, own)
         limit = None if resolved is None else resolved.train_timesteps
+        if asked is not None:
+            limit = asked.options.get("num_train_timesteps", limit)
         steps = settings.get("num_inference_steps")
         if steps is not None and limit is not None and isinstance(steps.value, int) and steps.value > limit:
             message = f"`num_inference_steps` {steps.value} is more than the scheduler of `{name}` can make"
             self._error("wrong-value", message, steps.span, help=f"it was trained with {limit}")
             sound = False
-        scheduler = settings.get("scheduler")
-        if scheduler is not None and scheduler.value not in scheduler_names():
-            self._error("wrong-value", f"diffusers has no scheduler `{scheduler.value}`", scheduler.span,
-                        help=did_you_mean(scheduler.value, scheduler_names(), "schedulers"))  # fmt: skip
-            sound = False
-        elif scheduler is not None and resolved is not None and resolved.scheduler is not None:
-            allowed = scheduler_substitutes(resolved.scheduler)
-            if scheduler.value not in allowed:
-                message = f"`{scheduler.value}` can't stand in for the `{resolved.scheduler}` of `{name}`"
-                help = did_you_mean(scheduler.value, allowed, "schedulers that can")
-                self._error("wrong-value", message, scheduler.span, help=help)
-                sound = False
-        return sound
+        if scheduler is None or asked is None:
+            return sound
+        for error in asked.errors:
+            at = within(scheduler.span, scheduler.value, error.offset, error.length)
+            self._error(error.code, error.message, at, help=error.help)
+        if own is not None and asked.class_name in schedulers.names():
+            allowed = schedulers.substitutes(own)
+            if asked.class_name not in allowed:
+                message = f"`{asked.class_name}` can't stand in for the `{own}` of `{name}`"
+                help = did_you_mean(asked.class_name, allowed, "schedulers that can")
+                self._error("wrong-value", message, within(scheduler.span, scheduler.value, 0, len(asked.class_name)),
+                            help=help)  # fmt: skip
+                return False
+        return sound and not asked.errors
 
     @staticmethod
     def _arguments(settings: Mapping[str, Setting]) -> tuple[dict[str, Any], dict[str, steps.Deferred]]:

@@ -57,6 +57,14 @@ def report_reserved_name(name: n.Word, scope: Scope, diagnostics: Diagnostics) -
                           help=f"call it `my_{name.text}` or so")  # fmt: skip
 
 
+def within(span: Span, text: str, offset: int, length: int) -> Span:
+    """Return the place of a part of a string's `text`, if `span` is that string, written without escapes."""
+    if span.text[:1] in "\"'" and span.text[1:-1] == text:
+        start = span.start + 1 + offset
+        return Span(span.source, start, min(start + length, span.end))
+    return span
+
+
 def inside(span: Span, word: str | None) -> Span:
     """Return the place of `word` in the text of `span`, or `span` if it isn't there."""
     if word:

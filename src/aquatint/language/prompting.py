@@ -87,7 +87,7 @@ class Prompting:
                 )  # fmt: skip
                 own[key] = Setting(UNKNOWN, setting.span, setting.name_span, layer)
             else:
-                own[known.name] = self.blocks.fitting(known, setting, block)
+                own[known.name] = self.blocks.fitting(known, setting)
         merged = layered(base.settings if base is not None else {}, own)
         if any(setting.value is UNKNOWN for setting in merged.values()):
             return UNKNOWN

@@ -18,7 +18,7 @@ import msgspec
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from aquatint.catalog import pipelines
+from aquatint.catalog import pipelines, schedulers
 from aquatint.catalog.arguments import scriptable
 from aquatint.catalog.quantizers import label
 from aquatint.plan.batches import companions
@@ -56,6 +56,9 @@ SAMPLERS = {
     "UniPCMultistepScheduler": "UniPC",
 }
 """A1111's names of diffusers' schedulers; any other goes by its class."""
+
+SCHEDULE_TYPES = {"use_karras_sigmas": "Karras", "use_exponential_sigmas": "Exponential", "use_beta_sigmas": "Beta"}
+"""A1111's names of options of diffusers' schedulers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,10 +240,12 @@ def _parameters(plan: Plan, step: Generate, output: Output, size: tuple[int, int
     lines = [_plain(arguments.get("prompt") or "")]
     if negative := _plain(arguments.get("negative_prompt") or ""):
         lines.append(f"Negative prompt: {negative}")
-    scheduler = _scheduler(plan, step)
+    scheduler = schedulers.read(_scheduler(plan, step) or schedulers.OWN)
+    sampler = scheduler.class_name
     fields: dict[str, Json] = {
         "Steps": _argument(plan, step, "num_inference_steps"),
-        "Sampler": None if scheduler is None else SAMPLERS.get(scheduler, scheduler.removesuffix("Scheduler")),
+        "Sampler": None if sampler is None else SAMPLERS.get(sampler, sampler.removesuffix("Scheduler")),
+        "Schedule type": next((SCHEDULE_TYPES.get(name) for name, is_set in scheduler.options.items() if is_set), None),
         "CFG scale": _argument(plan, step, "guidance_scale"),
         "Seed": output.seed,
         "Size": f"{size[0]}x{size[1]}",

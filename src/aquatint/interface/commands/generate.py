@@ -97,7 +97,10 @@ def _add_picture_options(group: argparse._ArgumentGroup) -> None:
         "--control-image", metavar="FILE", help="what a controlnet is steered by, where --images are to begin from"
     )
     group.add_argument("--strengths", nargs="+", metavar="X", help="how much of --images to paint anew, from 0 to 1")
-    group.add_argument("--scheduler", metavar="CLASS", help="another scheduler of diffusers, by its class name")
+    group.add_argument(
+        "--scheduler", metavar="URI",
+        help="another scheduler of diffusers, CLASS;option=value, or +;option=value for the checkpoint's own",
+    )  # fmt: skip
     group.add_argument(
         "--images-per-batch", metavar="N",
         help="pictures that one call of the pipeline may make; more than 1 is faster on a large GPU and changes pixels",

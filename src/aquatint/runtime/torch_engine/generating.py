@@ -9,7 +9,7 @@ from typing import Any
 
 from PIL.Image import Image
 
-from aquatint.catalog.pipelines import scheduler_substitutes
+from aquatint.catalog import schedulers
 from aquatint.diagnostics import did_you_mean
 from aquatint.runtime.engine import EngineError, Generation, OnStep
 from aquatint.runtime.torch_engine.faults import engine_error
@@ -73,13 +73,20 @@ def work(
     return generate
 
 
-def fresh_scheduler(libraries: Libraries, scheduler: Any, class_name: str | None) -> Any:
-    """Return a new scheduler configured as `scheduler` is, of the class asked for; raise `EngineError`."""
+def fresh_scheduler(libraries: Libraries, scheduler: Any, asked: str | None) -> Any:
+    """Return a new scheduler configured as `scheduler` is, of the class and with the options `asked` for, if any.
+
+    Raise `EngineError` if that can't be.
+    """
     wanted = type(scheduler)
+    given = schedulers.read(asked or schedulers.OWN, wanted.__name__)
+    if given.errors:
+        raise EngineError(given.errors[0].message, given.errors[0].help)
+    class_name = given.class_name
     if class_name is not None and class_name != wanted.__name__:
         found = getattr(libraries.diffusers, class_name, None)
         # A scheduler of another kind would run, and give noise.
-        allowed = scheduler_substitutes(wanted.__name__)
+        allowed = schedulers.substitutes(wanted.__name__)
         if not (isinstance(found, type) and class_name in allowed):
             names = ", ".join(f"`{name}`" for name in allowed) or f"`{wanted.__name__}`"
             raise EngineError(
@@ -88,7 +95,7 @@ def fresh_scheduler(libraries: Libraries, scheduler: Any, class_name: str | None
         wanted = found
     with engine_error(f"can't make the scheduler `{wanted.__name__}`"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return wanted.from_config(scheduler.config)
+        return wanted.from_config(scheduler.config, **given.options)
 
 
 def _reporter(on_step: OnStep) -> Any:

@@ -1,0 +1,131 @@
+"""The one-line form that settings have in a string: `NAME;option=value;option=value`.
+
+`-` and `_` are the same in names of options. A value is read by its setting's type: `true` or `false`, a number, a
+word, `none`; a list is `a,b` and a map is JSON. What the name in front means, and which options there are, is said
+elsewhere: `quantizer_uri` and `schedulers`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from aquatint.catalog.settings import Schema, Setting
+
+
+class UriError(Exception):
+    """A text is no URI; `offset` and `length` point at the part of it that is wrong."""
+
+    def __init__(
+        self, message: str, offset: int, length: int, help: str | None = None, code: str = "malformed-uri"
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.offset = offset
+        self.length = length
+        self.help = help
+        self.code = code
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """The options of a URI by the settings' own names, with every mistake in them.
+
+    One that the schema lacks keeps its name and its text. `unclear` are the names of those that couldn't be read, and
+    `places` says where each stands: offset and length of `name=value`.
+    """
+
+    values: dict[str, Any] = field(default_factory=dict)
+    unclear: tuple[str, ...] = ()
+    errors: tuple[UriError, ...] = ()
+    places: dict[str, tuple[int, int]] = field(default_factory=dict)
+
+
+def parts(text: str) -> list[tuple[int, str]]:
+    """Return what is between the `;` of `text`, without the spaces around it, and where each begins."""
+    found, offset = [], 0
+    for part in text.split(";"):
+        found.append((offset + len(part) - len(part.lstrip()), part.strip()))
+        offset += len(part) + 1
+    return found
+
+
+def read_options(given: Iterable[tuple[int, str]], schema: Schema) -> Options:
+    """Return what `given`, the parts after the name, say.
+
+    A mistake is a part that is no `name=value`, a value of another type than its setting's, and an option that is given
+    twice.
+    """
+    written_parts = list(given)
+    options: dict[str, Any] = {}
+    unclear: dict[str, None] = {}
+    errors: list[UriError] = []
+    places: dict[str, tuple[int, int]] = {}
+    for number, (offset, part) in enumerate(written_parts, start=1):
+        if not part:
+            if number < len(written_parts):
+                errors.append(UriError("there is nothing between two `;`", offset, 1))
+            continue
+        written, equals, value = part.partition("=")
+        setting = schema.find(written.strip())
+        name = written.strip().replace("-", "_") if setting is None else setting.name
+        try:
+            if not equals or not written.strip():
+                raise UriError(f"`{part}` is not of the form `name=value`", offset, len(part))
+            if name in options or name in unclear:
+                raise UriError(f"`{name}` is given twice", offset, len(part))
+            start = offset + len(written) + 1 + len(value) - len(value.lstrip())
+            options[name] = value.strip() if setting is None else _value(setting, value.strip(), start)
+        except UriError as error:
+            errors.append(error)
+            if setting is not None:
+                unclear[name] = None
+        places[name] = offset, len(part)
+    sure = {name: value for name, value in options.items() if name not in unclear}
+    return Options(sure, tuple(unclear), tuple(errors), places)
+
+
+def text_of(setting: Setting, value: Any) -> str:
+    """Return `value` as a URI has it."""
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return str(value).lower()
+    match setting.type:
+        case "names":
+            names = [value] if isinstance(value, str) else list(value)
+            plain = names and all(name and name == name.strip() and not set(name) & set(",;[") for name in names)
+            return ",".join(names) if plain and names != ["none"] else _json(names)
+        case "map":
+            return _json(value)
+        case _:
+            return str(value)
+
+
+def _value(setting: Setting, text: str, offset: int) -> Any:
+    if text == "none":
+        return None
+    try:
+        match setting.type:
+            case "bool":
+                return {"true": True, "false": False}[text]
+            case "int":
+                return int(text)
+            case "float":
+                return float(text)
+            case "names":
+                return json.loads(text) if text.startswith("[") else [item.strip() for item in text.split(",") if item]
+            case "map":
+                return json.loads(text)
+            case "str" | "quantizer" | "any":
+                return text
+    except (ValueError, KeyError):
+        message = setting.problem(text) or f"`{setting.name}` can't be `{text}`"
+        raise UriError(message, offset, max(1, len(text)), code="wrong-type") from None
+
+
+def _json(value: Any) -> str:
+    # `;` separates options, so it may not stand in a value.
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).replace(";", "\\u003b")
