@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 
 from aquatint.catalog.quantizers import label
-from aquatint.plan.memory import taken
 from aquatint.plan.steps import Component, Evict, Generate, Load, Phase, Plan, Release, Return, Save
 from aquatint.plan.uses import needs, uses
 from aquatint.runtime.engine import EngineError, Loaded
@@ -36,10 +35,9 @@ class Loads:
     def make_room(self) -> None:
         """Release what earlier plans left, what was used least recently first, as far as this plan needs the room."""
         run, own = self.run, self.run.plan.components
-        if run.options.room is None or (needed := taken(run.plan, run.residents.keys())) is None:
+        if run.options.room is None or (needed := run.watch.predicted) is None:
             return
         others = [loaded for loaded in run.residents.components() if loaded.component.key not in own]
-        self._spare = run.options.room - needed.most
         excess = needed.most + sum(loaded.bytes for loaded in others) - run.options.room
         for loaded in others:
             if excess <= 0:
@@ -47,6 +45,7 @@ class Loads:
             if loaded.bytes and run.residents.release(loaded.component.key) is not None:
                 excess -= loaded.bytes
                 run.account.emit(Released("", loaded.component.key, loaded.component.role))
+        self._spare = -excess
         run.residents.touch(own)
 
     def foresee(self, number: int) -> None:

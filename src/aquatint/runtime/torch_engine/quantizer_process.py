@@ -10,6 +10,7 @@ import subprocess
 import sys
 import weakref
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import IO
 
@@ -153,10 +154,8 @@ class QuantizerProcess:
         """Return the answer about what has that key, None if there will be none; `_failed` says why."""
         if self._process is None:
             return None
-        try:
+        with suppress(OSError):  # it has ended: what it said before counts, and what is missing shows below
             self._say(Request(leave=key))
-        except OSError:
-            pass  # it has ended: what it said before counts, and what is missing shows below
         while key not in self._answers:
             line = _stream(self._process.stdout).readline()
             if not line.endswith(b"\n"):
@@ -180,7 +179,5 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
     process.kill()
     process.wait()
     for stream in (process.stdin, process.stdout):
-        try:
+        with suppress(OSError):  # what was not written is of no use any more
             _stream(stream).close()
-        except OSError:
-            pass  # what was not written is of no use any more
