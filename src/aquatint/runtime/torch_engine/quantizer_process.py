@@ -91,13 +91,11 @@ class QuantizerProcess:
 
     def want(self, components: Sequence[Component], facts: Mapping[str, Json]) -> None:
         """Ask for entries of `components`, in that order, and for nothing else from now on; with none it ends."""
-        if self._is_given_up:
-            return
         keys = [component.key for component in components]
-        if keys == self._wanted:
-            return
         if not keys:
             self.end()
+            return
+        if self._is_given_up or keys == self._wanted:
             return
         self._wanted = keys
         try:
