@@ -1,13 +1,11 @@
-"""Quantizing the next component in a process beside the one that computes: what that saves, and what it costs.
+"""Quantizing the next component in a process beside the run: what that saves of whole commands, and what it costs.
 
-    .venv/bin/python benchmarks/quantizing_beside.py --folder DIR [--shape sdxl-unet] [--quantizer URI] [--threads 1 2]
+    .venv/bin/python benchmarks/quantizing_beside.py [--width 1280] [--quantizer URI] [--threads 1 2] [--pictures 1 16]
 
-A program denoises with a small UNet, and then needs a large component quantized. `in turn` it quantizes that when it
-has denoised, as `aquatint run` does. With `beside` a second process quantizes it meanwhile, with one thread, into a
-store, and the first takes it from there. Both processes have imported everything before the clock starts, which favours
-the second way: `imports` is what that takes. The steps are as many as take about as long as quantizing does, which is
-when the second way has most to gain. `denoising` is how long the steps took, `in all` the seconds until the component
-is there, by the clock. The ways take turns, and the least of each counts.
+A script draws pictures with the bundled checkpoint, and then one with another whose denoiser of random weights, of so
+many channels, is quantized. `in turn` is `aquatint run --quantize-beside never`, `beside` the same with `always`: all
+of both counts, the start and the imports of both processes too, and the store is empty. `auto` says what the run does
+unless told. The ways take turns, and the least seconds of each count.
 """
 
 from __future__ import annotations
@@ -18,141 +16,71 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
-from typing import Any
 
-import store as store_benchmark
+from running import _checkpoint as checkpoint
 
-import shapes
-
-SMALL = "small-unet"
+STEPS = 50
+SCRIPT = """
+model small {{ source: "builtin:shapes", defaults {{ num_inference_steps: {steps} }} }}
+model wide {{ source: "{wide}", unet {{ quantizer: "{quantizer}" }} }}
+for seed in 1..{pictures} {{
+    generate small {{ prompt: "a red circle", seed: seed, output: "small-{{{{ seed }}}}.png" }}
+}}
+generate wide {{ prompt: "a red circle", seed: 1, num_inference_steps: 1, output: "wide.png" }}
+"""
 
 
 def main() -> None:
-    """Print the table, or do the part of a process that it is made of."""
+    """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--folder", type=Path, required=True, help="where the checkpoints are, or are made")
-    parser.add_argument("--shape", choices=shapes.SHAPES, default="sdxl-unet", help="the component to quantize")
-    parser.add_argument("--quantizer", default="sdnq;weights-dtype=int8", help="a quantizer's URI")
-    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2], help="that denoising has")
+    parser.add_argument("--width", type=int, default=1280, help="channels of the denoiser that is quantized")
+    parser.add_argument("--quantizer", default="sdnq;weights-dtype=uint4;use-svd=true", help="its quantizer's URI")
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--pictures", type=int, nargs="+", default=[1, 16], help=f"of {STEPS} steps, before it")
     parser.add_argument("--rounds", type=int, default=2)
-    parser.add_argument("--part", nargs=2, help=argparse.SUPPRESS)
+    parser.add_argument("--folder", type=Path, help="where the checkpoint is, or is made")
     given = parser.parse_args()
-    if given.part:
-        _part(given, given.part[0], int(given.part[1]))
-        return
-    shapes.make(SMALL, given.folder)
-    shapes.make(given.shape, given.folder)
-    print(f"{given.shape}, {given.quantizer}")
-    print(f"{'':<12}{'threads':>8}{'steps':>7}{'imports':>9}{'denoising':>11}{'in all':>8}", flush=True)
+    folder = given.folder or Path(tempfile.mkdtemp())
+    wide = folder / f"wide-{given.width}"
+    print(f"a denoiser of {checkpoint(wide, given.width, 0) / 2**20:.0f} MiB, {given.quantizer}")
+    print(f"{'threads':>7}{'pictures':>9}{'in turn':>9}{'beside':>8}{'ratio':>7}  auto", flush=True)
     for threads in given.threads:
-        trial = _run(given, threads, 8, beside=False)
-        steps = max(1, round((trial["all"] - trial["denoising"]) / (trial["denoising"] / 8)))
-        found: dict[bool, list[dict[str, float]]] = {False: [], True: []}
-        for _ in range(given.rounds):
-            for beside in found:
-                found[beside].append(_run(given, threads, steps, beside))
-        least = {beside: min(runs, key=lambda run: run["all"]) for beside, runs in found.items()}
-        for beside, one in least.items():
+        for pictures in given.pictures:
+            script = folder / "two.aqt"
+            script.write_text(SCRIPT.format(steps=STEPS, pictures=pictures, wide=wide, quantizer=given.quantizer))
+            found: dict[str, list[float]] = {"never": [], "always": []}
+            for _ in range(given.rounds):
+                for way, seconds in found.items():
+                    took, beside = _run(script, threads, way)
+                    seconds.append(took)
+                    if beside != (way == "always"):
+                        raise SystemExit(f"--quantize-beside {way} quantized {beside} beside the run")
+            _, beside = _run(script, threads, "auto")
+            turn, aside = min(found["never"]), min(found["always"])
             print(
-                f"{'beside' if beside else 'in turn':<12}{threads:>8}{steps:>7}{one['imports']:>9.1f}"
-                f"{one['denoising']:>11.1f}{one['all']:>8.1f}"
-            )
-        print(f"beside / in turn: {least[True]['all'] / least[False]['all']:.2f}", flush=True)
+                f"{threads:>7}{pictures:>9}{turn:>9.1f}{aside:>8.1f}{aside / turn:>7.2f}"
+                f"  {'beside' if beside else 'in turn'}", flush=True,
+            )  # fmt: skip
 
 
-def _run(given: argparse.Namespace, threads: int, steps: int, beside: bool) -> dict[str, float]:
-    """Return the seconds that one way took, from when both processes are ready."""
-    home = given.folder / "beside-store"
-    shutil.rmtree(home, ignore_errors=True)
-    first = _Process(given, f"{threads}", steps)
-    second = _Process(given, "quantize", 0) if beside else None
+def _run(script: Path, threads: int, way: str) -> tuple[float, int]:
+    """Return the seconds that the command took, and how many components were quantized beside it."""
+    out = script.parent / "out"
+    shutil.rmtree(out, ignore_errors=True)
+    command = [sys.executable, "-m", "aquatint", "run", str(script), "--json", "--order", "script", "--device", "cpu"]
     began = time.perf_counter()
-    first.say("go")
-    if second is not None:
-        second.say("go")
-    denoising = first.heard()["denoising"]
-    if second is not None:
-        second.heard()
-    first.say("load")
-    first.heard()
+    done = subprocess.run(
+        [*command, "--threads", str(threads), "--store", str(out / "store"), "--output-dir", str(out / "pictures"),
+         "--quantize-beside", way],
+        env=os.environ | {"OMP_NUM_THREADS": str(threads), "HF_HUB_OFFLINE": "1"}, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
     took = time.perf_counter() - began
-    shutil.rmtree(home, ignore_errors=True)
-    imports = first.imports if second is None else second.imports
-    return {"imports": imports, "denoising": denoising, "all": took}
-
-
-class _Process:
-    """One of the two programs; made when it is ready."""
-
-    def __init__(self, given: argparse.Namespace, what: str, steps: int) -> None:
-        command = [sys.executable, __file__, "--folder", str(given.folder), "--shape", given.shape]
-        threads = "1" if what == "quantize" else what
-        self._process = subprocess.Popen(
-            [*command, "--quantizer", given.quantizer, "--part", what, str(steps)],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-            env=os.environ | {"OMP_NUM_THREADS": threads, "HF_HUB_OFFLINE": "1"},
-        )  # fmt: skip
-        self.imports = self.heard()["imports"]
-
-    def say(self, word: str) -> None:
-        assert self._process.stdin
-        self._process.stdin.write(word + "\n")
-        self._process.stdin.flush()
-
-    def heard(self) -> dict[str, float]:
-        assert self._process.stdout
-        line = self._process.stdout.readline()
-        if not line:
-            raise SystemExit("a process failed")
-        told: dict[str, float] = json.loads(line)
-        return told
-
-
-def _part(given: argparse.Namespace, what: str, steps: int) -> None:
-    began = time.perf_counter()
-    from aquatint.runtime.store import Store
-    from aquatint.runtime.torch_engine import TorchEngine
-    from aquatint.runtime.torch_engine.libraries import libraries
-
-    torch, diffusers = libraries().torch, libraries().diffusers
-    model_class = diffusers.UNet2DConditionModel
-    kept = Store(given.folder / "beside-store", minimum=0)
-    # The number of threads is part of an entry's address: quantizing gives the same bits with any.
-    engine = TorchEngine(threads=1, store=kept)
-    component = store_benchmark.component(given.folder / given.shape, shapes.SHAPES[given.shape], given.quantizer)
-    call = None
-    if what != "quantize":
-        config = shapes.SHAPES[SMALL].config
-        model = model_class.from_pretrained(given.folder / SMALL / "unet", torch_dtype=torch.float32)
-        call = {
-            "sample": torch.zeros(2, 4, 64, 64), "timestep": 1,
-            "encoder_hidden_states": torch.zeros(2, 77, config["cross_attention_dim"]),
-            "added_cond_kwargs": {"text_embeds": torch.zeros(2, 1280), "time_ids": torch.zeros(2, 6)},
-        }  # fmt: skip
-    _tell({"imports": time.perf_counter() - began})
-    input()
-    if call is not None:
-        torch.set_num_threads(int(what))
-        began = time.perf_counter()
-        with torch.inference_mode():
-            for _ in range(steps):
-                model(**call)
-        _tell({"denoising": time.perf_counter() - began})
-        input()
-        # What quantizing in turn takes of the processors is its own affair: torch has all of `threads` there.
-        if not kept.entries():
-            engine = TorchEngine(threads=int(what))
-        else:
-            torch.set_num_threads(1)
-    held: Any = engine.load(component)
-    assert held.quantized_layers
-    _tell({"loaded": 1})
-
-
-def _tell(what: dict[str, float]) -> None:
-    print(json.dumps(what), flush=True)
+    if done.returncode:
+        raise SystemExit(done.stdout)
+    return took, int(json.loads(done.stdout.splitlines()[-1])["beside"])
 
 
 if __name__ == "__main__":

@@ -581,7 +581,7 @@ def test_upscale_can_be_planned_only(tmp_path: Path) -> None:
 
 def test_the_engine_is_told_what_is_loaded_next(tmp_path: Path) -> None:
     run = Run(simple_plan(load("u"), load("v"), generate("g1", "p", ["1.png"])), tmp_path)
-    assert run.engine.foreseen == []
+    assert run.engine.foreseen == [([], None), ([], None)]
     steps = [
         load("u"),
         load("v"),
@@ -592,5 +592,5 @@ def test_the_engine_is_told_what_is_loaded_next(tmp_path: Path) -> None:
     ]
     steps[4] = msgspec.structs.replace(steps[4], id="load-v-again")
     again = Run(simple_plan(*steps), tmp_path / "again")
-    # It is there, so there is nothing to foresee before it is released.
-    assert (again.engine.foreseen, again.finished.loads) == ([], 3)
+    # It is there, so there is nothing to foresee before it is released; and at the end there is nothing any more.
+    assert (again.engine.foreseen, again.finished.loads) == ([([], None)] * 3, 3)

@@ -119,7 +119,7 @@ class FakeEngine:
     loaded_twice: list[str] = field(default_factory=list)
     at_step: Callable[[int], None] = lambda done: None
     said: list[str] = field(default_factory=list)  # what the libraries say of every image
-    foreseen: list[str] = field(default_factory=list)
+    foreseen: list[tuple[list[str], int | None]] = field(default_factory=list)
     images_asked: int = 0
     asked: list[Generation] = field(default_factory=list)
     memory: DeviceMemory | None = None
@@ -145,8 +145,8 @@ class FakeEngine:
         quantized = component.quantization is not None
         return Loaded(component, weights, component.bytes, 76 if quantized else 0, 83 if component.bytes else 0)
 
-    def foresee(self, component: Component) -> None:
-        self.foreseen.append(component.key)
+    def foresee(self, ahead: Sequence[Component], spare: int | None) -> None:
+        self.foreseen.append(([component.key for component in ahead], spare))
 
     def assemble(self, pipeline: Pipeline, parts: Mapping[str, Loaded | Component | None]) -> PaintedPipeline:
         self.calls.append(("assemble", pipeline.key))

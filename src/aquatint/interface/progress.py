@@ -287,6 +287,8 @@ class Log:
             facts.append(f"{event.quantized_layers} of {number(event.layers, 'layer')} quantized")
         if event.from_store:
             facts.append("from the store")
+        if event.beside:
+            facts.append("beside the run")
         return _done("loaded", *facts, duration(event.seconds))
 
     def _summary(self, event: RunFinished) -> list[Line]:
@@ -301,9 +303,10 @@ class Log:
                 if event.saved < self.saves:
                     models = f"{event.saved} of {models}"
                 made = f"{made}, {models}" if self.started.images else models
+            beside = f", {event.beside} of them beside the run" if event.beside else ""
             restored = f", {event.restored} from the store" if event.restored else ""
             work = [
-                f"{number(event.loads, 'load')} ({event.quantizations} quantized{restored})",
+                f"{number(event.loads, 'load')} ({event.quantizations} quantized{beside}{restored})",
                 number(event.reuses, "reuse"),
                 number(event.releases, "release"),
                 *([failed] if event.failed else []),

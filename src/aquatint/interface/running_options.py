@@ -55,6 +55,11 @@ def add_running_options(command: argparse.ArgumentParser) -> None:
     kept = command.add_argument_group("the store of quantized components")
     add_store_options(kept)
     kept.add_argument("--no-store", action="store_true", help="neither take quantized components from it nor keep any")
+    kept.add_argument(
+        "--quantize-beside", choices=("auto", "always", "never"), default="auto",
+        help="whether a second process fills it while pictures are made, with the components that are loaded next: "
+        "where processors and memory are to spare and there is enough to quantize (auto, the default), always or never",
+    )  # fmt: skip
     encoded = command.add_argument_group("what text encoders make of prompts")
     encoded.add_argument(
         "--keep-embeddings", action=argparse.BooleanOptionalAction,
@@ -79,13 +84,14 @@ def session(options: argparse.Namespace, keep: bool = False) -> Session:
     mode = Mode.QUIET if options.quiet else Mode.JSON if options.json else Mode.AUTO
 
     def make_engine() -> Engine:
+        from aquatint.runtime.beside import Beside
         from aquatint.runtime.engine import EngineError
         from aquatint.runtime.torch_engine import TorchEngine
 
         try:
             return TorchEngine(
                 device=of_plans.device, threads=options.threads, store=store, embeddings=embeddings,
-                tiling=options.tiling,
+                tiling=options.tiling, beside=Beside(options.quantize_beside),
             )  # fmt: skip
         except EngineError as error:
             raise Refusal("no-engine", str(error), error.help) from None
@@ -94,7 +100,7 @@ def session(options: argparse.Namespace, keep: bool = False) -> Session:
             raise Refusal("no-engine", f"the library `{error.name}` is not installed", help) from None
 
     return Session(of_plans, reporter(mode, sys.stdout, sys.stderr), make_engine,
-                   _run_options(options, of_plans, embeddings is not None, keep), keep, review(options))  # fmt: skip
+                   _run_options(options, of_plans, embeddings is not None), keep, review(options))  # fmt: skip
 
 
 def exit_code(finished: RunFinished) -> int:
@@ -104,7 +110,7 @@ def exit_code(finished: RunFinished) -> int:
     return FAILED if finished.failed else DONE
 
 
-def _run_options(options: argparse.Namespace, of_plans: World, embeddings: bool, keep: bool) -> Options:
+def _run_options(options: argparse.Namespace, of_plans: World, embeddings: bool) -> Options:
     from aquatint.runtime import late_loads
     from aquatint.runtime.executor import Options
     from aquatint.runtime.journal import Journal
@@ -121,6 +127,5 @@ def _run_options(options: argparse.Namespace, of_plans: World, embeddings: bool,
         journal=Journal(options.output_dir), out_of_memory=Resort(options.out_of_memory),
         surroundings=surroundings(of_plans.device, options.threads, options.tiling),
         may_be_spared=late_loads.encoders if embeddings else late_loads.nothing,
-        # Plans of a session release nothing: what they keep to is found when they run.
-        room=max(0, memory.limit - memory.program) if keep and memory is not None else None,
+        room=None if memory is None else max(0, memory.limit - memory.program),
     )  # fmt: skip

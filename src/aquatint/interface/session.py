@@ -137,8 +137,8 @@ class _NoEngine:
     def load(self, component: Component) -> Loaded:
         raise AssertionError("this plan loads nothing")
 
-    def foresee(self, component: Component) -> None:
-        raise AssertionError("this plan loads nothing")
+    def foresee(self, ahead: Sequence[Component], spare: int | None) -> None:
+        assert not ahead, "this plan loads nothing"
 
     def assemble(self, pipeline: Pipeline, parts: Mapping[str, Loaded | Component | None]) -> Any:
         raise AssertionError("this plan assembles nothing")

@@ -45,7 +45,7 @@ class Loaded:
     `bytes` are those of parameters and buffers as they are held; `quantized_layers` and `layers` count the modules
     that the backend replaced and those that it could have been meant to (Linear, Conv and Conv1D). `streamed` counts
     the tensors that were read one at a time; 0 tells that the library mapped the whole file. `from_store` says that an
-    earlier run quantized it; `warnings` are for people.
+    earlier run quantized it, `beside` that a process beside this run did; `warnings` are for people.
     """
 
     component: Component
@@ -55,6 +55,7 @@ class Loaded:
     layers: int = 0
     streamed: int = 0
     from_store: bool = False
+    beside: bool = False
     warnings: tuple[str, ...] = ()
 
 
@@ -86,13 +87,14 @@ class Form:
 class Counters:
     """Calls of the libraries, counted where they are made; a load may quantize, or restore from the store instead.
 
-    `stored` counts what was put into the store.
+    `stored` counts what was put into the store, and `beside` what of `quantizations` a process beside this one did.
     """
 
     loads: int = 0
     quantizations: int = 0
     restored: int = 0
     stored: int = 0
+    beside: int = 0
     releases: int = 0
     images: int = 0
 
@@ -148,8 +150,12 @@ class Engine(Protocol):
         """Load `component`, quantized if it asks for that; raise `EngineError` if that can't be done."""
         ...
 
-    def foresee(self, component: Component) -> None:
-        """Be told that `component` is the next to be loaded, while something else is computed; loads nothing."""
+    def foresee(self, ahead: Sequence[Component], spare: int | None) -> None:
+        """Be told what is loaded from here on, in that order, while something else is computed; loads nothing.
+
+        `spare` are bytes of the run's budget that its plan never takes, None for any amount. With nothing ahead, what
+        was begun for that ends.
+        """
         ...
 
     def assemble(self, pipeline: Pipeline, parts: Mapping[str, Loaded | Component | None]) -> Any:

@@ -128,6 +128,7 @@ class LoadFinished(Event, frozen=True):
     layers: Annotated[int, Meta(description="layers that it could have been meant to replace")]
     seconds: Seconds
     from_store: Annotated[bool, Meta(description="whether an earlier run quantized it")] = False
+    beside: Annotated[bool, Meta(description="whether a process beside this run quantized it, into the store")] = False
 
 
 class LoadSpared(Event, frozen=True):
@@ -364,3 +365,4 @@ class RunFinished(Event, frozen=True):
         int, Meta(description="outputs of the plan, files and folders, that are there, made now or before")
     ] = 0
     outputs: Annotated[int, Meta(description="outputs of the plan")] = 0
+    beside: Annotated[int, Meta(description="of `quantizations`, those of a process beside the run")] = 0

@@ -112,6 +112,7 @@ class _Course:
             interrupted = True
         finally:
             self.generates.calls.close()
+            self.loads.foresee_nothing()
         self.loads.late.spare_all()
         finished = run.watch.completed(self._totals(before, interrupted, run.options.clock() - started))
         run.account.emit(finished)
@@ -184,6 +185,7 @@ class _Course:
             engine=run.facts,
             saved=run.account.saved,
             restored=after.restored - before.restored,
+            beside=after.beside - before.beside,
             done=sum(map(self._is_made, run.ledger.planned.values())),
             outputs=len(run.ledger.planned),
         )

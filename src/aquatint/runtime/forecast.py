@@ -25,7 +25,7 @@ from aquatint.runtime.events import (
     StatementSkipped,
     Warned,
 )
-from aquatint.runtime.speeds import Speeds
+from aquatint.runtime.speeds import Speeds, Way
 from aquatint.runtime.work import ImageAhead, Kind, LoadAhead, SaveAhead, Work
 
 _Image = tuple[str, int]
@@ -87,7 +87,7 @@ class Forecast:
             case LoadFinished():
                 self._loads_done += 1
                 if (load := self._loads.pop(event.step, None)) is not None:
-                    self._speeds.loaded(load, event.from_store, event.seconds)
+                    self._speeds.loaded(load, _way(load, event), event.seconds)
             case GenerateStarted():
                 self._begin((event.step, event.number), event.batch)
                 self._last = (event.step, event.number), 0
@@ -217,3 +217,11 @@ class Forecast:
         if step is None or (total <= 1 and beside is None):
             return None
         return max(0, total - image.done) * step + max(0.0, (beside or 0.0) - image.beside(step))
+
+
+def _way(load: LoadAhead, event: LoadFinished) -> Way:
+    if event.from_store:
+        return Way.STORE
+    if event.beside:
+        return Way.BESIDE
+    return Way.QUANTIZING if load.quantized else Way.PLAIN

@@ -30,8 +30,7 @@ class Options:
     With a `probe` the memory that is taken is measured, from before the first run on. `journal` is that of
     `output_dir`, None for a run that keeps none; `surroundings` go into it. The run ends as soon as `stopping` says so
     when an image or a step is finished. What `may_be_spared` is loaded when something asks for it, and else not at all.
-    `room` is for plans that release nothing, one after the other: the bytes that a plan and what is still loaded of
-    earlier ones may take together, None for any amount.
+    `room` are the bytes that a plan and what is still loaded of earlier ones may take together, None for any amount.
     """
 
     output_dir: Path = Path()

@@ -22,6 +22,7 @@ class Way(StrEnum):
     PLAIN = "plain"
     QUANTIZING = "quantizing"
     STORE = "store"
+    BESIDE = "beside"  # the wait for the process that quantizes, and the store
 
 
 class _Rate:
@@ -51,9 +52,8 @@ class Speeds:
         self._steps: dict[Kind, deque[float]] = defaultdict(lambda: deque(maxlen=_KEPT))
         self._besides: dict[Kind, deque[float]] = defaultdict(lambda: deque(maxlen=_KEPT))
 
-    def loaded(self, load: LoadAhead, from_store: bool, seconds: float) -> None:
-        """A component was loaded."""
-        way = Way.STORE if from_store else Way.QUANTIZING if load.quantized else Way.PLAIN
+    def loaded(self, load: LoadAhead, way: Way, seconds: float) -> None:
+        """A component was loaded that `way`."""
         if load.quantized:
             self._ways[load.component] = self._last_way = way
         if load.bytes:

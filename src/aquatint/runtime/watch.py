@@ -35,7 +35,8 @@ PROGRESS_EVERY = 0.5
 class Watch:
     """Hands the events of one run of `plan` to `sink`, and its own among them. Memory is watched if there is a `meter`.
 
-    `end` has to be called, whatever happens.
+    `predicted` is the most that weights and work are planned to take at one time, once the run has begun. `end` has
+    to be called, whatever happens.
     """
 
     def __init__(
@@ -49,13 +50,13 @@ class Watch:
         self._began = self._told = clock()
         self._forecast = Forecast(())
         self._tally = Tally(plan)
-        self._predicted: ByteRange | None = None
+        self.predicted: ByteRange | None = None
 
     def begin(self, work: Iterable[Work], resident: AbstractSet[str]) -> None:
         """Begin: `work` is ahead, and `resident` components are loaded. What is to be done is the first event."""
         pieces = list(work)
         self._forecast = Forecast(pieces)
-        self._predicted = taken(self._plan, resident)
+        self.predicted = taken(self._plan, resident)
         if self._meter is not None:
             self._engine.device_memory(afresh=True)
             self._meter.begin()
@@ -66,7 +67,7 @@ class Watch:
                 images=len(images),
                 loads=sum(isinstance(piece, LoadAhead) for piece in pieces),
                 denoise_steps=sum(image.kind.steps for image in images),
-                predicted_peak=self._predicted,
+                predicted_peak=self.predicted,
             )
         )
 
@@ -89,7 +90,7 @@ class Watch:
         return msgspec.structs.replace(
             finished, evictions=self._tally.evictions, bytes_loaded=self._tally.bytes_loaded,
             bytes_moved=self._tally.bytes_moved,
-            predicted_peak=self._predicted, measured_peak=measured, measured_by=by, models=self._tally.totals(),
+            predicted_peak=self.predicted, measured_peak=measured, measured_by=by, models=self._tally.totals(),
         )  # fmt: skip
 
     def end(self) -> None:

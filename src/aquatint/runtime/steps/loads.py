@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 
 from aquatint.catalog.quantizers import label
-from aquatint.plan.memory import taken
 from aquatint.plan.steps import Component, Evict, Generate, Load, Phase, Plan, Release, Return, Save
 from aquatint.plan.uses import needs, uses
 from aquatint.runtime.engine import EngineError, Loaded
@@ -29,13 +28,14 @@ class Loads:
         self._asked: Counter[str] = Counter()  # of the call whose parts take turns, by component
         self._users = {step.id: step for step in run.plan.steps if isinstance(step, Generate | Save)}
         self._loaded_for = loaded_for(run.plan)
-        self._next = _next_loads(run.plan)
+        self._ahead = _loads_ahead(run.plan)
+        self._spare: int | None = None  # of the budget, what the plan never takes
         self.late = LateLoads(run.plan, run.options.may_be_spared, self._carry_out, run.account.emit)
 
     def make_room(self) -> None:
         """Release what earlier plans left, what was used least recently first, as far as this plan needs the room."""
         run, own = self.run, self.run.plan.components
-        if run.options.room is None or (needed := taken(run.plan, run.residents.keys())) is None:
+        if run.options.room is None or (needed := run.watch.predicted) is None:
             return
         others = [loaded for loaded in run.residents.components() if loaded.component.key not in own]
         excess = needed.most + sum(loaded.bytes for loaded in others) - run.options.room
@@ -45,13 +45,17 @@ class Loads:
             if loaded.bytes and run.residents.release(loaded.component.key) is not None:
                 excess -= loaded.bytes
                 run.account.emit(Released("", loaded.component.key, loaded.component.role))
+        self._spare = -excess
         run.residents.touch(own)
 
     def foresee(self, number: int) -> None:
-        """Before a step that computes, tell the engine which component with weights is loaded next."""
-        loads = self._next.get(number)
-        if loads is not None and loads.key not in self.run.residents:
-            self.run.engine.foresee(loads)
+        """Before a step that computes, tell the engine which components with weights are loaded after it."""
+        ahead = [component for component in self._ahead[number] if component.key not in self.run.residents]
+        self.run.engine.foresee(ahead, self._spare)
+
+    def foresee_nothing(self) -> None:
+        """At the end of the run, tell the engine that nothing is loaded any more."""
+        self.run.engine.foresee((), None)
 
     def load(self, step: Load) -> None:
         """Load what `step` asks for, unless it is there; a load that may be spared waits until something needs it."""
@@ -158,6 +162,7 @@ class Loads:
                 loaded.layers,
                 seconds,
                 loaded.from_store,
+                loaded.beside,
             )
         )
         for warning in loaded.warnings:
@@ -246,15 +251,15 @@ def _quantizer(component: Component) -> str | None:
     return None if component.stored is None else component.stored.name
 
 
-def _next_loads(plan: Plan) -> dict[int, Component]:
-    """Return for each step that computes the component with weights that is loaded next after it."""
-    found: dict[int, Component] = {}
-    following: Component | None = None
+def _loads_ahead(plan: Plan) -> dict[int, tuple[Component, ...]]:
+    """Return for each step that computes the components with weights that are loaded after it, the next one first."""
+    found: dict[int, tuple[Component, ...]] = {}
+    following: tuple[Component, ...] = ()
     for number in range(len(plan.steps) - 1, -1, -1):
         step = plan.steps[number]
-        if isinstance(step, Load) and plan.components[step.component].dtype is not None:
-            following = plan.components[step.component]
-        elif isinstance(step, Phase | Generate) and following is not None:
+        if isinstance(step, Load) and (component := plan.components[step.component]).dtype is not None:
+            following = (component, *(other for other in following if other.key != component.key))
+        elif isinstance(step, Phase | Generate):
             found[number] = following
     return found
 

@@ -12,6 +12,7 @@ from PIL.Image import Image
 
 from aquatint.catalog.pipelines import is_text_encoder
 from aquatint.plan.steps import Component, Json, Pipeline
+from aquatint.runtime.beside import Beside
 from aquatint.runtime.engine import Counters, DeviceMemory, EngineError, Form, Generation, Loaded, OnStep
 from aquatint.runtime.store import Store
 from aquatint.runtime.torch_engine import (
@@ -41,12 +42,13 @@ class TorchEngine:
 
     `threads` is the number of threads that torch computes with, for the whole process: it decides the last bits of
     results, and so it is recorded. `store` keeps quantized components between processes, `embeddings` what text
-    encoders make of prompts. With `tiling` all pictures are decoded in tiles, where their models can do that.
+    encoders make of prompts. With `tiling` all pictures are decoded in tiles, where their models can do that. `beside`
+    says when what is foreseen is quantized in a process beside this one, into the store.
     """
 
     def __init__(
         self, device: str = "cpu", threads: int | None = None, store: Store | None = None,
-        embeddings: Store | None = None, tiling: bool = False,
+        embeddings: Store | None = None, tiling: bool = False, beside: Beside = Beside.NEVER,
     ) -> None:  # fmt: skip
         self.counters = Counters()
         self.device = device
@@ -55,12 +57,12 @@ class TorchEngine:
         self.kept = None if embeddings is None else KeptEmbeddings(embeddings, self._libraries, self.describe)
         self.remembered = Memory(self._libraries, kept=self.kept)
         self._places: dict[str, Place] = {}
-        self._foreseen: set[str] = set()
+        self._foreseen: list[str] = []
         self._prefetcher = Prefetcher()
         self._check_device()
         if threads is not None:
             self._libraries.torch.set_num_threads(threads)
-        self._stored = None if store is None else StoredComponents(store, self._libraries, self.counters)
+        self._stored = None if store is None else StoredComponents(store, self._libraries, self.counters, beside)
 
     def describe(self) -> dict[str, Json]:
         """Return device, threads and versions."""
@@ -92,15 +94,19 @@ class TorchEngine:
             self._place(component).attach(loaded)
         return loaded
 
-    def foresee(self, component: Component) -> None:
-        """Let the files of `component` be read into the system's cache, unless the store has it."""
-        if component.key in self._foreseen:
+    def foresee(self, ahead: Sequence[Component], spare: int | None) -> None:
+        """Let what is worth that be quantized beside the run, and the files of the next one be read into the cache."""
+        if self.kept is not None:
+            ahead = [each for each in ahead if not is_text_encoder(each.role)]  # they may not be needed
+        keys = [component.key for component in ahead]
+        if keys == self._foreseen:
             return
-        self._foreseen.add(component.key)
-        if self.kept is not None and is_text_encoder(component.role):
-            return  # it may not be needed
-        if self._stored is None or not self._stored.has(component, self.describe()):
-            self._prefetcher.read(component)
+        self._foreseen = keys
+        facts = self.describe()
+        beside = frozenset() if self._stored is None else self._stored.foresee(ahead, facts, spare)
+        # The process reads the files of what it is at itself.
+        if keys and keys[0] not in beside and (self._stored is None or not self._stored.has(ahead[0], facts)):
+            self._prefetcher.read(ahead[0])
 
     def assemble(self, pipeline: Pipeline, parts: Mapping[str, Loaded | Component | None]) -> Assembled:
         """Return what makes diffusers pipelines of `parts`, by role, with stand-ins for those that have weights."""
@@ -198,6 +204,8 @@ class TorchEngine:
 
     def reclaim(self) -> None:
         """Give back what is kept only to be faster, and what nobody but the collector of cycles would."""
+        if self._stored is not None:
+            self._stored.reclaim()
         self.remembered.forget()
         gc.collect()
         memory.give_back(self._libraries.torch)

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -18,30 +19,66 @@ from typing import Any
 import msgspec
 
 from aquatint.catalog import checkpoints
+from aquatint.plan.memory import held
 from aquatint.plan.steps import Component, Json
+from aquatint.runtime.beside import Beside, Means, worthwhile
 from aquatint.runtime.engine import Counters, EngineError, Loaded
 from aquatint.runtime.failures import reason
+from aquatint.runtime.free_memory import left
 from aquatint.runtime.store import About, Damaged, NoRoom, Reading, Store, contents
 from aquatint.runtime.torch_engine import addresses, loading, memory, storable, weights
 from aquatint.runtime.torch_engine.faults import said
 from aquatint.runtime.torch_engine.fingerprint import fingerprint
 from aquatint.runtime.torch_engine.libraries import Libraries
+from aquatint.runtime.torch_engine.quantizer_process import QuantizerProcess
 from aquatint.runtime.torch_engine.tensor_files import DTYPES, TensorFile
 
 _log = logging.getLogger(__name__)
 
 
 class StoredComponents:
-    """The engine's way to `store`; what goes into it and comes out of it is counted in `counters`."""
+    """The engine's way to `store`; what goes into it and comes out of it is counted in `counters`.
 
-    def __init__(self, store: Store, libraries: Libraries, counters: Counters) -> None:
+    `beside` says when a process puts into it what the run will need.
+    """
+
+    def __init__(self, store: Store, libraries: Libraries, counters: Counters, beside: Beside) -> None:
         self.store = store
         self._libraries = libraries
         self._counters = counters
+        self._beside = beside
+        self._process = QuantizerProcess(store)
 
     def has(self, component: Component, facts: Mapping[str, Json]) -> bool:
         """Return whether the store seems to have `component`, without reading the files that it is made of."""
         return storable.is_covered(component) and self.store.has_like(addresses.prefix(component, facts))
+
+    def foresee(self, ahead: Sequence[Component], facts: Mapping[str, Json], spare: int | None) -> frozenset[str]:
+        """Have quantized beside the run what is worth that of `ahead`, and return the keys of what is or will be.
+
+        `spare` is as `Engine.foresee` has it, `facts` as `load` does.
+        """
+        if self._beside is not Beside.NEVER:
+            wanted = self._process.wanted
+            lacking = [each for each in ahead if each.key not in wanted and self._would_keep(each, facts)]
+            cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+            means = Means(cores, self._libraries.torch.get_num_threads(), left(), spare, self._process.is_running)
+            # What it was asked for before it may be at, or have made.
+            wanted |= {component.key for component in worthwhile(self._beside, lacking, means)}
+            self._process.want([component for component in ahead if component.key in wanted], facts)
+        return self._process.wanted
+
+    def reclaim(self) -> None:
+        """Leave the memory that quantizing beside the run takes to the run."""
+        self._process.give_up()
+
+    def _would_keep(self, component: Component, facts: Mapping[str, Json]) -> bool:
+        """Return whether `component` would be quantized, and an entry made of it."""
+        if not storable.is_covered(component):
+            return False
+        size, prefix = held(component), addresses.prefix(component, facts)
+        is_of_a_size = self.store.minimum <= size.least and size.most <= self.store.budget
+        return is_of_a_size and not self.store.is_unfit(prefix) and not self.store.has_like(prefix)
 
     def load(self, component: Component, facts: Mapping[str, Json]) -> Loaded:
         """Return `component`, live, from the store or not; raise `EngineError` if it can't be loaded either way.
@@ -50,15 +87,23 @@ class StoredComponents:
         """
         if not storable.is_covered(component):
             return loading.load(self._libraries, component, self._counters)
+        beside = self._process.outcome(component)
         loan = _Loan(self.store, self._libraries, component, facts)
         loaded = loan.restored()
         if loaded is not None:
             self._counters.loads += 1
-            self._counters.restored += 1
+            if beside.made:
+                self._counters.quantizations += 1
+                self._counters.beside += 1
+                self._counters.stored += 1
+                loaded = dataclasses.replace(loaded, from_store=False, beside=True)
+            else:
+                self._counters.restored += 1
         else:
             loaded = loading.load(self._libraries, component, self._counters)
             self._counters.stored += loan.kept(loaded)
-        return dataclasses.replace(loaded, warnings=(*loan.warnings, *loaded.warnings))
+        first = () if beside.warning is None else (beside.warning,)
+        return dataclasses.replace(loaded, warnings=(*first, *loan.warnings, *loaded.warnings))
 
 
 class _Loan:
