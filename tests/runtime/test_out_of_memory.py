@@ -150,6 +150,17 @@ def test_a_saved_model_has_room_made_for_it(tmp_path: Path) -> None:
     assert [event.rung for event in run.of(OutOfMemory)] == ["release"]
 
 
+def test_a_component_in_two_roles_has_two_turns(tmp_path: Path) -> None:
+    parts = {"text_encoder": "t", "unet": "u", "safety_checker": "t", "vae": "v"}
+    components = [component("t", "text_encoder"), component("u"), component("v", "vae")]
+    steps = [load("t"), load("u"), load("v"), generate("g1", "p", ["1.png"]), release("t"), release("u"), release("v")]
+    made = plan(components, [pipeline("p", parts)], steps)
+    whole = Run(made, tmp_path / "whole", FakeEngine())
+    run = Run(made, tmp_path / "tight", FakeEngine(room=PART))
+    assert run.pixels() == whole.pixels() != {}
+    assert run.of(StatementFailed) == []
+
+
 def test_phases_that_are_too_large_wait_for_their_turn(tmp_path: Path) -> None:
     parts = {"text_encoder": "t", "unet": "u", "vae": "v"}
     step = generate("g1", "p", ["1.png", "2.png"])

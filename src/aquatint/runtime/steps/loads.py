@@ -127,13 +127,13 @@ class Loads:
             return
         if self._takes_turns(step, component):
             self._asked[component.key] += 1
-            parts = run.plan.pipelines[user.pipeline].parts.values()
-            # What is asked for again and again, such as what works in each denoising step, stays.
-            self.ladder.release(step, *(key for key in parts if key is not None and self._has_had_its_turn(key)))
+            roles = Counter(run.plan.pipelines[user.pipeline].parts.values())
+            # What is asked for more often than it has roles, such as what works in each denoising step, stays.
+            self.ladder.release(step, *(
+                key for key, count in roles.items()
+                if key is not None and run.plan.components[key].dtype is not None and self._asked[key] <= count
+            ))  # fmt: skip
         self._load(step, component)
-
-    def _has_had_its_turn(self, key: str) -> bool:
-        return self.run.plan.components[key].dtype is not None and self._asked[key] < 2
 
     def _takes_turns(self, step: str, component: Component) -> bool:
         return component.dtype is not None and "turns" in self.ladder.taken(step)
