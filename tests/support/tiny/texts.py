@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from support.tiny.autoencoders import SIZE
+
 WIDTH = 128  # of every text encoder; 128 * 128 is sdnq's least size of a layer
 WORDS = ["a", "red", "green", "blue", "small", "large", "cat", "dog", "house", "tree", "boat", "of", "in", "the", "on"]
 

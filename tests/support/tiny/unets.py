@@ -49,13 +49,13 @@ def stable_diffusion_xl() -> Any:
     from diffusers import EulerDiscreteScheduler, StableDiffusionXLPipeline
 
     tokenizer = texts.clip_tokenizer()
-    unet = unet(
+    denoiser = unet(
         cross_attention_dim=2 * WIDTH, attention_head_dim=(2, 4), use_linear_projection=True,
         transformer_layers_per_block=(1, 2), addition_embed_type="text_time", addition_time_embed_dim=8,
         projection_class_embeddings_input_dim=6 * 8 + WIDTH,
     )  # fmt: skip
     return StableDiffusionXLPipeline(
-        unet=unet, vae=autoencoders.kl(), text_encoder=texts.clip(tokenizer), tokenizer=tokenizer,
+        unet=denoiser, vae=autoencoders.kl(), text_encoder=texts.clip(tokenizer), tokenizer=tokenizer,
         text_encoder_2=texts.clip(tokenizer, projected=True), tokenizer_2=texts.clip_tokenizer(),
         scheduler=EulerDiscreteScheduler(
             beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", steps_offset=1,
