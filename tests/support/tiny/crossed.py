@@ -65,27 +65,30 @@ def hunyuan_dit() -> Any:
 
     bert, t5 = texts.bert_tokenizer(), texts.t5_tokenizer()
     transformer = HunyuanDiT2DModel(
-        num_attention_heads=4, attention_head_dim=32, in_channels=4, patch_size=2, sample_size=SIZE // 2,
+        num_attention_heads=4, attention_head_dim=32, in_channels=4, patch_size=2, sample_size=SIZE // 8,
         hidden_size=WIDTH, num_layers=2, cross_attention_dim=WIDTH, cross_attention_dim_t5=WIDTH,
-        pooled_projection_dim=WIDTH, text_len=77, text_len_t5=32, activation_fn="gelu-approximate",
+        pooled_projection_dim=WIDTH, text_len=77, text_len_t5=256, activation_fn="gelu-approximate",
         use_style_cond_and_image_meta_size=False,
     )  # fmt: skip
     return HunyuanDiTPipeline(
-        transformer=transformer, vae=autoencoders.kl(), text_encoder=texts.bert(bert), tokenizer=bert,
+        transformer=transformer, vae=autoencoders.kl(levels=4), text_encoder=texts.bert(bert), tokenizer=bert,
         text_encoder_2=texts.t5(t5), tokenizer_2=t5, scheduler=DDPMScheduler(), safety_checker=None,
         feature_extractor=None, requires_safety_checker=False,
     )  # fmt: skip
 
 
 def lumina() -> Any:
+    import torch
     from diffusers import LuminaNextDiT2DModel, LuminaPipeline
 
     tokenizer = texts.qwen_tokenizer()
     transformer = LuminaNextDiT2DModel(
-        sample_size=SIZE // 2, patch_size=2, in_channels=4, hidden_size=WIDTH, num_layers=2, num_attention_heads=4,
+        sample_size=SIZE // 8, patch_size=2, in_channels=4, hidden_size=WIDTH, num_layers=2, num_attention_heads=4,
         num_kv_heads=2, multiple_of=16, cross_attention_dim=WIDTH,
     )  # fmt: skip
+    # diffusers leaves it as memory was, and calls nothing with it.
+    torch.nn.init.zeros_(transformer.pad_token)
     return LuminaPipeline(
-        transformer=transformer, vae=autoencoders.kl(), text_encoder=texts.gemma(tokenizer), tokenizer=tokenizer,
+        transformer=transformer, vae=autoencoders.kl(levels=4), text_encoder=texts.gemma(tokenizer), tokenizer=tokenizer,
         scheduler=flow_matching(),
     )  # fmt: skip

@@ -101,8 +101,8 @@ def kandinsky_3() -> Any:
 
     t5 = texts.t5_tokenizer()
     denoiser = Kandinsky3UNet(
-        in_channels=4, time_embedding_dim=WIDTH, groups=2, attention_head_dim=32, layers_per_block=1,
-        block_out_channels=(32, 64, 64, 64), cross_attention_dim=WIDTH, encoder_hid_dim=WIDTH,
+        in_channels=4, time_embedding_dim=WIDTH, groups=2, attention_head_dim=32, layers_per_block=2,
+        block_out_channels=(64, 128), cross_attention_dim=WIDTH, encoder_hid_dim=WIDTH,
     )  # fmt: skip
     return Kandinsky3Pipeline(
         tokenizer=t5, text_encoder=texts.t5(t5), unet=denoiser, movq=autoencoders.quantizing(),
