@@ -21,6 +21,8 @@ KINDS = {
     "sdnq-uint4": "sdnq;type=uint4;quant-conv=true",
 }
 """The model's quantizer by what `plain` calls it."""
+QUANTIZED = ("unet", "transformer", "text_encoder", "text_encoder_2", "text_encoder_3", "text_encoder_4")
+"""The roles that a model's quantizer is for."""
 
 
 class Picture(str):

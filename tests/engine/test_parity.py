@@ -22,7 +22,7 @@ from aquatint.runtime.executor import Executor, Options
 from aquatint.source import Source
 from aquatint.syntax.parser import parse
 from engine import plain
-from engine.parity import CASES, KINDS, SIDE, STEPS, Case, Picture
+from engine.parity import CASES, KINDS, QUANTIZED, SIDE, STEPS, Case, Picture
 from support import parity_page
 
 Tiny = Callable[[str], Path]
@@ -39,7 +39,7 @@ class Both:
         self.work = work
         _draw_pictures(work)
         self.scripted = lru_cache(1)(self._scripted)
-        self.assembled = lru_cache(1)(lambda name, kind: plain.assembled(folder(name), kind))
+        self.assembled = lru_cache(1)(lambda name, kind: plain.assembled(folder(name), dict.fromkeys(QUANTIZED, kind)))
 
     def _scripted(self, checkpoint: str, kind: str) -> dict[str, bytes | str]:
         """Return what one script with all statements of a checkpoint comes to by class: pixels, or what was said."""
