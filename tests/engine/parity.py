@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
+EQUAL = "equal"
+"""What is said of two pictures that are the same in every bit."""
 STEPS = 2
 SIDE = 64  # of the pictures, in pixels
 KINDS = {

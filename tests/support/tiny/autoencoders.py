@@ -18,6 +18,10 @@ def kl(channels: int = 4, *, levels: int = 2, **options: Any) -> Any:
     )  # fmt: skip
 
 
+def shifted() -> Any:
+    return kl(shift_factor=0.1, scaling_factor=0.36)
+
+
 def quantizing() -> Any:
     from diffusers import VQModel
 

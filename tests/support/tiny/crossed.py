@@ -89,6 +89,6 @@ def lumina() -> Any:
     # diffusers leaves it as memory was, and calls nothing with it.
     torch.nn.init.zeros_(transformer.pad_token)
     return LuminaPipeline(
-        transformer=transformer, vae=autoencoders.kl(levels=4), text_encoder=texts.gemma(tokenizer), tokenizer=tokenizer,
-        scheduler=flow_matching(),
+        transformer=transformer, vae=autoencoders.kl(levels=4), text_encoder=texts.gemma(tokenizer),
+        tokenizer=tokenizer, scheduler=flow_matching(),
     )  # fmt: skip

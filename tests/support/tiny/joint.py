@@ -11,7 +11,7 @@ from support.tiny.texts import WIDTH
 
 
 def stable_diffusion_3() -> Any:
-    from diffusers import FlowMatchEulerDiscreteScheduler, SD3Transformer2DModel, StableDiffusion3Pipeline
+    from diffusers import SD3Transformer2DModel, StableDiffusion3Pipeline
 
     clip, t5 = texts.clip_tokenizer(), texts.t5_tokenizer()
     transformer = SD3Transformer2DModel(
@@ -30,12 +30,12 @@ def stable_diffusion_3() -> Any:
         transformer=transformer, vae=autoencoders.kl(16, shift_factor=0.06, scaling_factor=1.5),
         text_encoder=texts.clip(clip, projected=True), tokenizer=clip,
         text_encoder_2=texts.clip(clip, projected=True), tokenizer_2=texts.clip_tokenizer(),
-        text_encoder_3=wide, tokenizer_3=t5, scheduler=FlowMatchEulerDiscreteScheduler(shift=3.0),
+        text_encoder_3=wide, tokenizer_3=t5, scheduler=flow_matching(shift=3.0),
     )  # fmt: skip
 
 
 def flux() -> Any:
-    from diffusers import FlowMatchEulerDiscreteScheduler, FluxPipeline, FluxTransformer2DModel
+    from diffusers import FluxPipeline, FluxTransformer2DModel
 
     clip, t5 = texts.clip_tokenizer(), texts.t5_tokenizer()
     transformer = FluxTransformer2DModel(
@@ -43,8 +43,8 @@ def flux() -> Any:
         joint_attention_dim=WIDTH, pooled_projection_dim=WIDTH, axes_dims_rope=(8, 12, 12), guidance_embeds=False,
     )  # fmt: skip
     return FluxPipeline(
-        transformer=transformer, vae=autoencoders.kl(shift_factor=0.1, scaling_factor=0.36), text_encoder=texts.clip(clip),
-        tokenizer=clip, text_encoder_2=texts.t5(t5), tokenizer_2=t5, scheduler=FlowMatchEulerDiscreteScheduler(shift=1.0),
+        transformer=transformer, vae=autoencoders.shifted(), text_encoder=texts.clip(clip),
+        tokenizer=clip, text_encoder_2=texts.t5(t5), tokenizer_2=t5, scheduler=flow_matching(shift=1.0),
     )  # fmt: skip
 
 
@@ -58,7 +58,7 @@ def chroma() -> Any:
         approximator_hidden_dim=WIDTH, approximator_layers=1,
     )  # fmt: skip
     return ChromaPipeline(
-        transformer=transformer, vae=autoencoders.kl(shift_factor=0.1, scaling_factor=0.36), text_encoder=texts.t5(t5), tokenizer=t5,
+        transformer=transformer, vae=autoencoders.shifted(), text_encoder=texts.t5(t5), tokenizer=t5,
         scheduler=flow_matching(shift=1.0),
     )  # fmt: skip
 
@@ -83,7 +83,7 @@ def aura_flow() -> Any:
 
 
 def z_image() -> Any:
-    from diffusers import FlowMatchEulerDiscreteScheduler, ZImagePipeline, ZImageTransformer2DModel
+    from diffusers import ZImagePipeline, ZImageTransformer2DModel
 
     tokenizer = texts.qwen_tokenizer()
     transformer = ZImageTransformer2DModel(
@@ -91,8 +91,8 @@ def z_image() -> Any:
         axes_dims=[8, 12, 12],
     )  # fmt: skip
     return ZImagePipeline(
-        transformer=transformer, vae=autoencoders.kl(shift_factor=0.1, scaling_factor=0.36), text_encoder=texts.qwen(tokenizer),
-        tokenizer=tokenizer, scheduler=FlowMatchEulerDiscreteScheduler(shift=3.0),
+        transformer=transformer, vae=autoencoders.shifted(), text_encoder=texts.qwen(tokenizer),
+        tokenizer=tokenizer, scheduler=flow_matching(shift=3.0),
     )  # fmt: skip
 
 
@@ -106,7 +106,7 @@ def lumina_2() -> Any:
         cap_feat_dim=WIDTH,
     )  # fmt: skip
     return Lumina2Pipeline(
-        transformer=transformer, vae=autoencoders.kl(shift_factor=0.1, scaling_factor=0.36), text_encoder=texts.gemma(tokenizer),
+        transformer=transformer, vae=autoencoders.shifted(), text_encoder=texts.gemma(tokenizer),
         tokenizer=tokenizer, scheduler=flow_matching(shift=3.0),
     )  # fmt: skip
 
@@ -169,7 +169,7 @@ def ovis() -> Any:
         num_attention_heads=4, joint_attention_dim=WIDTH, axes_dims_rope=(8, 12, 12),
     )  # fmt: skip
     return OvisImagePipeline(
-        transformer=transformer, vae=autoencoders.kl(shift_factor=0.1, scaling_factor=0.36),
+        transformer=transformer, vae=autoencoders.shifted(),
         text_encoder=texts.qwen(tokenizer), tokenizer=tokenizer, scheduler=flow_matching(use_dynamic_shifting=True),
     )  # fmt: skip
 
