@@ -174,6 +174,21 @@ def ovis() -> Any:
     )  # fmt: skip
 
 
+def cog_view_3() -> Any:
+    from diffusers import CogVideoXDDIMScheduler, CogView3PlusPipeline, CogView3PlusTransformer2DModel
+
+    t5 = texts.t5_tokenizer()
+    transformer = CogView3PlusTransformer2DModel(
+        patch_size=2, in_channels=4, out_channels=4, num_layers=2, attention_head_dim=32, num_attention_heads=4,
+        text_embed_dim=WIDTH, time_embed_dim=WIDTH, condition_dim=16, pos_embed_max_size=SIZE // 2,
+        sample_size=SIZE // 2,
+    )  # fmt: skip
+    return CogView3PlusPipeline(
+        transformer=transformer, vae=autoencoders.kl(), text_encoder=texts.t5(t5), tokenizer=t5,
+        scheduler=CogVideoXDDIMScheduler(prediction_type="v_prediction", timestep_spacing="trailing"),
+    )  # fmt: skip
+
+
 def cog_view_4() -> Any:
     from diffusers import CogView4Pipeline, CogView4Transformer2DModel
     from transformers import GlmConfig, GlmModel

@@ -34,15 +34,21 @@ def stable_diffusion() -> Any:
 
 
 def controlnet() -> Any:
-    from diffusers import ControlNetModel, StableDiffusionControlNetPipeline
+    from diffusers import StableDiffusionControlNetPipeline
 
     parts = stable_diffusion().components
-    controlnet = ControlNetModel.from_unet(parts["unet"], conditioning_embedding_out_channels=(16, 32))
-    # Not what it starts with, zeros: then it would do nothing.
-    for layer in controlnet.controlnet_down_blocks:
-        layer.reset_parameters()
-    parts |= {"controlnet": controlnet, "image_encoder": texts.image_encoder()}
+    parts |= {"controlnet": _steering(parts["unet"]), "image_encoder": texts.image_encoder()}
     return StableDiffusionControlNetPipeline(**parts, requires_safety_checker=False)
+
+
+def _steering(steered: Any) -> Any:
+    from diffusers import ControlNetModel
+
+    made = ControlNetModel.from_unet(steered, conditioning_embedding_out_channels=(16, 32))
+    # Not what it starts with, zeros: then it would do nothing.
+    for layer in made.controlnet_down_blocks:
+        layer.reset_parameters()
+    return made
 
 
 def stable_diffusion_xl() -> Any:
@@ -62,6 +68,13 @@ def stable_diffusion_xl() -> Any:
             timestep_spacing="leading",
         ),
     )  # fmt: skip
+
+
+def stable_diffusion_xl_controlnet() -> Any:
+    from diffusers import StableDiffusionXLControlNetPipeline
+
+    parts = stable_diffusion_xl().components
+    return StableDiffusionXLControlNetPipeline(**parts, controlnet=_steering(parts["unet"]))
 
 
 def latent_consistency() -> Any:
