@@ -33,6 +33,9 @@ class Picture(str):
 
 IMAGE, MASK = Picture("picture.png"), Picture("mask.png")
 
+QUICK = "flux"
+"""The checkpoint that is compared in every way in the quick tests, too."""
+
 
 @dataclass(frozen=True)
 class Case:
@@ -135,3 +138,23 @@ CASES = [
     Case("CogView4Pipeline", "CogView", TEXT, "cogview4", _NEGATIVE),
     Case("HiDreamImagePipeline", "HiDream", TEXT, "hidream", {"max_sequence_length": 64}),
 ]  # fmt: skip
+
+
+def pairs(everything: bool) -> list[tuple[Case, str]]:
+    """Return the cases with the kinds that they are compared in, so that those which share what is loaded are together.
+
+    Unless it is `everything`, for which a run of all tests has no time, quantized are only the first class of each
+    checkpoint, by one of the quantizers in turn, and one checkpoint by all.
+    """
+    checkpoints = list(dict.fromkeys(case.checkpoint for case in CASES))
+    quantizers = [kind for kind in KINDS if kind != "none"]
+    found = []
+    for number, checkpoint in enumerate(checkpoints):
+        cases = [case for case in CASES if case.checkpoint == checkpoint]
+        turn = quantizers if checkpoint == QUICK else [quantizers[number % len(quantizers)]]
+        for kind in KINDS:
+            if everything or kind == "none":
+                found += [(case, kind) for case in cases]
+            elif kind in turn:
+                found.append((cases[0], kind))
+    return found
