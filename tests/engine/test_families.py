@@ -1,4 +1,7 @@
-"""Where a quantizer applies, in scripts over tiny checkpoints of five families, and the pictures that come of it."""
+"""Where a quantizer applies, in scripts over tiny checkpoints of five families.
+
+That the pictures are those of plain programs is held by `test_parity`, except of two quantizers in one model.
+"""
 
 from __future__ import annotations
 
@@ -25,12 +28,7 @@ FAMILIES = {
 """What a model's quantizer is for, unless the script says otherwise."""
 # For pipelines that can't draw without a picture to start from.
 SAVE = 'save m { to: "saved" }'
-URIS = {
-    "bnb8": "bnb;bits=8",
-    "nf4": "bnb;bits=4;bits4-quant-type=nf4",
-    "sdnq-int8": "sdnq;type=int8;quant-conv=true",
-    "sdnq-uint4": "sdnq;type=uint4;quant-conv=true",
-}
+NF4, UINT4 = "bnb;bits=4;bits4-quant-type=nf4", "sdnq;type=uint4;quant-conv=true"
 
 
 def quantized(parts: dict[str, Loaded]) -> set[str]:
@@ -111,25 +109,16 @@ def test_inside_a_submodule_layers_are_left_or_get_types_of_their_own(
     assert types == {skipped: {""}, other: {"int6"}}
 
 
-@pytest.mark.parametrize("kind", [None, *URIS])
-@pytest.mark.parametrize("family", FAMILIES)
-def test_pictures_are_those_of_a_plain_program(engine: Engine, folder: Tiny, family: str, kind: str | None) -> None:
-    made = folder(family)
-    settings = "" if kind is None else f'quantizer: "{URIS[kind]}"'
-    [picture] = planned.paint(engine, planned.model(made, settings))
-    assert picture == plain.paint(made, kind or "none")
-
-
 @pytest.mark.parametrize("family", FAMILIES)
 def test_two_quantizers_in_one_model(engine: Engine, folder: Tiny, family: str) -> None:
     made = folder(family)
-    settings = f'quantizer: "{URIS["sdnq-uint4"]}", text_encoder {{ quantizer: "{URIS["nf4"]}" }}'
+    settings = f'quantizer: "{UINT4}", text_encoder {{ quantizer: "{NF4}" }}'
     kinds = dict.fromkeys(FAMILIES[family], "sdnq-uint4") | {"text_encoder": "nf4"}
     [picture] = planned.paint(engine, planned.model(made, settings))
     assert picture == plain.paint(made, kinds)
 
 
-@pytest.mark.parametrize("uri", [URIS["nf4"], URIS["sdnq-uint4"]])
+@pytest.mark.parametrize("uri", [NF4, UINT4])
 def test_one_quantizer_in_two_models(engine: Engine, folder: Tiny, uri: str) -> None:
     # The libraries write into the configuration that they are given: the second model must not see the first one's.
     one, other = (planned.model(folder(family), f'quantizer: "{uri}"') for family in ("flux", "sd3"))

@@ -1,4 +1,7 @@
-"""Tasks: the pictures that statements are given, and the pipelines that take them, beside plain programs' pictures."""
+"""Tasks: the pictures that statements are given, and the pipelines that take them.
+
+Image-to-image and inpainting of every family stand beside plain programs in `test_parity`.
+"""
 
 from __future__ import annotations
 
@@ -25,9 +28,6 @@ from support.scenes import drawn
 
 Tiny = Callable[[str], Path]
 
-FAMILIES = {
-    "sd": "StableDiffusion", "sdxl": "StableDiffusionXL", "sd3": "StableDiffusion3", "flux": "Flux", "zimage": "ZImage",
-}  # fmt: skip
 STEPS = 3
 
 
@@ -85,37 +85,6 @@ def script(folder: Path, settings: str, model: str = "") -> str:
     return planned.model(
         folder, model, after=f'generate m {{ prompt: "a red cat", seed: 7, num_inference_steps: {STEPS}, {settings} }}'
     )
-
-
-SLOW = pytest.mark.slow
-
-
-@pytest.mark.parametrize("kind", ["none", pytest.param("sdnq-int8", marks=SLOW), pytest.param("nf4", marks=SLOW)])
-@pytest.mark.parametrize("family", FAMILIES)
-def test_image_to_image_is_that_of_a_plain_program(
-    engine: Engine, folder: Tiny, given: Path, tmp_path: Path, family: str, kind: str
-) -> None:
-    quantizer = {"none": "", "sdnq-int8": 'quantizer: "sdnq;type=int8;quant-conv=true"',
-                 "nf4": 'quantizer: "bnb;bits=4;bits4-quant-type=nf4"'}[kind]  # fmt: skip
-    made, image = folder(family), given / "picture.png"
-    settings = f'image: "{image}", strength: 0.7, size: 64x64'
-    [picture] = painted(engine, tmp_path, script(made, settings, quantizer))
-    size = {} if family in ("sd", "sdxl") else {"width": 64, "height": 64}
-    pipeline = plain.assembled(made, kind)
-    assert picture == plainly(f"{FAMILIES[family]}Img2ImgPipeline", pipeline, image=image, strength=0.7, **size)
-
-
-@pytest.mark.parametrize("family", FAMILIES)
-def test_inpainting_is_that_of_a_plain_program(
-    engine: Engine, folder: Tiny, given: Path, tmp_path: Path, family: str
-) -> None:
-    made, image, mask = folder(family), given / "picture.png", given / "mask.png"
-    settings = f'image: "{image}", mask_image: "{mask}", strength: 0.9, size: 64x64'
-    [picture] = painted(engine, tmp_path, script(made, settings))
-    assert picture == plainly(
-        f"{FAMILIES[family]}InpaintPipeline", plain.assembled(made, "none"), image=image, mask_image=mask,
-        strength=0.9, width=64, height=64,
-    )  # fmt: skip
 
 
 CONTROLLED = {

@@ -41,6 +41,11 @@ FLUX: Parts = {
     "tokenizer_2": _T5_TOKENIZER, "transformer": ("diffusers", "FluxTransformer2DModel"), "vae": _VAE,
 }  # fmt: skip
 
+DECODER: Parts = {
+    "scheduler": _FLOW, "movq": ("diffusers", "VQModel"), "unet": ("diffusers", "UNet2DConditionModel"),
+}  # fmt: skip
+"""Those of a pipeline that begins with tensors which another one makes."""
+
 HUB = {
     "stabilityai/stable-diffusion-xl-base-1.0": ("StableDiffusionXLPipeline", SDXL),
     "stabilityai/stable-diffusion-3.5-medium": ("StableDiffusion3Pipeline", SD3),
@@ -120,6 +125,7 @@ def write_models(folder: Path) -> None:
     write_pipeline(folder / "sdxl", "StableDiffusionXLPipeline", SDXL, force_zeros_for_empty_prompt=True)
     write_pipeline(folder / "sd3", "StableDiffusion3Pipeline", SD3)
     write_pipeline(folder / "flux", "FluxPipeline", FLUX, shards=3)
+    write_pipeline(folder / "decoder", "KandinskyV22Pipeline", DECODER)
     write_pipeline(folder / "half", "StableDiffusionPipeline", SD, variants=("fp16",), **unsafe)
     write_pipeline(folder / "both", "StableDiffusionPipeline", SD, variants=(None, "fp16"), **unsafe)
     write_component(folder / "other-vae", *_VAE)

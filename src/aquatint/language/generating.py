@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Any
 
 from aquatint.catalog import schedulers
-from aquatint.catalog.arguments import needed
+from aquatint.catalog.arguments import needed, scriptable
 from aquatint.catalog.models import GENERATE
 from aquatint.catalog.pipelines import PipelineInfo
 from aquatint.catalog.tasks import without_size
@@ -195,8 +195,13 @@ class Generating:
         # Perhaps it is what could not be read, or is misspelt.
         if not self.diagnostics.any_within(node.block.span):
             for name in missing:
-                help = f"write `{name}: ...` in its block"
-                self._error("missing-setting", f"this `generate` has no `{name}`", node.verb.span, help=help)
+                if name in scriptable(info):
+                    said, help = f"this `generate` has no `{name}`", f"write `{name}: ...` in its block"
+                else:
+                    # A tensor, as the second of two chained pipelines takes it from the first.
+                    said = f"a `{info.name}` needs `{name}`, for which scripts have no values"
+                    help = "take a checkpoint whose pipeline makes it itself"
+                self._error("missing-setting", said, node.verb.span, help=help)
         return not missing
 
     def _has_good_size(self, settings: Mapping[str, Setting]) -> bool:

@@ -1,0 +1,160 @@
+"""The pipeline classes whose pictures are compared with those of plain diffusers programs, and those that aren't.
+
+Each case is a statement over a tiny checkpoint. How the two pictures are made and compared is `test_parity`'s
+business, what they come to is in `docs/parity.md`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+EQUAL = "equal"
+"""What is said of two pictures that are the same in every bit."""
+STEPS = 2
+SIDE = 64  # of the pictures, in pixels
+KINDS = {
+    "none": None,
+    "bnb8": "bnb;bits=8",
+    "nf4": "bnb;bits=4;bits4-quant-type=nf4",
+    "sdnq-int8": "sdnq;type=int8;quant-conv=true",
+    "sdnq-uint4": "sdnq;type=uint4;quant-conv=true",
+}
+"""The model's quantizer by what `plain` calls it."""
+QUANTIZED = ("unet", "transformer", "text_encoder", "text_encoder_2", "text_encoder_3", "text_encoder_4")
+"""The roles that a model's quantizer is for."""
+
+
+class Picture(str):
+    """The name of a file with a picture."""
+
+
+IMAGE, MASK = Picture("picture.png"), Picture("mask.png")
+
+QUICK = "flux"
+"""The checkpoint that is compared in every way in the quick tests, too."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """A class, and the call of it that is compared; `call` goes to the script and to the plain program alike.
+
+    The script says nothing of the class: `checkpoint`, one of `support.tiny`'s, has it, or it follows from the call.
+    """
+
+    class_name: str
+    family: str
+    task: str
+    checkpoint: str
+    call: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+
+
+TEXT, AGAIN, FILLED, PERTURBED, STEERED = "text to image", "image to image", "inpainting", "perturbed", "controlnet"
+_FROM_IMAGE = {"image": IMAGE, "strength": 0.7}
+_IN_MASK = {"image": IMAGE, "mask_image": MASK, "strength": 0.9}
+_PERTURBED = {"pag_scale": 2.5}
+# Left alone these make a picture of about a million pixels, and shrink it.
+_UNBINNED = {"use_resolution_binning": False}
+# The tokenizer that these have here makes no tokens of an empty text.
+_NEGATIVE = {"negative_prompt": "blue"}
+
+CASES = [
+    Case("StableDiffusionPipeline", "Stable Diffusion", TEXT, "sd"),
+    Case("StableDiffusionImg2ImgPipeline", "Stable Diffusion", AGAIN, "sd", _FROM_IMAGE),
+    Case("StableDiffusionInpaintPipeline", "Stable Diffusion", FILLED, "sd", _IN_MASK),
+    Case("StableDiffusionPAGPipeline", "Stable Diffusion", PERTURBED, "sd", _PERTURBED),
+    Case("StableDiffusionPAGImg2ImgPipeline", "Stable Diffusion", f"{PERTURBED}, {AGAIN}", "sd",
+         _PERTURBED | _FROM_IMAGE),
+    Case("StableDiffusionPAGInpaintPipeline", "Stable Diffusion", f"{PERTURBED}, {FILLED}", "sd",
+         _PERTURBED | _IN_MASK),
+    Case("StableDiffusionControlNetPipeline", "Stable Diffusion", STEERED, "controlnet", {"image": IMAGE}),
+    Case("StableDiffusionControlNetImg2ImgPipeline", "Stable Diffusion", f"{STEERED}, {AGAIN}", "controlnet",
+         {"control_image": IMAGE, **_FROM_IMAGE}),
+    Case("StableDiffusionControlNetInpaintPipeline", "Stable Diffusion", f"{STEERED}, {FILLED}", "controlnet",
+         {"control_image": IMAGE, **_IN_MASK}),
+    Case("StableDiffusionControlNetPAGPipeline", "Stable Diffusion", f"{STEERED}, {PERTURBED}", "controlnet",
+         {"image": IMAGE, **_PERTURBED}),
+    Case("StableDiffusionControlNetPAGInpaintPipeline", "Stable Diffusion", f"{STEERED}, {PERTURBED}, {FILLED}",
+         "controlnet", {"control_image": IMAGE, **_PERTURBED, **_IN_MASK}),
+    Case("StableDiffusionXLPipeline", "SDXL", TEXT, "sdxl"),
+    Case("StableDiffusionXLImg2ImgPipeline", "SDXL", AGAIN, "sdxl", _FROM_IMAGE),
+    Case("StableDiffusionXLInpaintPipeline", "SDXL", FILLED, "sdxl", _IN_MASK),
+    Case("StableDiffusionXLPAGPipeline", "SDXL", PERTURBED, "sdxl", _PERTURBED),
+    Case("StableDiffusionXLPAGImg2ImgPipeline", "SDXL", f"{PERTURBED}, {AGAIN}", "sdxl", _PERTURBED | _FROM_IMAGE),
+    Case("StableDiffusionXLPAGInpaintPipeline", "SDXL", f"{PERTURBED}, {FILLED}", "sdxl", _PERTURBED | _IN_MASK),
+    Case("StableDiffusionXLControlNetPipeline", "SDXL", STEERED, "sdxl-controlnet", {"image": IMAGE}),
+    Case("StableDiffusionXLControlNetImg2ImgPipeline", "SDXL", f"{STEERED}, {AGAIN}", "sdxl-controlnet",
+         {"control_image": IMAGE, **_FROM_IMAGE}),
+    Case("StableDiffusionXLControlNetInpaintPipeline", "SDXL", f"{STEERED}, {FILLED}", "sdxl-controlnet",
+         {"control_image": IMAGE, **_IN_MASK}),
+    Case("StableDiffusionXLControlNetPAGPipeline", "SDXL", f"{STEERED}, {PERTURBED}", "sdxl-controlnet",
+         {"image": IMAGE, **_PERTURBED}),
+    Case("StableDiffusionXLControlNetPAGImg2ImgPipeline", "SDXL", f"{STEERED}, {PERTURBED}, {AGAIN}",
+         "sdxl-controlnet", {"control_image": IMAGE, **_PERTURBED, **_FROM_IMAGE}),
+    Case("StableDiffusion3Pipeline", "Stable Diffusion 3", TEXT, "sd3"),
+    Case("StableDiffusion3Img2ImgPipeline", "Stable Diffusion 3", AGAIN, "sd3", _FROM_IMAGE),
+    Case("StableDiffusion3InpaintPipeline", "Stable Diffusion 3", FILLED, "sd3", _IN_MASK),
+    Case("StableDiffusion3PAGPipeline", "Stable Diffusion 3", PERTURBED, "sd3", _PERTURBED),
+    Case("StableDiffusion3PAGImg2ImgPipeline", "Stable Diffusion 3", f"{PERTURBED}, {AGAIN}", "sd3",
+         _PERTURBED | _FROM_IMAGE),
+    Case("FluxPipeline", "FLUX.1", TEXT, "flux"),
+    Case("FluxImg2ImgPipeline", "FLUX.1", AGAIN, "flux", _FROM_IMAGE),
+    Case("FluxInpaintPipeline", "FLUX.1", FILLED, "flux", _IN_MASK),
+    Case("Flux2KleinPipeline", "FLUX.2", TEXT, "flux2klein"),
+    Case("Flux2KleinInpaintPipeline", "FLUX.2", FILLED, "flux2klein", _IN_MASK),
+    Case("ZImagePipeline", "Z-Image", TEXT, "zimage"),
+    Case("ZImageImg2ImgPipeline", "Z-Image", AGAIN, "zimage", _FROM_IMAGE),
+    Case("ZImageInpaintPipeline", "Z-Image", FILLED, "zimage", _IN_MASK),
+    Case("QwenImagePipeline", "Qwen-Image", TEXT, "qwenimage"),
+    Case("QwenImageImg2ImgPipeline", "Qwen-Image", AGAIN, "qwenimage", _FROM_IMAGE),
+    Case("QwenImageInpaintPipeline", "Qwen-Image", FILLED, "qwenimage", _IN_MASK),
+    Case("ChromaPipeline", "Chroma", TEXT, "chroma"),
+    Case("ChromaImg2ImgPipeline", "Chroma", AGAIN, "chroma", _FROM_IMAGE),
+    Case("ChromaInpaintPipeline", "Chroma", FILLED, "chroma", _IN_MASK),
+    Case("LatentConsistencyModelPipeline", "LCM", TEXT, "lcm"),
+    Case("LatentConsistencyModelImg2ImgPipeline", "LCM", AGAIN, "lcm", _FROM_IMAGE),
+    Case("AuraFlowPipeline", "AuraFlow", TEXT, "auraflow"),
+    Case("PixArtAlphaPipeline", "PixArt", TEXT, "pixart-alpha", _UNBINNED),
+    Case("PixArtSigmaPipeline", "PixArt", TEXT, "pixart-sigma", _UNBINNED),
+    Case("PixArtSigmaPAGPipeline", "PixArt", PERTURBED, "pixart-sigma", _UNBINNED | _PERTURBED),
+    Case("SanaPipeline", "Sana", TEXT, "sana", _UNBINNED),
+    Case("SanaPAGPipeline", "Sana", PERTURBED, "sana", _UNBINNED | _PERTURBED),
+    Case("SanaSprintPipeline", "Sana", TEXT, "sana-sprint", _UNBINNED),
+    Case("SanaSprintImg2ImgPipeline", "Sana", AGAIN, "sana-sprint", _UNBINNED | _FROM_IMAGE),
+    Case("LuminaPipeline", "Lumina", TEXT, "lumina", _NEGATIVE),
+    Case("Lumina2Pipeline", "Lumina", TEXT, "lumina2"),
+    Case("HunyuanDiTPipeline", "HunyuanDiT", TEXT, "hunyuandit", _UNBINNED),
+    Case("HunyuanDiTPAGPipeline", "HunyuanDiT", PERTURBED, "hunyuandit", _UNBINNED | _PERTURBED),
+    Case("IFPipeline", "DeepFloyd IF", TEXT, "if"),
+    Case("IFImg2ImgPipeline", "DeepFloyd IF", AGAIN, "if", _FROM_IMAGE),
+    Case("IFInpaintingPipeline", "DeepFloyd IF", FILLED, "if", _IN_MASK),
+    Case("Kandinsky3Pipeline", "Kandinsky", TEXT, "kandinsky3"),
+    Case("Kandinsky3Img2ImgPipeline", "Kandinsky", AGAIN, "kandinsky3", _FROM_IMAGE),
+    Case("BriaPipeline", "Bria", TEXT, "bria"),
+    Case("OvisImagePipeline", "Ovis", TEXT, "ovis"),
+    Case("CogView3PlusPipeline", "CogView", TEXT, "cogview3", _NEGATIVE),
+    Case("CogView4Pipeline", "CogView", TEXT, "cogview4", _NEGATIVE),
+    Case("HiDreamImagePipeline", "HiDream", TEXT, "hidream", {"max_sequence_length": 64}),
+]  # fmt: skip
+
+
+def pairs(everything: bool) -> list[tuple[Case, str]]:
+    """Return the cases with the kinds that they are compared in, so that those which share what is loaded are together.
+
+    Unless it is `everything`, for which a run of all tests has no time, quantized are only the first class of each
+    checkpoint, by one of the quantizers in turn, and one checkpoint by all.
+    """
+    checkpoints = list(dict.fromkeys(case.checkpoint for case in CASES))
+    quantizers = [kind for kind in KINDS if kind != "none"]
+    found = []
+    for number, checkpoint in enumerate(checkpoints):
+        cases = [case for case in CASES if case.checkpoint == checkpoint]
+        turn = quantizers if checkpoint == QUICK else [quantizers[number % len(quantizers)]]
+        for kind in KINDS:
+            if everything or kind == "none":
+                found += [(case, kind) for case in cases]
+            elif kind in turn:
+                found.append((cases[0], kind))
+    return found

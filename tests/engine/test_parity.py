@@ -1,0 +1,182 @@
+"""Pictures of scripts with nothing but a `source` are those of plain diffusers programs, and `docs/parity.md` says so.
+
+`--update-cases` compares more than a run of all tests has time for, and writes the page's cells of what was compared.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator
+from functools import cache, lru_cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from aquatint.language.evaluate import Interpreter
+from aquatint.language.world import World
+from aquatint.runtime.engine import Engine
+from aquatint.runtime.events import Event, StatementFailed
+from aquatint.runtime.executor import Executor, Options
+from aquatint.source import Source
+from aquatint.syntax.parser import parse
+from engine import plain
+from engine.parity import CASES, EQUAL, KINDS, QUANTIZED, QUICK, SIDE, STEPS, Case, Picture, pairs
+from support import parity_page
+
+Tiny = Callable[[str], Path]
+PROMPT, SEED = "a red cat", 7
+SLOW = pytest.mark.slow
+
+
+class Both:
+    """Makes the pictures of both ways; parts are loaded once for all cases of a checkpoint and a kind of quantizer."""
+
+    def __init__(self, engine: Engine, folder: Tiny, work: Path, pairs: list[tuple[Case, str]]) -> None:
+        self.engine = engine
+        self.pairs = pairs
+        self.folder = folder
+        self.work = work
+        _draw_pictures(work)
+        self.scripted = cache(self._scripted)
+        # The last one only: these are whole models.
+        self.assembled = lru_cache(1)(lambda name, kind: plain.assembled(folder(name), dict.fromkeys(QUANTIZED, kind)))
+
+    def _scripted(self, checkpoint: str, kind: str) -> dict[str, bytes | str]:
+        """Return what one script with the statements of a checkpoint comes to by class: pixels, or what was said."""
+        cases = [case for case, of_case in self.pairs if (case.checkpoint, of_case) == (checkpoint, kind)]
+        uri = KINDS[kind]
+        quantizer = "" if uri is None else f', quantizer: "{uri}"'
+        lines = [f'model m {{ source: "{self.folder(checkpoint)}"{quantizer} }}', *map(self.statement, cases)]
+        parsed = parse(Source("parity.aqt", "\n".join(lines)))
+        evaluation = Interpreter(World()).evaluate(parsed.script, parsed.diagnostics)
+        assert evaluation.plan is not None, [each.message for each in evaluation.diagnostics]
+        assert {each.class_name for each in evaluation.plan.pipelines.values()} == {case.class_name for case in cases}
+        events: list[Event] = []
+        out = self.work / f"{checkpoint}-{kind}"
+        Executor(self.engine, events.append, Options(output_dir=out)).run(evaluation.plan)
+        said = "; ".join(event.message for event in events if isinstance(event, StatementFailed))
+        files = {case.class_name: out / f"{case.class_name}.png" for case in cases}
+        return {name: _pixels(Image.open(file)) if file.exists() else said for name, file in files.items()}
+
+    def statement(self, case: Case) -> str:
+        """Return the statement of a case, as a script has it."""
+        given = "".join(f", {name}: {self._written(value)}" for name, value in case.call.items())
+        return (
+            f'generate m {{ prompt: "{PROMPT}", seed: {SEED}, num_inference_steps: {STEPS}, size: {SIDE}x{SIDE}'
+            f'{given}, output: "{case.class_name}.png" }}'
+        )
+
+    def _written(self, value: Any) -> str:
+        match value:
+            case Picture():
+                return f'"{self.work / value}"'
+            case str():
+                return f'"{value}"'
+            case bool():
+                return str(value).lower()
+            case _:
+                return str(value)
+
+    def plainly(self, case: Case, kind: str, seed: int = SEED) -> bytes | str:
+        """Return the pixels of a case's class, made of the plain program's parts and called, or what it raised."""
+        import diffusers
+        import torch
+
+        try:
+            parts = self.assembled(case.checkpoint, kind).components
+            made = getattr(diffusers, case.class_name)
+            taken = inspect.signature(made.__init__).parameters
+            options = {"requires_safety_checker": False} if "requires_safety_checker" in taken else {}
+            pipeline = made(**{role: part for role, part in parts.items() if role in taken}, **options)
+            pipeline.set_progress_bar_config(disable=True)
+            sides = {"width", "height"} & inspect.signature(made.__call__).parameters.keys()
+            call = {name: Image.open(self.work / value).convert("RGB") if isinstance(value, Picture) else value
+                    for name, value in case.call.items()}  # fmt: skip
+            arguments = {"prompt": PROMPT, "num_inference_steps": STEPS, **dict.fromkeys(sides, SIDE), **call}
+            drawn = pipeline(**arguments, generator=torch.Generator("cpu").manual_seed(seed))
+        except Exception as error:
+            return f"{type(error).__name__}: {str(error).splitlines()[0]}"
+        return _pixels(drawn.images[0])
+
+
+def compared(ours: bytes | str, theirs: bytes | str) -> str:
+    """Return the cell of the page for what a script and a plain program came to."""
+    match ours, theirs:
+        case bytes(), bytes():
+            return EQUAL if ours == theirs else "another picture"
+        case str(), str():
+            return f"fails for both: {theirs}"
+        case str(), _:
+            return f"fails for a script alone: {ours}"
+        case _:
+            return f"fails for a plain program alone: {theirs}"
+
+
+def _pixels(image: Image.Image) -> bytes:
+    return image.convert("RGB").tobytes()
+
+
+def _draw_pictures(folder: Path) -> None:
+    Image.effect_mandelbrot((SIDE, SIDE), (-2, -1.5, 1, 1.5), 60).convert("RGB").save(folder / "picture.png")
+    mask = Image.new("L", (SIDE, SIDE))
+    mask.paste(255, (0, 0, SIDE // 2, SIDE))
+    mask.save(folder / "mask.png")
+
+
+@pytest.fixture(scope="module")
+def both(engine: Engine, folder: Tiny, tmp_path_factory: pytest.TempPathFactory, update_cases: bool) -> Both:
+    """Both ways of making pictures."""
+    return Both(engine, folder, tmp_path_factory.mktemp("parity"), pairs(update_cases))
+
+
+@pytest.fixture(scope="module")
+def results(update_cases: bool) -> Iterator[dict[tuple[str, str], str]]:
+    """What the comparisons came to, by class and kind; they are written to the page at the end, if they are to be."""
+    found: dict[tuple[str, str], str] = {}
+    yield found
+    if update_cases:
+        text = parity_page.PAGE.read_text(encoding="utf-8")
+        parity_page.PAGE.write_text(parity_page.updated(text, parity_page.cells(text) | found), encoding="utf-8")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Give the cases to the test that takes them."""
+    if "case" in metafunc.fixturenames:
+        metafunc.parametrize(
+            ("case", "kind"),
+            [
+                pytest.param(case, kind, id=f"{case.class_name}-{kind}", marks=[] if case.checkpoint == QUICK else SLOW)
+                for case, kind in pairs(everything=metafunc.config.getoption("update_cases"))
+            ],
+        )
+
+
+def test_pictures_are_those_of_a_plain_program(
+    both: Both, results: dict[tuple[str, str], str], update_cases: bool, case: Case, kind: str
+) -> None:
+    ours, theirs = both.scripted(case.checkpoint, kind)[case.class_name], both.plainly(case, kind)
+    cell = results[case.class_name, kind] = compared(ours, theirs)
+    assert cell == EQUAL or cell.startswith("fails for both")
+    if isinstance(ours, bytes):
+        # Else they could be equal for another reason: a picture of one colour, or a quantizer that does nothing.
+        assert len(set(ours)) > 64
+        assert kind == "none" or ours != both.scripted(case.checkpoint, "none")[case.class_name]
+    if not update_cases:
+        assert parity_page.cells(parity_page.PAGE.read_text(encoding="utf-8")).get((case.class_name, kind)) == cell
+
+
+def test_a_difference_is_noticed(both: Both) -> None:
+    case = next(case for case in CASES if case.class_name == "FluxPipeline")
+    ours = both.scripted(case.checkpoint, "none")[case.class_name]
+    assert compared(ours, both.plainly(case, "none", seed=SEED + 1)) == "another picture"
+    assert compared(ours, both.plainly(case, "nf4")) == "another picture"
+    assert compared(ours, both.plainly(case, "none")) == EQUAL
+
+
+def test_the_page_has_every_case(update_cases: bool) -> None:
+    text = parity_page.PAGE.read_text(encoding="utf-8")
+    assert parity_page.updated(text, parity_page.cells(text)) == text, "run this file with --update-cases"
+    assert list(parity_page.cells(text)) == [(case.class_name, kind) for case in CASES for kind in KINDS]
+    assert update_cases or parity_page.UNKNOWN not in parity_page.cells(text).values()

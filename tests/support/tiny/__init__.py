@@ -1,0 +1,42 @@
+"""Tiny pipelines with random weights, built offline; the modules here hold them by what their denoiser is.
+
+They have every part that a real checkpoint has, tokenizers too, and layers large enough that both quantization
+backends take them: sdnq leaves layers alone that have fewer than 16384 weights or 32 input channels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from support.tiny import crossed, joint, unets
+
+
+def build(name: str, folder: Path) -> Path:
+    """Write the pipeline called `name`, one of `PIPELINES` or `MORE`, into `folder` and return that."""
+    import torch
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(sum(name.encode()))
+        pipeline = (PIPELINES | MORE)[name]()
+    pipeline.save_pretrained(folder, safe_serialization=True)
+    return folder
+
+
+PIPELINES: dict[str, Callable[[], Any]] = {
+    "sd": unets.stable_diffusion, "controlnet": unets.controlnet, "sdxl": unets.stable_diffusion_xl,
+    "sd3": joint.stable_diffusion_3, "flux": joint.flux, "zimage": joint.z_image,
+}  # fmt: skip
+"""Those that most tests are of."""
+
+MORE: dict[str, Callable[[], Any]] = {
+    "sdxl-controlnet": unets.stable_diffusion_xl_controlnet, "cogview3": joint.cog_view_3,
+    "lcm": unets.latent_consistency, "if": unets.deep_floyd, "kandinsky3": unets.kandinsky_3,
+    "chroma": joint.chroma, "auraflow": joint.aura_flow, "lumina2": joint.lumina_2, "qwenimage": joint.qwen_image,
+    "flux2klein": joint.flux_2_klein, "bria": joint.bria, "ovis": joint.ovis, "cogview4": joint.cog_view_4,
+    "hidream": joint.hi_dream, "pixart-alpha": crossed.pixart_alpha, "pixart-sigma": crossed.pixart_sigma,
+    "sana": crossed.sana, "sana-sprint": crossed.sana_sprint, "hunyuandit": crossed.hunyuan_dit,
+    "lumina": crossed.lumina,
+}  # fmt: skip
+"""Those that are compared with plain programs and are of no other test."""
