@@ -1,4 +1,4 @@
-"""Which files of a repository of the model hub are needed: the configurations, vocabularies and safetensors of what is asked.
+"""Which files of a repository of the model hub are needed: configurations, vocabularies and one variant's safetensors.
 
 Works on the names of files alone. Listing and fetching them is the runtime's business, knowing what a script asks for
 the language's.
@@ -24,9 +24,9 @@ _WHOLE = ("diffusion_pytorch_model", "model")
 class Request:
     """What is needed of a repository: its pipeline, or the component that is to play `role`.
 
-    `subfolder` is where the pipeline or component is, and may be left open for a component. Of a pipeline the submodules
-    `without` are not needed. A component's variant may be missing, as may that of some of a pipeline's, unless the
-    request `insists`.
+    `subfolder` is where the pipeline or component is, and may be left open for a component. Of a pipeline the
+    submodules `without` are not needed. A component's variant may be missing, as may that of some of a pipeline's,
+    unless the request `insists`.
     """
 
     repository: str

@@ -36,40 +36,37 @@ def fetcher(reporter: Reporter) -> Fetch:
 def completed(evaluate: Callable[[], Evaluation], fetch: Fetch | None) -> Evaluation:
     """Return what `evaluate` comes to once what the script lacks of the hub is there; without `fetch` at once.
 
-    Nothing is fetched for a script with other mistakes. What can't be fetched is a mistake in the place of the lack.
+    What can't be fetched is a mistake in the place of the lack.
     """
     tried: set[Request] = set()
     while True:
         evaluation = evaluate()
         wanted = wanted_by(evaluation)
-        if fetch is None or not wanted or tried.issuperset(wanted):
+        # Again, since what a submodule lacks may show only when the pipeline is there.
+        if fetch is None or tried.issuperset(wanted):
             return evaluation
         tried.update(wanted)
-        failures = fetch(wanted)
-        if failures:
-            return _failed(evaluation, failures)
+        if failures := fetch(wanted):
+            return with_failures(evaluation, failures)
 
 
 def wanted_by(evaluation: Evaluation) -> list[Request]:
-    """Return what `evaluation` lacks of the hub, nothing if it has other mistakes."""
-    if evaluation.plan is not None or _others(evaluation, "error"):
+    """Return what `evaluation` lacks of the hub; nothing if it has other mistakes, which are to be seen to first."""
+    if evaluation.plan is not None or any(item.severity == "error" for item in _beside_lacks(evaluation)):
         return []
     return list(dict.fromkeys(lack.request for lack in evaluation.lacks))
 
 
-def _others(evaluation: Evaluation, *severities: str) -> list[Diagnostic]:
-    """Return the diagnostics that aren't about what is lacking."""
-    lacks = {(lack.code, lack.span) for lack in evaluation.lacks}
-    return [
-        item for item in evaluation.diagnostics.items
-        if item.severity in severities and (item.code, item.span) not in lacks
-    ]  # fmt: skip
-
-
-def _failed(evaluation: Evaluation, failures: Mapping[Request, CheckpointError]) -> Evaluation:
+def with_failures(evaluation: Evaluation, failures: Mapping[Request, CheckpointError]) -> Evaluation:
+    """Return `evaluation` with the reasons why what it lacks can't be fetched in the place of the lacks."""
     told = Diagnostics()
-    told.extend(_others(evaluation, "error", "warning"))
+    told.extend(_beside_lacks(evaluation))
     for lack in evaluation.lacks:
         if (error := failures.get(lack.request)) is not None:
             told.error(error.code, error.message, lack.span, help=error.help)
     return replace(evaluation, diagnostics=told)
+
+
+def _beside_lacks(evaluation: Evaluation) -> list[Diagnostic]:
+    lacks = {(lack.code, lack.span) for lack in evaluation.lacks}
+    return [item for item in evaluation.diagnostics.items if (item.code, item.span) not in lacks]

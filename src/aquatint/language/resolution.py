@@ -235,7 +235,7 @@ class Resolver:
         return self._checkpoints[key]
 
     def _look_for_parts(self, model: Model) -> None:
-        """Report what the hub's cache lacks of the submodules that `model`, whose own source isn't there, has elsewhere."""
+        """Report what the hub's cache lacks of the submodules that `model`, whose own source isn't there, takes."""
         for role, settings in model.parts.items():
             source = settings.get("source")
             if source is None or not isinstance(source.value, str) or not checkpoints.is_hub_id(source.value):

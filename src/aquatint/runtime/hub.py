@@ -11,13 +11,14 @@ import hashlib
 import json
 import logging
 import os
+import queue
+import re
 import secrets
 import shutil
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -33,7 +34,8 @@ from aquatint.runtime.events import Event, FetchFinished, FetchProgress, FetchSt
 _AT_A_TIME = 4
 _TOLD_EACH = 0.2  # seconds
 _SHA256 = 64  # digits: large files are named by it in the cache, and others by their SHA-1 in git
-_CHUNK = 1 << 20
+_HASH = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+# Of a commit or a content: they become the names of files.
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,8 @@ def look_up(request: Request) -> Listing:
                                        each.lfs.sha256 if each.lfs is not None else each.blob_id or "")
             for each in info.siblings or ()
         }  # fmt: skip
+        if not all(_HASH.fullmatch(name) for name in (commit, *(file.content for file in there.values()))):
+            raise _unreachable(request.repository, "its answer is not in the hub's form")
         index_name = index_of(request, there)
         index = None if index_name is None else _read_index(request, commit, index_name)
         files = tuple(there[name] for name in needed(request, there, index))
@@ -140,24 +144,19 @@ def _fetch(listing: Listing, sink: Callable[[Event], None]) -> None:
         _point(listing)
         return
     began = time.monotonic()
-    counted, stopping = _Counter(), threading.Event()
+    counted = _Counter()
     sink(FetchStarted(request.repository, listing.commit, len(files), listing.bytes, listing.kept))
 
     def ended(error: BaseException | None) -> None:
+        interrupted = isinstance(error, KeyboardInterrupt)
         sink(FetchFinished(request.repository, listing.commit, counted.bytes, listing.bytes,
-                           time.monotonic() - began, error is not None, isinstance(error, KeyboardInterrupt)))  # fmt: skip
+                           time.monotonic() - began, error is not None, interrupted))  # fmt: skip
 
     try:
-        with _online(), _explained(request), ThreadPoolExecutor(_AT_A_TIME) as pool:
-            begin = partial(pool.submit, _fetch_file, listing, counted=counted, stopping=stopping)
-            try:
-                # The last one is what the others are known by.
-                for group in (files[:-1], files[-1:]):
-                    _await([begin(file) for file in group], lambda: sink(FetchProgress(counted.bytes, listing.bytes)))
-            except BaseException:
-                stopping.set()
-                pool.shutdown(cancel_futures=True)
-                raise
+        with _online(), _explained(request):
+            # The last one is what the others are known by.
+            for group in (files[:-1], files[-1:]):
+                _fetch_files(listing, group, counted, lambda: sink(FetchProgress(counted.bytes, listing.bytes)))
             _point(listing)
     except BaseException as error:
         ended(error)
@@ -165,14 +164,35 @@ def _fetch(listing: Listing, sink: Callable[[Event], None]) -> None:
     ended(None)
 
 
-def _await(futures: Sequence[Future[None]], tell: Callable[[], None]) -> None:
-    """Wait for all of `futures`, or raise what the first one to fail has raised; `tell` now and then."""
-    waiting = set(futures)
-    while waiting:
-        done, waiting = wait(waiting, timeout=_TOLD_EACH, return_when=FIRST_EXCEPTION)
-        tell()
-        for each in done:
-            each.result()
+def _fetch_files(listing: Listing, files: Sequence[RemoteFile], counted: _Counter, tell: Callable[[], None]) -> None:
+    """Put `files` into the cache, several at a time, and `tell` now and then; raise what the first to fail raises."""
+    errors: list[BaseException] = []
+    stopping, waiting = threading.Event(), queue.SimpleQueue[RemoteFile]()
+    for file in files:
+        waiting.put(file)
+
+    def work() -> None:
+        try:
+            while not waiting.empty():
+                _fetch_file(listing, waiting.get_nowait(), counted, stopping)
+        except queue.Empty:  # another one has taken the last
+            pass
+        except BaseException as error:
+            errors.append(error)
+            stopping.set()
+
+    # No pool: whoever breaks off would wait for its threads, which may wait for a hub that has fallen silent.
+    workers = [threading.Thread(target=work, daemon=True) for _ in range(min(_AT_A_TIME, len(files)))]
+    for worker in workers:
+        worker.start()
+    try:
+        while not errors and (alive := [worker for worker in workers if worker.is_alive()]):
+            alive[0].join(_TOLD_EACH)
+            tell()
+    finally:
+        stopping.set()
+    if errors:
+        raise errors[0]
 
 
 class _Counter:
@@ -212,7 +232,8 @@ def _fetch_file(listing: Listing, file: RemoteFile, counted: _Counter, stopping:
     """Put `file` into the cache. What there is of its content stays if this is broken off."""
     from huggingface_hub import constants, get_hf_file_metadata, hf_hub_download, hf_hub_url
     from huggingface_hub.file_download import http_get
-    from huggingface_hub.utils import WeakFileLock, build_hf_headers
+    from huggingface_hub.utils._fixes import WeakFileLock
+    from huggingface_hub.utils._headers import build_hf_headers
 
     if stopping.is_set():
         raise _Stopped
@@ -349,9 +370,11 @@ def _explained(request: Request) -> Iterator[None]:
             "missing-revision", f"`{name}` has no revision `{request.revision or 'main'}` on the hub",
             f"name a branch, a tag or a commit that {constants.ENDPOINT}/{name} has",
         ) from None  # fmt: skip
-    except errors.RepositoryNotFoundError:
-        raise CheckpointError("missing-model", f"there is no `{name}` on the hub, or it is private",
-                              f"is it spelt as on {constants.ENDPOINT}? if it is private, {log_in}") from None  # fmt: skip
+    except (errors.RepositoryNotFoundError, errors.HFValidationError):
+        raise CheckpointError(
+            "missing-model", f"there is no `{name}` on the hub, or it is private",
+            f"is it spelt as on {constants.ENDPOINT}? if it is private, {log_in}",
+        ) from None  # fmt: skip
     except errors.HfHubHTTPError as error:
         status = error.response.status_code
         if status in (401, 403):
@@ -364,16 +387,19 @@ def _explained(request: Request) -> Iterator[None]:
             raise CheckpointError("unwritable-file", f"can't write into `{_cache()}`",
                                   "put the cache elsewhere with `HF_HOME`") from None  # fmt: skip
         raise _unreachable(name, "the connection has failed") from None
+    except ValueError:
+        raise _unreachable(name, "its answer is not in the hub's form") from None
     except _http_error() as error:
         what = "it takes too long to answer" if "Timeout" in type(error).__name__ else "there is no connection"
         raise _unreachable(name, what) from None
 
 
 def _http_error() -> type[Exception]:
-    """Return the base of the errors of whatever library huggingface_hub speaks HTTP with."""
+    """Return the base of the errors of the library that huggingface_hub speaks HTTP with, which is not always one."""
     from huggingface_hub import errors
 
-    return next(kind for kind in errors.HfHubHTTPError.__mro__[1:] if not issubclass(kind, OSError))
+    bases: tuple[type[Exception], ...] = errors.HfHubHTTPError.__bases__
+    return next(kind for kind in bases if not issubclass(kind, OSError))
 
 
 def _unreachable(name: str, why: str) -> CheckpointError:

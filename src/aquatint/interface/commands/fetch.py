@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aquatint.interface.exits import DONE, WRONG, Refusal
 from aquatint.interface.planning_options import add_parameter_options, add_planning_options, evaluate, report
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
+    from aquatint.catalog.checkpoints import CheckpointError
     from aquatint.catalog.hub_files import Request
     from aquatint.interface.fetching import Fetch
 
@@ -36,10 +36,10 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
     command.add_argument("what", nargs="+", metavar="FILE|HUB-ID", help="scripts, and ids of repositories on the hub")
     command.add_argument("--revision", help="a branch, a tag or a commit, of the ids")
     command.add_argument("--variant", help="the set of weight files, such as fp16, of the ids")
-    command.add_argument("--dry-run", action="store_true", help="list the files and their bytes, and fetch nothing")
     add_parameter_options(command)
     add_planning_options(command)
     shown = command.add_mutually_exclusive_group()
+    shown.add_argument("--dry-run", action="store_true", help="list the files and their bytes, and fetch nothing")
     shown.add_argument("--quiet", action="store_true", help="write nothing but failures")
     shown.add_argument("--json", action="store_true", help="write progress as JSON, one event a line")
     return command
@@ -54,7 +54,7 @@ def run(options: argparse.Namespace) -> int:
     if is_offline():
         raise Refusal("bad-command-line", "HF_HUB_OFFLINE forbids the network", "unset it to fetch something")
     mode = Mode.QUIET if options.quiet else Mode.JSON if options.json else Mode.AUTO
-    fetch = _list_only if options.dry_run else fetcher(reporter(mode, sys.stdout, sys.stderr))
+    fetch = _list if options.dry_run else fetcher(reporter(mode, sys.stdout, sys.stderr))
     ids, scripts = _sorted(options.what)
     if scripts and (options.revision or options.variant):
         raise Refusal("bad-command-line", "`--revision` and `--variant` are for hub ids, and a script says its own",
@@ -82,22 +82,22 @@ def _by_id(ids: Sequence[str], options: argparse.Namespace, fetch: Fetch) -> int
 
 
 def _of_script(name: str, options: argparse.Namespace, fetch: Fetch) -> int:
-    from aquatint.interface.fetching import completed
+    from aquatint.interface.fetching import completed, wanted_by, with_failures
     from aquatint.interface.script_file import read_script
 
-    if Path(name).is_dir():
-        raise Refusal("bad-command-line", f"`{name}` is a folder, and nothing is fetched for it",
-                      "name a script, or a hub id")  # fmt: skip
     options.file = name
     source = read_script(name, no_stdin=options.no_stdin)
-    evaluation = completed(lambda: evaluate(source, options), fetch)
-    if options.dry_run and evaluation.lacks and not evaluation.diagnostics_beside_lacks:
-        return DONE
+    if options.dry_run:
+        evaluation = evaluate(source, options)
+        if wanted := wanted_by(evaluation):
+            evaluation = with_failures(evaluation, fetch(wanted))
+    else:
+        evaluation = completed(lambda: evaluate(source, options), fetch)
     report(evaluation.diagnostics, options)
-    return WRONG if evaluation.plan is None else DONE
+    return WRONG if evaluation.diagnostics.has_errors else DONE
 
 
-def _list_only(requests: Sequence[Request]) -> dict[Request, Any]:
+def _list(requests: Sequence[Request]) -> Mapping[Request, CheckpointError]:
     """Write what `requests` come to; return why for those that can't be found."""
     from aquatint.catalog.checkpoints import CheckpointError
     from aquatint.plan.render import sized
@@ -114,7 +114,6 @@ def _list_only(requests: Sequence[Request]) -> dict[Request, Any]:
         lacking = set(listing.lacking)
         for file in listing.files:
             sys.stdout.write(f"  {file.size:>14,}  {file.name}{'' if file in lacking else '  (there)'}\n")
-        kept = f", of which {sized(listing.kept)} are there" if listing.kept else ""
-        all_of_it = sum(file.size for file in listing.lacking)
-        sys.stdout.write(f"  {sized(all_of_it)} to fetch, in {len(lacking)} of {len(listing.files)} files{kept}\n")
+        kept = f", beside {sized(listing.kept)} of them that are there" if listing.kept else ""
+        sys.stdout.write(f"{sized(listing.bytes)} to fetch, in {len(lacking)} of {len(listing.files)} files{kept}\n")
     return failures

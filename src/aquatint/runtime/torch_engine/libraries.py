@@ -56,7 +56,7 @@ def libraries() -> Libraries:
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     # It reads its environment at its import, which may have been before: scripts with hub ids are planned with it.
-    hub = importlib.import_module("huggingface_hub.constants")
+    hub: Any = importlib.import_module("huggingface_hub.constants")
     hub.HF_HUB_OFFLINE = hub.HF_HUB_OFFLINE or os.environ["HF_HUB_OFFLINE"] == ENVIRONMENT["HF_HUB_OFFLINE"]
     # bitsandbytes tells for every layer that inputs are cast; all tell at import which kernels they lack. torchao comes
     # in with diffusers where it is installed, and makes torch warn of its own use.
