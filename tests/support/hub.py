@@ -95,7 +95,9 @@ class _Handler(BaseHTTPRequestHandler):
         if files is None:
             self._refuse(404, "RevisionNotFound")
         elif asks_for_files:
-            self._send(200, json.dumps(_listing(identity, commit, files)).encode(), {"Content-Type": "application/json"})
+            self._send(
+                200, json.dumps(_listing(identity, commit, files)).encode(), {"Content-Type": "application/json"}
+            )
         elif repository.gated and self.headers.get("Authorization") != f"Bearer {TOKEN}":
             self._refuse(403 if "Authorization" in self.headers else 401, "GatedRepo")
         else:
