@@ -1,4 +1,4 @@
-"""Models of the hub: fetched by the real client from a hub of this machine, drawn with, and drawn again from a commit."""
+"""Models of the hub: fetched by the real client from a hub of this machine, and drawn with, also from an older commit."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def test_a_script_is_fetched_and_drawn_and_drawn_again_from_its_commit(aquatint:
     assert revisions() == {first}
     answer = aquatint("fetch", "some/shapes")
     assert re.sub(r"[\d.]+ s$", "N s", answer.err, flags=re.M) == (
-        "fetching some/shapes: 1.6 KiB in 1 file ...\nfetched some/shapes  1.6 KiB  N s\n"
+        "fetching some/shapes: 1.6 KiB in 10 files, 10.3 MiB are there ...\nfetched some/shapes  1.6 KiB  N s\n"
     )
     assert revisions() == {second}
     record = json.loads(aquatint("info", "--json", "circle.png").out)
@@ -147,7 +147,7 @@ def test_a_fetch_that_was_interrupted_goes_on(
     hub.stall_after = None
     hub.sent.clear()
     answer = aquatint("fetch", "some/model", "--dry-run")
-    assert answer.out.splitlines()[-1] == "4.1 MiB to fetch, in 2 of 10 files, beside 20.0 MiB of them that are there"
+    assert answer.out.splitlines()[-1] == "4.0 MiB to fetch, in 2 of 10 files, beside 20.0 MiB of them that are there"
     assert aquatint("fetch", "some/model").code == 0
     assert hub.sent[UNET] == 4 * MIB
     (there,) = cache.glob(f"snapshots/*/{UNET}")
@@ -256,7 +256,8 @@ def test_only_what_a_script_needs_is_listed_and_nothing_is_fetched_unasked(
     hub.repositories["some/vae"] = Repository()
     of_vae = hub.repositories["some/vae"].commit(files_of(folder / "vae"))
     (tmp_path / "cat.aqt").write_text(
-        'model m { source: "some/model", variant: "fp16", vae { source: "some/vae" } }\ngenerate m { prompt: "a cat" }\n'
+        'model m { source: "some/model", variant: "fp16", vae { source: "some/vae" } }\n'
+        'generate m { prompt: "a cat" }\n'
     )
     answer = aquatint("fetch", "cat.aqt", "--dry-run")
     assert (answer.code, answer.err) == (0, "")
@@ -267,8 +268,7 @@ def test_only_what_a_script_needs_is_listed_and_nothing_is_fetched_unasked(
         (("run", "--offline", "cat.aqt"), {}),
         (("run", "cat.aqt"), {"HF_HUB_OFFLINE": "1"}),
     ]:
-        answer = aquatint(*arguments, **variables)
-        assert (answer.code, answer.out, answer.err) == (2, "", LACKS)
+        assert aquatint(*arguments, **variables) == Answer(2, "", LACKS)
     assert aquatint("fetch", "cat.aqt", HF_HUB_OFFLINE="1").err == (
         "error[bad-command-line]: HF_HUB_OFFLINE forbids the network\n  help: unset it to fetch something\n"
     )
@@ -285,9 +285,9 @@ some/model, revision {commit}
                2  tokenizer/tokenizer.json
               40  tokenizer/tokenizer_config.json
               43  unet/config.json
-         262,328  unet/diffusion_pytorch_model.fp16.safetensors
+         262,312  unet/diffusion_pytorch_model.fp16.safetensors
              475  model_index.json
-64.8 KiB to fetch, in 8 of 8 files
+321.0 KiB to fetch, in 8 of 8 files
 some/vae, revision {of_vae}
           65,704  diffusion_pytorch_model.fp16.safetensors
               36  config.json

@@ -63,7 +63,7 @@ class EngineStarting(Event, frozen=True):
 
 Repository = Annotated[str, Meta(description="id of the repository on the model hub")]
 Commit = Annotated[str, Meta(description="the commit that is fetched")]
-Lacking = Annotated[int, Meta(description="bytes to fetch, without what an earlier attempt has left")]
+Lacking = Annotated[int, Meta(description="bytes to fetch, without what is there of those files")]
 
 
 class FetchStarted(Event, frozen=True):
@@ -73,7 +73,9 @@ class FetchStarted(Event, frozen=True):
     revision: Commit
     files: Annotated[int, Meta(description="files to fetch")]
     bytes: Lacking
-    kept: Annotated[int, Meta(description="bytes that an earlier attempt has left of those files")]
+    kept: Annotated[
+        int, Meta(description="bytes that are there of those files, from an earlier attempt or another commit")
+    ]
     schema: Annotated[int, Meta(description="the number of the events' form")] = SCHEMA
 
 

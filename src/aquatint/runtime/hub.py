@@ -51,7 +51,7 @@ class RemoteFile:
 class Listing:
     """What a request comes to at a commit; `lacking` are those of `files` that the cache hasn't got, in order.
 
-    `kept` are the bytes that an earlier attempt has left of those.
+    `kept` are the bytes that there are of those: an earlier attempt has left them, or another commit has the same file.
     """
 
     request: Request
@@ -94,7 +94,7 @@ def look_up(request: Request) -> Listing:
         index = None if index_name is None else _read_index(request, commit, index_name)
         files = tuple(there[name] for name in needed(request, there, index))
         lacking = tuple(file for file in files if not _is_there(request.repository, commit, file))
-        kept = sum(min(file.size, _size(_partial(request.repository, file)) or 0) for file in lacking)
+        kept = sum(_kept(request.repository, file) for file in lacking)
         return Listing(request, commit, files, lacking, kept)
 
 
@@ -238,9 +238,8 @@ def _fetch_file(listing: Listing, file: RemoteFile, counted: _Counter, stopping:
     if stopping.is_set():
         raise _Stopped
     repository, bar = listing.request.repository, partial(_Bar, counted, stopping)
-    into = _repository_folder(repository)
-    content, begun = into / "blobs" / file.content, _partial(repository, file)
-    lock = _cache() / ".locks" / into.name / f"{file.content}.lock"
+    content, begun = _content(repository, file), _partial(repository, file)
+    lock = _cache() / ".locks" / _repository_folder(repository).name / f"{file.content}.lock"
     for folder in (content.parent, lock.parent):
         folder.mkdir(parents=True, exist_ok=True)
     # huggingface_hub throws away what it has of a file when it is interrupted: large ones are fetched by its own
@@ -314,6 +313,12 @@ def _is_there(repository: str, commit: str, file: RemoteFile) -> bool:
     return _size(_repository_folder(repository) / "snapshots" / commit / file.name) == file.size
 
 
+def _kept(repository: str, file: RemoteFile) -> int:
+    if _size(_content(repository, file)) == file.size:
+        return file.size
+    return min(file.size, _size(_partial(repository, file)) or 0)
+
+
 def _cache() -> Path:
     from huggingface_hub import constants
 
@@ -324,8 +329,12 @@ def _repository_folder(repository: str) -> Path:
     return _cache() / f"models--{repository.replace('/', '--')}"
 
 
+def _content(repository: str, file: RemoteFile) -> Path:
+    return _repository_folder(repository) / "blobs" / file.content
+
+
 def _partial(repository: str, file: RemoteFile) -> Path:
-    return _repository_folder(repository) / "blobs" / f"{file.content}.incomplete"
+    return _content(repository, file).with_suffix(".incomplete")
 
 
 def _size(file: Path) -> int | None:
