@@ -1,4 +1,4 @@
-"""Models of the hub: fetched by the real client from a hub of this machine, and drawn with, also from an older commit."""
+"""Models of the hub: fetched by the real client from a hub of this machine, and drawn with, of older commits too."""
 
 from __future__ import annotations
 
@@ -286,8 +286,9 @@ some/model, revision {commit}
               40  tokenizer/tokenizer_config.json
               43  unet/config.json
          262,312  unet/diffusion_pytorch_model.fp16.safetensors
+              36  vae/config.json
              475  model_index.json
-321.0 KiB to fetch, in 8 of 8 files
+321.0 KiB to fetch, in 9 of 9 files
 some/vae, revision {of_vae}
           65,704  diffusion_pytorch_model.fp16.safetensors
               36  config.json

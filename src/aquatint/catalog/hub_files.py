@@ -24,8 +24,8 @@ _WHOLE = ("diffusion_pytorch_model", "model")
 class Request:
     """What is needed of a repository: its pipeline, or the component that is to play `role`.
 
-    `subfolder` is where the pipeline or component is, and may be left open for a component. Of a pipeline the
-    submodules `without` are not needed. A component's variant may be missing, as may that of some of a pipeline's,
+    `subfolder` is where the pipeline or component is, and may be left open for a component. Of a pipeline the weights
+    of the submodules `without` are not needed. A component's variant may be missing, as may that of some of a pipeline's,
     unless the request `insists`.
     """
 
@@ -78,20 +78,21 @@ def needed(request: Request, names: Iterable[str], index: dict[str, Any] | None)
         return sorted(found, key=lambda name: name == config)
     base = f"{request.subfolder}/" if request.subfolder else ""
     refuse_own_code(index, f"{request.repository}/{request.subfolder}" if request.subfolder else request.repository)
-    folders = [
-        f"{base}{role}" for role, entry in index.items()
-        if not role.startswith("_") and is_part(entry) and None not in entry and role not in request.without
-    ]  # fmt: skip
-    _check_variant(request, set(folders), there)
-    return [*(name for folder in folders for name in _component(request, folder, there)), f"{base}{INDEX}"]
+    roles = [role for role, entry in index.items() if not role.startswith("_") and is_part(entry) and None not in entry]
+    wanted = {f"{base}{role}" for role in roles if role not in request.without}
+    _check_variant(request, wanted, there)
+    files: list[str] = []
+    for folder in (f"{base}{role}" for role in roles):
+        # The others' configurations tell what it is that the script replaces or leaves out.
+        files += _component(request, folder, there) if folder in wanted else filter(_is_plain, _below(folder, there))
+    return [*files, f"{base}{INDEX}"]
 
 
 def _component(request: Request, folder: str, names: Iterable[str]) -> list[str]:
     """Return the files of the component in `folder`; raise `CheckpointError` if its weights are pickled only."""
-    below = [name for name in names if not folder or name.startswith(f"{folder}/")]
-    inside = [name for name in below if "/" not in name[len(folder) + 1 :]] if folder else [
-        name for name in below if "/" not in name
-    ]  # fmt: skip
+    below = _below(folder, names)
+    inside = [name for name in below if name.rpartition("/")[0] == folder]
+    # A component at the top of a repository has nothing in folders.
     plain = [name for name in (below if folder else inside) if _is_plain(name)]
     weights = [name for name in inside if name.endswith(".safetensors")]
     own = [name for name in weights if _base(name).startswith(_WHOLE)]
@@ -107,6 +108,10 @@ def _component(request: Request, folder: str, names: Iterable[str]) -> list[str]
     of_variant = [name for name in weights if variant_of(_base(name)) == request.variant]
     # As diffusers does: a variant that only some components have is used for those.
     return plain + (of_variant or [name for name in weights if variant_of(_base(name)) is None])
+
+
+def _below(folder: str, names: Iterable[str]) -> list[str]:
+    return [name for name in names if not folder or name.startswith(f"{folder}/")]
 
 
 def _is_plain(name: str) -> bool:
