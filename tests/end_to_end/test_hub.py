@@ -235,12 +235,12 @@ error[missing-variant]: `some/model` has no variant `fp16`
   |                   ^^^^^^^^^^^^
   = help: leave `variant` out: it has none
 
-error[missing-model]: there is no `some/none` on the hub, or it is private
+error[missing-model]: `some/none` is neither a folder nor a repository of the hub, unless a private one
  --> models.aqt:7:47
   |
 7 | model g { source: "some/model", vae { source: "some/none" } }
   |                                               ^^^^^^^^^^^
-  = help: is it spelt as on HUB? if it is private, log in with `hf auth login`, or set `HF_TOKEN`
+  = help: is it spelt as on HUB? for a private one, log in with `hf auth login`, or set `HF_TOKEN`
 
 7 errors; nothing was loaded or written
 """

@@ -25,8 +25,8 @@ class Request:
     """What is needed of a repository: its pipeline, or the component that is to play `role`.
 
     `subfolder` is where the pipeline or component is, and may be left open for a component. Of a pipeline the weights
-    of the submodules `without` are not needed. A component's variant may be missing, as may that of some of a pipeline's,
-    unless the request `insists`.
+    of the submodules `without` are not needed. A component's variant may be missing, as may that of some of a
+    pipeline's, unless the request `insists`.
     """
 
     repository: str

@@ -381,8 +381,8 @@ def _explained(request: Request) -> Iterator[None]:
         ) from None  # fmt: skip
     except (errors.RepositoryNotFoundError, errors.HFValidationError):
         raise CheckpointError(
-            "missing-model", f"there is no `{name}` on the hub, or it is private",
-            f"is it spelt as on {constants.ENDPOINT}? if it is private, {log_in}",
+            "missing-model", f"`{name}` is neither a folder nor a repository of the hub, unless a private one",
+            f"is it spelt as on {constants.ENDPOINT}? for a private one, {log_in}",
         ) from None  # fmt: skip
     except errors.HfHubHTTPError as error:
         status = error.response.status_code
