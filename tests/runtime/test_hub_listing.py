@@ -25,7 +25,12 @@ def test_more_than_the_disk_has_room_for_is_refused() -> None:
 
 @pytest.mark.parametrize(
     ("environment", "offline"),
-    [({}, False), ({"HF_HUB_OFFLINE": "0"}, False), ({"HF_HUB_OFFLINE": "true"}, True), ({"TRANSFORMERS_OFFLINE": "1"}, True)],
-)  # fmt: skip
+    [
+        ({}, False),
+        ({"HF_HUB_OFFLINE": "0"}, False),
+        ({"HF_HUB_OFFLINE": "true"}, True),
+        ({"TRANSFORMERS_OFFLINE": "1"}, True),
+    ],
+)
 def test_the_environment_may_forbid_the_network(environment: dict[str, str], offline: bool) -> None:
     assert is_offline(environment) is offline

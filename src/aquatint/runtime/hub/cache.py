@@ -26,7 +26,7 @@ def is_there(repository: str, commit: str, file: RemoteFile) -> bool:
 
 
 def kept_bytes(repository: str, file: RemoteFile) -> int:
-    """Return how many bytes there are of what `file` holds: from an attempt that ended early, or from another commit."""
+    """Return how many bytes of what `file` holds are there, by an earlier attempt or another commit."""
     if size_of(content_file(repository, file)) == file.size:
         return file.size
     return min(file.size, size_of(begun_file(repository, file)) or 0)
