@@ -58,8 +58,7 @@ def fetch_file(repository: str, commit: str, file: RemoteFile, counted: Counter,
     """Put `file` into the cache. What there is of its content stays if this is broken off."""
     from huggingface_hub import constants, get_hf_file_metadata, hf_hub_download, hf_hub_url
     from huggingface_hub.file_download import http_get
-    from huggingface_hub.utils._fixes import WeakFileLock
-    from huggingface_hub.utils._headers import build_hf_headers
+    from huggingface_hub.utils import WeakFileLock, build_hf_headers  # type: ignore[attr-defined]
 
     if stopping.is_set():
         raise _Stopped
