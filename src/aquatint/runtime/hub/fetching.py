@@ -48,9 +48,6 @@ def fetch(requests: Sequence[Request], sink: Callable[[Event], None]) -> dict[Re
 def _fetch(listing: Listing, sink: Callable[[Event], None]) -> None:
     """Fetch what is lacking of `listing`, several files at a time. Raises `CheckpointError`."""
     request, files = listing.request, listing.lacking
-    if not files:
-        point(request.repository, request.revision or "main", listing.commit)
-        return
     began = time.monotonic()
     counted = Counter()
     sink(FetchStarted(request.repository, listing.commit, len(files), listing.bytes, listing.kept))
