@@ -18,7 +18,10 @@ from support.used_codes import used_codes
 
 PACKAGE = Path(__file__).parents[2] / "src" / "aquatint"
 CODES = codes()
-DESCRIBED = {"backend-not-installed", "internal", "no-engine", "too-many-errors", "unreadable", "unwritable-file"}
+DESCRIBED = {
+    "backend-not-installed", "gated-model", "internal", "missing-revision", "no-engine", "too-little-disk",
+    "too-many-errors", "unreachable-hub", "unreadable", "unwritable-file",
+}  # fmt: skip
 """Those without an example that could be run anywhere: what was done for them is told in words."""
 
 _COMMAND = re.compile(r"```console\n\$ aquatint (.*)\n((?:.*\n)*?)```\n")

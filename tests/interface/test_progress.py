@@ -24,6 +24,9 @@ from aquatint.runtime.engine import EngineError
 from aquatint.runtime.events import (
     DenoiseStep,
     Event,
+    FetchFinished,
+    FetchProgress,
+    FetchStarted,
     GenerateStarted,
     ImageWritten,
     Measured,
@@ -266,3 +269,28 @@ for mode in (Mode.AUTO, Mode.PLAIN, Mode.QUIET, Mode.JSON):
 sys.exit("rich" in sys.modules)
 """
     assert subprocess.run([sys.executable, "-c", code], env={"PYTHONPATH": ":".join(sys.path)}).returncode == 0
+
+
+FETCHED = """\
+fetching a/b: 3.0 MiB in 2 files ...
+fetched a/b  3.0 MiB  1 min 01 s
+fetching c/d: 3.0 MiB in 1 file, 1.0 MiB are there ...
+broken off: 1.0 MiB of 3.0 MiB have come and are kept; run again to go on
+"""
+
+
+def test_fetching_is_told() -> None:
+    written = {}
+    for mode in (Mode.PLAIN, Mode.QUIET, Mode.LIVE):
+        err = Terminal()
+        with reporter(mode, io.StringIO(), err) as report:
+            report(FetchStarted("a/b", "0" * 40, 2, 3 << 20, 0))
+            report(FetchProgress(1 << 20, 3 << 20))
+            report(FetchFinished("a/b", "0" * 40, 3 << 20, 3 << 20, 61.0, failed=False, interrupted=False))
+            report(FetchStarted("c/d", "0" * 40, 1, 3 << 20, 1 << 20))
+            report(FetchFinished("c/d", "0" * 40, 1 << 20, 3 << 20, 2.0, failed=True, interrupted=False))
+        written[mode] = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]|\r", "", err.getvalue())
+    assert (written[Mode.PLAIN], written[Mode.QUIET]) == (FETCHED, "")
+    # The bar is drawn between these.
+    assert [line for line in FETCHED.splitlines() if line not in written[Mode.LIVE]] == []
+    assert " 1.0/3.0 MiB " in written[Mode.LIVE]

@@ -63,7 +63,7 @@ class Part:
 class Checkpoint:
     """A pipeline, in `subfolder` of `folder`, which is the one that its parts' subfolders are in.
 
-    `parts` has None for a role that the checkpoint leaves out.
+    `parts` has None for a role that the checkpoint leaves out. `revision` is that of `Found`.
     """
 
     source: str
@@ -72,6 +72,15 @@ class Checkpoint:
     parts: dict[str, Part | None]
     options: dict[str, Any]
     subfolder: str = ""
+    revision: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Where a source is; `revision` is the commit of a repository of the hub, and None for what has no commits."""
+
+    folder: Path
+    revision: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,11 +112,45 @@ def builtin_names() -> list[str]:
     return sorted(entry.name for entry in folder.iterdir() if entry.is_dir()) if folder.is_dir() else []
 
 
+_HUB_ID = re.compile(r"[\w-][\w.-]*/[\w.-]+")
+
+
+def is_hub_id(source: str) -> bool:
+    """Return whether `source` names a repository of the hub, and no folder."""
+    if _HUB_ID.fullmatch(source) is None:
+        return False
+    folder = Path(source)
+    return not folder.exists() and not folder.parent.is_dir()
+
+
 def locate(source: str, revision: str | None = None) -> Path:
-    """Return the folder that `source` names: `builtin:NAME`, a folder, or a hub id that the local cache holds.
+    """Return the folder that `source` names, as `find` does."""
+    return find(source, revision).folder
+
+
+def find(source: str, revision: str | None = None) -> Found:
+    """Return where `source` is: `builtin:NAME`, a folder, or a hub id of which the local cache holds something.
 
     A relative folder is taken from the current one. Raises `CheckpointError`.
     """
+    if is_hub_id(source):
+        cached = _cached_snapshot(source, revision)
+        if cached is not None:
+            return Found(cached, cached.name)
+        raise CheckpointError(
+            "missing-model", f"`{source}` is neither a folder nor in the hub's local cache"
+            + (f" at revision `{revision}`" if revision else ""),
+            fetch_help(source + (f" --revision {revision}" if revision else "")),
+        )  # fmt: skip
+    return Found(_local_folder(source), None)
+
+
+def fetch_help(what: str) -> str:
+    """Return the help for what the local cache lacks, where `what` is a script or a hub id."""
+    return f"fetch it first: `aquatint fetch {what}`; nothing is downloaded while planning or offline"
+
+
+def _local_folder(source: str) -> Path:
     if source.startswith(BUILTIN_PREFIX):
         name = source[len(BUILTIN_PREFIX) :]
         if name not in builtin_names():
@@ -127,16 +170,6 @@ def locate(source: str, revision: str | None = None) -> Path:
         raise CheckpointError(
             "not-supported-yet", f"`{source}` is a single file; only diffusers folders can be loaded so far",
             "convert it once with diffusers: `Pipeline.from_single_file(...)` and `save_pretrained(folder)`",
-        )  # fmt: skip
-    if re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", source) and not folder.parent.is_dir():
-        cached = _cached_snapshot(source, revision)
-        if cached is not None:
-            return cached
-        raise CheckpointError(
-            "missing-model", f"`{source}` is neither a folder nor in the hub's local cache"
-            + (f" at revision `{revision}`" if revision else ""),
-            f"fetch it first: `hf download {source}{f' --revision {revision}' if revision else ''}`; "
-            "nothing is downloaded while planning",
         )  # fmt: skip
     beside = folder.parent
     if address := re.fullmatch(r"(?:https?://huggingface\.co/|hf://)([\w-][\w.-]*/[\w.-]+).*", source):
@@ -158,14 +191,16 @@ def _cached_snapshot(repository: str, revision: str | None) -> Path | None:
     from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 
     try:
-        return Path(snapshot_download(repository, revision=revision, local_files_only=True))
+        # No file is asked for: which of them are needed depends on the script.
+        return Path(snapshot_download(repository, revision=revision, local_files_only=True, allow_patterns=[]))
     except (LocalEntryNotFoundError, HFValidationError):
         return None
 
 
 def read_checkpoint(source: str, revision: str | None = None, subfolder: str = "") -> Checkpoint:
     """Return what the `model_index.json` of `source`, or of its `subfolder`, says. Raises `CheckpointError`."""
-    whole = locate(source, revision)
+    found = find(source, revision)
+    whole = found.folder
     named = f"{source}/{subfolder}" if subfolder else source
     folder = whole / subfolder
     if not folder.is_dir():
@@ -181,6 +216,7 @@ def read_checkpoint(source: str, revision: str | None = None, subfolder: str = "
         )  # fmt: skip
     index = _read_json(index_file)
     pipeline = index.get("_class_name")
+    refuse_own_code(index, named)
     if not isinstance(pipeline, str):
         raise CheckpointError("not-a-checkpoint", f"`{index_file}` names no pipeline class (`_class_name`)",
                               "name the folder of a diffusers pipeline")  # fmt: skip
@@ -189,24 +225,45 @@ def read_checkpoint(source: str, revision: str | None = None, subfolder: str = "
     for role, entry in index.items():
         if role.startswith("_"):
             continue
-        if not (isinstance(entry, list) and len(entry) == 2):
+        if not is_part(entry):
             options[role] = entry
         elif entry[0] is None or entry[1] is None:
             parts[role] = None
         else:
             part = _read_part(folder, role, *entry, source=named)
             parts[role] = replace(part, subfolder=f"{subfolder}/{role}") if subfolder else part
-    return Checkpoint(source, whole, pipeline, parts, options, subfolder)
+    return Checkpoint(source, whole, pipeline, parts, options, subfolder, found.revision)
 
 
-def _read_part(folder: Path, role: str, library: Any, class_name: Any, *, source: str) -> Part:
-    module = pipelines.library(library) if isinstance(library, str) else None
-    if module is None or not isinstance(class_name, str):
-        raise CheckpointError(
-            "not-a-checkpoint",
-            f"component `{role}` of `{source}` asks for `{library}.{class_name}`, which is code of its own",
-            "only components of diffusers and transformers are loaded; no checkpoint's code is run",
-        )
+def is_part(entry: Any) -> bool:
+    """Return whether an entry of a `model_index.json` is a component's: its library and class, or two nulls."""
+    return isinstance(entry, list) and len(entry) == 2
+
+
+def refuse_own_code(index: dict[str, Any], source: str) -> None:
+    """Raise `CheckpointError` if the `model_index.json` of `source` names classes that it brings along."""
+    pipeline = index.get("_class_name")
+    if isinstance(pipeline, list):
+        raise _own_code(f"`{source}` asks for the pipeline `{'.'.join(map(str, pipeline))}`")
+    for role, entry in index.items():
+        if role.startswith("_") or not is_part(entry) or None in entry:
+            continue
+        library, class_name = entry
+        known = isinstance(library, str) and pipelines.library(library) is not None
+        if not known or not isinstance(class_name, str):
+            raise _own_code(f"component `{role}` of `{source}` asks for `{library}.{class_name}`")
+
+
+def _own_code(asks: str) -> CheckpointError:
+    return CheckpointError(
+        "own-code", f"{asks}, which is code of its own",
+        "only components of diffusers and transformers are loaded; no checkpoint's code is run",
+    )  # fmt: skip
+
+
+def _read_part(folder: Path, role: str, library: str, class_name: str, *, source: str) -> Part:
+    module = pipelines.library(library)
+    assert module is not None, "the index has been looked over"
     subfolder = folder / role
     if not subfolder.is_dir():
         raise _incomplete(f"`{source}` names a component `{role}`, but has no folder of that name")
@@ -226,13 +283,13 @@ def read_config(folder: Path, subfolder: str) -> dict[str, Any]:
 def weight_files(folder: Path, subfolder: str, variant: str | None) -> list[Path]:
     """Return the safetensors files of a component, in order; raise `CheckpointError` if it has none for `variant`."""
     inside = sorted((folder / subfolder).iterdir())
-    found = [file for file in inside if file.suffix == ".safetensors" and _variant_of(file.name) == variant]
+    found = [file for file in inside if file.suffix == ".safetensors" and variant_of(file.name) == variant]
     if found:
         lacking = _missing_shard([file.name for file in found])
         if lacking is not None:
             raise _incomplete(f"`{folder / subfolder}` has no `{lacking}`, which holds a part of the weights")
         return found
-    variants = sorted({_variant_of(file.name) or "" for file in inside if file.suffix == ".safetensors"} - {""})
+    variants = sorted({variant_of(file.name) or "" for file in inside if file.suffix == ".safetensors"} - {""})
     if variant is not None or variants:
         wanted = f"variant `{variant}`" if variant else "weights without a variant"
         raise CheckpointError(
@@ -266,7 +323,7 @@ def _missing_shard(names: list[str]) -> str | None:
 def has_variant(folder: Path, subfolder: str, variant: str) -> bool:
     """Return whether a component has weights of that variant."""
     return any(
-        file.suffix == ".safetensors" and _variant_of(file.name) == variant for file in (folder / subfolder).iterdir()
+        file.suffix == ".safetensors" and variant_of(file.name) == variant for file in (folder / subfolder).iterdir()
     )
 
 
@@ -279,7 +336,7 @@ def train_timesteps(folder: Path) -> int | None:
 
 def variants(folder: Path, subfolder: str) -> set[str]:
     """Return the names of the variants that a component's weights come in."""
-    names = {_variant_of(file.name) for file in (folder / subfolder).iterdir() if file.suffix == ".safetensors"}
+    names = {variant_of(file.name) for file in (folder / subfolder).iterdir() if file.suffix == ".safetensors"}
     return {name for name in names if name is not None}
 
 
@@ -336,7 +393,8 @@ _SHARD = re.compile(r"-(?P<number>\d{5})-of-(?P<count>\d{5})")
 # In the name of a file that holds a part of the weights.
 
 
-def _variant_of(name: str) -> str | None:
+def variant_of(name: str) -> str | None:
+    """Return the variant that a file of weights called `name` is of, None for that without a name."""
     # model.fp16.safetensors, model.fp16-00001-of-00002.safetensors, model-00001-of-00002.fp16.safetensors
     middle = _SHARD.sub("", name.removesuffix(".safetensors"))
     return middle.partition(".")[2] or None

@@ -33,6 +33,7 @@ _COMMANDS = (
     "script",
     "replay",
     "models",
+    "fetch",
     "store",
     "events",
     "dump",

@@ -25,6 +25,11 @@ if TYPE_CHECKING:
 def add_script_options(command: argparse.ArgumentParser) -> None:
     """Declare the script and its parameters."""
     command.add_argument("file", metavar="FILE", help="the script; `-` is standard input")
+    add_parameter_options(command)
+
+
+def add_parameter_options(command: argparse.ArgumentParser) -> None:
+    """Declare the parameters of a script."""
     command.add_argument(
         "--set", metavar="NAME=VALUE", action="append", default=[], help="give a `param` of the script its value"
     )

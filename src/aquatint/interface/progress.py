@@ -22,6 +22,9 @@ from aquatint.runtime.events import (
     EngineStarting,
     Event,
     Evicted,
+    FetchFinished,
+    FetchProgress,
+    FetchStarted,
     GenerateStarted,
     GridWritten,
     ImageWritten,
@@ -46,6 +49,7 @@ from aquatint.runtime.events import (
 
 if TYPE_CHECKING:
     from rich.live import Live
+    from rich.progress import Progress
 
     from aquatint.interface.live_area import LiveArea
 
@@ -149,6 +153,7 @@ class _Live:
         self.log = Log(lambda: self.console.width)
         self.area: LiveArea | None = None
         self.drawn: Live | None = None
+        self.fetching: Progress | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -164,8 +169,12 @@ class _Live:
         match event:
             case RunStarted() if event.images or event.loads:
                 self._start(event)
-            case RunFinished():
+            case RunFinished() | FetchFinished():
                 self._stop()
+            case FetchStarted():
+                self._start_fetching(event)
+            case FetchProgress() if self.fetching is not None:
+                self.fetching.update(self.fetching.task_ids[0], completed=event.done)
             case Printed():
                 self._print(event)
             case _:
@@ -183,10 +192,20 @@ class _Live:
         self.drawn = Live(self.area, console=self.console, refresh_per_second=_DRAWN_EACH_SECOND, transient=True)
         self.drawn.start()
 
+    def _start_fetching(self, event: FetchStarted) -> None:
+        from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
+
+        self._stop()
+        columns = BarColumn(), DownloadColumn(binary_units=True), TransferSpeedColumn(), TimeRemainingColumn()
+        self.fetching = Progress(*columns, console=self.console, refresh_per_second=_DRAWN_EACH_SECOND, transient=True)
+        self.fetching.add_task("", total=event.bytes)
+        self.fetching.start()
+
     def _stop(self) -> None:
-        if self.drawn is not None:
-            self.drawn.stop()
-        self.area = self.drawn = None
+        for shown in (self.drawn, self.fetching):
+            if shown is not None:
+                shown.stop()
+        self.area = self.drawn = self.fetching = None
 
     def _print(self, event: Printed) -> None:
         # The area is on the same terminal, as a rule: it makes room.
@@ -227,6 +246,12 @@ class Log:
         match event:
             case EngineStarting():
                 return [[(f"importing the libraries for {printable(event.device)} ...", "dim")]]
+            case FetchStarted():
+                kept = f", {sized(event.kept)} are there" if event.kept else ""
+                what = f"{sized(event.bytes)} in {number(event.files, 'file')}{kept}"
+                return [[(f"fetching {printable(event.repository)}: {what} ...", "dim")]]
+            case FetchFinished():
+                return [_fetched(event)]
             case RunStarted():
                 self.started = event
                 self.loading, self.failures, self.statements, self.saves = {}, [], set(), 0
@@ -352,6 +377,13 @@ def _peaks(event: RunFinished) -> list[Line]:
 def _done(verb: str, *facts: str) -> Line:
     first, *rest = (printable(fact) for fact in facts)
     return [(f"{verb} ", "green"), (first, ""), ("".join(f"  {fact}" for fact in rest), "dim")]
+
+
+def _fetched(event: FetchFinished) -> Line:
+    if not event.failed:
+        return _done("fetched", event.repository, sized(event.done), duration(event.seconds))
+    kept = f": {sized(event.done)} of {sized(event.bytes)} have come and are kept; run again to go on"
+    return [("interrupted" if event.interrupted else "broken off", "bold yellow"), (kept, "")]
 
 
 def _failure(event: StatementFailed) -> list[Line]:

@@ -20,8 +20,17 @@ if TYPE_CHECKING:
     from aquatint.runtime.executor import Options
 
 
+def add_offline_option(command: argparse.ArgumentParser) -> None:
+    """Declare whether the model hub may be asked."""
+    command.add_argument(
+        "--offline", action="store_true",
+        help="fetch nothing from the model hub: what its local cache lacks is an error, as it is with HF_HUB_OFFLINE=1",
+    )  # fmt: skip
+
+
 def add_running_options(command: argparse.ArgumentParser) -> None:
-    """Declare where outputs go, with how many threads, and what is shown meanwhile."""
+    """Declare where outputs go, with how many threads, what may be fetched, and what is shown meanwhile."""
+    add_offline_option(command)
     command.add_argument(
         "--output-dir", type=Path, default=Path(), metavar="DIR",
         help="the folder that relative outputs are written below (the current one)",
@@ -74,14 +83,19 @@ def add_running_options(command: argparse.ArgumentParser) -> None:
 
 def session(options: argparse.Namespace, keep: bool = False) -> Session:
     """Return the session that `options` ask for; with `keep`, names stay from one text to the next."""
+    from aquatint.interface.fetching import fetcher
     from aquatint.interface.progress import Mode, reporter
     from aquatint.interface.session import Session
+    from aquatint.runtime.hub import is_offline
 
     if options.threads is not None and not 1 <= options.threads <= 1024:
         raise Refusal("bad-command-line", f"`--threads {options.threads}` must be from 1 to 1024")
     of_plans = world(options, running=True)
     store, embeddings = store_of(options), embeddings_of(options, options.keep_embeddings)
     mode = Mode.QUIET if options.quiet else Mode.JSON if options.json else Mode.AUTO
+    shown = reporter(mode, sys.stdout, sys.stderr)
+    # Now, since the engine sets the variable that forbids it.
+    fetch = None if options.offline or is_offline() else fetcher(shown)
 
     def make_engine() -> Engine:
         from aquatint.runtime.beside import Beside
@@ -99,8 +113,8 @@ def session(options: argparse.Namespace, keep: bool = False) -> Session:
             help = "install the program with all that it needs: see the README"
             raise Refusal("no-engine", f"the library `{error.name}` is not installed", help) from None
 
-    return Session(of_plans, reporter(mode, sys.stdout, sys.stderr), make_engine,
-                   _run_options(options, of_plans, embeddings is not None), keep, review(options))  # fmt: skip
+    return Session(of_plans, shown, make_engine, _run_options(options, of_plans, embeddings is not None), keep,
+                   review(options), fetch)  # fmt: skip
 
 
 def exit_code(finished: RunFinished) -> int:

@@ -13,10 +13,11 @@ from typing import Any
 from PIL.Image import Image
 
 from aquatint.diagnostics import Diagnostics
+from aquatint.interface.fetching import Fetch, completed
 from aquatint.interface.interrupts import Interrupts
 from aquatint.interface.progress import Reporter
 from aquatint.interface.warning_options import Review
-from aquatint.language.evaluate import Interpreter
+from aquatint.language.evaluate import Evaluation, Interpreter
 from aquatint.language.world import World
 from aquatint.plan.render import quantized
 from aquatint.plan.steps import Component, Json, Pipeline, Plan
@@ -48,7 +49,8 @@ class Outcome:
 class Session:
     """`make_engine` is called before the first plan that needs one, since its libraries take seconds to import.
 
-    `review` has a say in what is made of a whole script before it runs.
+    `review` has a say in what is made of a whole script before it runs. `fetch` gets from the model hub what a script
+    lacks, None where nothing may be fetched.
     """
 
     world: World
@@ -57,6 +59,7 @@ class Session:
     options: Options = field(default_factory=Options)
     keep: bool = False
     review: Review | None = None
+    fetch: Fetch | None = None
     _interpreter: Interpreter | None = None
     _executor: Executor | None = None
     _interrupts: Interrupts = field(default_factory=Interrupts)
@@ -72,13 +75,16 @@ class Session:
         parsed = parse(source)
         if parsed.incomplete and self.keep:
             return Outcome(parsed.diagnostics, incomplete=True)
-        evaluation = self.interpreter.evaluate(parsed.script, parsed.diagnostics, keep=self.keep, running=True)
-        if self.review is not None:
-            evaluation = self.review(parsed.script, evaluation)
+        evaluation = completed(lambda: self._evaluated(source), self.fetch)
         if evaluation.plan is None:
             return Outcome(evaluation.diagnostics)
         finished = self.run(evaluation.plan) if evaluation.plan.steps else None
         return Outcome(evaluation.diagnostics, evaluation.plan, finished, evaluation.values)
+
+    def _evaluated(self, source: Source) -> Evaluation:
+        parsed = parse(source)
+        evaluation = self.interpreter.evaluate(parsed.script, parsed.diagnostics, keep=self.keep, running=True)
+        return evaluation if self.review is None else self.review(parsed.script, evaluation)
 
     def loaded(self) -> list[str]:
         """Return a line about each component that is in memory."""

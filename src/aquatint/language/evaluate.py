@@ -29,7 +29,7 @@ from aquatint.language.parameters import ParameterError, read_parameter
 from aquatint.language.places import place_of
 from aquatint.language.prompting import Prompting
 from aquatint.language.reading import READERS
-from aquatint.language.resolution import Resolver
+from aquatint.language.resolution import Lack, Resolver
 from aquatint.language.saving import Saving
 from aquatint.language.scope import Scope
 from aquatint.language.values import (
@@ -62,13 +62,15 @@ __all__ = ["Evaluation", "Interpreter"]
 class Evaluation:
     """A plan, unless there were errors; `values` are those of the expressions that stood alone.
 
-    `idle` are the places of the lists that loops went over and that were empty every time.
+    `idle` are the places of the lists that loops went over and that were empty every time, `lacks` what there is no
+    plan for want of: those of the mistakes that are about the hub's local cache.
     """
 
     plan: Plan | None
     diagnostics: Diagnostics
     values: tuple[Any, ...] = ()
     idle: frozenset[Span] = frozenset()
+    lacks: tuple[Lack, ...] = ()
 
 
 @dataclass(slots=True)
@@ -130,7 +132,7 @@ class Interpreter:
                               help="make several scripts of it, or allow more with `--limit`")  # fmt: skip
         run.finish()
         if diagnostics.has_errors:
-            return Evaluation(None, diagnostics)
+            return Evaluation(None, diagnostics, lacks=tuple(run.resolver.lacks))
         self._session = _Session(scope, run.generating.made, run.builder.made, run.parameters)
         memory = self.world.memory
         plan, shortfall = run.builder.plan(

@@ -15,6 +15,7 @@ from typing import Any
 from aquatint.catalog import checkpoints, estimates, pipelines
 from aquatint.catalog.checkpoints import Checkpoint, CheckpointError, Part, Tensor
 from aquatint.catalog.estimates import Estimate
+from aquatint.catalog.hub_files import Request
 from aquatint.catalog.layers import Network
 from aquatint.catalog.pipelines import PipelineInfo, is_denoiser, is_text_encoder
 from aquatint.catalog.quantizers import canonical
@@ -60,6 +61,19 @@ class Sketch:
 
 
 @dataclass(frozen=True, slots=True)
+class Lack:
+    """Something that the hub's local cache lacks, which has been reported at `span` under `code`."""
+
+    request: Request
+    code: str
+    span: Span
+
+
+_LACKING = ("missing-model", "not-a-checkpoint", "damaged-checkpoint", "missing-variant")
+# What is said of a repository of the hub whose files aren't there, or not all of them.
+
+
+@dataclass(frozen=True, slots=True)
 class _Place:
     """Where one component's files are."""
 
@@ -85,6 +99,7 @@ class Resolver:
         self._identities: dict[Any, str] = {}
         self._uses: list[Use] = []
         self._contradictions: list[prequantized.Contradiction] = []
+        self.lacks: list[Lack] = []
         self.saved: dict[str, Span] = {}  # the folders that the script has written with `save` so far
         self._offload: str | None = None  # of the model that is being resolved
 
@@ -139,6 +154,7 @@ class Resolver:
             return None
         checkpoint = self._checkpoint(model, source)
         if checkpoint is None:
+            self._look_for_parts(model)
             return None
         info = pipelines.pipeline(checkpoint.pipeline)
         if info is None:
@@ -186,7 +202,7 @@ class Resolver:
         key = pipeline_key(checkpoint.pipeline, keys, checkpoint.options, self._offload)
         pipeline = Pipeline(
             key=key, class_name=checkpoint.pipeline, source=checkpoint.source,
-            revision=_value(model.settings, "revision"), parts=keys, options=checkpoint.options, offload=self._offload,
+            revision=checkpoint.revision, parts=keys, options=checkpoint.options, offload=self._offload,
             subfolder=checkpoint.subfolder, omitted=_omitted(whole, checkpoint),
         )  # fmt: skip
         try:
@@ -211,21 +227,38 @@ class Resolver:
                     span = subfolder.span  # the source is there
                 self._checkpoints[key] = self.world.checkpoint(*key)
             except CheckpointError as error:
-                self._report_source(source.value, error, span)
+                self._report_source(source.value, error, span, _request(model))
                 return None
             except (OSError, ValueError) as error:
                 self._report(_unreadable(source.value, error), span)
                 return None
         return self._checkpoints[key]
 
-    def _report(self, error: CheckpointError, span: Span) -> None:
-        self.diagnostics.error(error.code, error.message, span, help=error.help)
+    def _look_for_parts(self, model: Model) -> None:
+        """Report what the hub's cache lacks of the submodules that `model`, whose own source isn't there, takes."""
+        for role, settings in model.parts.items():
+            source = settings.get("source")
+            if source is None or not isinstance(source.value, str) or not checkpoints.is_hub_id(source.value):
+                continue
+            try:
+                checkpoints.find(source.value, _value(settings, "revision"))
+            except CheckpointError as error:
+                self._report(error, source.span, _request(model, role))
 
-    def _report_source(self, source: str, error: CheckpointError, span: Span) -> None:
+    def _report(self, error: CheckpointError, span: Span, request: Request | None = None) -> None:
+        """Report `error`, which comes of what `request` asks for; that may be on the hub."""
+        help = error.help
+        if request is not None and error.code in _LACKING and checkpoints.is_hub_id(request.repository):
+            self.lacks.append(Lack(request, error.code, span))
+            # What has no file, such as the command line, is helped by the name of the repository.
+            help = help if span.source.name.startswith("<") else checkpoints.fetch_help(span.source.name)
+        self.diagnostics.error(error.code, error.message, span, help=help)
+
+    def _report_source(self, source: str, error: CheckpointError, span: Span, request: Request) -> None:
         """Report that `source` can't be used, which may be because it is only there once the plan has run."""
         saved = self.saved.get(os.path.normpath(source)) if error.code == "missing-model" else None
         if saved is None:
-            self._report(error, span)
+            self._report(error, span, request)
             return
         self.diagnostics.error(
             "not-saved-yet", f"`{source}` is not there while the script is planned: it is saved when the plan runs",
@@ -276,11 +309,16 @@ class Resolver:
         try:
             if source is not None and source.value is not None:
                 return self._other_place(role, part, source, _value(settings, "subfolder"), revision)
-            if subfolder is not None and subfolder.value is not None:
-                part = checkpoints.read_component(base.folder, subfolder.value, part)
-            return _Place(base.source, revision or _value(model.settings, "revision"), base.folder, part, span)
+            folder, found = base.folder, base.revision
+            if revision is not None:
+                folder, found = _found(base.source, revision)
+            if revision is not None or (subfolder is not None and subfolder.value is not None):
+                inside = part.subfolder if subfolder is None or subfolder.value is None else subfolder.value
+                part = checkpoints.read_component(folder, inside, part)
+            return _Place(base.source, found, folder, part, span)
         except CheckpointError as error:
-            self._report_source(_value(settings, "source") or base.source, error, at.span if at is not None else span)
+            self._report_source(_value(settings, "source") or base.source, error, at.span if at is not None else span,
+                                _request(model, role))  # fmt: skip
         except (OSError, ValueError) as error:
             self._report(_unreadable(base.source, error), at.span if at is not None else span)
         return None
@@ -288,10 +326,10 @@ class Resolver:
     def _other_place(
         self, role: str, part: Part, source: Setting, subfolder: str | None, revision: str | None
     ) -> _Place | None:
-        folder = checkpoints.locate(source.value, revision)
+        folder, found = _found(source.value, revision)
         inside = subfolder if subfolder is not None else role if (folder / role).is_dir() else ""
         other = checkpoints.read_component(folder, inside, part)
-        return _Place(source.value, revision, folder, other, source.span)
+        return _Place(source.value, found, folder, other, source.span)
 
     def _component(self, model: Model, role: str, place: _Place, is_quantized: bool) -> Component | None:
         own = model.parts.get(role, {})
@@ -308,13 +346,9 @@ class Resolver:
                 # As diffusers does: a variant that only some components have is used for those.
                 beside = (place.folder / part.subfolder).parent
                 if _value(own, "source") is None and not _any_variant(beside, variant):
-                    setting = model.settings["variant"]
-                    self.diagnostics.error(
-                        "missing-variant",
-                        f"`{place.source}` has no variant `{variant}`",
-                        setting.span,
-                        help=_variants_help(beside),
-                    )
+                    message = f"`{place.source}` has no variant `{variant}`"
+                    error = CheckpointError("missing-variant", message, _variants_help(beside))
+                    self._report(error, model.settings["variant"].span, _request(model))
                     return None
                 variant = None
             dtype = _value(own, "dtype") or _value(model.settings, "dtype") or default_dtype(self.world.device)
@@ -330,7 +364,8 @@ class Resolver:
                 self._uses.append(coverage.use(chosen, "quantizer" in own, place.folder, part, variant, dtype))
             return self._made(role, place, variant, dtype, quantizer)
         except CheckpointError as error:
-            self._report(error, own["variant"].span if _blames_variant(error, own) else place.span)
+            at = own["variant"].span if _blames_variant(error, own) else place.span
+            self._report(error, at, _request(model, role))
         except (OSError, ValueError) as error:
             self._report(_unreadable(place.source, error), place.span)
         return None
@@ -375,6 +410,34 @@ class Resolver:
             quantization=quantization, identity=identity, bytes=size, held=held, reads=reads, offload=offload,
             stored=prequantized.as_planned(part.stored), working=beside,
         )  # fmt: skip
+
+
+def _found(source: str, revision: str | None) -> tuple[Path, str | None]:
+    found = checkpoints.find(source, revision)
+    return found.folder, found.revision
+
+
+_OF_ITS_OWN = ("source", "subfolder", "revision", "variant")
+# With these a submodule is not, or not as others are, among the files that the model's own settings name.
+
+
+def _request(model: Model, role: str | None = None) -> Request:
+    """Return what `model` needs of the hub for its pipeline, or for the submodule `role`, if that is where it is."""
+    whole = model.settings
+    elsewhere = {part for part, own in model.parts.items() if any(_value(own, name) for name in _OF_ITS_OWN)}
+    base = _value(whole, "subfolder") or ""
+    if role is None or role not in elsewhere:
+        omitted = {name for name, setting in whole.items() if setting.value is None}
+        return Request(str(_value(whole, "source")), _value(whole, "revision"), _value(whole, "variant"), base,
+                       without=frozenset(elsewhere | omitted))  # fmt: skip
+    own = model.parts[role]
+    source, subfolder = _value(own, "source"), _value(own, "subfolder") or ""
+    revision = _value(own, "revision") or (None if source else _value(whole, "revision"))
+    if not source and not subfolder:
+        subfolder = f"{base}/{role}" if base else role
+    variant = _value(own if "variant" in own else whole, "variant")
+    return Request(str(source or _value(whole, "source")), revision, variant, subfolder, role,
+                   insists="variant" in own)  # fmt: skip
 
 
 def quantized_roles(model: Model, parts: Iterable[str], info: PipelineInfo) -> set[str]:

@@ -285,6 +285,8 @@ def _loaded(component: Component) -> str:
     # A component is in the folder of its role, or in a source that is nothing but the component, unless this is told.
     inside = f" ({component.subfolder})" if component.subfolder not in ("", component.role) else ""
     parts = [f"{component.role:<16} {component.class_name}", f"from {component.source}{inside}"]
+    if component.revision is not None:
+        parts.append(f"revision {component.revision[:7]}")
     if component.dtype is not None:
         parts.append(component.dtype)
         parts.append(sized(component.bytes))

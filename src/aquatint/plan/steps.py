@@ -91,7 +91,7 @@ class Component(Record, frozen=True):
     source: str  # "builtin:...", a folder, or a hub id, as the script gave it
     subfolder: str
     variant: str | None
-    revision: str | None
+    revision: str | None  # the commit of a hub id, None for anything else
     dtype: str | None  # a torch dtype's name; None for what has no weights
     device: str
     quantization: Quantization | None
@@ -110,7 +110,7 @@ class Pipeline(Record, frozen=True):
     key: str
     class_name: str
     source: str
-    revision: str | None
+    revision: str | None  # as a component's
     parts: dict[str, str | None]  # role -> component key; None where the checkpoint leaves the part out
     options: dict[str, Json]  # the constructor's plain arguments, e.g. requires_safety_checker
     offload: str | None = None  # how its weights are kept off the device between their turns; None: not at all

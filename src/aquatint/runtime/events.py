@@ -61,6 +61,43 @@ class EngineStarting(Event, frozen=True):
     schema: Annotated[int, Meta(description="the number of the events' form")] = SCHEMA
 
 
+Repository = Annotated[str, Meta(description="id of the repository on the model hub")]
+Commit = Annotated[str, Meta(description="the commit that is fetched")]
+Lacking = Annotated[int, Meta(description="bytes to fetch, without what is there of those files")]
+
+
+class FetchStarted(Event, frozen=True):
+    """What a script needs of a repository is fetched from the model hub; comes before the run."""
+
+    repository: Repository
+    revision: Commit
+    files: Annotated[int, Meta(description="files to fetch")]
+    bytes: Lacking
+    kept: Annotated[
+        int, Meta(description="bytes that are there of those files, from an earlier attempt or another commit")
+    ]
+    schema: Annotated[int, Meta(description="the number of the events' form")] = SCHEMA
+
+
+class FetchProgress(Event, frozen=True):
+    """How far fetching is; at most five times a second."""
+
+    done: Annotated[int, Meta(description="bytes that have come")]
+    bytes: Lacking
+
+
+class FetchFinished(Event, frozen=True):
+    """A repository is there, or fetching has ended before that; what has come is kept then."""
+
+    repository: Repository
+    revision: Commit
+    done: Annotated[int, Meta(description="bytes that have come")]
+    bytes: Lacking
+    seconds: Seconds
+    failed: Annotated[bool, Meta(description="whether it ended before all was there")]
+    interrupted: Annotated[bool, Meta(description="whether it was broken off from the keyboard")]
+
+
 class RunStarted(Event, frozen=True):
     """A run begins, and this is what it is to do; the images that are there already are not counted."""
 

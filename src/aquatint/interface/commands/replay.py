@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from aquatint.interface.commands.plan import show
 from aquatint.interface.exits import WRONG, Refusal
+from aquatint.interface.fetching import completed
 from aquatint.interface.picture_script import add_picture_options, device_of, is_tiled, script_of, threads_of
 from aquatint.interface.planning_options import add_planning_options, evaluate, report
 from aquatint.interface.running_options import add_running_options, exit_code, session
@@ -61,14 +62,14 @@ def run(options: argparse.Namespace) -> int:
     changes, options.set = options.set, []
     if options.plan and not diagnostics.has_errors:
         return show(source, options, lambda plan: _alone(plan, made.statement))
-    evaluation = evaluate(source, options)
+    running = session(options)
+    evaluation = completed(lambda: evaluate(source, options), None if diagnostics.has_errors else running.fetch)
     diagnostics.extend(evaluation.diagnostics)
     if evaluation.plan is None or diagnostics.has_errors:
         report(diagnostics, options)
         return WRONG
     plan = _alone(evaluation.plan, made.statement)
     _spare_original(plan, options)
-    running = session(options)
     diagnostics.extend(_told(of_files(made.record, plan), options))
     if not changes:
         diagnostics.extend(_told(of_call(made.record, plan), options))

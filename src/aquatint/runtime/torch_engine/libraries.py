@@ -55,6 +55,9 @@ def libraries() -> Libraries:
     """Import the libraries, which takes seconds, and return them."""
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
+    # It reads its environment at its import, which may have been before: scripts with hub ids are planned with it.
+    hub: Any = importlib.import_module("huggingface_hub.constants")
+    hub.HF_HUB_OFFLINE = hub.HF_HUB_OFFLINE or os.environ["HF_HUB_OFFLINE"] == ENVIRONMENT["HF_HUB_OFFLINE"]
     # bitsandbytes tells for every layer that inputs are cast; all tell at import which kernels they lack. torchao comes
     # in with diffusers where it is installed, and makes torch warn of its own use.
     for name in ("bitsandbytes", "sdnq", "torchao", "torch.utils._pytree"):

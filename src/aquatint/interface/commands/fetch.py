@@ -1,0 +1,119 @@
+"""`aquatint fetch`: gets from the model hub what a script lacks, or what a hub id names. Imports no torch."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import TYPE_CHECKING, Any
+
+from aquatint.interface.exits import DONE, WRONG, Refusal
+from aquatint.interface.planning_options import add_parameter_options, add_planning_options, evaluate, report
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from aquatint.catalog.checkpoints import CheckpointError
+    from aquatint.catalog.hub_files import Request
+    from aquatint.interface.fetching import Fetch
+
+_EPILOG = """\
+examples:
+    aquatint fetch pictures.aqt
+    aquatint fetch stabilityai/stable-diffusion-xl-base-1.0 --variant fp16 --dry-run
+
+Of a pipeline the configurations, tokenizers and safetensors of one variant are fetched, of a script's models only what
+it uses. An id asks the hub what its revision is now; a script takes what is there already. What has come is kept when
+fetching is interrupted, and it goes on from there. The login is that of `hf auth login`, or HF_TOKEN.
+"""
+
+
+def add_parser(commands: Any) -> argparse.ArgumentParser:
+    """Declare the command."""
+    command: argparse.ArgumentParser = commands.add_parser(
+        "fetch", help="get from the model hub what a script lacks, or a model by its id", epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    command.add_argument("what", nargs="+", metavar="FILE|HUB-ID", help="scripts, and ids of repositories on the hub")
+    command.add_argument("--revision", help="a branch, a tag or a commit, of the ids")
+    command.add_argument("--variant", help="the set of weight files, such as fp16, of the ids")
+    add_parameter_options(command)
+    add_planning_options(command)
+    shown = command.add_mutually_exclusive_group()
+    shown.add_argument("--dry-run", action="store_true", help="list the files and their bytes, and fetch nothing")
+    shown.add_argument("--quiet", action="store_true", help="write nothing but failures")
+    shown.add_argument("--json", action="store_true", help="write progress as JSON, one event a line")
+    return command
+
+
+def run(options: argparse.Namespace) -> int:
+    """Fetch what `options.what` names; return the exit code. Raises `Refusal`."""
+    from aquatint.interface.fetching import fetcher
+    from aquatint.interface.progress import Mode, reporter
+    from aquatint.runtime.hub import is_offline
+
+    if is_offline():
+        raise Refusal("bad-command-line", "HF_HUB_OFFLINE forbids the network", "unset it to fetch something")
+    mode = Mode.QUIET if options.quiet else Mode.JSON if options.json else Mode.AUTO
+    fetch = _list if options.dry_run else fetcher(reporter(mode, sys.stdout, sys.stderr))
+    ids, scripts = _sorted(options.what)
+    if scripts and (options.revision or options.variant):
+        raise Refusal("bad-command-line", "`--revision` and `--variant` are for hub ids, and a script says its own",
+                      "leave them out, or name the id")  # fmt: skip
+    code = _by_id(ids, options, fetch) if ids else DONE
+    return max([code, *(_of_script(name, options, fetch) for name in scripts)])
+
+
+def _sorted(names: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return those of `names` that are hub ids, and the scripts."""
+    from aquatint.catalog.checkpoints import is_hub_id
+
+    ids = [name for name in names if is_hub_id(name) and not name.endswith(".aqt")]
+    return ids, [name for name in names if name not in ids]
+
+
+def _by_id(ids: Sequence[str], options: argparse.Namespace, fetch: Fetch) -> int:
+    from aquatint.catalog.hub_files import Request
+    from aquatint.diagnostics import Diagnostic
+
+    insists = options.variant is not None
+    failures = fetch([Request(name, options.revision, options.variant, insists=insists) for name in ids])
+    report([Diagnostic(error.code, error.message, help=error.help) for error in failures.values()], options)
+    return WRONG if failures else DONE
+
+
+def _of_script(name: str, options: argparse.Namespace, fetch: Fetch) -> int:
+    from aquatint.interface.fetching import completed, wanted_by, with_failures
+    from aquatint.interface.script_file import read_script
+
+    options.file = name
+    source = read_script(name, no_stdin=options.no_stdin)
+    if options.dry_run:
+        evaluation = evaluate(source, options)
+        if wanted := wanted_by(evaluation):
+            evaluation = with_failures(evaluation, fetch(wanted))
+    else:
+        evaluation = completed(lambda: evaluate(source, options), fetch)
+    report(evaluation.diagnostics, options)
+    return WRONG if evaluation.diagnostics.has_errors else DONE
+
+
+def _list(requests: Sequence[Request]) -> Mapping[Request, CheckpointError]:
+    """Write what `requests` come to; return why for those that can't be found."""
+    from aquatint.catalog.checkpoints import CheckpointError
+    from aquatint.plan.render import sized
+    from aquatint.runtime.hub import look_up
+
+    failures: dict[Request, CheckpointError] = {}
+    for request in requests:
+        try:
+            listing = look_up(request)
+        except CheckpointError as error:
+            failures[request] = error
+            continue
+        sys.stdout.write(f"{request.repository}, revision {listing.commit}\n")
+        lacking = set(listing.lacking)
+        for file in listing.files:
+            sys.stdout.write(f"  {file.size:>14,}  {file.name}{'' if file in lacking else '  (there)'}\n")
+        kept = f", beside {sized(listing.kept)} of them that are there" if listing.kept else ""
+        sys.stdout.write(f"{sized(listing.bytes)} to fetch, in {len(lacking)} of {len(listing.files)} files{kept}\n")
+    return failures

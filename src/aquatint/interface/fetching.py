@@ -1,0 +1,72 @@
+"""Fetches what a script lacks of the model hub before it is planned for real, and tells why where that can't be done.
+
+The network is the runtime's business (`runtime.hub`), what is lacking is found by the evaluation of the script.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from aquatint.catalog.checkpoints import CheckpointError
+from aquatint.catalog.hub_files import Request
+from aquatint.diagnostics import Diagnostic, Diagnostics
+
+if TYPE_CHECKING:
+    from aquatint.interface.progress import Reporter
+    from aquatint.language.evaluate import Evaluation
+
+Fetch = Callable[[Sequence[Request]], Mapping[Request, CheckpointError]]
+"""Fetches what is asked for, and returns the reasons for what it can't."""
+
+
+def fetcher(reporter: Reporter) -> Fetch:
+    """Return what fetches from the hub, which `reporter` shows."""
+
+    def fetch(requests: Sequence[Request]) -> Mapping[Request, CheckpointError]:
+        from aquatint.runtime import hub
+
+        with reporter as sink:
+            return hub.fetch(requests, sink)
+
+    return fetch
+
+
+def completed(evaluate: Callable[[], Evaluation], fetch: Fetch | None) -> Evaluation:
+    """Return what `evaluate` comes to once what the script lacks of the hub is there; without `fetch` at once.
+
+    What can't be fetched is a mistake in the place of the lack.
+    """
+    tried: set[Request] = set()
+    while True:
+        evaluation = evaluate()
+        wanted = wanted_by(evaluation)
+        # Again, since what a submodule lacks may show only when the pipeline is there.
+        if fetch is None or tried.issuperset(wanted):
+            return evaluation
+        tried.update(wanted)
+        if failures := fetch(wanted):
+            return with_failures(evaluation, failures)
+
+
+def wanted_by(evaluation: Evaluation) -> list[Request]:
+    """Return what `evaluation` lacks of the hub; nothing if it has other mistakes, which are to be seen to first."""
+    if evaluation.plan is not None or any(item.severity == "error" for item in _beside_lacks(evaluation)):
+        return []
+    return list(dict.fromkeys(lack.request for lack in evaluation.lacks))
+
+
+def with_failures(evaluation: Evaluation, failures: Mapping[Request, CheckpointError]) -> Evaluation:
+    """Return `evaluation` with the reasons why what it lacks can't be fetched in the place of the lacks."""
+    told = Diagnostics()
+    told.extend(_beside_lacks(evaluation))
+    for lack in evaluation.lacks:
+        if (error := failures.get(lack.request)) is not None:
+            told.error(error.code, error.message, lack.span, help=error.help)
+    return replace(evaluation, diagnostics=told)
+
+
+def _beside_lacks(evaluation: Evaluation) -> list[Diagnostic]:
+    lacks = {(lack.code, lack.span) for lack in evaluation.lacks}
+    return [item for item in evaluation.diagnostics.items if (item.code, item.span) not in lacks]

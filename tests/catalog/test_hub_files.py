@@ -1,0 +1,99 @@
+"""Which files of a repository are needed, by their names alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from aquatint.catalog.checkpoints import CheckpointError
+from aquatint.catalog.hub_files import Request, index_of, needed
+
+INDEX: dict[str, Any] = {
+    "_class_name": "StableDiffusionPipeline", "requires_safety_checker": False, "safety_checker": [None, None],
+    "scheduler": ["diffusers", "DDIMScheduler"], "text_encoder": ["transformers", "CLIPTextModel"],
+    "tokenizer": ["transformers", "CLIPTokenizer"], "unet": ["diffusers", "UNet2DConditionModel"],
+}  # fmt: skip
+NAMES = [
+    ".gitattributes", "README.md", "all-in-one.safetensors", "model_index.json", "safety_checker/config.json",
+    "safety_checker/model.safetensors", "scheduler/scheduler_config.json", "text_encoder/config.json",
+    "text_encoder/model.bin", "text_encoder/model.fp16.safetensors", "text_encoder/model.safetensors",
+    "tokenizer/.cache/x.json", "tokenizer/merges.txt", "tokenizer/more/chat.jinja", "tokenizer/vocab.json",
+    "unet/config.json", "unet/diffusion_pytorch_model-00001-of-00002.safetensors",
+    "unet/diffusion_pytorch_model-00002-of-00002.safetensors",
+    "unet/diffusion_pytorch_model.safetensors.index.json", "unet/model.onnx", "unet/openvino.safetensors",
+]  # fmt: skip
+UNET = [
+    "unet/config.json", "unet/diffusion_pytorch_model.safetensors.index.json",
+    "unet/diffusion_pytorch_model-00001-of-00002.safetensors",
+    "unet/diffusion_pytorch_model-00002-of-00002.safetensors",
+]  # fmt: skip
+TOKENIZER = ["tokenizer/merges.txt", "tokenizer/more/chat.jinja", "tokenizer/vocab.json"]
+
+
+@pytest.mark.parametrize(
+    ("request_", "files"),
+    [
+        (Request("a/b"), ["text_encoder/config.json", "text_encoder/model.safetensors", *TOKENIZER, *UNET]),
+        # As diffusers does: the UNet, which has no such variant, is taken without.
+        (
+            Request("a/b", variant="fp16"),
+            ["text_encoder/config.json", "text_encoder/model.fp16.safetensors", *TOKENIZER, *UNET],
+        ),
+        (Request("a/b", without=frozenset({"text_encoder"})), ["text_encoder/config.json", *TOKENIZER, *UNET]),
+    ],
+)
+def test_a_pipeline(request_: Request, files: list[str]) -> None:
+    assert index_of(request_, NAMES) == "model_index.json"
+    assert needed(request_, NAMES, INDEX) == ["scheduler/scheduler_config.json", *files, "model_index.json"]
+
+
+@pytest.mark.parametrize(
+    "names", [["config.json", "weights.safetensors"], ["vae/config.json", "vae/weights.safetensors"]]
+)
+def test_a_component_by_itself_or_in_the_folder_of_its_role(names: list[str]) -> None:
+    assert index_of(Request("a/b", role="vae"), names) is None
+    assert needed(Request("a/b", role="vae"), [*names, "README.md", "other/config.json"], None) == [
+        *names[1:],
+        names[0],
+    ]
+
+
+PICKLED = [name for name in NAMES if not name.startswith("text_encoder/model.") or name.endswith(".bin")]
+NO_INDEX = "`a/b` is not a diffusers pipeline: it has no `model_index.json`"
+
+
+@pytest.mark.parametrize(
+    ("request_", "names", "code", "message"),
+    [
+        (Request("a/b"), ["x.safetensors"], "not-a-checkpoint", NO_INDEX),
+        (Request("a/b", subfolder="c"), NAMES, "not-a-checkpoint", f"{NO_INDEX} in its folder `c`"),
+        (Request("a/b", subfolder="c", role="vae"), NAMES, "missing-model", "`a/b` has no folder `c`"),
+        (Request("a/b", variant="fp61"), NAMES, "missing-variant", "`a/b` has no variant `fp61`"),
+        (
+            Request("a/b", role="unet", variant="fp16", insists=True), NAMES,
+            "missing-variant", "`a/b` has no variant `fp16`",
+        ),
+        (
+            Request("a/b"), PICKLED,
+            "unsafe-weights", "`a/b` has the weights in `text_encoder/model.bin` only, which can run code when read",
+        ),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_used(request_: Request, names: list[str], code: str, message: str) -> None:
+    with pytest.raises(CheckpointError) as raised:
+        needed(request_, names, None if index_of(request_, names) is None else INDEX)
+    assert (raised.value.code, raised.value.message) == (code, message)
+
+
+@pytest.mark.parametrize(
+    ("index", "asks"),
+    [
+        (INDEX | {"_class_name": ["pipeline", "Mine"]}, "`a/b` asks for the pipeline `pipeline.Mine`"),
+        (INDEX | {"unet": ["mine", "UNet"]}, "component `unet` of `a/b` asks for `mine.UNet`"),
+    ],
+)
+def test_code_of_its_own_is_refused_before_anything_is_fetched(index: dict[str, Any], asks: str) -> None:
+    with pytest.raises(CheckpointError) as raised:
+        needed(Request("a/b", without=frozenset({"unet"})), NAMES, index)
+    assert (raised.value.code, raised.value.message) == ("own-code", f"{asks}, which is code of its own")
