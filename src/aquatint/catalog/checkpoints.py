@@ -201,7 +201,7 @@ def read_checkpoint(source: str, revision: str | None = None, subfolder: str = "
 
 def _read_part(folder: Path, role: str, library: Any, class_name: Any, *, source: str) -> Part:
     module = pipelines.library(library) if isinstance(library, str) else None
-    if module is None or not isinstance(class_name, str):
+    if module in (None, pipelines.LOADERS) or not isinstance(class_name, str):
         raise CheckpointError(
             "not-a-checkpoint",
             f"component `{role}` of `{source}` asks for `{library}.{class_name}`, which is code of its own",
@@ -215,6 +215,7 @@ def _read_part(folder: Path, role: str, library: Any, class_name: Any, *, source
         raise _incomplete(f"`{subfolder}` has weights, but no `config.json`")
     config = _read_json(config_file) if config_file.is_file() else {}
     # Tokenizers, schedulers and processors have a config of another name, and no weights.
+    assert module is not None
     return Part(role, module, class_name, role, config_file.is_file(), stored.read(config))
 
 
