@@ -118,7 +118,6 @@ def _weight(given: Any) -> float:
     return float(1 if given is None else given)
 
 
-
 def _fits(
     read: Lora, source: str, reader: str, parts: Mapping[str, Component], span: Span, diagnostics: Diagnostics
 ) -> bool:

@@ -179,7 +179,8 @@ class Model:
     """A model as a script describes it; what its checkpoint adds is looked up when it is used.
 
     `settings` are the model's own, `parts` those of each submodule's block, `loras` in the order of their blocks,
-    `defaults` those of `generate`. One that is not sound has mistakes, which have been reported: it comes to nothing, and is there to check its uses against.
+    `defaults` those of `generate`. One that is not sound has mistakes, which have been reported: it comes to nothing,
+    and is there to check its uses against.
     """
 
     name: str
