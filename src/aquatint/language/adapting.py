@@ -15,7 +15,7 @@ from aquatint.catalog import checkpoints, compatibility, loras
 from aquatint.catalog.checkpoints import CheckpointError
 from aquatint.catalog.loras import Lora
 from aquatint.catalog.models import LORA
-from aquatint.catalog.pipelines import LOADERS, PipelineInfo, lora_roles
+from aquatint.catalog.pipelines import LOADERS, PipelineInfo, is_text_encoder, lora_roles
 from aquatint.diagnostics import Diagnostics, Label
 from aquatint.language import suitability, values
 from aquatint.language.values import UNKNOWN, Model
@@ -126,9 +126,11 @@ def _fits(
         part = parts[role]
         quantized = part.quantization or part.stored
         if quantized is not None and quantized.backend is not None:
-            refused = compatibility.refusal("lora", quantized.backend, quantized.options)
+            feature = "lora-text-encoder" if is_text_encoder(role) else "lora"
+            refused = compatibility.refusal(feature, quantized.backend, quantized.options)
             if refused is not None:
-                suitability.refuse_quantized("a LoRA", quantized.backend, quantized.options, refused, span, diagnostics)
+                what = f"a LoRA for `{role}`"
+                suitability.refuse_quantized(what, quantized.backend, quantized.options, refused, span, diagnostics)
                 return False
         folder = checkpoints.locate(part.source, part.revision)
         tensors = checkpoints.tensors(folder, part.subfolder, part.variant)
