@@ -18,7 +18,15 @@ from support.used_codes import used_codes
 
 PACKAGE = Path(__file__).parents[2] / "src" / "aquatint"
 CODES = codes()
-DESCRIBED = {"backend-not-installed", "internal", "no-engine", "too-many-errors", "unreadable", "unwritable-file"}
+DESCRIBED = {
+    "backend-not-installed",
+    "internal",
+    "no-engine",
+    "package-not-installed",
+    "too-many-errors",
+    "unreadable",
+    "unwritable-file",
+}
 """Those without an example that could be run anywhere: what was done for them is told in words."""
 
 _COMMAND = re.compile(r"```console\n\$ aquatint (.*)\n((?:.*\n)*?)```\n")
