@@ -161,8 +161,8 @@ def read(file: Path, roles: Iterable[str]) -> Lora:
         role, inner, is_flat = _place(module, known)
         if role is None:
             raise CheckpointError(
-                "not-a-lora", f"`{file}` is for `{module}`, which is no layer of a component that can have a LoRA",
-                f"such components here: {', '.join(f'`{each}`' for each in known)}",
+                "wrong-lora", f"`{file}` is a LoRA for another model than this one: it changes `{module}`",
+                f"here {' and '.join(f'`{each}`' for each in known)} can be changed by one, in diffusers' form",
             )  # fmt: skip
         changes.setdefault(role, []).append(_change(file, inner, is_flat, down, ups[module]))
     return Lora(
