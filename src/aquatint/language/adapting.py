@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import Any
 
 import msgspec
@@ -57,6 +58,14 @@ def added(
         role: (msgspec.structs.replace(each.component, role=role), each.use)
         for role, each in zip(roles, sound, strict=True)
     }
+
+
+def block_of(component: Component, model: Model) -> values.Lora:
+    """Return the block of `model` that a LoRA of it comes from."""
+    inside = PurePosixPath(component.subfolder)
+    place = component.source, inside.parent
+    own = [lora for lora in model.loras if (lora.name[0], PurePosixPath(lora.name[1] or "")) == place]
+    return next((lora for lora in own if lora.name[2] == inside.name), own[0])
 
 
 def _can_have_any(model: Model, info: PipelineInfo, world: World, diagnostics: Diagnostics) -> bool:

@@ -93,6 +93,19 @@ def _require_peft() -> None:
         ) from None
 
 
+@contextmanager
+def _asked_for_no_state(module: Any) -> Iterator[None]:
+    """Run the body, in which diffusers asks `module` for its state and does nothing with it, and answer with nothing.
+
+    On processors with AVX512-BF16 bitsandbytes unpacks its 4-bit layers for that, with scales that are rounded.
+    """
+    module.state_dict = dict
+    try:
+        yield
+    finally:
+        del module.state_dict
+
+
 class Loras:
     """What live modules have on."""
 
@@ -145,7 +158,8 @@ class Loras:
         if isinstance(module, self._libraries.transformers.PreTrainedModel):
             lora.reader.load_lora_into_text_encoder(state, text_encoder=module, prefix=role, **how)
         else:
-            module.load_lora_adapter(state, prefix=role, **how)
+            with _asked_for_no_state(module):
+                module.load_lora_adapter(state, prefix=role, **how)
         if lora.key not in getattr(module, "peft_config", {}):
             raise EngineError(f"`{role}` has no layer that this LoRA is for")
 
