@@ -94,12 +94,13 @@ def _require_peft() -> None:
 
 
 @contextmanager
-def _asked_for_no_state(module: Any) -> Iterator[None]:
-    """Run the body, in which diffusers asks `module` for its state and does nothing with it, and answer with nothing.
+def _as_it_is(module: Any) -> Iterator[None]:
+    """Run the body, in which diffusers and peft ask `module` for its state to learn names, and answer with its tensors.
 
-    On processors with AVX512-BF16 bitsandbytes unpacks its 4-bit layers for that, with scales that are rounded.
+    On processors with AVX512-BF16 bitsandbytes otherwise unpacks its 4-bit layers for that, with scales that are
+    rounded.
     """
-    module.state_dict = dict
+    module.state_dict = lambda: {**dict(module.named_parameters()), **dict(module.named_buffers())}
     try:
         yield
     finally:
@@ -158,10 +159,13 @@ class Loras:
         if isinstance(module, self._libraries.transformers.PreTrainedModel):
             lora.reader.load_lora_into_text_encoder(state, text_encoder=module, prefix=role, **how)
         else:
-            with _asked_for_no_state(module):
+            with _as_it_is(module):
                 module.load_lora_adapter(state, prefix=role, **how)
-        if lora.key not in getattr(module, "peft_config", {}):
-            raise EngineError(f"`{role}` has no layer that this LoRA is for")
+        # What has no place is left out with a word to a log, and what isn't given has no data.
+        there = [tensor for name, tensor in module.named_parameters() if f".{lora.key}." in name and tensor.ndim > 1]
+        given = [name for name, tensor in state.items() if name.startswith(f"{role}.") and tensor.ndim > 1]
+        if len(there) != len(given) or any(tensor.device.type == "meta" for tensor in there):
+            raise EngineError(f"this LoRA is for another `{role}`: it changes layers that this one lacks")
 
     @staticmethod
     def _weigh(module: Any, wanted: Sequence[Wanted]) -> None:
