@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -15,6 +16,7 @@ from aquatint.plan.steps import Generate, Plan
 from aquatint.runtime.engine import Form, Generation, Needs
 from aquatint.runtime.events import Event, LoadStarted, StatementFailed
 from aquatint.runtime.executor import Executor, Options
+from aquatint.runtime.metadata import read_metadata
 from aquatint.runtime.residents import Residents
 from aquatint.runtime.store import Store
 from aquatint.runtime.torch_engine import TorchEngine
@@ -105,6 +107,10 @@ def test_pictures_are_those_of_a_plain_program(
         "again": made["plain"],
     }
     assert len(set(made.values())) == 3
+    record = read_metadata(tmp_path / "two.png")["aquatint"]
+    assert sorted(use["weight"] for use in record["pipeline"]["loras"].values()) == [-0.75, 0.5]
+    assert record["engine"]["versions"]["peft"] == importlib.metadata.version("peft")
+    assert "peft" not in read_metadata(tmp_path / "plain.png")["aquatint"]["engine"]["versions"]
 
 
 def _source(plan: Plan, role: str) -> str:
