@@ -113,6 +113,13 @@ class Library:
         """Return the names of the packages inside `diffusers.pipelines`, by which checkpoints name parts of theirs."""
         return sorted(init.parent.name for init in (self.root / "pipelines").glob("*/__init__.py"))
 
+    @cached_property
+    def loras(self) -> dict[str, list[str]]:
+        """Return the classes that read LoRAs for pipelines, each with the components that it has them for."""
+        found = Module(self.root / "loaders" / "lora_pipeline.py").classes
+        listed = {name: assigned(node).get("_lora_loadable_modules") for name, node in found.items()}
+        return {name: ast.literal_eval(modules) for name, modules in sorted(listed.items()) if modules is not None}
+
     def _exported_from(self, package: str) -> list[str]:
         tree = ast.parse((self.root / "__init__.py").read_text(encoding="utf-8"))
         return sorted(
@@ -309,7 +316,7 @@ def describe(library: Library, name: str, tasks: list[str]) -> dict[str, Any] | 
     """Return a pipeline's entry; None if `name` is no pipeline class, or one that can't be called."""
     ancestry = library.ancestry(name)
     constructor, call = method(ancestry, "__init__"), method(ancestry, "__call__")
-    bases = {ast.unparse(base).rpartition(".")[2] for _, node in ancestry for base in node.bases}
+    bases = dict.fromkeys(ast.unparse(base).rpartition(".")[2] for _, node in ancestry for base in node.bases)
     if "DiffusionPipeline" not in bases or constructor is None or call is None:
         return None
     may_be_left_out, known = optional_components(ancestry), registered(ancestry)
@@ -327,9 +334,10 @@ def describe(library: Library, name: str, tasks: list[str]) -> dict[str, Any] | 
     arguments = described(*call)
     timesteps = method(ancestry, "get_timesteps")
     truncates = timesteps is not None and "int(num_inference_steps * strength)" in ast.unparse(timesteps[1])
+    loras = library.loras
     entry = {
         "truncates": truncates, "tasks": tasks, "components": components, "optional": optional, "options": options,
-        "arguments": arguments,
+        "arguments": arguments, "lora": next((base for base in bases if base in loras), None),
     }  # fmt: skip
     return {key: content for key, content in entry.items() if content}
 
@@ -348,7 +356,10 @@ def catalog() -> str:
         if entry is not None
     ]
     version = json.dumps(importlib.metadata.version("diffusers"))
-    names = {"schedulers": library.schedulers(), "modules": library.modules(), "families": library.families()}
+    names = {
+        "schedulers": library.schedulers(), "modules": library.modules(), "families": library.families(),
+        "loras": library.loras,
+    }  # fmt: skip
     head = "".join(f"{json.dumps(key)}:{json.dumps(value, separators=(',', ':'))}," for key, value in names.items())
     return f'{{"diffusers":{version},{head}"pipelines":{{\n' + ",\n".join(lines) + "\n}}\n"
 

@@ -26,6 +26,7 @@ from aquatint.runtime.engine import EngineError
 from aquatint.runtime.torch_engine import TorchEngine
 from aquatint.runtime.torch_engine.assembled import Assembled
 from aquatint.runtime.torch_engine.libraries import libraries
+from support import loras as lora_files
 from support.quantizer_kinds import KINDS
 from support.scenes import Scene, drawn, everywhere, load, scene
 
@@ -222,6 +223,26 @@ def test_lora(studio: Callable[..., Studio], loras: list[Path], cell: Cell) -> N
             assert same(made.draw(), plain)
         case "lora-fuse":
             fuse(made, cell)
+
+
+@pytest.fixture(scope="session")
+def lora_for_words(engine: TorchEngine, folder: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> str:
+    made = Studio(engine, folder("sd"), "none")
+    return str(lora_files.write(made.pipeline, tmp_path_factory.mktemp("lora"), 0, ["text_encoder"]))
+
+
+@tried("test_lora_for_a_text_encoder")
+def test_lora_for_a_text_encoder(studio: Callable[..., Studio], lora_for_words: str, cell: Cell) -> None:
+    made = studio(cell.kind)
+    plain = made.draw()
+    if cell.answer == "refused":
+        with pytest.raises(ValueError, match="cast"):
+            made.pipeline.load_lora_weights(lora_for_words, adapter_name="one")
+        return
+    made.pipeline.load_lora_weights(lora_for_words, adapter_name="one")
+    assert not same(made.draw(), plain)
+    made.pipeline.unload_lora_weights()
+    assert same(made.draw(), plain)
 
 
 def fuse(made: Studio, cell: Cell) -> None:

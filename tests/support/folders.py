@@ -135,6 +135,37 @@ def write_models(folder: Path) -> None:
     _write_unfit(folder, unsafe)
     _write_damaged(folder / "damaged", unsafe)
     write_weights(folder / "single.safetensors")
+    _write_loras(folder / "loras")
+
+
+def _write_loras(folder: Path) -> None:
+    """Write LoRAs for the layers that `write_weights` makes up, and files that are none."""
+
+    def lora(name: str, rank: int = 4, flat: bool = False, dtype: str = "float32", **sides: int) -> Path:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        halves = {}
+        for module, side in sides.items():
+            path = module if flat else module.replace("__", ".")
+            down, up = ("lora_down", "lora_up") if flat else ("lora_A", "lora_B")
+            halves[f"{path}.{down}.weight"] = np.zeros((rank, side), dtype)
+            halves[f"{path}.{up}.weight"] = np.zeros((side, rank), dtype)
+        save_file(halves, folder / name)
+        return folder / name
+
+    lora("ink.safetensors", unet__block__0=256)
+    lora(
+        "both/pytorch_lora_weights.safetensors", rank=8, dtype="float16", unet__block__1=256, text_encoder__block__0=128
+    )
+    lora("flat.safetensors", flat=True, lora_unet_block_0=256, lora_te_block_1=128)
+    lora("flat-xl.safetensors", flat=True, lora_unet_input_blocks_4_1_proj_in=256)
+    lora("wide.safetensors", unet__block__0=320)
+    lora("deep.safetensors", unet__block__0=256, unet__block__7=256)
+    lora("transformer.safetensors", transformer__block__0=256)
+    lora("several/one.safetensors", unet__block__0=256)
+    lora("several/two.safetensors", unet__block__1=256)
+    (folder / "pickled").mkdir()
+    (folder / "pickled" / "pytorch_lora_weights.bin").write_bytes(b"")
+    save_file({"unet.block.0.lokr_w1": np.zeros((4, 4), "float32")}, folder / "lokr.safetensors")
 
 
 def _write_stored(folder: Path, options: dict[str, Any]) -> None:

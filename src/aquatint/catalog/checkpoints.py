@@ -272,6 +272,7 @@ def _read_part(folder: Path, role: str, library: str, class_name: str, *, source
         raise _incomplete(f"`{subfolder}` has weights, but no `config.json`")
     config = _read_json(config_file) if config_file.is_file() else {}
     # Tokenizers, schedulers and processors have a config of another name, and no weights.
+    assert module is not None
     return Part(role, module, class_name, role, config_file.is_file(), stored.read(config))
 
 

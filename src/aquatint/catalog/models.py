@@ -31,7 +31,7 @@ MODEL = Schema("model", (
             "`model` a submodule at a time, `group` a block of layers, `sequential` a layer. Each needs less of the "
             "GPU's memory than the one before it, and takes longer.", choices=OFFLOADS),
 ))  # fmt: skip
-"""The settings of a `model` block; its parts are the submodules and `defaults`."""
+"""The settings of a `model` block; its parts are the submodules, `lora` and `defaults`."""
 
 PART = Schema("submodule", (
     Setting("source", "str", "Another checkpoint, or a folder with this one component, to take the submodule from."),
@@ -42,6 +42,17 @@ PART = Schema("submodule", (
     Setting("quantizer", "quantizer", "This submodule's quantizer; `none` leaves it as it is."),
 ))  # fmt: skip
 """The settings of a submodule's block."""
+
+LORA = Schema("lora", (
+    Setting("source", "str", "Where the LoRA is: a safetensors file, a folder, or a hub id that the local cache "
+            "holds."),
+    Setting("subfolder", "str", "The file's folder inside `source`."),
+    Setting("weight_name", "str", "The file's name; needed where several could be meant."),
+    Setting("revision", "str", "The revision of a hub repository: a branch, a tag or a commit."),
+    Setting("weight", "float", "How much of it is added: 0 for nothing, 1 for as much as it was trained to be.", 1.0,
+            minimum=-100, maximum=100),
+))  # fmt: skip
+"""The settings of a `lora` block of a model, which may have several."""
 
 BATCH_LIMIT = 1000
 """Images that one call can be asked for."""
@@ -103,10 +114,10 @@ SAVE = Schema("save", (
 ))  # fmt: skip
 """What `save` takes."""
 
-RESERVED_PARTS = frozenset({"defaults"})
+RESERVED_PARTS = frozenset({"defaults", "lora"})
 """Blocks inside `model` that are no submodules."""
 
-LATER_MODEL = ("device", "lora", "compile")
+LATER_MODEL = ("device", "compile")
 """Settings of the language's design that this version does not have."""
 
 OF_TASKS = {

@@ -18,6 +18,9 @@ import msgspec
 
 from aquatint.diagnostics import nearest
 
+LOADERS = "diffusers.loaders"
+"""The module that has the classes by which LoRAs are read; a component of it is a LoRA."""
+
 DATA = Path(__file__).parent / "data" / "pipelines.json"
 
 # By role, since the annotations of a few pipelines name no class. A controlnet steers a denoiser and is none; the
@@ -59,7 +62,8 @@ class PipelineInfo:
 
     `tasks` is empty for a class that no `AutoPipelineFor...` chooses; `options` are the settings of
     `model_index.json` that aren't components, with their defaults. One that `truncates` takes the whole number of its
-    steps that its `strength` comes to, which may be none.
+    steps that its `strength` comes to, which may be none. `lora` is the class of `diffusers.loaders` that reads LoRAs
+    for it, None for one that takes none.
     """
 
     name: str
@@ -68,6 +72,7 @@ class PipelineInfo:
     options: Mapping[str, Any]
     arguments: Mapping[str, Argument]
     truncates: bool = False
+    lora: str | None = None
 
     @cached_property
     def denoisers(self) -> tuple[str, ...]:
@@ -103,6 +108,7 @@ class _Entry(msgspec.Struct):
     options: dict[str, Any] = {}
     tasks: list[str] = []
     truncates: bool = False
+    lora: str | None = None
 
 
 class SchedulerEntry(msgspec.Struct):
@@ -119,6 +125,7 @@ class _Catalog(msgspec.Struct):
     schedulers: dict[str, SchedulerEntry]
     modules: list[str]
     families: dict[str, list[str]]
+    loras: dict[str, list[str]]
     pipelines: dict[str, msgspec.Raw]
 
 
@@ -141,9 +148,10 @@ def library(name: str) -> str | None:
     """Return the module that has a component's class, as plans write it, or None for a library that is never used.
 
     `name` is what `model_index.json` says, or what this function returned: `diffusers`, `transformers`, or a package of
-    `diffusers.pipelines`, such as `stable_diffusion`, which has the safety checker.
+    `diffusers.pipelines`, such as `stable_diffusion`, which has the safety checker. What reads LoRAs is in
+    `diffusers.loaders`.
     """
-    if name in ("diffusers", "transformers"):
+    if name in ("diffusers", "transformers", LOADERS):
         return name
     module = name.removeprefix("diffusers.pipelines.")
     return f"diffusers.pipelines.{module}" if module in _catalog().modules else None
@@ -152,6 +160,11 @@ def library(name: str) -> str | None:
 def families() -> Mapping[str, Sequence[str]]:
     """Return the classes that diffusers' `AutoPipeline` has for the same weights, by its name for those."""
     return _catalog().families
+
+
+def lora_roles(reader: str) -> tuple[str, ...]:
+    """Return the roles that a class of `diffusers.loaders` has LoRAs for; none for one that isn't known."""
+    return tuple(_catalog().loras.get(reader, ()))
 
 
 def pipeline_names() -> list[str]:
@@ -188,4 +201,5 @@ def pipeline(class_name: str) -> PipelineInfo | None:
         MappingProxyType(entry.options),
         MappingProxyType(arguments),
         entry.truncates,
+        entry.lora,
     )

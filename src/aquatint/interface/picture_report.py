@@ -97,7 +97,8 @@ def _of_image(record: ImageRecord) -> Rows:
 def _facts(part: ComponentRecord, record: ImageRecord, role: str) -> Iterator[str]:
     from aquatint.plan.render import ranged
 
-    yield part.class_name
+    use = record.pipeline.loras.get(role)
+    yield part.class_name if use is None else f"LoRA, weight {use.weight:g}, for {', '.join(use.roles)}"
     inherited = f"{record.pipeline.subfolder}/{role}".lstrip("/")
     if (part.source, part.revision) != (record.pipeline.source, record.pipeline.revision):
         yield f"from {_place(part.source, part.subfolder, part.revision)}"
@@ -107,7 +108,8 @@ def _facts(part: ComponentRecord, record: ImageRecord, role: str) -> Iterator[st
         yield f"variant {part.variant}"
     if part.dtype is not None:
         yield part.dtype
-        yield _quantizer(part)
+        if use is None:
+            yield _quantizer(part)
     if part.held is not None:
         yield f"held in {ranged(part.held)}"
 

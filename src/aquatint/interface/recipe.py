@@ -40,6 +40,7 @@ class Recipe:
 
     `roles` are the submodules that the picture was made with, or without; `quantized` those that the model's own
     quantizer is for. `pipeline` is the class, empty if nobody knows. `size` is kept as `width` and `height`.
+    `loras` has the settings of each LoRA.
     `batch` has the seeds and prompts of all images of its call, where there were others; `index` says which it was.
     """
 
@@ -51,6 +52,7 @@ class Recipe:
     quantizers: dict[str, QuantizationRecord] = field(default_factory=dict)
     settings: Settings = field(default_factory=dict)
     parts: dict[str, Settings | None] = field(default_factory=dict)
+    loras: list[Settings] = field(default_factory=list)
     arguments: Settings = field(default_factory=dict)
     batch: list[Settings] = field(default_factory=list)
     index: int = 0
@@ -75,13 +77,14 @@ def of_record(record: ImageRecord) -> Recipe:
     """Return the recipe of the image that `record` is about; it says nothing of the file to write."""
     pipeline = record.pipeline
     info = pipelines.pipeline(pipeline.class_name)
-    weighty = {role: part for role, part in record.components.items() if part.dtype is not None}
+    components = {role: part for role, part in record.components.items() if role not in pipeline.loras}
+    weighty = {role: part for role, part in components.items() if part.dtype is not None}
     covered = frozenset({*info.denoisers, *info.text_encoders} & weighty.keys()) if info else frozenset()
     # The model's settings are those of its denoiser: the other submodules say where they differ.
     main = next((weighty[role] for role in (*(info.denoisers if info else ()), *weighty) if role in weighty), None)
     made = Recipe(
         record.model if is_free(record.model) else model_name(pipeline.source), pipeline.class_name,
-        (*record.components, *pipeline.omitted), covered,
+        (*components, *pipeline.omitted), covered,
     )  # fmt: skip
     chosen = {role: _quantizer(part.quantization, made) for role, part in weighty.items()}
     own = next((chosen[role] for role in covered if weighty[role] is main), None)
@@ -94,7 +97,8 @@ def of_record(record: ImageRecord) -> Recipe:
         **({} if own is None else {"quantizer": own}),
         **({} if pipeline.offload is None else {"offload": pipeline.offload}),
     }
-    for role, part in record.components.items():
+    made.loras = [_lora(record.components[role], use.weight) for role, use in pipeline.loras.items()]
+    for role, part in components.items():
         settings = _place(role, part, record)
         if main is not None and role in weighty:
             if part.dtype != main.dtype:
@@ -128,6 +132,18 @@ def _place(role: str, part: ComponentRecord, record: ImageRecord) -> Settings:
         revision = {} if part.revision is None else {"revision": part.revision}
         return {"source": part.source, "subfolder": part.subfolder, **revision}
     return {} if part.subfolder == inherited else {"subfolder": part.subfolder}
+
+
+def _lora(part: ComponentRecord, weight: float) -> Settings:
+    """Return the settings of a LoRA: where its file is, and how much of it is added."""
+    inside = PurePosixPath(part.subfolder)
+    return {
+        "source": part.source,
+        **({"subfolder": str(inside.parent)} if len(inside.parts) > 1 else {}),
+        **({"weight_name": inside.name} if part.subfolder else {}),
+        **({} if part.revision is None else {"revision": part.revision}),
+        **({} if weight == 1 else {"weight": weight}),
+    }
 
 
 def _quantizer(quantization: QuantizationRecord | None, recipe: Recipe) -> Any:
@@ -176,7 +192,9 @@ def text_of(recipe: Recipe, head: Iterable[str] = ()) -> str:
     comments = [f"# {_line(each)}".rstrip() for each in head]
     blocks = [comments, recipe.params]
     blocks += [block(f"quantizer {name}", _options(each)) for name, each in recipe.quantizers.items()]
-    blocks.append(block(f"model {recipe.model}", [*_settings(recipe.settings), *_parts(recipe.parts)]))
+    blocks.append(
+        block(f"model {recipe.model}", [*_settings(recipe.settings), *_parts(recipe.parts), *_loras(recipe.loras)])
+    )
     blocks += [block(f"generate {recipe.model}", _settings(_ordered(each))) for each in recipe.calls_for()]
     text = "\n\n".join("\n".join(lines) for lines in blocks if lines) + "\n"
     return formatted(parse(Source("", text)).script)
@@ -203,6 +221,11 @@ def _parts(parts: Mapping[str, Settings | None]) -> Iterator[str]:
             yield f"{role}: none"
         elif settings:
             yield f"{role} {{ {', '.join(_settings(settings))} }}"
+
+
+def _loras(loras: Iterable[Settings]) -> Iterator[str]:
+    for settings in loras:
+        yield f"lora {{ {', '.join(_settings(settings))} }}"
 
 
 def _options(quantizer: QuantizationRecord) -> Iterator[str]:

@@ -11,6 +11,7 @@ from typing import Any
 from aquatint.catalog.quantizer_backends import backends
 from aquatint.plan.batches import companions
 from aquatint.plan.steps import Component, Generate, PictureFile, Pipeline, Plan
+from aquatint.runtime.metadata import PEFT, installed_version
 from aquatint.runtime.record import ComponentRecord, ImageRecord
 
 
@@ -87,7 +88,10 @@ def _versions(record: ImageRecord, plan: Plan, engine: Mapping[str, Any]) -> Ite
     used = {kind.backend for kind in kinds}
     # Of a backend that nothing is quantized by, the version decides nothing.
     idle = {each.distribution for each in backends() if each.name not in used}
-    for name, version in (now if isinstance(now, Mapping) else {}).items():
+    now = dict(now) if isinstance(now, Mapping) else {}
+    if record.pipeline.loras:
+        now[PEFT] = installed_version(PEFT)
+    for name, version in now.items():
         if name not in idle and then.get(name) != version:
             yield f"{name} {_shown(then.get(name))} (here {version or 'none'})"
 

@@ -5,7 +5,7 @@ What the settings come to for a checkpoint is in `resolution`; what `generate` a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from types import MappingProxyType
@@ -13,7 +13,7 @@ from typing import Any
 
 from aquatint.catalog import quantizers
 from aquatint.catalog.arguments import FAMILIAR, MANAGED, PICTURE, is_prompt, problem, scriptable
-from aquatint.catalog.models import GENERATE, LATER_MODEL, MODEL, OF_TASKS, PART, RESERVED_PARTS
+from aquatint.catalog.models import GENERATE, LATER_MODEL, LORA, MODEL, OF_TASKS, PART, RESERVED_PARTS
 from aquatint.catalog.pipelines import PipelineInfo, component_roles
 from aquatint.catalog.settings import Schema
 from aquatint.catalog.settings import Setting as Described
@@ -30,6 +30,7 @@ from aquatint.language.values import (
     Deferred,
     ImageValue,
     Layer,
+    Lora,
     Model,
     Prompter,
     Quantizer,
@@ -50,8 +51,10 @@ from aquatint.plan.steps import PictureFile
 from aquatint.source import Span
 from aquatint.syntax import nodes as n
 
-TABLED = ("lora", "compile")
+TABLED = ("compile",)
 """Settings that this version lacks, and of which it is known which quantizers they go with."""
+
+_LORA = LORA.name
 
 
 class Blocks:
@@ -167,6 +170,9 @@ class Blocks:
     def model(self, name: str, block: n.Block, base: Model | None, scope: Scope, at: Span, layer: Layer) -> Model:
         """Return the model that `block` describes on top of `base`; what is wrong in it is unknown in the model."""
         own = self._checked_settings(block, MODEL, scope, layer, LATER_MODEL)
+        # `lora: none` takes those of the layers below away; the block's own come after that.
+        loras = () if own.pop(_LORA, None) is not None or base is None else base.loras
+        given: dict[tuple[Any, ...], Span] = {}
         settings = layered(base.settings if base else {}, own)
         parts = {role: dict(own) for role, own in (base.parts if base else {}).items()}
         spans = dict(base.part_spans if base else {})
@@ -180,7 +186,9 @@ class Blocks:
                 settings[role] = self._once(role, Setting(None, item.name.span, item.name.span, layer), own)
             elif role not in MODEL.names():
                 settings.pop(role, None)
-            if role in RESERVED_PARTS:
+            if role == _LORA:
+                loras = self._with_lora(loras, item, scope, layer, given)
+            elif role in RESERVED_PARTS:
                 defaults = layered(defaults, self.given(item.block, scope, layer))
             elif role in LATER_MODEL:
                 if role not in TABLED:
@@ -193,8 +201,32 @@ class Blocks:
         self._refuse_or_postpone(block, [settings, *parts.values()])
         frozen_parts = MappingProxyType({role: MappingProxyType(own) for role, own in parts.items()})
         return Model(
-            name, at, MappingProxyType(settings), frozen_parts, MappingProxyType(spans), MappingProxyType(defaults)
-        )
+            name, at, MappingProxyType(settings), frozen_parts, MappingProxyType(spans), MappingProxyType(defaults),
+            loras,
+        )  # fmt: skip
+
+    def _with_lora(
+        self, loras: tuple[Lora, ...], item: n.Part, scope: Scope, layer: Layer, given: dict[tuple[Any, ...], Span]
+    ) -> tuple[Lora, ...]:
+        """Return `loras` with that of a block: another, or one of them with other settings.
+
+        `given` has the places of those that the model's block has had by then, by their names.
+        """
+        settings = self._checked_settings(item.block, LORA, scope, layer, (), _LORA)
+        at = item.name.span
+        made = Lora(MappingProxyType(settings), at)
+        if "source" not in settings and not self.diagnostics.any_within(item.block.span):
+            help = 'write `source: "file.safetensors"`, a folder, or a hub id'
+            self.diagnostics.error("missing-setting", "this `lora` has no `source`", at, help=help)
+        if (first := given.setdefault(made.name, at)) is not at:
+            self.diagnostics.error("duplicate-setting", "this LoRA is given twice in this block", at,
+                                   labels=(Label(first, "first here"),), help="take one of them out")  # fmt: skip
+        for number, each in enumerate(loras):
+            if each.name != made.name:
+                continue
+            again = Lora(MappingProxyType(layered(each.settings, settings)), at)
+            return (*loras[:number], again, *loras[number + 1 :])
+        return (*loras, made)
 
     def _checked_settings(
         self,
@@ -214,11 +246,11 @@ class Blocks:
                 if name in later:
                     if name not in TABLED:
                         self._later(name, setting.name_span)
-                elif role is None and name in component_roles():
+                elif role is None and (name == _LORA or name in component_roles()):
                     made[name] = self._omission(name, setting)
                 else:
                     parts = [*schema.names(), "defaults"] if role is None else schema.names()
-                    what = "a model" if role is None else f"submodule `{role}`"
+                    what = "a model" if role is None else _called_block(role)
                     self.diagnostics.error("unknown-setting", f"{what} has no setting `{name}`", setting.name_span,
                                            help=did_you_mean(name, parts, "settings"))  # fmt: skip
                 continue
@@ -227,7 +259,7 @@ class Blocks:
             for item in block.items:
                 if isinstance(item, n.Part):
                     self.diagnostics.error(
-                        "unknown-setting", f"submodule `{role}` has no part `{item.name.text}`", item.name.span
+                        "unknown-setting", f"{_called_block(role)} has no part `{item.name.text}`", item.name.span
                     )
         return made
 
@@ -262,10 +294,8 @@ class Blocks:
             name = item.name.text
             if name not in TABLED:
                 continue
-            for feature, place, what in _features(item):
-                if (found := suitability.refused_by_quantizers(feature, quantizers)) is not None:
-                    suitability.refuse(what, *found, place, self.diagnostics)
-                    break
+            if (found := suitability.refused_by_quantizers(name, quantizers)) is not None:
+                suitability.refuse(f"`{name}`", *found, item.name.span, self.diagnostics)
             else:
                 self._later(name, item.name.span)
 
@@ -434,14 +464,18 @@ class Blocks:
         return Setting(UNKNOWN, setting.span, setting.name_span, setting.layer)
 
     def _parts(self, block: n.Block) -> list[n.Part]:
-        """Return the parts of `block`, each name once."""
+        """Return the parts of `block`, each name once but for LoRAs."""
         first: dict[str, n.Part] = {}
+        loras: list[n.Part] = []
         for item in block.items:
             if isinstance(item, n.Part):
+                if item.name.text == _LORA:
+                    loras.append(item)
+                    continue
                 if item.name.text in first:
                     self._duplicate(item.name.text, item.name.span, first[item.name.text].name.span)
                 first.setdefault(item.name.text, item)
-        return list(first.values())
+        return [*first.values(), *loras]
 
     def _duplicate(self, name: str, at: Span, first: Span) -> None:
         self.diagnostics.error("duplicate-setting", f"`{name}` is set twice in this block", at,
@@ -457,6 +491,10 @@ class Blocks:
     def _error(self, code: str, message: str, span: Span, *, help: str | None = None) -> Unknown:
         self.diagnostics.error(code, message, span, help=help)
         return UNKNOWN
+
+
+def _called_block(role: str) -> str:
+    return "a LoRA" if role == _LORA else f"submodule `{role}`"
 
 
 def _is_good(known: Described, value: Any) -> bool:
@@ -477,15 +515,3 @@ def _standing_in(value: Any) -> Any:
         case tuple():
             return [_standing_in(item) for item in value]
     return plain(value)
-
-
-def _features(item: n.Attribute | n.Part) -> Iterator[tuple[str, Span, str]]:
-    """Yield what a `lora` block or `compile` asks for by the table of compatibility, where, and what to call it."""
-    if item.name.text == "compile":
-        yield "compile", item.name.span, "`compile`"
-        return
-    yield "lora", item.name.span, "a LoRA"
-    inside = item.block.items if isinstance(item, n.Part) else ()
-    for each in inside:
-        if isinstance(each, n.Attribute) and each.name.text == "fuse" and each.value.span.text == "true":
-            yield "lora-fuse", each.span, "a fused LoRA"

@@ -9,6 +9,7 @@ import hashlib
 from dataclasses import dataclass, field, replace
 from typing import Any, assert_never
 
+from aquatint.catalog.models import RESERVED_PARTS
 from aquatint.catalog.prompt_plugins import Kind
 from aquatint.catalog.tasks import together
 from aquatint.diagnostics import Diagnostics, Label, did_you_mean
@@ -427,7 +428,7 @@ class _Run:
             roles[name] = set() if resolved is None else set(resolved.pipeline.parts)
         anywhere = set().union(*roles.values())
         for name, model in models.items():
-            others = anywhere - roles[name]
+            others = anywhere - roles[name] - RESERVED_PARTS
             items = tuple(item for item in node.block.items if item.name.text not in others)
             block = n.Block(node.block.span, items)
             scope.override(name, self._changed(model, block, scope, node.block.span, "override"))

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from msgspec import UNSET
+
 from aquatint.catalog import checkpoints, estimates, pipelines
 from aquatint.catalog.checkpoints import Checkpoint, CheckpointError, Part, Tensor
 from aquatint.catalog.estimates import Estimate
@@ -22,7 +24,7 @@ from aquatint.catalog.quantizers import canonical
 from aquatint.catalog.tasks import Roles
 from aquatint.catalog.working import Working, working
 from aquatint.diagnostics import Diagnostics, Label, did_you_mean
-from aquatint.language import claims, coverage, prequantized, suitability
+from aquatint.language import adapting, claims, coverage, prequantized, suitability
 from aquatint.language.coverage import Use
 from aquatint.language.names import inside
 from aquatint.language.values import UNKNOWN, Model, Quantizer, Setting, shown
@@ -199,11 +201,18 @@ class Resolver:
         prequantized.report(self._contradictions, self.diagnostics)
         if not coverage.check(self._uses, self.diagnostics) or not sound or self._contradictions:
             return None
-        key = pipeline_key(checkpoint.pipeline, keys, checkpoint.options, self._offload)
+        added = adapting.added(model, info, by_role, self.world, self.diagnostics)
+        if added is None:
+            return None
+        loras = {}
+        for role, (component, loras[role]) in added.items():
+            keys[role] = component.key
+            components[component.key] = component
+        key = pipeline_key(checkpoint.pipeline, keys, checkpoint.options, self._offload, loras)
         pipeline = Pipeline(
             key=key, class_name=checkpoint.pipeline, source=checkpoint.source,
             revision=checkpoint.revision, parts=keys, options=checkpoint.options, offload=self._offload,
-            subfolder=checkpoint.subfolder, omitted=_omitted(whole, checkpoint),
+            subfolder=checkpoint.subfolder, omitted=_omitted(whole, checkpoint), loras=loras or UNSET,
         )  # fmt: skip
         try:
             steps = checkpoints.train_timesteps(checkpoint.folder / checkpoint.subfolder)
@@ -472,7 +481,9 @@ def _content(model: Model) -> Any:
 
     Their defaults are left out: those are what `generate` does with a model.
     """
-    blocks = [model.settings, *(model.parts[role] for role in sorted(model.parts))]
+    blocks = [
+        model.settings, *(model.parts[role] for role in sorted(model.parts)), *(lora.settings for lora in model.loras)
+    ]  # fmt: skip
     return model.name, tuple((role, model.part_spans.get(role)) for role in sorted(model.parts)), tuple(
         tuple((name, _identity(setting.value), setting.span, setting.layer) for name, setting in block.items())
         for block in blocks
@@ -481,7 +492,7 @@ def _content(model: Model) -> Any:
 
 def _settings(model: Model) -> Any:
     """Return what is equal for two models whose settings are, wherever in a script they stand."""
-    blocks = [("", model.settings), *sorted(model.parts.items())]
+    blocks = [("", model.settings), *sorted(model.parts.items()), *(("lora", lora.settings) for lora in model.loras)]
     return tuple(
         (role, tuple((name, _identity(block[name].value)) for name in sorted(block))) for role, block in blocks
     )

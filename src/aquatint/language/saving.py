@@ -56,6 +56,11 @@ class Saving:
         at = node.targets[0].span
         if not isinstance(target, Model):
             return self._error("wrong-type", f"`save` takes a model, not {type_name(target)}", at)
+        if target.loras:
+            return self._error(
+                "not-savable", f"`{target.name}` has a LoRA, which stays beside the weights and is not saved with them",
+                at, help=f"save the model without it: `save ({target.name} with {{ lora: none }}) {{ ... }}`",
+            )  # fmt: skip
         # What lies on a disk is not offloaded, and hooks would be in the way.
         kept = {name: setting for name, setting in target.settings.items() if name != "offload"}
         whole = len(kept) == len(target.settings)

@@ -19,12 +19,17 @@ from aquatint.plan.steps import Component
 from aquatint.source import Span
 
 
+def offloads_on(device: str) -> bool:
+    """Return whether there is anything to offload on `device`: not where weights and computing share one memory."""
+    return device.partition(":")[0] not in SHARED_MEMORY
+
+
 def offload(model: Model, device: str, diagnostics: Diagnostics) -> str | None:
     """Return how `model` is offloaded on `device`: not at all where weights and computing share one memory."""
     setting = model.settings.get("offload")
     if setting is None or setting.value is None or setting.value is UNKNOWN:
         return None
-    if device.partition(":")[0] in SHARED_MEMORY:
+    if not offloads_on(device):
         asked = f'`offload: "{setting.value}"`'
         message = f"{asked} does nothing on `{device}`, which computes in the computer's own memory"
         diagnostics.warning("nothing-to-offload", message, setting.span)
@@ -82,8 +87,16 @@ def refused_by_quantizers(feature: str, quantizers: Iterable[Any]) -> tuple[Quan
 
 def refuse(what: str, quantizer: Quantizer, refused: Cell, span: Span, diagnostics: Diagnostics) -> None:
     """Report that `what` can't be had with `quantizer`, and the table's reason."""
-    called = _called(quantizer.backend, canonical(quantizer.backend, quantizer.options))
-    _refuse(diagnostics, f"{what} can't be had with {called}", refused, span)
+    refuse_quantized(
+        what, quantizer.backend, canonical(quantizer.backend, quantizer.options), refused, span, diagnostics
+    )  # fmt: skip
+
+
+def refuse_quantized(
+    what: str, backend: str, options: Mapping[str, Any], refused: Cell, span: Span, diagnostics: Diagnostics
+) -> None:
+    """Report that `what` can't be had with what is quantized by `backend` with `options`, and the table's reason."""
+    _refuse(diagnostics, f"{what} can't be had with {_called(backend, options)}", refused, span)
 
 
 def _note(device: str, chosen: Setting, quantizer: Quantizer, diagnostics: Diagnostics) -> bool:

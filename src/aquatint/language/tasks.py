@@ -24,6 +24,7 @@ from aquatint.language.resolution import Resolved
 from aquatint.language.values import UNKNOWN, Setting
 from aquatint.plan.keys import pipeline_key
 from aquatint.plan.steps import PictureFile
+from aquatint.plan.uses import loras
 from aquatint.source import Span
 
 
@@ -58,10 +59,11 @@ def as_task(resolved: Resolved, info: PipelineInfo) -> Resolved:
     if info is resolved.info:
         return resolved
     own = resolved.pipeline
-    parts = {role: key for role, key in own.parts.items() if role in info.components}
+    added = loras(own)
+    parts = {role: key for role, key in own.parts.items() if role in info.components or role in added}
     parts |= {role: None for role in info.components if role not in parts}
     options = {name: value for name, value in own.options.items() if name in info.options}
-    key = pipeline_key(info.name, parts, options, own.offload)
+    key = pipeline_key(info.name, parts, options, own.offload, added)
     pipeline = msgspec.structs.replace(own, key=key, class_name=info.name, parts=parts, options=options)
     used = {key for key in parts.values() if key is not None}
     return replace(

@@ -160,12 +160,27 @@ class Quantizer:
         return self.name
 
 
+@dataclass(frozen=True, slots=True)
+class Lora:
+    """A LoRA that a model is given: the settings of its block, and where that is."""
+
+    settings: Mapping[str, Setting]
+    span: Span = field(repr=False)
+
+    @property
+    def name(self) -> tuple[Any, ...]:
+        """What blocks of the same LoRA have in common, in whatever layer they are."""
+        given = (self.settings.get(name) for name in ("source", "subfolder", "weight_name"))
+        return tuple(None if setting is None else setting.value for setting in given)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Model:
     """A model as a script describes it; what its checkpoint adds is looked up when it is used.
 
-    `settings` are the model's own, `parts` those of each submodule's block, `defaults` those of `generate`. One that is
-    not sound has mistakes, which have been reported: it comes to nothing, and is there to check its uses against.
+    `settings` are the model's own, `parts` those of each submodule's block, `loras` in the order of their blocks,
+    `defaults` those of `generate`. One that is not sound has mistakes, which have been reported: it comes to nothing,
+    and is there to check its uses against.
     """
 
     name: str
@@ -174,6 +189,7 @@ class Model:
     parts: Mapping[str, Mapping[str, Setting]]
     part_spans: Mapping[str, Span] = field(repr=False)
     defaults: Mapping[str, Setting]
+    loras: tuple[Lora, ...] = ()
     is_sound: bool = True
 
     def members(self) -> dict[str, Any]:

@@ -10,13 +10,15 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from aquatint.catalog.arguments import scriptable
-from aquatint.catalog.models import GENERATE, MODEL, PART, SAVE
+from aquatint.catalog.models import GENERATE, LORA, MODEL, PART, SAVE
 from aquatint.catalog.quantizers import canonical
 from aquatint.diagnostics import did_you_mean
+from aquatint.language.adapting import block_of
 from aquatint.language.prequantized import chosen_for
 from aquatint.language.resolution import Resolved, default_dtype, quantized_roles
 from aquatint.language.values import Model, Quantizer, Setting, frozen, quoted
 from aquatint.plan.steps import Component
+from aquatint.plan.uses import loras
 from aquatint.source import Span
 
 # What a submodule takes from its model unless it says otherwise; `quantizer` only reaches some of them.
@@ -196,6 +198,10 @@ def _of_component(statement: Statement, role: str) -> Iterator[tuple[str, _Chain
     """Yield what may be set of the submodule `role`: its place and form, then its quantizer's options."""
     model, resolved = statement.model, statement.resolved
     component = resolved.components[resolved.pipeline.parts[role] or ""]
+    if role in loras(resolved.pipeline):
+        settings = block_of(component, model).settings
+        yield from ((each.name, _layers(settings.get(each.name), each.default)) for each in LORA.settings)
+        return
     is_quantized = role in quantized_roles(model, resolved.pipeline.parts, resolved.info)
     own = model.parts.get(role, {})
     for name in PART.names():

@@ -37,7 +37,7 @@ from aquatint.plan.steps import (
     TextRef,
     Upscale,
 )
-from aquatint.plan.uses import uses
+from aquatint.plan.uses import loras, uses
 
 Parts = dict[str, str]
 """A fingerprint: by name, hashes of all that decides a file. The names are for people: `argument prompt`, `seed`."""
@@ -152,6 +152,7 @@ class _Fingerprints:
             options = [pipeline.class_name, pipeline.source, pipeline.revision, pipeline.options, pipeline.offload]
             parts = {"pipeline": _hash(options)}
             parts |= {f"component {role}": _hash(key) for role, key in pipeline.parts.items()}
+            parts |= {f"weight of {role}": _hash(use.weight) for role, use in loras(pipeline).items()}
             self.pipelines[pipeline.key] = parts
         return self.pipelines[pipeline.key]
 

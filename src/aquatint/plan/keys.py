@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import Any
 
-from aquatint.plan.steps import Json, Quantization
+from aquatint.plan.steps import Json, LoraUse, Quantization
 
 KEY_VERSION = 1
 
@@ -52,7 +53,13 @@ def component_key(
 
 
 def pipeline_key(
-    class_name: str, parts: dict[str, str | None], options: dict[str, Json], offload: str | None = None
+    class_name: str,
+    parts: dict[str, str | None],
+    options: dict[str, Json],
+    offload: str | None = None,
+    loras: Mapping[str, LoraUse] | None = None,
 ) -> str:
-    """Return the key of a pipeline: its class, components by role, constructor's plain arguments, and offloading."""
-    return digest(["pipeline", KEY_VERSION, class_name, parts, options, *([] if offload is None else [offload])])
+    """Return the key of a pipeline: class, components by role, constructor's plain arguments, offloading, LoRAs."""
+    weights = {role: use.weight for role, use in (loras or {}).items()}
+    more: list[Json] = [*([] if offload is None else [offload]), *([weights] if weights else [])]
+    return digest(["pipeline", KEY_VERSION, class_name, parts, options, *more])

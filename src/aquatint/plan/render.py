@@ -11,6 +11,7 @@ from collections.abc import Set as AbstractSet
 
 from msgspec import UNSET
 
+from aquatint.catalog.pipelines import LOADERS
 from aquatint.catalog.quantizers import label
 from aquatint.plan.batches import companions, sizes
 from aquatint.plan.counts import counts
@@ -41,7 +42,7 @@ from aquatint.plan.steps import (
     Upscale,
 )
 from aquatint.plan.texts import shown
-from aquatint.plan.uses import takes_pictures, uses
+from aquatint.plan.uses import loras, takes_pictures, uses
 
 _WIDTH = 10  # of the verb that a line begins with
 
@@ -178,6 +179,8 @@ def _generated(plan: Plan, step: Generate, fresh: set[str], files: dict[ImageRef
     if step.scaled is not None:
         settings["size"] = "{}x{}".format(*step.scaled)
     settings = dict(sorted(settings.items()))
+    for role, use in loras(plan.pipelines[step.pipeline]).items():
+        settings[role] = f"{json.dumps(use.weight)} ({', '.join(use.roles)})"
     if step.scheduler is not None:
         settings["scheduler"] = json.dumps(step.scheduler)
     if step.weighter is not None:
@@ -284,7 +287,9 @@ def _reused(plan: Plan, step: Generate | Phase | Save, fresh: set[str]) -> Itera
 def _loaded(component: Component) -> str:
     # A component is in the folder of its role, or in a source that is nothing but the component, unless this is told.
     inside = f" ({component.subfolder})" if component.subfolder not in ("", component.role) else ""
-    parts = [f"{component.role:<16} {component.class_name}", f"from {component.source}{inside}"]
+    # Of a LoRA the class is only that which reads it.
+    name = "LoRA" if component.library == LOADERS else component.class_name
+    parts = [f"{component.role:<16} {name}", f"from {component.source}{inside}"]
     if component.revision is not None:
         parts.append(f"revision {component.revision[:7]}")
     if component.dtype is not None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from aquatint.catalog.pipelines import is_denoiser, is_text_encoder
 from aquatint.plan.memory import held
 from aquatint.plan.steps import Component, Generate, Pipeline
-from aquatint.plan.uses import takes_pictures
+from aquatint.plan.uses import loras, takes_pictures
 from aquatint.plan.working import pixels, work
 
 _LAST = ("vae", "vqvae", "image_vae", "movq", "vqgan", "audio_vae", "vocoder", "safety_checker", "watermark")
@@ -53,8 +53,9 @@ def split(
         return [Part("generate", roles, 0, work(step, roles, pipeline, components, together))]
     # A pipeline is made of them before anything else.
     weightless = [role for role in roles if by_role[role].dtype is None]
+    adapting = loras(pipeline)
     # A call may come to these at any time.
-    always = [role for role in roles if role not in (*encoders, *denoisers, *last, *weightless)]
+    always = [role for role in roles if role not in (*encoders, *denoisers, *last, *weightless, *adapting)]
     # 16 channels of 32 bits for 8 x 8 pixels.
     latents = images * (pixels(step, pipeline, components) // 64 * 64)
     phases = [
@@ -65,6 +66,11 @@ def split(
     if not fine:
         phases[1:] = [Part("generate", phases[1].roles + phases[2].roles, 0)]
     phases = [phase for phase in phases if phase.roles]
+    # A LoRA is where the components are that it is for.
+    phases = [
+        replace(phase, roles=phase.roles + [role for role in adapting if {*adapting[role].roles} & {*phase.roles}])
+        for phase in phases
+    ]
     first = phases[0]
     phases[0] = replace(first, roles=first.roles + weightless)
     return [

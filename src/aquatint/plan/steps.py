@@ -86,13 +86,13 @@ class Component(Record, frozen=True):
 
     key: str
     role: str  # the first role it was asked for in, e.g. "unet"; for people
-    library: str  # "diffusers" or "transformers"
-    class_name: str
+    library: str  # "diffusers" or "transformers"; "diffusers.loaders" for a LoRA
+    class_name: str  # of a LoRA: that of the class which reads it
     source: str  # "builtin:...", a folder, or a hub id, as the script gave it
-    subfolder: str
+    subfolder: str  # of a LoRA: its file, as a path in `source`, empty for `source` itself
     variant: str | None
     revision: str | None  # the commit of a hub id, None for anything else
-    dtype: str | None  # a torch dtype's name; None for what has no weights
+    dtype: str | None  # a torch dtype's name, of a LoRA that of its file; None for what has no weights
     device: str
     quantization: Quantization | None
     identity: str  # fingerprint of its files
@@ -104,8 +104,19 @@ class Component(Record, frozen=True):
     working: Working | None = None  # what it takes beside weights; decides nothing but when things are loaded
 
 
+class LoraUse(Record, frozen=True):
+    """How much of a LoRA is added to a pipeline's components, and the roles of those that it is for."""
+
+    weight: float
+    roles: list[str]
+
+
 class Pipeline(Record, frozen=True):
-    """A diffusers pipeline made of components; `key` is equal exactly when class, parts and options are."""
+    """A diffusers pipeline made of components; `key` is equal exactly when class, parts, options and weights are.
+
+    LoRAs are parts of it, in roles of their own, which `loras` has as well. They are beside the components that they
+    change, which are the same with and without them.
+    """
 
     key: str
     class_name: str
@@ -116,6 +127,7 @@ class Pipeline(Record, frozen=True):
     offload: str | None = None  # how its weights are kept off the device between their turns; None: not at all
     subfolder: str = ""  # of `source`, where its `model_index.json` is
     omitted: list[str] = msgspec.field(default_factory=list)  # roles that the checkpoint has, and the script leaves out
+    loras: dict[str, LoraUse] | msgspec.UnsetType = msgspec.UNSET  # by role; in the order of their keys
 
 
 class InBatch(Record, frozen=True):

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from msgspec import UNSET
+
 from aquatint.plan.steps import (
     Compare,
     Component,
@@ -14,6 +16,7 @@ from aquatint.plan.steps import (
     Generate,
     Grid,
     ImageRef,
+    LoraUse,
     NumberRef,
     Phase,
     PictureFile,
@@ -40,6 +43,11 @@ def uses(step: Step, pipelines: Mapping[str, Pipeline]) -> dict[str, str]:
             return {}
     parts = pipelines[step.pipeline].parts
     return {role: key for role, key in parts.items() if key is not None and (roles is None or role in roles)}
+
+
+def loras(pipeline: Pipeline) -> dict[str, LoraUse]:
+    """Return the LoRAs of `pipeline` by role; none for most."""
+    return {} if pipeline.loras is UNSET else pipeline.loras
 
 
 def needs(step: Step, pipelines: Mapping[str, Pipeline], components: Mapping[str, Component]) -> list[str]:

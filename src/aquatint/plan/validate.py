@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass, field
+from math import isfinite
 from pathlib import PurePosixPath
 
 from msgspec import UNSET
@@ -44,7 +45,7 @@ from aquatint.plan.steps import (
     TextRef,
     Upscale,
 )
-from aquatint.plan.uses import Reference, awaits, needs, uses
+from aquatint.plan.uses import Reference, awaits, loras, needs, uses
 
 
 def validate(plan: Plan) -> None:
@@ -60,6 +61,7 @@ def validate(plan: Plan) -> None:
             if part is not None and part not in plan.components:
                 raise PlanError(f"pipeline `{key}` has an unknown component `{part}` as `{role}`")
         _check_offload(plan, pipeline)
+        _check_loras(plan, pipeline)
     _check_steps(plan)
     _check_batches(plan)
 
@@ -72,6 +74,22 @@ def _check_offload(plan: Plan, pipeline: Pipeline) -> None:
         component = None if key is None else plan.components[key]
         if component is not None and component.dtype is not None and component.offload != pipeline.offload:
             raise PlanError(f"pipeline `{pipeline.key}` isn't offloaded in the way of its `{role}`")
+
+
+def _check_loras(plan: Plan, pipeline: Pipeline) -> None:
+    """Hold a pipeline's LoRAs to be beside components of it, and nothing else to be read as one."""
+    used = loras(pipeline)
+    for role, use in used.items():
+        if pipeline.parts.get(role) is None or not isfinite(use.weight):
+            raise PlanError(f"pipeline `{pipeline.key}` has a LoRA `{role}` that can't be added to it")
+        for each in use.roles:
+            if each in used or pipeline.parts.get(each) is None:
+                raise PlanError(f"pipeline `{pipeline.key}` has a LoRA `{role}` for `{each}`, which it lacks")
+    if used and pipeline.offload is not None:
+        raise PlanError(f"pipeline `{pipeline.key}` has LoRAs, and is offloaded")
+    for role, key in pipeline.parts.items():
+        if key is not None and (plan.components[key].library == pipelines.LOADERS) != (role in used):
+            raise PlanError(f"pipeline `{pipeline.key}` has no use for its `{role}`")
 
 
 def _check_component(component: Component) -> None:

@@ -8,6 +8,7 @@ stand in a file is in `picture_texts`, how a stranger's record is checked in `re
 from __future__ import annotations
 
 import contextlib
+import importlib.metadata
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from aquatint.catalog.arguments import scriptable
 from aquatint.catalog.quantizers import label
 from aquatint.plan.batches import companions
 from aquatint.plan.steps import Component, Deferred, Generate, Grid, Json, Output, PictureFile, Plan, Save
+from aquatint.plan.uses import loras
 from aquatint.runtime.engine import EngineError
 from aquatint.runtime.events import Rung
 from aquatint.runtime.picture_texts import (
@@ -35,6 +37,9 @@ from aquatint.runtime.picture_texts import (
     Format,
     read_texts,
 )
+
+PEFT = "peft"
+"""What LoRAs are put on components with; its version is recorded of pictures that were made with one."""
 
 METADATA_VERSION = 1
 """Of records; fields may be added to a version, none changed or taken away."""
@@ -92,6 +97,7 @@ def about_image(
     `out_of_memory` is what was done where memory didn't suffice.
     """
     pipeline = plan.pipelines[step.pipeline]
+    added = loras(pipeline)
     components = {
         role: described(plan.components[key], step.quantizers.get(role))
         for role, key in pipeline.parts.items()
@@ -117,9 +123,10 @@ def about_image(
             "offload": pipeline.offload,
             "options": pipeline.options,
             "key": pipeline.key,
+            **({"loras": msgspec.to_builtins(added)} if added else {}),
         },
         "components": components,
-        "engine": engine,
+        "engine": _with_peft(engine) if added else engine,
         **({"batch": batch} if (batch := _batch(plan, output, out_of_memory)) is not None else {}),
         **({"out_of_memory": list(out_of_memory)} if out_of_memory else {}),
     }
@@ -201,6 +208,22 @@ def described(component: Component, quantizer: str | None) -> dict[str, Json]:
     return described
 
 
+def _with_peft(engine: dict[str, Json]) -> dict[str, Json]:
+    """Return what the engine says of itself with the version of peft, which decides nothing without a LoRA."""
+    versions = engine.get("versions")
+    if not isinstance(versions, dict):
+        return engine
+    return {**engine, "versions": {**versions, PEFT: installed_version(PEFT)}}
+
+
+def installed_version(package: str) -> str | None:
+    """Return the version of an installed package, None for one that isn't there."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
 def _given(step: Generate) -> dict[str, Json]:
     """Return what a record says of the arguments that are no JSON: pictures in files, which can be given again."""
     files = {name: given for name, given in step.deferred.items() if all(map(_is_file, _items(given)))}
@@ -251,9 +274,12 @@ def _parameters(plan: Plan, step: Generate, output: Output, size: tuple[int, int
         "Size": f"{size[0]}x{size[1]}",
         "Model": step.model,
     }
-    for role, key in plan.pipelines[step.pipeline].parts.items():
-        if key is not None and plan.components[key].dtype is not None:
+    pipeline = plan.pipelines[step.pipeline]
+    for role, key in pipeline.parts.items():
+        if key is not None and role not in loras(pipeline) and plan.components[key].dtype is not None:
             fields[f"Quantizer {role}"] = quantizer_label(plan.components[key])
+    for role, use in loras(pipeline).items():
+        fields[f"Weight {role}"] = use.weight
     fields["Version"] = f"aquatint {plan.aquatint}"
     lines.append(", ".join(f"{name}: {_quoted(value)}" for name, value in fields.items() if value is not None))
     return "\n".join(lines)

@@ -55,8 +55,15 @@ class ComponentRecord(Record, frozen=True):
     held: ByteRange | None = None
 
 
+class LoraUseRecord(Record, frozen=True):
+    """How much of a LoRA was added, and to which submodules."""
+
+    weight: float
+    roles: Annotated[list[str], msgspec.Meta(min_length=1, max_length=_PARTS_LIMIT)]
+
+
 class PipelineRecord(Record, frozen=True, rename={"class_name": "class"}):
-    """The pipeline that the submodules made up."""
+    """The pipeline that the submodules made up; LoRAs are among these, and `loras` has them by their names there."""
 
     class_name: str
     source: str
@@ -66,6 +73,7 @@ class PipelineRecord(Record, frozen=True, rename={"class_name": "class"}):
     subfolder: str = ""
     omitted: list[str] = msgspec.field(default_factory=list)
     offload: str | None = None
+    loras: dict[str, LoraUseRecord] = msgspec.field(default_factory=dict)
 
 
 class CompanionRecord(Record, frozen=True):
@@ -176,7 +184,8 @@ def _wrong(record: ImageRecord) -> Iterable[str]:
         yield f"`{pipeline.offload}` is no way of offloading"
     if len(record.components) + len(pipeline.omitted) > _PARTS_LIMIT:
         yield f"it has more than {_PARTS_LIMIT} submodules"
-    for role in (*record.components, *pipeline.omitted):
+    yield from _wrong_loras(record)
+    for role in (*(role for role in record.components if role not in pipeline.loras), *pipeline.omitted):
         # A block of such a name would be something else in a model.
         if not _is_name(role) or MODEL.find(role) is not None or role in RESERVED_PARTS:
             yield f"`{role}` is no submodule"
@@ -205,6 +214,14 @@ def _wrong(record: ImageRecord) -> Iterable[str]:
     parts = record.components.values()
     if not _is_writable([[part.source, part.subfolder, part.variant, part.revision] for part in parts]):
         yield "it has a character that can't be written"
+
+
+def _wrong_loras(record: ImageRecord) -> Iterable[str]:
+    for role, use in record.pipeline.loras.items():
+        if not _is_name(role) or role not in record.components or record.components[role].dtype is None:
+            yield f"`{role}` is no LoRA of it"
+        elif not (isfinite(use.weight) and all(map(_is_name, use.roles))):
+            yield f"the LoRA `{role}` can't be added as it says"
 
 
 def _wrong_batch(record: ImageRecord, batch: BatchRecord) -> Iterable[str]:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from aquatint.catalog import checkpoints
+from aquatint.catalog import checkpoints, loras
 from aquatint.catalog.checkpoints import CheckpointError
+from aquatint.catalog.pipelines import LOADERS
 from aquatint.plan.steps import Component
 
 
 def changed(component: Component) -> str | None:
     """Return why `component` can't be loaded as planned, or None if its files are the planned ones."""
     try:
-        folder = checkpoints.locate(component.source, component.revision)
-        now = checkpoints.identity(folder, component.subfolder, component.variant, component.dtype is not None)
+        if component.library == LOADERS:
+            now = loras.identity(loras.path(component.source, component.revision, component.subfolder))
+        else:
+            folder = checkpoints.locate(component.source, component.revision)
+            now = checkpoints.identity(folder, component.subfolder, component.variant, component.dtype is not None)
     except CheckpointError as error:
         return error.message
     except OSError as error:

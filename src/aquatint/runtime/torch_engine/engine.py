@@ -11,6 +11,7 @@ from typing import Any
 from PIL.Image import Image
 
 from aquatint.catalog.pipelines import is_text_encoder
+from aquatint.plan import uses
 from aquatint.plan.steps import Component, Json, Pipeline
 from aquatint.runtime.beside import Beside
 from aquatint.runtime.engine import Counters, DeviceMemory, EngineError, Form, Generation, Loaded, OnStep
@@ -31,9 +32,10 @@ from aquatint.runtime.torch_engine.calls import TorchCall
 from aquatint.runtime.torch_engine.faults import engine_error
 from aquatint.runtime.torch_engine.kept_embeddings import KeptEmbeddings
 from aquatint.runtime.torch_engine.libraries import libraries, versions
+from aquatint.runtime.torch_engine.loras import Loras, LoraWeights, Wanted, is_lora
 from aquatint.runtime.torch_engine.prefetching import Prefetcher
 from aquatint.runtime.torch_engine.remembering import Memory
-from aquatint.runtime.torch_engine.standins import Place, stand_in
+from aquatint.runtime.torch_engine.standins import Place, Worn, stand_in
 from aquatint.runtime.torch_engine.stored_components import StoredComponents
 
 
@@ -56,7 +58,8 @@ class TorchEngine:
         self._libraries = libraries()
         self.kept = None if embeddings is None else KeptEmbeddings(embeddings, self._libraries, self.describe)
         self.remembered = Memory(self._libraries, kept=self.kept)
-        self._places: dict[str, Place] = {}
+        self._loras = Loras(self._libraries)
+        self._places: dict[str, dict[tuple[Worn, ...], Place]] = {}  # by component and by what it has on
         self._foreseen: list[str] = []
         self._prefetcher = Prefetcher()
         self._check_device()
@@ -91,7 +94,7 @@ class TorchEngine:
             with engine_error(f"can't move `{component.role}` to the computer's memory"):
                 offloading.wait(loaded.object)
         elif component.dtype is not None:
-            self._place(component).attach(loaded)
+            self._attach(loaded)
         return loaded
 
     def foresee(self, ahead: Sequence[Component], spare: int | None) -> None:
@@ -111,14 +114,18 @@ class TorchEngine:
     def assemble(self, pipeline: Pipeline, parts: Mapping[str, Loaded | Component | None]) -> Assembled:
         """Return what makes diffusers pipelines of `parts`, by role, with stand-ins for those that have weights."""
         found = loading.find_class(self._libraries, "diffusers", pipeline.class_name)
+        loras = uses.loras(pipeline)
+        beside = {role: (self._place(part), use) for role, use in loras.items() if (part := parts[role]) is not None}
         places = {
-            role: self._place(part)
+            role: self._place(
+                part, tuple(Worn(place, use.weight, role) for place, use in beside.values() if role in use.roles)
+            )
             for role, part in parts.items()
-            if part is not None and pipeline.offload is None and self._has_weights(part)
+            if part is not None and role not in loras and pipeline.offload is None and self._has_weights(part)
         }
         objects: dict[str, Any] = {role: stand_in(place) for role, place in places.items()}
         for role, part in parts.items():
-            if role not in objects:
+            if role not in objects and role not in loras:
                 assert not isinstance(part, Component), f"{role} has to be loaded"
                 objects[role] = None if part is None else part.object
         assembled = Assembled(self._libraries, pipeline, found, objects, tuple(places.values()), self.device)
@@ -154,14 +161,28 @@ class TorchEngine:
         component = part if isinstance(part, Component) else part.component
         return component.dtype is not None
 
-    def _place(self, part: Loaded | Component) -> Place:
-        """Return the place of a component, the same for all pipelines."""
+    def _place(self, part: Loaded | Component, loras: tuple[Worn, ...] = ()) -> Place:
+        """Return the place of a component with these LoRAs on, the same for all pipelines."""
         component = part if isinstance(part, Component) else part.component
-        if component.key not in self._places:
+        places = self._places.setdefault(component.key, {})
+        if loras not in places:
             found = loading.find_class(self._libraries, component.library, component.class_name)
             remember = self.remembered if is_text_encoder(component.role) else None
-            self._places[component.key] = Place(self._libraries, component, found, calls.wait, remember)
-        return self._places[component.key]
+            live = next((place.live for place in places.values()), None)
+            places[loras] = Place(self._libraries, component, found, calls.wait, self._wear, remember, loras, live)
+        return places[loras]
+
+    def _wear(self, place: Place) -> None:
+        """Let the live module of `place` have on what it has there."""
+        if not isinstance(place.live, LoraWeights):
+            self._loras.wear(place.live, [Wanted(each.place.live, each.weight, each.role) for each in place.loras])
+
+    def _undress(self, loaded: Loaded) -> None:
+        """Take off what `loaded` has on, or take it off whatever has it on."""
+        if isinstance(loaded.object, LoraWeights):
+            self._loras.let_go(loaded.object)
+        elif isinstance(loaded.object, self._libraries.torch.nn.Module):
+            self._loras.take_off(loaded.object)
 
     def measure(self, reference: Image, image: Image, metrics: Sequence[str]) -> dict[str, float]:
         """Return each of `metrics` (names of `catalog.metrics`) of two RGB pictures; raise `EngineError`."""
@@ -169,25 +190,37 @@ class TorchEngine:
 
     def save(self, pipeline: Pipeline, parts: Mapping[str, Loaded | None], folder: Path, form: Form) -> None:
         """Write live `parts`, by role, into the empty `folder` as the libraries store them; change none of them."""
+        for part in parts.values():
+            if part is not None:
+                self._undress(part)
         saving.save(self._libraries, pipeline, parts, folder, form)
 
     def evict(self, loaded: Loaded) -> None:
         """Move the weights of `loaded` to the computer's memory; calls that need it wait until it comes back."""
         self._detach(loaded)
+        if is_lora(loaded.component):
+            return  # what is on the device is what a module has on
         with engine_error(f"can't move `{loaded.component.role}` to the computer's memory"):
             offloading.wait(loaded.object)
         memory.give_back(self._libraries.torch)
 
     def bring_back(self, loaded: Loaded) -> None:
         """Move the weights of `loaded`, which was evicted, to the device; raise `EngineError` if that can't be done."""
-        with engine_error(f"can't bring `{loaded.component.role}` back from the computer's memory"):
-            offloading.come_back(loaded.object, self.device)
-        self._place(loaded).attach(loaded)
+        if not is_lora(loaded.component):
+            with engine_error(f"can't bring `{loaded.component.role}` back from the computer's memory"):
+                offloading.come_back(loaded.object, self.device)
+        self._attach(loaded)
+
+    def _attach(self, loaded: Loaded) -> None:
+        self._place(loaded)
+        for place in self._places[loaded.component.key].values():
+            place.attach(loaded)
 
     def _detach(self, loaded: Loaded) -> None:
-        place = self._places.get(loaded.component.key)
-        if place is not None and place.live is loaded.object:
-            place.detach()
+        self._undress(loaded)
+        for place in self._places.get(loaded.component.key, {}).values():
+            if place.live is loaded.object:
+                place.detach()
 
     def release(self, loaded: Loaded) -> None:
         """Drop `loaded` and give its memory back; calls that need it wait until it is loaded again."""

@@ -6,7 +6,6 @@ Importing this module imports none of them; `libraries()` does, once.
 from __future__ import annotations
 
 import importlib
-import importlib.metadata
 import logging
 import os
 import warnings
@@ -18,6 +17,7 @@ from typing import Any
 
 from aquatint.catalog.quantizer_backends import backends
 from aquatint.plan.steps import Json
+from aquatint.runtime.metadata import installed_version
 from aquatint.runtime.torch_engine import memory
 
 PACKAGES = ("torch", "diffusers", "transformers", "accelerate", "bitsandbytes", "sdnq", "safetensors", "tokenizers")
@@ -123,10 +123,5 @@ class _Listener(logging.Handler):
 
 def versions() -> dict[str, Json]:
     """Return the versions of the installed packages, None for one that is not there."""
-    found: dict[str, Json] = {}
-    for name in dict.fromkeys((*PACKAGES, *(each.distribution for each in backends()))):
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            found[name] = None
-    return found
+    names = dict.fromkeys((*PACKAGES, *(each.distribution for each in backends())))
+    return {name: installed_version(name) for name in names}

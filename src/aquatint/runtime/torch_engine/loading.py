@@ -16,7 +16,7 @@ from typing import Any
 from aquatint.catalog import checkpoints, pipelines, quantizers
 from aquatint.plan.steps import Component
 from aquatint.runtime.engine import Counters, EngineError, Loaded
-from aquatint.runtime.torch_engine import backend, determinism, memory, streaming, weights
+from aquatint.runtime.torch_engine import backend, determinism, loras, memory, streaming, weights
 from aquatint.runtime.torch_engine.backend import EngineBackend
 from aquatint.runtime.torch_engine.faults import engine_error
 from aquatint.runtime.torch_engine.libraries import Libraries
@@ -30,8 +30,10 @@ def load(libraries: Libraries, component: Component, counters: Counters, ahead: 
 
     With `ahead` its files are read by other threads from the start: for tensors that stay as they are.
     """
-    folder = _folder(component)
     found = find_class(libraries, component.library, component.class_name)
+    if loras.is_lora(component):
+        return loras.load(libraries, component, found, counters)
+    folder = _folder(component)
     what = f"`{component.role}` ({component.class_name}) from `{component.source}`"
     if component.dtype is None:
         if component.quantization is not None:

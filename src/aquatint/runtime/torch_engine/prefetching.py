@@ -13,6 +13,7 @@ from pathlib import Path
 from queue import SimpleQueue
 
 from aquatint.catalog import checkpoints
+from aquatint.catalog.pipelines import LOADERS
 from aquatint.plan.steps import Component
 
 _CHUNK = 8 << 20
@@ -31,7 +32,8 @@ class Prefetcher:
 
     def read(self, component: Component) -> bool:
         """Begin to read the component's weights, unless others are being read; return whether that is done."""
-        if component.dtype is None or not self._idle.is_set():
+        # A LoRA is small, and one file.
+        if component.dtype is None or component.library == LOADERS or not self._idle.is_set():
             return False
         try:
             folder = checkpoints.locate(component.source, component.revision)

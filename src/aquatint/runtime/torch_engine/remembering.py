@@ -1,8 +1,8 @@
 """What text encoders made of their inputs, kept so that a prompt is encoded once, whoever asks.
 
 A text encoder is a function of its weights and its inputs: the same module gives the same bits. What it returned is
-kept by its component's key and a fingerprint of all of its arguments, and handed out as a copy, since pipelines may
-write into it. What earlier runs kept on the disk is in `kept_embeddings`.
+kept by its component's key, its LoRAs and a fingerprint of all of its arguments, and handed out as a copy, since
+pipelines may write into it. What earlier runs kept on the disk is in `kept_embeddings`, which knows no LoRAs.
 """
 
 from __future__ import annotations
@@ -54,15 +54,16 @@ class Memory:
         def again() -> Any:
             return at(place.module(), path)(*args, **kwargs)
 
-        found = None if self._disk is None else self._disk.find(place.component, place.found, key, again)
+        disk = None if place.loras else self._disk
+        found = None if disk is None else disk.find(place.component, place.found, key, again)
         if found is None:
             module = at(place.module(), path)
             before = self._torch.get_rng_state()
             found = module(*args, **kwargs)
             if not self._torch.equal(before, self._torch.get_rng_state()):
                 return found  # who is spared the call would draw other numbers after it
-            if self._disk is not None:
-                self._disk.keep(place.component, place.found, key, found)
+            if disk is not None:
+                disk.keep(place.component, place.found, key, found)
         self._remember(key, found)
         return found
 
@@ -84,7 +85,8 @@ class Memory:
         digest = hashlib.blake2b(place.component.key.encode(), digest_size=16)
         kind = place.component.device.partition(":")[0]
         autocast = self._torch.get_autocast_dtype(kind) if self._torch.is_autocast_enabled(kind) else None
-        self._add(digest, [list(path), autocast, list(args), sorted(kwargs.items())])
+        loras = [[each.place.component.key, each.weight, each.role] for each in place.loras]
+        self._add(digest, [list(path), autocast, list(args), sorted(kwargs.items()), *([loras] if loras else [])])
         return digest.hexdigest()
 
     def _add(self, digest: Any, value: Any) -> None:

@@ -25,9 +25,21 @@ Remember = Callable[["Place", Path, tuple[Any, ...], dict[str, Any]], Any]
 """Calls the module at a path of a place by way of what is remembered of it, with these arguments."""
 
 
+@dataclass(frozen=True, slots=True)
+class Worn:
+    """A LoRA that a submodule, in that role, has on in some pipelines: its own place, and how much of it."""
+
+    place: Place
+    weight: float
+    role: str
+
+
 @dataclass(eq=False)
 class Place:
     """A submodule's place in pipelines: the live module, while it is there, and what was said in its name before.
+
+    A LoRA has a place of its own, and what is live there is no module. A submodule that has others of the `loras` on in
+    another pipeline has another place there, and the same live module, which `wear` dresses for its calls.
 
     `wait` is called when the module is needed and isn't there; it returns when it is. `remember`, if it is not None,
     carries calls of modules out. `corrections` counts the times that the module contradicted what had been
@@ -38,7 +50,9 @@ class Place:
     component: Component
     found: Any  # the module's class
     wait: Callable[[Place], None]
+    wear: Callable[[Place], None]
     remember: Remember | None = None
+    loras: tuple[Worn, ...] = ()
     live: Any = None
     corrections: int = 0
     _said: dict[Path, Any] = field(default_factory=dict)
@@ -56,10 +70,12 @@ class Place:
         self.live = None
 
     def module(self) -> Any:
-        """Return the live module, after waiting for it if need be."""
-        if self.live is None:
-            self.wait(self)
-        assert self.live is not None
+        """Return the live module with its LoRAs on, after waiting for them if need be."""
+        needed = (self, *(each.place for each in self.loras))
+        # What was there may be gone when another one comes.
+        while (missing := next((place for place in needed if place.live is None), None)) is not None:
+            missing.wait(missing)
+        self.wear(self)
         return self.live
 
     @functools.cached_property

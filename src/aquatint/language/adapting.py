@@ -1,0 +1,167 @@
+"""From the LoRAs that a model is given to parts of its pipeline: which components each is for, and whether it fits.
+
+They are no part of the components that they change: what is shared stays as it is, and only the LoRA is loaded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any
+
+import msgspec
+
+from aquatint.catalog import checkpoints, compatibility, loras
+from aquatint.catalog.checkpoints import CheckpointError
+from aquatint.catalog.loras import Lora
+from aquatint.catalog.models import LORA
+from aquatint.catalog.pipelines import LOADERS, PipelineInfo, is_text_encoder, lora_roles
+from aquatint.diagnostics import Diagnostics, Label
+from aquatint.language import suitability, values
+from aquatint.language.values import UNKNOWN, Model
+from aquatint.language.world import World
+from aquatint.plan.keys import component_key
+from aquatint.plan.steps import ByteRange, Component, LoraUse
+from aquatint.source import Span
+
+PACKAGE = "peft"
+"""What puts LoRAs on modules; an extra of this program."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Added:
+    component: Component
+    use: LoraUse
+    span: Span
+
+
+def added(
+    model: Model, info: PipelineInfo, parts: Mapping[str, Component], world: World, diagnostics: Diagnostics
+) -> dict[str, tuple[Component, LoraUse]] | None:
+    """Return the LoRAs of `model` by the roles that they get, None after reporting what is wrong with one.
+
+    `parts` are the model's other components by role. The roles don't depend on the order of the blocks, and so neither
+    do the pictures: sums are rounded differently in another order.
+    """
+    if not model.loras:
+        return {}
+    if not _can_have_any(model, info, world, diagnostics):
+        return None
+    found = [_one(lora, info, parts, world.device, diagnostics) for lora in model.loras]
+    sound = [each for each in found if each is not None]
+    if len(sound) < len(found) or not _are_different(sound, diagnostics):
+        return None
+    sound.sort(key=lambda each: each.component.key)
+    roles = [LORA.name if number == 1 else f"{LORA.name}_{number}" for number in range(1, len(sound) + 1)]
+    return {
+        role: (msgspec.structs.replace(each.component, role=role), each.use)
+        for role, each in zip(roles, sound, strict=True)
+    }
+
+
+def block_of(component: Component, model: Model) -> values.Lora:
+    """Return the block of `model` that a LoRA of it comes from."""
+    inside = PurePosixPath(component.subfolder)
+    place = component.source, inside.parent
+    own = [lora for lora in model.loras if (lora.name[0], PurePosixPath(lora.name[1] or "")) == place]
+    return next((lora for lora in own if lora.name[2] == inside.name), own[0])
+
+
+def _can_have_any(model: Model, info: PipelineInfo, world: World, diagnostics: Diagnostics) -> bool:
+    at = model.loras[0].span
+    if info.lora is None:
+        diagnostics.error("incompatible", f"`{info.name}` takes no LoRA", at, help="leave it out")
+        return False
+    if not world.is_installed(PACKAGE):
+        message = f"a LoRA needs `{PACKAGE}`, which is not installed"
+        diagnostics.error("package-not-installed", message, at, help='install it: `pip install "aquatint[lora]"`')
+        return False
+    offload = model.settings.get("offload")
+    if offload is not None and offload.value is not None and suitability.offloads_on(world.device):
+        diagnostics.error(
+            "not-supported-yet", "a model that is offloaded can't have a LoRA in this version", at,
+            labels=(Label(offload.span, "offloaded here"),), help="leave `offload` out, or the LoRA",
+        )  # fmt: skip
+        return False
+    return True
+
+
+def _one(
+    lora: values.Lora, info: PipelineInfo, parts: Mapping[str, Component], device: str, diagnostics: Diagnostics
+) -> _Added | None:
+    given = {name: None if (s := lora.settings.get(name)) is None else s.value for name in LORA.names()}
+    if UNKNOWN in given.values() or given["source"] is None:
+        return None  # which has been reported
+    span = lora.settings["source"].span
+    reader = info.lora or ""
+    roles = [role for role in lora_roles(reader) if role in parts]
+    try:
+        _, inside = loras.find(given["source"], given["revision"], given["subfolder"], given["weight_name"])
+        file = loras.path(given["source"], given["revision"], inside)
+        read = loras.read(file, roles)
+        identity = loras.identity(file)
+        if not _fits(read, str(given["source"]), reader, parts, span, diagnostics):
+            return None
+    except CheckpointError as error:
+        diagnostics.error(error.code, error.message, span, help=error.help)
+        return None
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else "not a name of a file"
+        diagnostics.error("unreadable", f"`{given['source']}` can't be read: {reason.lower()}", span)
+        return None
+    key = component_key(
+        library=LOADERS, class_name=reader, source=given["source"], revision=given["revision"], subfolder=inside,
+        variant=None, identity=identity, dtype=read.dtype, device=device, quantization=None,
+    )  # fmt: skip
+    component = Component(
+        key=key, role=LORA.name, library=LOADERS, class_name=reader, source=given["source"], subfolder=inside,
+        variant=None, revision=given["revision"], dtype=read.dtype, device=device, quantization=None,
+        identity=identity, bytes=read.bytes, held=ByteRange(read.bytes, 2 * read.bytes),
+        reads=read.bytes,
+    )  # fmt: skip
+    return _Added(component, LoraUse(_weight(given["weight"]), list(read.changes)), span)
+
+
+def _weight(given: Any) -> float:
+    return float(1 if given is None else given)
+
+
+def _fits(
+    read: Lora, source: str, reader: str, parts: Mapping[str, Component], span: Span, diagnostics: Diagnostics
+) -> bool:
+    """Return whether a LoRA is for layers that `parts` have, and goes with their quantizers, or report what isn't."""
+    for role, changes in read.changes.items():
+        part = parts[role]
+        quantized = part.quantization or part.stored
+        if quantized is not None and quantized.backend is not None:
+            feature = "lora-text-encoder" if is_text_encoder(role) else "lora"
+            refused = compatibility.refusal(feature, quantized.backend, quantized.options)
+            if refused is not None:
+                what = f"a LoRA for `{role}`"
+                suitability.refuse_quantized(what, quantized.backend, quantized.options, refused, span, diagnostics)
+                return False
+        folder = checkpoints.locate(part.source, part.revision)
+        tensors = checkpoints.tensors(folder, part.subfolder, part.variant)
+        weights = {
+            each.name.removesuffix(".weight"): each.shape for each in tensors if each.name.endswith(".weight")
+        }  # fmt: skip
+        wrong = loras.mismatch(changes, weights, reader, has_shapes=part.stored is None)
+        if wrong is not None:
+            diagnostics.error(
+                "wrong-lora", f"`{source}` is a LoRA for another model than this one with its `{role}`: {wrong}", span,
+                help="take a LoRA that was trained for this model, or for one of its kind and size",
+            )  # fmt: skip
+            return False
+    return True
+
+
+def _are_different(found: list[_Added], diagnostics: Diagnostics) -> bool:
+    first: dict[str, Span] = {}
+    for each in found:
+        before = first.setdefault(each.component.identity, each.span)
+        if before is not each.span:
+            diagnostics.error("duplicate-setting", "this LoRA is given twice", each.span,
+                              labels=(Label(before, "the same file"),), help="take one of them out")  # fmt: skip
+            return False
+    return True
