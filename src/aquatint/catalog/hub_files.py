@@ -10,9 +10,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from aquatint.catalog import loras
 from aquatint.catalog.checkpoints import WEIGHT_SUFFIXES, CheckpointError, is_part, refuse_own_code, variant_of
 
 INDEX = "model_index.json"
+LORA = "lora"
+"""The role of what is asked for as a LoRA."""
 
 _BESIDE_WEIGHTS = (".json", ".txt", ".model", ".jinja", ".tiktoken", ".bpe", ".spm")
 # What configurations and vocabularies end with.
@@ -26,7 +29,7 @@ class Request:
 
     `subfolder` is where the pipeline or component is, and may be left open for a component. Of a pipeline the weights
     of the submodules `without` are not needed. A component's variant may be missing, as may that of some of a
-    pipeline's, unless the request `insists`.
+    pipeline's, unless the request `insists`. In the role `LORA` one `file` is needed, which may be left open.
     """
 
     repository: str
@@ -36,6 +39,7 @@ class Request:
     role: str | None = None
     without: frozenset[str] = frozenset()
     insists: bool = False
+    file: str | None = None
 
 
 def index_of(request: Request, names: Iterable[str]) -> str | None:
@@ -65,6 +69,10 @@ def needed(request: Request, names: Iterable[str], index: dict[str, Any] | None)
     is what the file of `index_of` says. Raises `CheckpointError`.
     """
     there = sorted(names)
+    if request.role == LORA:
+        base = f"{request.subfolder}/" if request.subfolder else ""
+        below = [name.removeprefix(base) for name in there if name.startswith(base)]
+        return [base + loras.chosen([name for name in below if "/" not in name], request.repository, request.file)]
     if index is None:
         folder = request.subfolder
         if not folder and request.role is not None and any(name.startswith(f"{request.role}/") for name in there):

@@ -14,9 +14,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from aquatint.catalog import checkpoints
 from aquatint.catalog.checkpoints import (
     WEIGHT_SUFFIXES,
     CheckpointError,
+    Found,
     Tensor,
     fingerprint,
     locate,
@@ -78,8 +80,8 @@ class Lora:
         return tuple(sorted({change.rank for changes in self.changes.values() for change in changes}))
 
 
-def find(source: str, revision: str | None, subfolder: str | None, weight_name: str | None) -> tuple[Path, str]:
-    """Return the folder or file that `source` names, and the LoRA's file as a path in it, empty for `source` itself.
+def find(source: str, revision: str | None, subfolder: str | None, weight_name: str | None) -> tuple[Found, str]:
+    """Return where `source` is, and the LoRA's file as a path in it, empty for `source` itself.
 
     Raises `CheckpointError`.
     """
@@ -89,33 +91,34 @@ def find(source: str, revision: str | None, subfolder: str | None, weight_name: 
             raise CheckpointError("missing-model", f"`{source}` is a file, and has no `{named}` in it",
                                   "name its folder, or leave `weight_name` and `subfolder` out")  # fmt: skip
         _require_safetensors(source, own.name)
-        return own, ""
-    root = locate(source, revision)
-    folder = root / (subfolder or "")
+        return Found(own, None), ""
+    root = checkpoints.find(source, revision)
+    folder = root.folder / (subfolder or "")
     if not folder.is_dir():
-        raise missing_folder(root, subfolder or "")
+        raise missing_folder(root.folder, subfolder or "")
+    names = [entry.name for entry in folder.iterdir() if entry.is_file()]
+    return root, str(PurePosixPath(subfolder or "") / chosen(names, source, weight_name))
+
+
+def chosen(names: Iterable[str], source: str, weight_name: str | None) -> str:
+    """Return which of the files `names` in a folder of `source` is the LoRA that is meant. Raises `CheckpointError`."""
+    there = sorted(names)
+    found = [name for name in there if name.endswith(".safetensors")]
     if weight_name is not None:
         _require_safetensors(f"{source}/{weight_name}", weight_name)
-        if not (folder / weight_name).is_file():
+        if weight_name not in found:
             raise CheckpointError("missing-model", f"`{source}` has no file `{weight_name}`",
-                                  did_you_mean(weight_name, _names(folder, ".safetensors"), "its files"))  # fmt: skip
-    return root, str(PurePosixPath(subfolder or "") / (weight_name or _only_file(folder, source)))
-
-
-def _only_file(folder: Path, source: str) -> str:
-    found = _names(folder, ".safetensors")
+                                  did_you_mean(weight_name, found, "its files"))  # fmt: skip
+        return weight_name
     if len(found) == 1 or USUAL_NAME in found:
         return USUAL_NAME if USUAL_NAME in found else found[0]
     if found:
         raise CheckpointError("missing-setting", f"`{source}` has {len(found)} files that may be meant",
                               "say which: " + ", ".join(f'`weight_name: "{name}"`' for name in found[:4]))  # fmt: skip
-    for name in _names(folder, *WEIGHT_SUFFIXES):
-        _require_safetensors(f"{source}/{name}", name)
+    for name in there:
+        if name.endswith(WEIGHT_SUFFIXES):
+            _require_safetensors(f"{source}/{name}", name)
     raise CheckpointError("not-a-lora", f"`{source}` has no safetensors file", "name the file, or its folder")
-
-
-def _names(folder: Path, *suffixes: str) -> list[str]:
-    return sorted(entry.name for entry in folder.iterdir() if entry.suffix in suffixes and entry.is_file())
 
 
 def _require_safetensors(called: str, name: str) -> None:

@@ -5,15 +5,16 @@ They are no part of the components that they change: what is shared stays as it 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
 import msgspec
 
-from aquatint.catalog import checkpoints, compatibility, loras
+from aquatint.catalog import checkpoints, compatibility, hub_files, loras
 from aquatint.catalog.checkpoints import CheckpointError
+from aquatint.catalog.hub_files import Request
 from aquatint.catalog.loras import Lora
 from aquatint.catalog.models import LORA
 from aquatint.catalog.pipelines import LOADERS, PipelineInfo, is_text_encoder, lora_roles
@@ -24,6 +25,9 @@ from aquatint.language.world import World
 from aquatint.plan.keys import component_key
 from aquatint.plan.steps import ByteRange, Component, LoraUse
 from aquatint.source import Span
+
+Report = Callable[[CheckpointError, Span, Request], None]
+"""Reports what a request comes to nothing for, and where it is asked."""
 
 PACKAGE = "peft"
 """What puts LoRAs on modules; an extra of this program."""
@@ -37,18 +41,19 @@ class _Added:
 
 
 def added(
-    model: Model, info: PipelineInfo, parts: Mapping[str, Component], world: World, diagnostics: Diagnostics
-) -> dict[str, tuple[Component, LoraUse]] | None:
+    model: Model, info: PipelineInfo, parts: Mapping[str, Component], world: World, diagnostics: Diagnostics,
+    report: Report,
+) -> dict[str, tuple[Component, LoraUse]] | None:  # fmt: skip
     """Return the LoRAs of `model` by the roles that they get, None after reporting what is wrong with one.
 
-    `parts` are the model's other components by role. The roles don't depend on the order of the blocks, and so neither
-    do the pictures: sums are rounded differently in another order.
+    `parts` are the model's other components by role; what can't be found goes to `report`. The roles of LoRAs don't
+    depend on the order of the blocks, and so neither do the pictures: sums are rounded differently in another order.
     """
     if not model.loras:
         return {}
     if not _can_have_any(model, info, world, diagnostics):
         return None
-    found = [_one(lora, info, parts, world.device, diagnostics) for lora in model.loras]
+    found = [_one(lora, info, parts, world.device, diagnostics, report) for lora in model.loras]
     sound = [each for each in found if each is not None]
     if len(sound) < len(found) or not _are_different(sound, diagnostics):
         return None
@@ -58,6 +63,13 @@ def added(
         role: (msgspec.structs.replace(each.component, role=role), each.use)
         for role, each in zip(roles, sound, strict=True)
     }
+
+
+def request(lora: values.Lora) -> Request:
+    """Return what `lora` needs of the hub, if that is where it is."""
+    given = {name: None if (s := lora.settings.get(name)) is None else s.value for name in LORA.names()}
+    return Request(str(given["source"]), given["revision"], None, given["subfolder"] or "", hub_files.LORA,
+                   file=given["weight_name"])  # fmt: skip
 
 
 def block_of(component: Component, model: Model) -> values.Lora:
@@ -88,8 +100,9 @@ def _can_have_any(model: Model, info: PipelineInfo, world: World, diagnostics: D
 
 
 def _one(
-    lora: values.Lora, info: PipelineInfo, parts: Mapping[str, Component], device: str, diagnostics: Diagnostics
-) -> _Added | None:
+    lora: values.Lora, info: PipelineInfo, parts: Mapping[str, Component], device: str, diagnostics: Diagnostics,
+    report: Report,
+) -> _Added | None:  # fmt: skip
     given = {name: None if (s := lora.settings.get(name)) is None else s.value for name in LORA.names()}
     if UNKNOWN in given.values() or given["source"] is None:
         return None  # which has been reported
@@ -97,26 +110,26 @@ def _one(
     reader = info.lora or ""
     roles = [role for role in lora_roles(reader) if role in parts]
     try:
-        _, inside = loras.find(given["source"], given["revision"], given["subfolder"], given["weight_name"])
+        found, inside = loras.find(given["source"], given["revision"], given["subfolder"], given["weight_name"])
         file = loras.path(given["source"], given["revision"], inside)
         read = loras.read(file, roles)
         identity = loras.identity(file)
         if not _fits(read, str(given["source"]), reader, parts, span, diagnostics):
             return None
     except CheckpointError as error:
-        diagnostics.error(error.code, error.message, span, help=error.help)
+        report(error, span, request(lora))
         return None
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else "not a name of a file"
         diagnostics.error("unreadable", f"`{given['source']}` can't be read: {reason.lower()}", span)
         return None
     key = component_key(
-        library=LOADERS, class_name=reader, source=given["source"], revision=given["revision"], subfolder=inside,
+        library=LOADERS, class_name=reader, source=given["source"], revision=found.revision, subfolder=inside,
         variant=None, identity=identity, dtype=read.dtype, device=device, quantization=None,
     )  # fmt: skip
     component = Component(
         key=key, role=LORA.name, library=LOADERS, class_name=reader, source=given["source"], subfolder=inside,
-        variant=None, revision=given["revision"], dtype=read.dtype, device=device, quantization=None,
+        variant=None, revision=found.revision, dtype=read.dtype, device=device, quantization=None,
         identity=identity, bytes=read.bytes, held=ByteRange(read.bytes, 2 * read.bytes),
         reads=read.bytes,
     )  # fmt: skip

@@ -201,7 +201,7 @@ class Resolver:
         prequantized.report(self._contradictions, self.diagnostics)
         if not coverage.check(self._uses, self.diagnostics) or not sound or self._contradictions:
             return None
-        added = adapting.added(model, info, by_role, self.world, self.diagnostics)
+        added = adapting.added(model, info, by_role, self.world, self.diagnostics, self._report)
         if added is None:
             return None
         loras = {}
@@ -253,6 +253,13 @@ class Resolver:
                 checkpoints.find(source.value, _value(settings, "revision"))
             except CheckpointError as error:
                 self._report(error, source.span, _request(model, role))
+        for lora in model.loras:
+            wanted = adapting.request(lora)
+            if checkpoints.is_hub_id(wanted.repository):
+                try:
+                    checkpoints.find(wanted.repository, wanted.revision)
+                except CheckpointError as error:
+                    self._report(error, lora.settings["source"].span, wanted)
 
     def _report(self, error: CheckpointError, span: Span, request: Request | None = None) -> None:
         """Report `error`, which comes of what `request` asks for; that may be on the hub."""
