@@ -72,7 +72,7 @@ def test_every_module_says_what_it_holds() -> None:
 
 def test_test_folders_have_no_init_file() -> None:
     # tests/ is on the path: a package tests/shapes would stand in the way of training/shapes.
-    packages = {file.parent.relative_to(ROOT / "tests").as_posix() for file in (ROOT / "tests").rglob("__init__.py")}
+    packages = {file.relative_to(ROOT / "tests").parts[0] for file in (ROOT / "tests").rglob("__init__.py")}
     assert packages <= {"support"}
 
 
