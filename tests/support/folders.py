@@ -125,7 +125,7 @@ def write_models(folder: Path) -> None:
     write_pipeline(folder / "sdxl", "StableDiffusionXLPipeline", SDXL, force_zeros_for_empty_prompt=True)
     write_pipeline(folder / "sd3", "StableDiffusion3Pipeline", SD3)
     write_pipeline(folder / "flux", "FluxPipeline", FLUX, shards=3)
-    write_pipeline(folder / "decoder", "KandinskyV22Pipeline", DECODER)
+    write_pipeline(folder / "kandinsky", "KandinskyV22Pipeline", DECODER)
     write_pipeline(folder / "half", "StableDiffusionPipeline", SD, variants=("fp16",), **unsafe)
     write_pipeline(folder / "both", "StableDiffusionPipeline", SD, variants=(None, "fp16"), **unsafe)
     write_component(folder / "other-vae", *_VAE)
