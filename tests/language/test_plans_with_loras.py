@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import msgspec
 import pytest
 
+from aquatint.diagnostics import render
+from aquatint.language.evaluate import Interpreter
+from aquatint.language.world import World
 from aquatint.plan.steps import LoraUse, Pipeline, PlanError
 from aquatint.plan.validate import validate
+from aquatint.source import Source
+from aquatint.syntax.parser import parse
 from support.plans import component, load, pipeline, plan
 
 
@@ -39,3 +46,18 @@ def test_what_is_no_such_plan(loras: dict[str, LoraUse], options: dict[str, str]
     with pytest.raises(PlanError) as error:
         adapted(loras, **options)
     assert str(error.value) == said
+
+
+def test_without_peft(models: Path) -> None:
+    text = 'model m { source: "models/sd", lora { source: "models/loras/ink.safetensors" } }\n'
+    parsed = parse(Source("script.aqt", text))
+    world = World(is_installed=lambda package: package != "peft")
+    evaluation = Interpreter(world).evaluate(parsed.script, parsed.diagnostics)
+    assert [render(each) for each in evaluation.diagnostics] == [
+        """error[package-not-installed]: a LoRA needs `peft`, which is not installed
+ --> script.aqt:1:32
+  |
+1 | model m { source: "models/sd", lora { source: "models/loras/ink.safetensors" } }
+  |                                ^^^^
+  = help: install it: `pip install "aquatint[lora]"`"""
+    ]
