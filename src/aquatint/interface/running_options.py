@@ -73,7 +73,10 @@ def add_running_options(command: argparse.ArgumentParser) -> None:
 
 
 def session(options: argparse.Namespace, keep: bool = False) -> Session:
-    """Return the session that `options` ask for; with `keep`, names stay from one text to the next."""
+    """Return the session that `options` ask for; with `keep`, names stay from one text to the next.
+
+    Then none is a whole script that could be looked over.
+    """
     from aquatint.interface.progress import Mode, reporter
     from aquatint.interface.session import Session
 
@@ -99,8 +102,9 @@ def session(options: argparse.Namespace, keep: bool = False) -> Session:
             help = "install the program with all that it needs: see the README"
             raise Refusal("no-engine", f"the library `{error.name}` is not installed", help) from None
 
+    looked_over = None if keep else review(options)
     return Session(of_plans, reporter(mode, sys.stdout, sys.stderr), make_engine,
-                   _run_options(options, of_plans, embeddings is not None), keep, review(options))  # fmt: skip
+                   _run_options(options, of_plans, embeddings is not None), keep, looked_over)  # fmt: skip
 
 
 def exit_code(finished: RunFinished) -> int:

@@ -28,7 +28,7 @@ from aquatint.runtime.outputs import OutputPolicy, Outputs
 from aquatint.runtime.settled import needs_no_engine, settled
 from aquatint.runtime.surroundings import foreseen
 from aquatint.source import Source
-from aquatint.syntax.parser import parse
+from aquatint.syntax.parser import Parse, parse
 
 MakeEngine = Callable[[], Engine]
 
@@ -72,6 +72,10 @@ class Session:
         parsed = parse(source)
         if parsed.incomplete and self.keep:
             return Outcome(parsed.diagnostics, incomplete=True)
+        return self.carry_out(parsed)
+
+    def carry_out(self, parsed: Parse) -> Outcome:
+        """Plan and run what was read, whole or not."""
         evaluation = self.interpreter.evaluate(parsed.script, parsed.diagnostics, keep=self.keep, running=True)
         if self.review is not None:
             evaluation = self.review(parsed.script, evaluation)
@@ -79,6 +83,10 @@ class Session:
             return Outcome(evaluation.diagnostics)
         finished = self.run(evaluation.plan) if evaluation.plan.steps else None
         return Outcome(evaluation.diagnostics, evaluation.plan, finished, evaluation.values)
+
+    def stop(self) -> None:
+        """Let the run that is going on end when what it is at is finished."""
+        self._interrupts.requested = True
 
     def loaded(self) -> list[str]:
         """Return a line about each component that is in memory."""

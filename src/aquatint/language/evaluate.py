@@ -71,6 +71,10 @@ class Evaluation:
     idle: frozenset[Span] = frozenset()
 
 
+SESSION_IMAGES = 10_000
+"""How many images of earlier scripts a `grid` that names none can have."""
+
+
 @dataclass(slots=True)
 class _Session:
     """What lasts from one script of a session to the next."""
@@ -131,7 +135,7 @@ class Interpreter:
         run.finish()
         if diagnostics.has_errors:
             return Evaluation(None, diagnostics)
-        self._session = _Session(scope, run.generating.made, run.builder.made, run.parameters)
+        self._session = _Session(scope, run.generating.made[-SESSION_IMAGES:], run.builder.made, run.parameters)
         memory = self.world.memory
         plan, shortfall = run.builder.plan(
             script=script.source.name, inputs=run.inputs(), plan_seed=self.world.plan_seed,
