@@ -49,9 +49,8 @@ class Yielded:
 
     def begin(self, plan: Plan) -> None:
         """Go on with `plan`: only pictures that its steps wait for are kept, and the last `KEPT` of what is known."""
-        for known in (self.made, self.known):
-            for oldest in list(islice(known, max(0, len(known) - KEPT))):
-                del known[oldest]  # type: ignore[attr-defined]
+        _shorten(self.made)
+        _shorten(self.known)
         self._pictures.clear()
         self._last_use = dict(_waits(plan))
         self._files = {
@@ -193,3 +192,9 @@ def _waits(plan: Plan) -> Iterator[tuple[ImageRef, int]]:
         for reference in awaits(step):
             if isinstance(reference, ImageRef):
                 yield reference, number
+
+
+def _shorten(known: dict[Any, Any]) -> None:
+    """Forget what is oldest beyond `KEPT`."""
+    for oldest in list(islice(known, max(0, len(known) - KEPT))):
+        del known[oldest]
