@@ -18,6 +18,7 @@ MODEL = b'model m { source: "builtin:shapes", defaults { num_inference_steps: 2,
 LOOP = b'for s in 1..500 { generate m { seed: s, output: "{{ s }}.png" } }\n'
 
 
+@pytest.mark.slow
 def test_the_client_of_the_examples(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, CLIENT], cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert (done.returncode, done.stderr) == (1, "")
