@@ -63,10 +63,10 @@ def statements(stream: BinaryIO) -> Iterator[Parse]:
         try:
             if len(text) + len(line) > STATEMENT_LIMIT:
                 _skip_line(stream, line)
-                raise _Unreadable("too-large", f"a statement of more than {STATEMENT_LIMIT >> 20} MiB",
+                raise Refusal("too-large", f"a statement of more than {STATEMENT_LIMIT >> 20} MiB",
                                   "make several statements of it")  # fmt: skip
             text += _decoded(line, "utf-8-sig" if number == 1 else "utf-8")
-        except _Unreadable as wrong:
+        except Refusal as wrong:
             shown = line[:SHOWN_LIMIT].decode("utf-8", "replace").rstrip()
             yield _unread(Source("<stdin>", text + shown, first), len(text), wrong)
             text = ""
@@ -81,22 +81,17 @@ def statements(stream: BinaryIO) -> Iterator[Parse]:
         yield parse(Source("<stdin>", text, first))
 
 
-class _Unreadable(Exception):
-    """Why a line can't be read; `args` are code, message and help."""
-
-
 def _decoded(line: bytes, encoding: str) -> str:
     try:
         return line.decode(encoding)
     except UnicodeDecodeError:
-        raise _Unreadable("not-utf-8", "this line is not text in UTF-8", "send UTF-8") from None
+        raise Refusal("not-utf-8", "this line is not text in UTF-8", "send UTF-8") from None
 
 
-def _unread(source: Source, at: int, wrong: _Unreadable) -> Parse:
+def _unread(source: Source, at: int, wrong: Refusal) -> Parse:
     """Return what was read of `source`, which is nothing for what is `wrong` with the line that begins `at`."""
-    code, message, help = wrong.args
     diagnostics = Diagnostics()
-    diagnostics.error(code, message, Span(source, at, len(source.text)), help=help)
+    diagnostics.add(Diagnostic(wrong.code, str(wrong), Span(source, at, len(source.text)), wrong.help))
     return Parse(n.Script(source, (), (), ()), diagnostics, incomplete=False)
 
 
