@@ -34,6 +34,19 @@ def test_the_client_of_the_examples(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_a_reader_that_comes_late_gets_every_line(tmp_path: Path) -> None:
+    (tmp_path / "statements").write_bytes(b"".join(b"print %d\n" % number for number in range(300)))
+    with open(tmp_path / "statements", "rb") as stream:
+        process = subprocess.Popen([PROGRAM, "run", "-", "--stream"], stdin=stream, stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    with pytest.raises(subprocess.TimeoutExpired):  # its lines are more than a pipe holds: it waits for a reader
+        process.wait(timeout=3)
+    told = [json.loads(line) for line in process.stdout]
+    assert process.wait(timeout=60) == 0
+    assert [line["text"] for line in told if line["event"] == "printed"] == [str(number) for number in range(300)]
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["closed", "interrupted"])
 def test_a_stream_that_is_broken_off_leaves_whole_pictures(tmp_path: Path, how: str) -> None:
     process = subprocess.Popen(
