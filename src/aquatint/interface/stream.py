@@ -20,6 +20,7 @@ from aquatint.plan.steps import Json
 from aquatint.runtime.events import Accepted, Done, Event
 from aquatint.source import Source, Span
 from aquatint.syntax import nodes as n
+from aquatint.syntax.layout import balance
 from aquatint.syntax.parser import Parse, parse
 
 STATEMENT_LIMIT = 1 << 20
@@ -55,7 +56,7 @@ def statements(stream: BinaryIO) -> Iterator[Parse]:
 
     What can't be read is one, too: a script without statements, and a diagnostic that says why.
     """
-    number = first = 0
+    number = first = depth = 0
     text = ""
     while line := stream.readline(STATEMENT_LIMIT + 1):
         number += 1
@@ -65,16 +66,22 @@ def statements(stream: BinaryIO) -> Iterator[Parse]:
                 _skip_line(stream, line)
                 raise Refusal("too-large", f"a statement of more than {STATEMENT_LIMIT >> 20} MiB",
                                   "make several statements of it")  # fmt: skip
-            text += _decoded(line, "utf-8-sig" if number == 1 else "utf-8")
+            read = _decoded(line, "utf-8-sig" if number == 1 else "utf-8")
         except Refusal as wrong:
             shown = line[:SHOWN_LIMIT].decode("utf-8", "replace").rstrip()
             yield _unread(Source("<stdin>", text + shown, first), len(text), wrong)
-            text = ""
+            text, depth = "", 0
+            continue
+        text += read
+        opened, begins = balance(read)
+        depth += opened
+        # Reading all again after each line of a long block would take time by the square of its lines.
+        if depth > 0 and not begins and '"""' not in text:
             continue
         parsed = parse(Source("<stdin>", text, first))
         if parsed.incomplete:
             continue
-        text = ""
+        text, depth = "", 0
         if parsed.script.statements or parsed.diagnostics.items:
             yield parsed
     if text:
