@@ -16,6 +16,7 @@ from aquatint.interface.stream import STATEMENT_LIMIT, serve, statements
 from aquatint.language import evaluate
 from aquatint.language.world import World
 from aquatint.runtime import yielded
+from aquatint.runtime.engine import EngineError
 from aquatint.runtime.executor import Options
 from aquatint.runtime.journal import Journal
 from aquatint.runtime.outputs import OutputPolicy
@@ -31,10 +32,10 @@ def session(folder: Path, engine: FakeEngine | None = None) -> Session:
     return Session(World(), reporter(Mode.JSON, out, out), lambda: engine or FakeEngine(), options, keep=True)
 
 
-def served(folder: Path, stream: bytes) -> tuple[int, list[dict[str, Any]]]:
+def served(folder: Path, stream: bytes, engine: FakeEngine | None = None) -> tuple[int, list[dict[str, Any]]]:
     """The exit code and the lines of a stream whose pictures are painted."""
     out = io.StringIO()
-    code = serve(session(folder), io.BytesIO(stream), out)
+    code = serve(session(folder, engine), io.BytesIO(stream), out)
     return code, [json.loads(line) for line in out.getvalue().splitlines()]
 
 
@@ -114,6 +115,24 @@ def test_what_is_too_long_is_refused_and_the_next_line_read(tmp_path: Path) -> N
         (1, "too-large"), (14, "too-large"),
     ]  # fmt: skip
     assert [said["text"] for said in lines if said["event"] == "printed"] == ["2", "3"]
+
+
+def test_a_block_that_is_never_closed_is_told_where_a_declaration_begins(tmp_path: Path) -> None:
+    _, lines = served(tmp_path, b'model a {\n  source: "x"\n' + MODEL + b"print 1\n")
+    told = [(line["statement"], line["event"]) for line in lines if line["event"] in ("diagnostic", "printed", "done")]
+    assert told == [(1, "diagnostic"), (1, "done"), (2, "printed"), (2, "done")]
+
+
+def test_a_statement_is_not_done_that_failed_or_lacks_a_file(tmp_path: Path) -> None:
+    stream = (
+        MODEL
+        + b'let a = generate m { seed: 1, output: "a.png" }\n'
+        + b'grid { images: [a], columns: 1, output: "sheet.png" }\n'
+        + b'generate m { seed: 2, output: "b.png" }\n'
+    )
+    code, lines = served(tmp_path, stream, FakeEngine(image_faults={0: EngineError("no")}))
+    assert code == 1
+    assert [line["ok"] for line in lines if line["event"] == "done"] == [True, False, False, True]
 
 
 def test_any_bytes_end_in_order(tmp_path: Path) -> None:

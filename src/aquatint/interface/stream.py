@@ -131,7 +131,8 @@ def _ended(outcome: Outcome) -> tuple[bool, Done]:
     finished = outcome.finished
     if finished is None:
         return False, Done(ok=outcome.plan is not None, files=[])
-    return finished.interrupted, Done(not finished.failed and not finished.interrupted, finished.written)
+    is_whole = not finished.failed and finished.done == finished.outputs
+    return finished.interrupted, Done(is_whole and not finished.interrupted, finished.written)
 
 
 class _Lines:
