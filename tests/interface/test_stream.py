@@ -127,7 +127,7 @@ def test_a_statement_is_not_done_that_failed_or_lacks_a_file(tmp_path: Path) -> 
     stream = (
         MODEL
         + b'let a = generate m { seed: 1, output: "a.png" }\n'
-        + b'grid { images: [a], columns: 1, output: "sheet.png" }\n'
+        + b'grid { images: a, output: "sheet.png" }\n'
         + b'generate m { seed: 2, output: "b.png" }\n'
     )
     code, lines = served(tmp_path, stream, FakeEngine(image_faults={0: EngineError("no")}))

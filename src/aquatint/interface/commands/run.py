@@ -12,6 +12,11 @@ from aquatint.interface.running_options import add_running_options, exit_code, s
 from aquatint.interface.script_file import read_script
 from aquatint.interface.warning_options import add_warning_options
 
+if TYPE_CHECKING:
+    from aquatint.interface.session import Outcome
+    from aquatint.plan.steps import Plan
+    from aquatint.source import Source
+
 _NOT_STREAMED = {
     "--no-stdin": "statements come from standard input",
     "--quiet": "it writes what becomes of each statement",
@@ -22,11 +27,6 @@ _NOT_STREAMED = {
     "--fail-fast": "no mistake ends a stream",
 }
 """Options that make no sense with `--stream`, and why."""
-
-if TYPE_CHECKING:
-    from aquatint.interface.session import Outcome
-    from aquatint.plan.steps import Plan
-    from aquatint.source import Source
 
 
 def add_parser(commands: Any) -> argparse.ArgumentParser:
