@@ -14,13 +14,14 @@ import msgspec
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Source:
-    """A text and the name that messages give it.
+    """A text and the name that messages give it; `first_line` is what its first line is counted as.
 
     Two sources are equal only if they are the same object: the lines of a REPL are many texts of one name.
     """
 
     name: str
     text: str
+    first_line: int = 1
     _line_starts: list[int] = field(default_factory=list, repr=False)
 
     def line_starts(self) -> list[int]:
@@ -31,14 +32,14 @@ class Source:
         return self._line_starts
 
     def position(self, offset: int) -> tuple[int, int]:
-        """Return the line and column of `offset`, both counted from 1, in characters."""
+        """Return the line of `offset`, counted from `first_line`, and its column, from 1, in characters."""
         starts = self.line_starts()
         line = bisect_right(starts, offset) - 1
-        return line + 1, offset - starts[line] + 1
+        return line + self.first_line, offset - starts[line] + 1
 
     def line(self, number: int) -> str:
-        """Return line `number`, counted from 1, without its line end."""
-        start = self.line_starts()[number - 1]
+        """Return line `number`, counted from `first_line`, without its line end."""
+        start = self.line_starts()[number - self.first_line]
         end = self.text.find("\n", start)
         return self.text[start : end if end >= 0 else len(self.text)].rstrip("\r")
 

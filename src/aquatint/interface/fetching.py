@@ -21,13 +21,13 @@ Fetch = Callable[[Sequence[Request]], Mapping[Request, CheckpointError]]
 """Fetches what is asked for, and returns the reasons for what it can't."""
 
 
-def fetcher(reporter: Reporter) -> Fetch:
-    """Return what fetches from the hub, which `reporter` shows."""
+def fetcher(reporter: Callable[[], Reporter]) -> Fetch:
+    """Return what fetches from the hub, which the reporter of that time shows."""
 
     def fetch(requests: Sequence[Request]) -> Mapping[Request, CheckpointError]:
         from aquatint.runtime import hub
 
-        with reporter as sink:
+        with reporter() as sink:
             return hub.fetch(requests, sink)
 
     return fetch

@@ -18,6 +18,7 @@ import msgspec
 
 from aquatint.interface.colour import live_console
 from aquatint.plan.render import ranged, sized
+from aquatint.plan.steps import Json
 from aquatint.runtime.events import (
     EngineStarting,
     Event,
@@ -100,6 +101,14 @@ def reporter(mode: Mode, out: TextIO, err: TextIO) -> Reporter:
             return _Plain(out, err)
 
 
+def as_json(event: Event) -> dict[str, Json]:
+    """Return the object that a line of JSON holds of `event`."""
+    told: dict[str, Json] = msgspec.to_builtins(event)
+    if isinstance(event, Measured):
+        told["values"] = {name: n if math.isfinite(n) else str(n) for name, n in event.values.items()}
+    return told
+
+
 class _Context:
     def __enter__(self) -> Self:
         return self
@@ -116,10 +125,7 @@ class _Json(_Context):
 
     def __call__(self, event: Event) -> None:
         # json, not msgspec's encoder: its lines are ASCII, so any stream and any odd file name will do.
-        told = msgspec.to_builtins(event)
-        if isinstance(event, Measured):
-            told["values"] = {name: n if math.isfinite(n) else str(n) for name, n in event.values.items()}
-        self.out.write(json.dumps(told, separators=(",", ":"), allow_nan=False) + "\n")
+        self.out.write(json.dumps(as_json(event), separators=(",", ":"), allow_nan=False) + "\n")
         self.out.flush()
 
 

@@ -82,7 +82,10 @@ def add_running_options(command: argparse.ArgumentParser) -> None:
 
 
 def session(options: argparse.Namespace, keep: bool = False) -> Session:
-    """Return the session that `options` ask for; with `keep`, names stay from one text to the next."""
+    """Return the session that `options` ask for; with `keep`, names stay from one text to the next.
+
+    Then none is a whole script that could be looked over.
+    """
     from aquatint.interface.fetching import fetcher
     from aquatint.interface.progress import Mode, reporter
     from aquatint.interface.session import Session
@@ -93,9 +96,8 @@ def session(options: argparse.Namespace, keep: bool = False) -> Session:
     of_plans = world(options, running=True)
     store, embeddings = store_of(options), embeddings_of(options, options.keep_embeddings)
     mode = Mode.QUIET if options.quiet else Mode.JSON if options.json else Mode.AUTO
-    shown = reporter(mode, sys.stdout, sys.stderr)
     # Now, since the engine sets the variable that forbids it.
-    fetch = None if options.offline or is_offline() else fetcher(shown)
+    may_fetch = not (options.offline or is_offline())
 
     def make_engine() -> Engine:
         from aquatint.runtime.beside import Beside
@@ -113,8 +115,12 @@ def session(options: argparse.Namespace, keep: bool = False) -> Session:
             help = "install the program with all that it needs: see the README"
             raise Refusal("no-engine", f"the library `{error.name}` is not installed", help) from None
 
-    return Session(of_plans, shown, make_engine, _run_options(options, of_plans, embeddings is not None), keep,
-                   review(options), fetch)  # fmt: skip
+    looked_over = None if keep else review(options)
+    made = Session(of_plans, reporter(mode, sys.stdout, sys.stderr), make_engine,
+                   _run_options(options, of_plans, embeddings is not None), keep, looked_over)  # fmt: skip
+    if may_fetch:
+        made.fetch = fetcher(lambda: made.reporter)
+    return made
 
 
 def exit_code(finished: RunFinished) -> int:

@@ -29,7 +29,7 @@ from aquatint.runtime.outputs import OutputPolicy, Outputs
 from aquatint.runtime.settled import needs_no_engine, settled
 from aquatint.runtime.surroundings import foreseen
 from aquatint.source import Source
-from aquatint.syntax.parser import parse
+from aquatint.syntax.parser import Parse, parse
 
 MakeEngine = Callable[[], Engine]
 
@@ -75,16 +75,26 @@ class Session:
         parsed = parse(source)
         if parsed.incomplete and self.keep:
             return Outcome(parsed.diagnostics, incomplete=True)
-        evaluation = completed(lambda: self._evaluated(source), self.fetch)
+        return self.carry_out(parsed)
+
+    def carry_out(self, parsed: Parse) -> Outcome:
+        """Plan and run what was read, whole or not."""
+        unused = [parsed]  # mistakes are added to those that it has: it can be evaluated once
+        evaluation = completed(
+            lambda: self._evaluated(unused.pop() if unused else parse(parsed.script.source)), self.fetch
+        )
         if evaluation.plan is None:
             return Outcome(evaluation.diagnostics)
         finished = self.run(evaluation.plan) if evaluation.plan.steps else None
         return Outcome(evaluation.diagnostics, evaluation.plan, finished, evaluation.values)
 
-    def _evaluated(self, source: Source) -> Evaluation:
-        parsed = parse(source)
+    def _evaluated(self, parsed: Parse) -> Evaluation:
         evaluation = self.interpreter.evaluate(parsed.script, parsed.diagnostics, keep=self.keep, running=True)
         return evaluation if self.review is None else self.review(parsed.script, evaluation)
+
+    def stop(self) -> None:
+        """Let the run that is going on end when what it is at is finished."""
+        self._interrupts.requested = True
 
     def loaded(self) -> list[str]:
         """Return a line about each component that is in memory."""

@@ -74,6 +74,10 @@ class Evaluation:
     lacks: tuple[Lack, ...] = ()
 
 
+SESSION_IMAGES = 10_000
+"""How many images of earlier scripts a `grid` that names none can have."""
+
+
 @dataclass(slots=True)
 class _Session:
     """What lasts from one script of a session to the next."""
@@ -134,7 +138,7 @@ class Interpreter:
         run.finish()
         if diagnostics.has_errors:
             return Evaluation(None, diagnostics, lacks=tuple(run.resolver.lacks))
-        self._session = _Session(scope, run.generating.made, run.builder.made, run.parameters)
+        self._session = _Session(scope, run.generating.made[-SESSION_IMAGES:], run.builder.made, run.parameters)
         memory = self.world.memory
         plan, shortfall = run.builder.plan(
             script=script.source.name, inputs=run.inputs(), plan_seed=self.world.plan_seed,

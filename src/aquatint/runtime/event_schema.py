@@ -29,7 +29,8 @@ def json_schema() -> dict[str, Any]:
     schema = msgspec.json.schema(union)
     # JSON has no infinity, which the PSNR of equal pictures is.
     schema["$defs"]["Measured"]["properties"]["values"]["additionalProperties"] = {"type": ["number", "string"]}
-    return {**head, **schema}
+    statement = {"type": "integer", "minimum": 1, "description": "the number of its statement, with `--stream` alone"}
+    return {**head, **schema, "properties": {"statement": statement}}
 
 
 def markdown() -> str:

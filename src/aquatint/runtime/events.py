@@ -54,6 +54,23 @@ class Event(msgspec.Struct, frozen=True, tag_field="event", tag=lambda name: "".
     """Base of all events; on the wire `event` is the class's name in snake case."""
 
 
+class Accepted(Event, frozen=True):
+    """With `--stream`, a statement was read, and what comes up to its `done` is of it: also one that is wrong."""
+
+    place: Where
+    text: Annotated[str, Meta(description="its first line, or the first 200 characters of that")]
+    schema: Annotated[int, Meta(description="the number of the events' form")] = SCHEMA
+
+
+class Done(Event, frozen=True):
+    """With `--stream`, a statement has ended, and the next one is read."""
+
+    ok: Annotated[
+        bool, Meta(description="whether it was right, nothing failed, and all its files are there, made now or before")
+    ]
+    files: Annotated[list[str], Meta(description="files and folders that it wrote, in order")]
+
+
 class EngineStarting(Event, frozen=True):
     """The libraries are about to be imported, which takes seconds; comes at most once, before the first run."""
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,9 @@ from aquatint.plan.steps import (
 from aquatint.plan.texts import complete, references
 from aquatint.plan.uses import awaits
 
+KEPT = 100_000
+"""How many files, and how many strings and numbers, are known of the plans that came before."""
+
 
 class Yielded:
     """What a session's plans have yielded: `made` are its files, `known` its strings and numbers."""
@@ -44,7 +48,9 @@ class Yielded:
         self._read: dict[PictureFile, Image | str] = {}
 
     def begin(self, plan: Plan) -> None:
-        """Go on with `plan`: only what its steps wait for is kept."""
+        """Go on with `plan`: only pictures that its steps wait for are kept, and the last `KEPT` of what is known."""
+        _shorten(self.made)
+        _shorten(self.known)
         self._pictures.clear()
         self._last_use = dict(_waits(plan))
         self._files = {
@@ -186,3 +192,9 @@ def _waits(plan: Plan) -> Iterator[tuple[ImageRef, int]]:
         for reference in awaits(step):
             if isinstance(reference, ImageRef):
                 yield reference, number
+
+
+def _shorten(known: dict[Any, Any]) -> None:
+    """Forget what is oldest beyond `KEPT`."""
+    for oldest in list(islice(known, max(0, len(known) - KEPT))):
+        del known[oldest]

@@ -140,6 +140,13 @@ def lay_out(source: Source, diagnostics: Diagnostics) -> Layout:
     return layout
 
 
+def balance(line: str) -> tuple[int, bool]:
+    """Return how many brackets `line` opens more than it closes, and whether a keyword begins a statement there."""
+    kinds = [kind for kind, _, _ in lex(line)]
+    opened = sum((kind in _CLOSER) - (kind in _TEXT and kind not in _CLOSER) for kind in kinds)
+    return opened, bool(kinds) and kinds[0] in _STATEMENTS
+
+
 def _is_paired(tokens: list[Tok]) -> bool:
     stack: list[str] = []
     for token in tokens:

@@ -25,7 +25,7 @@ from aquatint.syntax.tokens import Tok
 
 @dataclass(frozen=True, slots=True)
 class Parse:
-    """What was read. `incomplete` says that more text could make it right: an open bracket or a trailing operator."""
+    """What was read. `incomplete` says that more text could make it right: an open bracket or a trailing comma."""
 
     script: n.Script
     diagnostics: Diagnostics
@@ -55,7 +55,8 @@ def parse(source: Source) -> Parse:
         # Where the layout had to put a bracket in or leave one out, it has said so; what follows from that is no news.
         reading = _Reading(tokens, None if layout.mended(tokens) else diagnostics)
         statement = reading.statement()
-        incomplete = incomplete or reading.cut
+        # After all else that a line ends too early with, the next one begins a statement.
+        incomplete = incomplete or (reading.cut and tokens[-1].type == "COMMA")
         lost += reading.lost
         if reading.given_up is not None:
             break  # the diagnostics say that there are too many

@@ -54,7 +54,7 @@ def run(options: argparse.Namespace) -> int:
     if is_offline():
         raise Refusal("bad-command-line", "HF_HUB_OFFLINE forbids the network", "unset it to fetch something")
     mode = Mode.QUIET if options.quiet else Mode.JSON if options.json else Mode.AUTO
-    fetch = _list if options.dry_run else fetcher(reporter(mode, sys.stdout, sys.stderr))
+    fetch = _list if options.dry_run else fetcher(lambda: reporter(mode, sys.stdout, sys.stderr))
     ids, scripts = _sorted(options.what)
     if scripts and (options.revision or options.variant):
         raise Refusal("bad-command-line", "`--revision` and `--variant` are for hub ids, and a script says its own",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from typing import TYPE_CHECKING, Any
 
 from aquatint.interface.exits import DONE, WRONG, Refusal
@@ -16,6 +17,17 @@ if TYPE_CHECKING:
     from aquatint.plan.steps import Plan
     from aquatint.source import Source
 
+_NOT_STREAMED = {
+    "--no-stdin": "statements come from standard input",
+    "--quiet": "it writes what becomes of each statement",
+    "--set": "there is no script that has parameters",
+    "--params": "there is no script that has parameters",
+    "--deny": "only a whole script is looked over for warnings",
+    "--allow": "only a whole script is looked over for warnings",
+    "--fail-fast": "no mistake ends a stream",
+}
+"""Options that make no sense with `--stream`, and why."""
+
 
 def add_parser(commands: Any) -> argparse.ArgumentParser:
     """Declare the command."""
@@ -26,12 +38,19 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
     add_planning_options(command)
     add_warning_options(command)
     add_running_options(command)
+    command.add_argument(
+        "--stream", action="store_true",
+        help="run each statement of standard input when it is complete and tell what becomes of it, as with --json; "
+        "models stay loaded, and no mistake ends it; statements run in their order",
+    )  # fmt: skip
     command.add_argument("--fail-fast", action="store_true", help="stop at the first statement that fails")
     return command
 
 
 def run(options: argparse.Namespace) -> int:
-    """Run the script or plan of `options.file`; return the exit code."""
+    """Run the script or plan of `options.file`, or the statements of a stream; return the exit code."""
+    if options.stream:
+        return _stream(options)
     source = read_script(options.file, no_stdin=options.no_stdin, commands=options.commands)
     running = session(options)
     if options.file.endswith(".json") or source.text.lstrip().startswith('{"') or source.text.startswith("{\n"):
@@ -45,6 +64,19 @@ def concluded(outcome: Outcome, options: argparse.Namespace) -> int:
     if outcome.plan is None:
         return WRONG
     return DONE if outcome.finished is None else exit_code(outcome.finished)
+
+
+def _stream(options: argparse.Namespace) -> int:
+    """Run what comes in on standard input, statement by statement; return the exit code."""
+    from aquatint.interface.stream import serve
+
+    options.json, options.order = True, "script"
+    if options.file != "-":
+        raise Refusal("bad-command-line", "`--stream` reads standard input", f"write `-` for `{options.file}`")
+    for name, why in _NOT_STREAMED.items():
+        if getattr(options, name.removeprefix("--").replace("-", "_")):
+            raise Refusal("bad-command-line", f"`--stream` and `{name}` can't be together: {why}")
+    return serve(session(options, keep=True), sys.stdin.buffer, sys.stdout)
 
 
 def _given_plan(source: Source, options: argparse.Namespace) -> Plan:
