@@ -129,7 +129,10 @@ def test_the_repl_keeps_models_warm(tmp_path: Path) -> None:
         ('generate m { prompt: "a red circle", seed: 1, output: "a.png" }', r"5 loads \(0 quantized\), 0 reuses"),
         ('generate m { prompt: "a blue star", seed: 2, output: "b.png" }', r"0 loads \(0 quantized\), 5 reuses"),
         ('grid { output: "both.png" }', r"sheet of 2 pictures"),
-        ("loaded", r"unet +UNet2DConditionModel"),
+        (":models", r"unet +UNet2DConditionModel, 15.2 MiB, loaded .* ago"),
+        (":plan generate m { seed: 3 }", r"reuse .*unet"),
+        (":drop m", r"released unet +15.2 MiB"),
+        (":save session.aqt", r"wrote session.aqt: 5 texts, 3 files"),
     ]
     controller, terminal = pty.openpty()
     process = subprocess.Popen(
@@ -147,7 +150,7 @@ def test_the_repl_keeps_models_warm(tmp_path: Path) -> None:
     finally:
         process.kill()
         os.close(controller)
-    assert sorted(file.name for file in tmp_path.iterdir()) == [".aquatint", "a.png", "b.png", "both.png"]
+    assert sorted(file.name for file in tmp_path.iterdir()) == [".aquatint", "a.png", "b.png", "both.png", "session.aqt"]
 
 
 def _wait(controller: int, pattern: str, seconds: float = 90) -> None:

@@ -265,7 +265,7 @@ def test_explain_on_a_terminal_has_colours(tmp_path: Path) -> None:
 
 
 def test_the_session_explains_too(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    lines = iter(["explain not-a-lst", "explain not-a-list", "quit"])
+    lines = iter([":help not-a-lst", ":help not-a-list", ":quit"])
     monkeypatch.setattr("builtins.input", lambda prompt: next(lines))
     assert main(["repl", "--device", "cpu"]) == 0
     captured = capsys.readouterr()

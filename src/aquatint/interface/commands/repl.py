@@ -1,4 +1,4 @@
-"""`aquatint repl`: statements one by one. The conversation itself is in `interface.repl`."""
+"""`aquatint repl`: statements one by one. The conversation itself is in `interface.repl.conversation`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
 
 def run(options: argparse.Namespace) -> int:
     """Converse until the input ends; return the exit code."""
-    from aquatint.interface.repl import converse
+    from aquatint.interface.repl.conversation import converse
 
     if options.no_stdin:
         raise Refusal("bad-command-line", "`repl` reads standard input, which `--no-stdin` forbids")

@@ -1,0 +1,78 @@
+"""The loop of the interactive session: statements are read, planned and run one by one; names and models stay.
+
+What lines with `:` do is in `commands`, what becomes of a statement in `interface.session`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+
+from aquatint.diagnostics import Diagnostic
+from aquatint.interface.exits import Refusal
+from aquatint.interface.repl.commands import Answer, answer
+from aquatint.interface.report import write_diagnostic, write_diagnostics
+from aquatint.interface.session import Outcome, Session
+from aquatint.language.values import Result, shown
+from aquatint.source import Source
+
+_BANNER = "aquatint {version}: type a statement, or `:help`; Ctrl-D leaves\n"
+
+
+def converse(session: Session) -> int:
+    """Read and run statements until the input ends; return the exit code."""
+    import aquatint
+
+    with contextlib.suppress(ImportError):
+        import readline  # noqa: F401  # gives `input` its line editing
+    sys.stdout.write(_BANNER.format(version=aquatint.__version__))
+    lines: list[str] = []
+    while True:
+        try:
+            line = input("...> " if lines else "aqt> ")
+        except EOFError:
+            sys.stdout.write("\n")
+            return 0
+        except KeyboardInterrupt:
+            lines.clear()
+            sys.stdout.write("\n")
+            continue
+        ends = not line.strip() and bool(lines)
+        lines.append(line)
+        text = "\n".join(lines)
+        if not text.strip():
+            lines.clear()
+            continue
+        given = _given(session, text)
+        if given.outcome is not None and given.outcome.incomplete and not ends:
+            continue
+        lines.clear()
+        _show(given)
+        if given.leaves:
+            return 0
+
+
+def _given(session: Session, text: str) -> Answer:
+    """Return what `text`, a statement or a command, comes to."""
+    try:
+        if text.lstrip().startswith(":"):
+            return answer(session, text.strip())
+        return Answer(outcome=session.feed(Source("<repl>", text)))
+    except Refusal as refusal:
+        write_diagnostic(Diagnostic(refusal.code, str(refusal), help=refusal.help), sys.stderr)
+        return Answer()
+    except KeyboardInterrupt:
+        return Answer("interrupted\n")
+
+
+def _show(given: Answer) -> None:
+    if given.outcome is not None:
+        write_diagnostics(given.outcome.diagnostics, sys.stderr, explain=":help")
+        _show_values(given.outcome)
+    sys.stdout.write(given.text)
+
+
+def _show_values(outcome: Outcome) -> None:
+    for value in outcome.values:
+        if value is not None and not isinstance(value, Result):
+            sys.stdout.write(shown(value) + "\n")
