@@ -150,7 +150,13 @@ def test_the_repl_keeps_models_warm(tmp_path: Path) -> None:
     finally:
         process.kill()
         os.close(controller)
-    assert sorted(file.name for file in tmp_path.iterdir()) == [".aquatint", "a.png", "b.png", "both.png", "session.aqt"]
+    assert sorted(file.name for file in tmp_path.iterdir()) == [
+        ".aquatint",
+        "a.png",
+        "b.png",
+        "both.png",
+        "session.aqt",
+    ]
 
 
 def _wait(controller: int, pattern: str, seconds: float = 90) -> None:

@@ -270,4 +270,6 @@ def test_the_session_explains_too(monkeypatch: pytest.MonkeyPatch, capsys: pytes
     assert main(["repl", "--device", "cpu"]) == 0
     captured = capsys.readouterr()
     assert "error[not-a-list]: a loop through something that is no list\n" in captured.out
-    assert captured.err == "error[unknown-code]: there is no code `not-a-lst`\n  help: did you mean `not-a-list`?\n"
+    assert (
+        captured.err == "error[bad-command-line]: there is no help on `not-a-lst`\n  help: did you mean `not-a-list`?\n"
+    )

@@ -14,7 +14,7 @@ from aquatint.diagnostics import Diagnostics, nearest
 from aquatint.interface.exits import Refusal
 from aquatint.interface.progress import duration, number, printable
 from aquatint.interface.repl.saved_session import saved_session
-from aquatint.interface.repl.topics import about
+from aquatint.interface.repl.topics import about, topics
 from aquatint.interface.script_file import read_script
 from aquatint.interface.session import Outcome, Session
 from aquatint.language.resolution import Resolver
@@ -66,8 +66,9 @@ def _help(session: Session, topic: str) -> Answer:
             return Answer(f":{_form(command)}\n    {command.help}\n")
     text = about(topic)
     if text is None:
-        raise _refusal(f"there is no help on `{printable(topic)}`", "topics are commands, blocks such as `model`, "
-                       "quantization backends, and the codes of mistakes")  # fmt: skip
+        near = nearest(topic, [*(command.name for command in COMMANDS), *topics()])
+        help = "topics are commands, blocks such as `model`, quantization backends, and the codes of mistakes"
+        raise _refusal(f"there is no help on `{printable(topic)}`", f"did you mean `{near}`?" if near else help)
     return Answer(text)
 
 
@@ -182,7 +183,9 @@ _OVERVIEW = textwrap.dedent("""\
     """)
 
 COMMANDS = (
-    Command("help", "[TOPIC]", "say what a command, a block, a quantization backend or the code of a mistake is", _help),
+    Command(
+        "help", "[TOPIC]", "say what a command, a block, a quantization backend or the code of a mistake is", _help
+    ),
     Command("plan", "STATEMENT", "show what a statement would do, and do nothing", _plan),
     Command("names", "", "list the names that are bound", _names),
     Command("models", "", "list the components that are loaded, their bytes and age", _models),

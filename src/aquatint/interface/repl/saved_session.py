@@ -1,7 +1,7 @@
 """A session as a script: its texts, with the seeds that were drawn written out.
 
-A seed that is drawn depends on all that the session did before, so that the same text in a file would draw another. What
-comes out is planned afresh and compared with what was done: a script that would make other pictures is refused.
+A seed that is drawn depends on all that the session did before: the same text in a file would draw another. What comes
+out is planned afresh and compared with what was done, and a script that would make other pictures is refused.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ import io
 import textwrap
 
 from aquatint.catalog.models import COMPARE, GENERATE, GRID, MODEL, PART, SAVE, UPSCALE
-from aquatint.catalog.quantizers import backend
+from aquatint.catalog.quantizer_backends import backend, backends
 from aquatint.catalog.settings import Schema
 from aquatint.codes import codes
 from aquatint.interface.commands.explain import explain
@@ -16,6 +16,11 @@ SCHEMAS = {schema.name: schema for schema in (MODEL, PART, GENERATE, GRID, UPSCA
 """The blocks whose settings are this language's own, by name."""
 
 _WIDTH = 100
+
+
+def topics() -> list[str]:
+    """Return all that there is help on."""
+    return [*SCHEMAS, *(each.name for each in backends()), *(code.name for code in codes())]
 
 
 def about(topic: str) -> str | None:
