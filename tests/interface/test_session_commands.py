@@ -16,7 +16,7 @@ from aquatint.runtime.executor import Options
 from aquatint.source import Source
 from support.fake_engine import FakeEngine
 
-MODEL = 'model m { source: "builtin:shapes", defaults { num_inference_steps: 2 } }'
+MODEL = 'model m { source: "builtin:shapes", defaults { num_inference_steps: 2, prompt: "a star" } }'
 
 
 class Still:
@@ -57,7 +57,7 @@ def test_what_is_no_command_is_refused(session: Session) -> None:
 
 
 def test_help_has_the_commands_the_blocks_the_backends_and_the_codes(session: Session) -> None:
-    assert ":undo             take back the names of the last statement; files stay\n" in answer(session, ":help").text
+    assert ":undo            take back the names of the last statement; files stay\n" in answer(session, ":help").text
     assert answer(session, ":help :drop").text == ":drop MODEL\n    release the components of a model\n"
     assert answer(session, ":help grid").text.startswith("settings of grid:\n\n    images\n        Results or images")
     assert "package sdnq" in answer(session, ":help sdnq").text
