@@ -130,9 +130,9 @@ def test_the_repl_keeps_models_warm(tmp_path: Path) -> None:
         ('generate m { prompt: "a blue star", seed: 2, output: "b.png" }', r"0 loads \(0 quantized\), 5 reuses"),
         ('grid { output: "both.png" }', r"sheet of 2 pictures"),
         (":models", r"unet +UNet2DConditionModel, 15.2 MiB, loaded .* ago"),
-        (":plan generate m { prompt: "a star", seed: 3 }", r"reuse .*unet"),
+        (':plan generate m { prompt: "a star", seed: 3 }', r"reuse .*unet"),
         (":drop m", r"released unet +15.2 MiB"),
-        (":save session.aqt", r"wrote session.aqt: 5 texts, 3 files"),
+        (":save session.aqt", r"wrote session.aqt: 7 texts, 3 files"),
     ]
     controller, terminal = pty.openpty()
     process = subprocess.Popen(
