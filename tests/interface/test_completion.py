@@ -35,7 +35,7 @@ def known() -> Interpreter:
         ("generate ", ["shapes"]),
         ("generate s", ["shapes"]),
         ("generate shapes { see", ["seed"]),
-        ("generate shapes { num_i", ["num_images_per_prompt", "num_inference_steps"]),
+        ("generate shapes { num_in", ["num_inference_steps"]),
         ("generate shapes { seed: 1, se", []),
         ("model m { of", ["offload"]),
         ("model m { offload: ", ["group", "model", "sequential"]),
@@ -48,7 +48,6 @@ def known() -> Interpreter:
         ("override shapes { un", ["unet"]),
         ("let m = shapes with { un", ["unet"]),
         ("quantizer q { backend: ", ["bnb", "sdnq"]),
-        ("quantizer q { backend: bnb, lo", ["load_in_4bit", "load_in_8bit"]),
         ("quantizer q extends q8 { weights_dtype: int1", ["int10", "int11", "int12", "int13", "int14", "int15", "int16"]),
         ("print shapes.offl", ["offload"]),
         ("# gen", []),
@@ -70,5 +69,5 @@ def test_files_stand_in_strings_and_folders_end_with_a_slash(
     (tmp_path / "prompts.txt").touch()
     monkeypatch.chdir(tmp_path)
     assert completions('include "p', known).texts == ("pictures/", "prompts.txt")
-    found = completions(':run pictures/', known)
+    found = completions(":run pictures/", known)
     assert (found.length, found.texts) == (9, ("pictures/a.png",))
