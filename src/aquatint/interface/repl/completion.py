@@ -7,10 +7,8 @@ checkpoint, and names from the session. Where the cursor stands is found in `cur
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import cache
 
 from aquatint.catalog.arguments import scriptable
 from aquatint.catalog.checkpoints import BUILTIN_PREFIX, Checkpoint, CheckpointError, builtin_names
@@ -23,7 +21,7 @@ from aquatint.interface.repl.cursor import Cursor, Frame, cursor
 from aquatint.interface.repl.topics import topics
 from aquatint.language.evaluate import Interpreter
 from aquatint.language.values import Model, Quantizer
-from aquatint.syntax.grammar import grammar_text
+from aquatint.syntax.grammar import keywords
 
 FILES_LIMIT = 200
 """Entries of a folder that are proposed."""
@@ -49,12 +47,6 @@ def completions(text: str, known: Interpreter) -> Completions:
     if found is None:
         return Completions(0, ())
     return _beginning(found.word, _proposed(found, known))
-
-
-@cache
-def keywords() -> tuple[str, ...]:
-    """Return the words of the grammar."""
-    return tuple(re.findall(r'^[A-Z]+: "([a-z]+)"$', grammar_text(), re.MULTILINE))
 
 
 def _beginning(word: str, texts: Iterable[str]) -> Completions:
