@@ -50,7 +50,7 @@ def test_keys_become_texts_and_are_there_the_next_time(tmp_path: Path) -> None:
         editor = Editor(session, history)
         keys.send_text("for s in 1..2 {\rprint s\r\x1b[Z}\r")
         assert editor.read("aqt> ").split() == ["for", "s", "in", "1..2", "{", "print", "s", "}"]
-        keys.send_text(":mo\t\r")
+        keys.send_text(":models\r")
         assert editor.read("aqt> ") == ":models"
         keys.send_text("\x04")
         with pytest.raises(EOFError):
