@@ -9,12 +9,12 @@ import pytest
 from prompt_toolkit.application import create_app_session
 from prompt_toolkit.input import create_pipe_input
 from prompt_toolkit.output import DummyOutput
-from support.fake_engine import FakeEngine
 
 from aquatint.interface.progress import Mode, reporter
 from aquatint.interface.repl.editor import Editor, indentation, is_whole, mistake
 from aquatint.interface.session import Session
 from aquatint.language.world import World
+from support.fake_engine import FakeEngine
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ class AquatintLexer(RegexLexer):
             (r'"""(?:[^"\\]|\\[\s\S]|"(?!""))*"""', String),
             (r'"(?:[^"\\\n]|\\.)*"', String),
             (r"'[^'\n]*'", String),
-            (r"(\w+)(\s*)(:)", bygroups(Name.Attribute, Whitespace, Punctuation)),
+            (r"(\w+)(\s*)(:)", bygroups(Name.Attribute, Whitespace, Punctuation)),  # type: ignore[no-untyped-call]
             (words(keywords(), prefix=r"\b", suffix=r"\b"), Keyword),
             (r"\d+x\d+\b|\d+(?:\.\d+)?(?:[KMGT]iB|[kMGT]B|B)\b", Number),
             (r"\d[\d_]*(?:\.\d[\d_]*)?(?:[eE][+-]?\d+)?", Number),

@@ -1,12 +1,15 @@
 """The loop of the interactive session: statements are read, planned and run one by one; names and models stay.
 
-What lines with `:` do is in `commands`, what becomes of a statement in `interface.session`.
+What lines with `:` do is in `commands`, what becomes of a statement in `interface.session`. On a terminal that can, texts
+are typed in the `editor`; elsewhere line by line.
 """
 
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
+from collections.abc import Callable
 
 from aquatint.diagnostics import Diagnostic
 from aquatint.interface.exits import Refusal
@@ -23,13 +26,12 @@ def converse(session: Session) -> int:
     """Read and run statements until the input ends; return the exit code."""
     import aquatint
 
-    with contextlib.suppress(ImportError):
-        import readline  # noqa: F401  # gives `input` its line editing
+    read = _reader(session)
     sys.stdout.write(_BANNER.format(version=aquatint.__version__))
     lines: list[str] = []
     while True:
         try:
-            line = input("...> " if lines else "aqt> ")
+            line = read("...> " if lines else "aqt> ")
         except EOFError:
             sys.stdout.write("\n")
             return 0
@@ -37,9 +39,9 @@ def converse(session: Session) -> int:
             lines.clear()
             sys.stdout.write("\n")
             continue
-        ends = not line.strip() and bool(lines)
         lines.append(line)
         text = "\n".join(lines)
+        ends = "\n" in text and not text.rpartition("\n")[2].strip()
         if not text.strip():
             lines.clear()
             continue
@@ -50,6 +52,21 @@ def converse(session: Session) -> int:
         _show(given)
         if given.leaves:
             return 0
+
+
+def _reader(session: Session) -> Callable[[str], str]:
+    """Return what reads a text, or a line of one, after a prompt."""
+    if sys.stdin.isatty() and sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb":
+        # An extra brings what it needs.
+        with contextlib.suppress(ModuleNotFoundError):
+            from platformdirs import user_state_path
+
+            from aquatint.interface.repl.editor import Editor
+
+            return Editor(session, user_state_path("aquatint", appauthor=False) / "history").read
+    with contextlib.suppress(ImportError):
+        import readline  # noqa: F401  # gives `input` its line editing
+    return input
 
 
 def _given(session: Session, text: str) -> Answer:
