@@ -159,6 +159,35 @@ def test_the_repl_keeps_models_warm(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.slow
+def test_the_repl_has_an_editor_where_the_terminal_can_show_it(tmp_path: Path) -> None:
+    steps = [
+        (b"for s in 1..2 {\rprint s * 21\r}\r", r"\n21\r\n42\r\n"),
+        (b":nam\t", r":names"),
+        (b"\r", r"nothing is bound yet"),
+        (b"prnt 1", r"1:1: `prnt` begins no statement"),
+    ]
+    controller, terminal = pty.openpty()
+    # The terminal of this test answers no questions about its cursor.
+    around = {"TERM": "xterm", "PROMPT_TOOLKIT_NO_CPR": "1", "XDG_STATE_HOME": str(tmp_path / "state")}
+    process = subprocess.Popen(
+        [PROGRAM], cwd=tmp_path, stdin=terminal, stdout=terminal, stderr=terminal, close_fds=True,
+        env={**os.environ, **around},
+    )  # fmt: skip
+    os.close(terminal)
+    try:
+        _wait(controller, r"aqt> ")
+        for keys, answer in steps:
+            os.write(controller, keys)
+            _wait(controller, answer)
+        os.write(controller, b"\x03\x04")
+        assert process.wait(timeout=30) == 0
+    finally:
+        process.kill()
+        os.close(controller)
+    assert "+print s * 21" in (tmp_path / "state" / "aquatint" / "history").read_text().replace("+    ", "+")
+
+
 def _wait(controller: int, pattern: str, seconds: float = 90) -> None:
     """Read from the terminal until `pattern` has come and nothing follows for a moment."""
     text, end = "", time.monotonic() + seconds

@@ -105,7 +105,11 @@ class Session:
             self.interpreter.return_to(before, ran=False)
             return Outcome(evaluation.diagnostics)
         begun = self.options.clock()
-        finished = self.run(evaluation.plan) if evaluation.plan.steps else None
+        try:
+            finished = self.run(evaluation.plan) if evaluation.plan.steps else None
+        except BaseException:
+            self.interpreter.return_to(before, ran=True)
+            raise
         self.times = begun - began, self.options.clock() - begun
         if self.keep:
             if finished is not None and (finished.failed or finished.interrupted):

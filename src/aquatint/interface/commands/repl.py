@@ -17,6 +17,9 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
     )
     add_planning_options(command)
     add_running_options(command)
+    command.add_argument(
+        "--no-preview", action="store_true", help="don't show the pictures that are made, small, in the terminal"
+    )
     return command
 
 
@@ -26,4 +29,4 @@ def run(options: argparse.Namespace) -> int:
 
     if options.no_stdin:
         raise Refusal("bad-command-line", "`repl` reads standard input, which `--no-stdin` forbids")
-    return converse(session(options, keep=True))
+    return converse(session(options, keep=True), previews=not (options.no_preview or options.quiet or options.json))

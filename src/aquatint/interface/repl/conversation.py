@@ -1,29 +1,39 @@
 """The loop of the interactive session: statements are read, planned and run one by one; names and models stay.
 
-What lines with `:` do is in `commands`, what becomes of a statement in `interface.session`. On a terminal that can, texts
-are typed in the `editor`; elsewhere line by line.
+What lines with `:` do is in `commands`, what becomes of a statement in `interface.session`. On a terminal that can,
+texts are typed in the `editor`; elsewhere line by line.
 """
 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 from aquatint.diagnostics import Diagnostic
+from aquatint.interface.colour import colours
 from aquatint.interface.exits import Refusal
 from aquatint.interface.repl.commands import Answer, answer
+from aquatint.interface.repl.preview import preview
 from aquatint.interface.report import write_diagnostic, write_diagnostics
 from aquatint.interface.session import Outcome, Session
 from aquatint.language.values import Result, shown
 from aquatint.source import Source
 
+PREVIEWS = 4
+"""Pictures of a statement that are shown: a loop may make hundreds."""
+
 _BANNER = "aquatint {version}: type a statement, or `:help`; Ctrl-D leaves\n"
 
 
-def converse(session: Session) -> int:
-    """Read and run statements until the input ends; return the exit code."""
+def converse(session: Session, *, previews: bool = False) -> int:
+    """Read and run statements until the input ends; return the exit code.
+
+    With `previews` the pictures that statements write are shown, where standard output is a terminal with colours.
+    """
     import aquatint
 
     read = _reader(session)
@@ -50,6 +60,8 @@ def converse(session: Session) -> int:
             continue
         lines.clear()
         _show(given)
+        if previews and given.outcome is not None:
+            _show_pictures(given.outcome)
         if given.leaves:
             return 0
 
@@ -87,6 +99,15 @@ def _show(given: Answer) -> None:
         write_diagnostics(given.outcome.diagnostics, sys.stderr, explain=":help")
         _show_values(given.outcome)
     sys.stdout.write(given.text)
+
+
+def _show_pictures(outcome: Outcome) -> None:
+    if outcome.finished is None or not sys.stdout.isatty() or not colours(sys.stdout):
+        return
+    true_colour = os.environ.get("COLORTERM") in ("truecolor", "24bit")
+    found = (preview(Path(name), true_colour=true_colour) for name in outcome.finished.written)
+    for text in itertools.islice(filter(None, found), PREVIEWS):
+        sys.stdout.write(text)
 
 
 def _show_values(outcome: Outcome) -> None:
