@@ -162,10 +162,10 @@ def test_the_repl_keeps_models_warm(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_the_repl_has_an_editor_where_the_terminal_can_show_it(tmp_path: Path) -> None:
     steps = [
-        (b"for s in 1..2 {\rprint s * 21\r}\r", r"\n21\r\n42\r\n"),
-        (b":nam\t", r":names"),
+        (b"for s in 1..2 {\rprint s * 21\r}\r", r"42\r\n"),
+        (b":nam\t", r"es"),
         (b"\r", r"nothing is bound yet"),
-        (b"prnt 1", r"1:1: `prnt` begins no statement"),
+        (b"prnt 1", r"begins no statement"),
     ]
     controller, terminal = pty.openpty()
     # The terminal of this test answers no questions about its cursor.
@@ -180,12 +180,14 @@ def test_the_repl_has_an_editor_where_the_terminal_can_show_it(tmp_path: Path) -
         for keys, answer in steps:
             os.write(controller, keys)
             _wait(controller, answer)
-        os.write(controller, b"\x03\x04")
+        os.write(controller, b"\x03")
+        _wait(controller, r"aqt> ")
+        os.write(controller, b"\x04")
         assert process.wait(timeout=30) == 0
     finally:
         process.kill()
         os.close(controller)
-    assert "+print s * 21" in (tmp_path / "state" / "aquatint" / "history").read_text().replace("+    ", "+")
+    assert "\n+    print s * 21\n+}\n" in (tmp_path / "state" / "aquatint" / "history").read_text()
 
 
 def _wait(controller: int, pattern: str, seconds: float = 90) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from aquatint.catalog.checkpoints import cached_repositories
 from aquatint.interface.repl.completion import completions
 from aquatint.language.evaluate import Interpreter
 from aquatint.language.world import World
@@ -44,6 +45,8 @@ def known() -> Interpreter:
         ('model m { source: "builtin:shapes", unet { quantizer: ', ["none", "q8"]),
         ('model m { source: "builtin:shapes", defaults { num_inf', ["num_inference_steps"]),
         ('model m { source: "built', ["builtin:shapes"]),
+        ('generate shapes { scheduler: "EulerD', ["EulerDiscreteScheduler"]),
+        ('model m { type: "sdx', ["sdxl"]),
         ("model m extends shapes { va", ["vae", "variant"]),
         ("override shapes { un", ["unet"]),
         ("let m = shapes with { un", ["unet"]),
@@ -71,3 +74,10 @@ def test_files_stand_in_strings_and_folders_end_with_a_slash(
     assert completions('include "p', known).texts == ("pictures/", "prompts.txt")
     found = completions(":run pictures/", known)
     assert (found.length, found.texts) == (9, ("pictures/a.png",))
+
+
+def test_hub_ids_are_those_of_the_cache(tmp_path: Path) -> None:
+    for name in ("models--maker--model-1--b", "models--alone", "datasets--maker--words", ".locks"):
+        (tmp_path / name).mkdir()
+    assert cached_repositories(tmp_path) == ["alone", "maker/model-1--b"]
+    assert cached_repositories(tmp_path / "nowhere") == []

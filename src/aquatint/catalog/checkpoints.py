@@ -103,6 +103,18 @@ def builtin_names() -> list[str]:
     return sorted(entry.name for entry in folder.iterdir() if entry.is_dir()) if folder.is_dir() else []
 
 
+def cached_repositories(cache: Path | None = None) -> list[str]:
+    """Return the hub ids of the models that a `cache` of the hub's library holds, its own unless one is given."""
+    if cache is None:
+        # Imported here: as for snapshots.
+        from huggingface_hub.constants import HF_HUB_CACHE
+
+        cache = Path(HF_HUB_CACHE)
+    prefix = "models--"
+    names = [entry.name for entry in cache.iterdir()] if cache.is_dir() else []
+    return sorted(name[len(prefix) :].replace("--", "/", 1) for name in names if name.startswith(prefix))
+
+
 def locate(source: str, revision: str | None = None) -> Path:
     """Return the folder that `source` names: `builtin:NAME`, a folder, or a hub id that the local cache holds.
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from aquatint.diagnostics import Diagnostics, nearest
@@ -124,7 +124,8 @@ def _drop(session: Session, name: str) -> Answer:
 
 
 def _run(session: Session, file: str) -> Answer:
-    return Answer(outcome=session.feed(read_script(file, no_stdin=True)))
+    # A file that ends too early is wrong: no line that follows is part of it.
+    return Answer(outcome=replace(session.feed(read_script(file, no_stdin=True)), incomplete=False))
 
 
 def _save(session: Session, file: str) -> Answer:

@@ -10,8 +10,16 @@ import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from aquatint.catalog import schedulers
 from aquatint.catalog.arguments import scriptable
-from aquatint.catalog.checkpoints import BUILTIN_PREFIX, Checkpoint, CheckpointError, builtin_names
+from aquatint.catalog.checkpoints import (
+    BUILTIN_PREFIX,
+    Checkpoint,
+    CheckpointError,
+    builtin_names,
+    cached_repositories,
+)
+from aquatint.catalog.model_types import type_names
 from aquatint.catalog.models import COMPARE, GENERATE, GRID, MODEL, PART, SAVE, UPSCALE
 from aquatint.catalog.pipelines import pipeline
 from aquatint.catalog.quantizer_backends import backend, backends
@@ -151,8 +159,14 @@ def _values(at: Cursor, known: Interpreter) -> Iterable[str]:
         return [each.name for each in backends()]
     setting = None if schema is None else schema.find(name)
     if at.in_string:
-        if name == "source":
-            return [*(BUILTIN_PREFIX + each for each in builtin_names()), *_files(at.word)]
+        match name:
+            case "source":
+                builtin = (BUILTIN_PREFIX + each for each in builtin_names())
+                return [*builtin, *cached_repositories(), *_files(at.word)]
+            case "type":
+                return type_names()
+            case "scheduler":
+                return schedulers.names()
         return _choices(setting) or _files(at.word)
     if setting is not None and setting.type == "quantizer":
         return [*_named(known, Quantizer), "none"]

@@ -94,7 +94,16 @@ def _keys() -> KeyBindings:
         else:
             buffer.validate_and_handle()
 
+    def close(event: KeyPressEvent) -> Any:
+        buffer = event.current_buffer
+        before = buffer.document.current_line_before_cursor
+        if before.endswith(INDENT) and not before.strip():
+            buffer.delete_before_cursor(len(INDENT))
+        buffer.insert_text(event.data)
+
     keys.add("enter")(enter)
+    for bracket in "})]":
+        keys.add(bracket)(close)
     return keys
 
 
