@@ -5,6 +5,7 @@ A text is handed over when it is whole, or when an empty line ends it. What is p
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,9 @@ from prompt_toolkit.document import Document
 from prompt_toolkit.history import FileHistory, History, InMemoryHistory
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.lexers import PygmentsLexer
+from prompt_toolkit.output import ColorDepth
 
+from aquatint.interface.colour import colours
 from aquatint.interface.lexer import AquatintLexer
 from aquatint.interface.progress import printable
 from aquatint.interface.repl.completion import completions
@@ -34,6 +37,7 @@ class Editor:
             multiline=True, prompt_continuation="...> ", history=_history(history), enable_history_search=True,
             completer=_Completer(session), complete_while_typing=False, lexer=PygmentsLexer(AquatintLexer),
             key_bindings=_keys(), bottom_toolbar=self._mistake,
+            color_depth=None if colours(sys.stdout) else ColorDepth.DEPTH_1_BIT,
         )  # fmt: skip
 
     def read(self, prompt: str) -> str:
