@@ -10,11 +10,12 @@ from pathlib import PurePosixPath
 from typing import Any
 
 import command_output
-from aquatint_lexer import AquatintLexer
 from pygments.lexers.special import TextLexer
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 from sphinx.util import logging
+
+from aquatint.interface.lexer import AquatintLexer
 
 CONTENTS = ("index", "quantization/index", "decisions/README")
 """Pages with a table of contents: the pages that items of their lists begin with, in that order."""

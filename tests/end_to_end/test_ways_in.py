@@ -129,7 +129,10 @@ def test_the_repl_keeps_models_warm(tmp_path: Path) -> None:
         ('generate m { prompt: "a red circle", seed: 1, output: "a.png" }', r"5 loads \(0 quantized\), 0 reuses"),
         ('generate m { prompt: "a blue star", seed: 2, output: "b.png" }', r"0 loads \(0 quantized\), 5 reuses"),
         ('grid { output: "both.png" }', r"sheet of 2 pictures"),
-        ("loaded", r"unet +UNet2DConditionModel"),
+        (":models", r"unet +UNet2DConditionModel, 15.2 MiB, loaded .* ago"),
+        (':plan generate m { prompt: "a star", seed: 3 }', r"reuse .*unet"),
+        (":drop m", r"released unet +15.2 MiB"),
+        (":save session.aqt", r"wrote session.aqt: 7 texts, 3 files"),
     ]
     controller, terminal = pty.openpty()
     process = subprocess.Popen(
@@ -147,7 +150,44 @@ def test_the_repl_keeps_models_warm(tmp_path: Path) -> None:
     finally:
         process.kill()
         os.close(controller)
-    assert sorted(file.name for file in tmp_path.iterdir()) == [".aquatint", "a.png", "b.png", "both.png"]
+    assert sorted(file.name for file in tmp_path.iterdir()) == [
+        ".aquatint",
+        "a.png",
+        "b.png",
+        "both.png",
+        "session.aqt",
+    ]
+
+
+@pytest.mark.slow
+def test_the_repl_has_an_editor_where_the_terminal_can_show_it(tmp_path: Path) -> None:
+    steps = [
+        (b"for s in 1..2 {\rprint s * 21\r}\r", r"42\r\n"),
+        (b":nam\t", r"es"),
+        (b"\r", r"nothing is bound yet"),
+        (b"prnt 1", r"begins no statement"),
+    ]
+    controller, terminal = pty.openpty()
+    # The terminal of this test answers no questions about its cursor.
+    around = {"TERM": "xterm", "PROMPT_TOOLKIT_NO_CPR": "1", "XDG_STATE_HOME": str(tmp_path / "state")}
+    process = subprocess.Popen(
+        [PROGRAM], cwd=tmp_path, stdin=terminal, stdout=terminal, stderr=terminal, close_fds=True,
+        env={**os.environ, **around},
+    )  # fmt: skip
+    os.close(terminal)
+    try:
+        _wait(controller, r"aqt> ")
+        for keys, answer in steps:
+            os.write(controller, keys)
+            _wait(controller, answer)
+        os.write(controller, b"\x03")
+        _wait(controller, r"aqt> ")
+        os.write(controller, b"\x04")
+        assert process.wait(timeout=30) == 0
+    finally:
+        process.kill()
+        os.close(controller)
+    assert "\n+    print s * 21\n+}\n" in (tmp_path / "state" / "aquatint" / "history").read_text()
 
 
 def _wait(controller: int, pattern: str, seconds: float = 90) -> None:

@@ -265,9 +265,11 @@ def test_explain_on_a_terminal_has_colours(tmp_path: Path) -> None:
 
 
 def test_the_session_explains_too(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    lines = iter(["explain not-a-lst", "explain not-a-list", "quit"])
+    lines = iter([":help not-a-lst", ":help not-a-list", ":quit"])
     monkeypatch.setattr("builtins.input", lambda prompt: next(lines))
     assert main(["repl", "--device", "cpu"]) == 0
     captured = capsys.readouterr()
     assert "error[not-a-list]: a loop through something that is no list\n" in captured.out
-    assert captured.err == "error[unknown-code]: there is no code `not-a-lst`\n  help: did you mean `not-a-list`?\n"
+    assert (
+        captured.err == "error[bad-command-line]: there is no help on `not-a-lst`\n  help: did you mean `not-a-list`?\n"
+    )

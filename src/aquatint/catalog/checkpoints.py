@@ -123,6 +123,18 @@ def is_hub_id(source: str) -> bool:
     return not folder.exists() and not folder.parent.is_dir()
 
 
+def cached_repositories(cache: Path | None = None) -> list[str]:
+    """Return the hub ids of the models that a `cache` of the hub's library holds, its own unless one is given."""
+    if cache is None:
+        # Imported here: as for snapshots.
+        from huggingface_hub.constants import HF_HUB_CACHE
+
+        cache = Path(HF_HUB_CACHE)
+    prefix = "models--"
+    names = [entry.name for entry in cache.iterdir()] if cache.is_dir() else []
+    return sorted(name[len(prefix) :].replace("--", "/", 1) for name in names if name.startswith(prefix))
+
+
 def locate(source: str, revision: str | None = None) -> Path:
     """Return the folder that `source` names, as `find` does."""
     return find(source, revision).folder

@@ -5,7 +5,7 @@ Files, standard input and the REPL all come through here. Nothing here writes to
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -17,9 +17,8 @@ from aquatint.interface.fetching import Fetch, completed
 from aquatint.interface.interrupts import Interrupts
 from aquatint.interface.progress import Reporter
 from aquatint.interface.warning_options import Review
-from aquatint.language.evaluate import Evaluation, Interpreter
+from aquatint.language.evaluate import Evaluation, Interpreter, Standing
 from aquatint.language.world import World
-from aquatint.plan.render import quantized
 from aquatint.plan.steps import Component, Json, Pipeline, Plan
 from aquatint.runtime.engine import Call, Counters, DeviceMemory, Engine, Form, Generation, Loaded, OnStep
 from aquatint.runtime.events import EngineStarting, RunFinished
@@ -29,6 +28,7 @@ from aquatint.runtime.outputs import OutputPolicy, Outputs
 from aquatint.runtime.settled import needs_no_engine, settled
 from aquatint.runtime.surroundings import foreseen
 from aquatint.source import Source
+from aquatint.syntax.nodes import Script
 from aquatint.syntax.parser import Parse, parse
 
 MakeEngine = Callable[[], Engine]
@@ -45,12 +45,32 @@ class Outcome:
     incomplete: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A text that was carried out without a failure, and how things stood `before` it."""
+
+    source: Source
+    script: Script
+    plan: Plan
+    before: Standing
+    wrote: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A component in memory, and the seconds since it was loaded."""
+
+    loaded: Loaded
+    age: float
+
+
 @dataclass(slots=True)
 class Session:
     """`make_engine` is called before the first plan that needs one, since its libraries take seconds to import.
 
     `review` has a say in what is made of a whole script before it runs. `fetch` gets from the model hub what a script
-    lacks, None where nothing may be fetched.
+    lacks, None where nothing may be fetched. With `keep`, names and models stay from one text to the next, and `done`
+    are the texts that were fed so far; `times` are the seconds that planning and running the last one took.
     """
 
     world: World
@@ -60,6 +80,8 @@ class Session:
     keep: bool = False
     review: Review | None = None
     fetch: Fetch | None = None
+    done: list[Done] = field(default_factory=list)
+    times: tuple[float, float] | None = None
     _interpreter: Interpreter | None = None
     _executor: Executor | None = None
     _interrupts: Interrupts = field(default_factory=Interrupts)
@@ -71,22 +93,53 @@ class Session:
         return self._interpreter
 
     def feed(self, source: Source) -> Outcome:
-        """Plan and run `source`; a text that more text could complete is not run and says so."""
+        """Plan and run `source`; a text that more text could complete is not run and says so.
+
+        With `keep`, what fails or is interrupted binds nothing.
+        """
         parsed = parse(source)
         if parsed.incomplete and self.keep:
             return Outcome(parsed.diagnostics, incomplete=True)
-        return self.carry_out(parsed)
+        before = self.interpreter.standing()
+        outcome = self.carry_out(parsed)
+        finished = outcome.finished
+        failed = finished is not None and (finished.failed > 0 or finished.interrupted)
+        if self.keep and outcome.plan is not None and not failed:
+            wrote = finished is not None and bool(finished.written)
+            self.done.append(Done(source, parsed.script, outcome.plan, before, wrote))
+        return outcome
 
     def carry_out(self, parsed: Parse) -> Outcome:
-        """Plan and run what was read, whole or not."""
+        """Plan and run what was read, whole or not. With `keep`, what fails or is interrupted binds nothing."""
+        began = self.options.clock()
+        before = self.interpreter.standing()
         unused = [parsed]  # mistakes are added to those that it has: it can be evaluated once
         evaluation = completed(
             lambda: self._evaluated(unused.pop() if unused else parse(parsed.script.source)), self.fetch
         )
         if evaluation.plan is None:
+            self.interpreter.return_to(before, ran=False)
             return Outcome(evaluation.diagnostics)
-        finished = self.run(evaluation.plan) if evaluation.plan.steps else None
+        begun = self.options.clock()
+        try:
+            finished = self.run(evaluation.plan) if evaluation.plan.steps else None
+        except BaseException:
+            self.interpreter.return_to(before, ran=True)
+            raise
+        self.times = begun - began, self.options.clock() - begun
+        if self.keep and finished is not None and (finished.failed or finished.interrupted):
+            self.interpreter.return_to(before, ran=True)
         return Outcome(evaluation.diagnostics, evaluation.plan, finished, evaluation.values)
+
+    def plan(self, source: Source) -> Outcome:
+        """Plan `source` as `feed` would, and leave everything as it is."""
+        parsed = parse(source)
+        if parsed.incomplete and self.keep:
+            return Outcome(parsed.diagnostics, incomplete=True)
+        before = self.interpreter.standing()
+        evaluation = self._evaluated(parsed)
+        self.interpreter.return_to(before, ran=False)
+        return Outcome(evaluation.diagnostics, evaluation.plan)
 
     def _evaluated(self, parsed: Parse) -> Evaluation:
         evaluation = self.interpreter.evaluate(parsed.script, parsed.diagnostics, keep=self.keep, running=True)
@@ -96,15 +149,36 @@ class Session:
         """Let the run that is going on end when what it is at is finished."""
         self._interrupts.requested = True
 
-    def loaded(self) -> list[str]:
-        """Return a line about each component that is in memory."""
+    def undo(self) -> Done | None:
+        """Take back the names of the last text and return it, None if there is none; its files stay."""
+        if not self.done:
+            return None
+        last = self.done.pop()
+        self.interpreter.return_to(last.before, ran=True)
+        return last
+
+    def held(self) -> list[Held]:
+        """Return the components that are in memory, those first that were not used for longest."""
         if self._executor is None:
             return []
-        return [
-            f"{held.component.role:<16} {held.component.class_name}"
-            + (f", quantized by {quantized(held.component.quantization)}" if held.component.quantization else "")
-            for held in self._executor.residents.components()
-        ]
+        residents = self._executor.residents
+        return [Held(each, residents.age(each.component.key)) for each in residents.components()]
+
+    def resident(self) -> frozenset[str]:
+        """Return the keys of the components that are in memory."""
+        return frozenset() if self._executor is None else self._executor.residents.keys()
+
+    def release(self, keys: Iterable[str]) -> list[Loaded]:
+        """Release the components with these `keys`, and return those that were in memory."""
+        if self._executor is None:
+            return []
+        released = [self._executor.residents.release(key) for key in keys]
+        self._executor.engine.reclaim()
+        return [each for each in released if each is not None]
+
+    def device_memory(self) -> DeviceMemory | None:
+        """Return what the device holds, None if that is not known or nothing was loaded yet."""
+        return None if self._executor is None else self._executor.engine.device_memory()
 
     def start(self) -> dict[str, Json]:
         """Make the engine, which takes seconds, and return what it says decides the bits."""

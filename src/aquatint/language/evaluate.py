@@ -56,7 +56,7 @@ from aquatint.plan.texts import text_of
 from aquatint.source import Span
 from aquatint.syntax import nodes as n
 
-__all__ = ["Evaluation", "Interpreter"]
+__all__ = ["Evaluation", "Interpreter", "Standing"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ SESSION_IMAGES = 10_000
 
 
 @dataclass(slots=True)
-class _Session:
+class Standing:
     """What lasts from one script of a session to the next."""
 
     scope: Scope
@@ -94,11 +94,27 @@ class Interpreter:
     def __init__(self, world: World) -> None:
         self.world = world
         self._prelude = prelude(READERS)
-        self._session = _Session(Scope(self._prelude))
+        self._session = Standing(Scope(self._prelude))
 
     def names(self) -> list[str]:
         """Return the names that a script can use now, for completion."""
         return sorted(set(self._session.scope.visible()))
+
+    def standing(self) -> Standing:
+        """Return what is bound and made now, to `return_to`."""
+        return self._session
+
+    def return_to(self, standing: Standing, *, ran: bool) -> None:
+        """Let names and images be those of `standing` again.
+
+        What came since was carried out if it `ran`: its steps still count then, for what they made keeps its ids.
+        """
+        self._session = replace(standing, steps=self._session.steps) if ran else standing
+
+    def find(self, name: str) -> Any:
+        """Return what `name` stands for, None if it is not bound."""
+        binding = self._session.scope.find(name)
+        return None if binding is None else binding.value
 
     def own_names(self) -> list[str]:
         """Return the names that the session's scripts have bound."""
@@ -138,7 +154,6 @@ class Interpreter:
         run.finish()
         if diagnostics.has_errors:
             return Evaluation(None, diagnostics, lacks=tuple(run.resolver.lacks))
-        self._session = _Session(scope, run.generating.made[-SESSION_IMAGES:], run.builder.made, run.parameters)
         memory = self.world.memory
         plan, shortfall = run.builder.plan(
             script=script.source.name, inputs=run.inputs(), plan_seed=self.world.plan_seed,
@@ -147,6 +162,8 @@ class Interpreter:
         )  # fmt: skip
         if shortfall is not None and memory is not None:
             _report_shortfall(shortfall, memory, run.builder.spans[shortfall.step], diagnostics)
+        if not diagnostics.has_errors:
+            self._session = Standing(scope, run.generating.made[-SESSION_IMAGES:], run.builder.made, run.parameters)
         idle = frozenset(place for place, held in run.expressions.held.items() if not held)
         return Evaluation(None if diagnostics.has_errors else plan, diagnostics, tuple(run.values), idle)
 
@@ -155,7 +172,7 @@ class _Run:
     """The evaluation of one script."""
 
     def __init__(
-        self, world: World, script: n.Script, scope: Scope, diagnostics: Diagnostics, session: _Session, prelude: Scope
+        self, world: World, script: n.Script, scope: Scope, diagnostics: Diagnostics, session: Standing, prelude: Scope
     ) -> None:
         self.world = world
         self.source = script.source

@@ -60,7 +60,7 @@ class Executor:
         self.engine = engine
         self.sink = sink
         self.options = options or Options()
-        self.residents = residents or Residents(engine)
+        self.residents = residents or Residents(engine, self.options.clock)
         self.yielded = Yielded()
         self.meter = None if self.options.probe is None else Meter(self.options.probe)
 

@@ -6,6 +6,7 @@ What a component's key means is the plan's affair; when to load and release is t
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -16,8 +17,10 @@ from aquatint.runtime.engine import Engine, Loaded
 class Residents:
     """Live components by key, with the pipelines that share them, all of one engine."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, clock: Callable[[], float] = time.monotonic) -> None:
         self.engine = engine
+        self.clock = clock
+        self._since: dict[str, float] = {}
         self._loaded: dict[str, Loaded] = {}
         self._pipelines: dict[str, tuple[frozenset[str], Any]] = {}
         self._fresh: set[str] = set()
@@ -37,6 +40,10 @@ class Residents:
         """Return the live components, those first that have not been `touched` for longest."""
         return list(self._loaded.values())
 
+    def age(self, key: str) -> float:
+        """Return the seconds since a component was loaded that is live or was evicted."""
+        return self.clock() - self._since[key]
+
     def touch(self, keys: Iterable[str]) -> None:
         """Take notice that the components with these keys are used."""
         for key in keys:
@@ -50,6 +57,7 @@ class Residents:
         if component.key not in self._loaded:
             self._loaded[component.key] = self.engine.load(component)
             self._fresh.add(component.key)
+            self._since[component.key] = self.clock()
         return self._loaded[component.key]
 
     def reused(self, pipeline: Pipeline) -> list[tuple[str, str]]:
@@ -115,6 +123,7 @@ class Residents:
         if loaded is None:
             return None
         self._fresh.discard(key)
+        del self._since[key]
         self._pipelines = {name: held for name, held in self._pipelines.items() if key not in held[0]}
         self.engine.release(loaded)
         return loaded

@@ -41,6 +41,12 @@ def grammar_text() -> str:
 
 
 @cache
+def keywords() -> tuple[str, ...]:
+    """Return the words that are keywords, in the grammar's order."""
+    return tuple(re.findall(r'^[A-Z]+: "([a-z]+)"$', grammar_text(), re.MULTILINE))
+
+
+@cache
 def language() -> lark.Lark:
     """Return the lexer and parser, whose rules make nodes."""
     text = grammar_text()

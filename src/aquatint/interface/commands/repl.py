@@ -1,4 +1,4 @@
-"""`aquatint repl`: statements one by one. The conversation itself is in `interface.repl`."""
+"""`aquatint repl`: statements one by one. The conversation itself is in `interface.repl.conversation`."""
 
 from __future__ import annotations
 
@@ -17,13 +17,16 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
     )
     add_planning_options(command)
     add_running_options(command)
+    command.add_argument(
+        "--no-preview", action="store_true", help="don't show the pictures that are made, small, in the terminal"
+    )
     return command
 
 
 def run(options: argparse.Namespace) -> int:
     """Converse until the input ends; return the exit code."""
-    from aquatint.interface.repl import converse
+    from aquatint.interface.repl.conversation import converse
 
     if options.no_stdin:
         raise Refusal("bad-command-line", "`repl` reads standard input, which `--no-stdin` forbids")
-    return converse(session(options, keep=True))
+    return converse(session(options, keep=True), previews=not (options.no_preview or options.quiet or options.json))

@@ -1,16 +1,13 @@
-"""Colours for scripts in the built pages. The keywords are those of the grammar."""
+"""Colours for scripts, in the interactive session and in the built pages. The keywords are those of the grammar."""
 
 from __future__ import annotations
 
-import re
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from pygments.lexer import RegexLexer, bygroups, words
 from pygments.token import Comment, Keyword, Name, Number, Operator, Punctuation, String, Whitespace
 
-from aquatint.syntax.grammar import grammar_text
-
-KEYWORDS = tuple(re.findall(r'^[A-Z]+: "([a-z]+)"$', grammar_text(), re.MULTILINE))
+from aquatint.syntax.grammar import keywords
 
 
 class AquatintLexer(RegexLexer):
@@ -18,15 +15,15 @@ class AquatintLexer(RegexLexer):
 
     name = "Aquatint"
     aliases: ClassVar[list[str]] = ["aquatint"]
-    tokens: ClassVar[dict[str, list[object]]] = {
+    tokens: ClassVar[dict[str, list[Any]]] = {
         "root": [
             (r"\s+", Whitespace),
             (r"#.*$", Comment.Single),
             (r'"""(?:[^"\\]|\\[\s\S]|"(?!""))*"""', String),
             (r'"(?:[^"\\\n]|\\.)*"', String),
             (r"'[^'\n]*'", String),
-            (r"(\w+)(\s*)(:)", bygroups(Name.Attribute, Whitespace, Punctuation)),
-            (words(KEYWORDS, prefix=r"\b", suffix=r"\b"), Keyword),
+            (r"(\w+)(\s*)(:)", bygroups(Name.Attribute, Whitespace, Punctuation)),  # type: ignore[no-untyped-call]
+            (words(keywords(), prefix=r"\b", suffix=r"\b"), Keyword),
             (r"\d+x\d+\b|\d+(?:\.\d+)?(?:[KMGT]iB|[kMGT]B|B)\b", Number),
             (r"\d[\d_]*(?:\.\d[\d_]*)?(?:[eE][+-]?\d+)?", Number),
             (r"\w+", Name),
