@@ -118,7 +118,7 @@ def test_what_is_too_long_is_refused_and_the_next_line_read(tmp_path: Path) -> N
 
 
 def test_a_block_that_is_never_closed_is_told_where_a_declaration_begins(tmp_path: Path) -> None:
-    _, lines = served(tmp_path, b'model a {\n  source: "x"\n' + MODEL + b"print 1\n")
+    _, lines = served(tmp_path, b'model a {\n  source: "builtin:shapes"\n' + MODEL + b"print 1\n")
     told = [(line["statement"], line["event"]) for line in lines if line["event"] in ("diagnostic", "printed", "done")]
     assert told == [(1, "diagnostic"), (1, "done"), (2, "printed"), (2, "done")]
 

@@ -65,7 +65,9 @@ class Accepted(Event, frozen=True):
 class Done(Event, frozen=True):
     """With `--stream`, a statement has ended, and the next one is read."""
 
-    ok: Annotated[bool, Meta(description="whether it was right, nothing failed, and all its files are there, made now or before")]
+    ok: Annotated[
+        bool, Meta(description="whether it was right, nothing failed, and all its files are there, made now or before")
+    ]
     files: Annotated[list[str], Meta(description="files and folders that it wrote, in order")]
 
 
