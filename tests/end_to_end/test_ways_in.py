@@ -165,10 +165,10 @@ def test_the_repl_has_an_editor_where_the_terminal_can_show_it(tmp_path: Path) -
         (b"for s in 1..2 {\rprint s * 21\r}\r", r"42\r\n"),
         (b":nam\t", r"es"),
         (b"\r", r"nothing is bound yet"),
-        (b"prnt 1", r"begins no statement"),
+        (b"1 + 2", r"2"),
     ]
     controller, terminal = pty.openpty()
-    # The terminal of this test answers no questions about its cursor.
+    # This terminal answers no questions about its cursor, so that nothing is shown below the text.
     around = {"TERM": "xterm", "PROMPT_TOOLKIT_NO_CPR": "1", "XDG_STATE_HOME": str(tmp_path / "state")}
     process = subprocess.Popen(
         [PROGRAM], cwd=tmp_path, stdin=terminal, stdout=terminal, stderr=terminal, close_fds=True,
@@ -176,12 +176,12 @@ def test_the_repl_has_an_editor_where_the_terminal_can_show_it(tmp_path: Path) -
     )  # fmt: skip
     os.close(terminal)
     try:
-        _wait(controller, r"aqt> ")
+        _wait(controller, r"aqt>")
         for keys, answer in steps:
             os.write(controller, keys)
             _wait(controller, answer)
         os.write(controller, b"\x03")
-        _wait(controller, r"aqt> ")
+        _wait(controller, r"aqt>")
         os.write(controller, b"\x04")
         assert process.wait(timeout=30) == 0
     finally:

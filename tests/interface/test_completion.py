@@ -46,7 +46,7 @@ def known() -> Interpreter:
         ('model m { source: "builtin:shapes", defaults { num_inf', ["num_inference_steps"]),
         ('model m { source: "built', ["builtin:shapes"]),
         ('generate shapes { scheduler: "EulerD', ["EulerDiscreteScheduler"]),
-        ('model m { type: "sdx', ["sdxl"]),
+        ('model m { type: "sdx', ["sdxl", "sdxl-pix2pix"]),
         ("model m extends shapes { va", ["vae", "variant"]),
         ("override shapes { un", ["unet"]),
         ("let m = shapes with { un", ["unet"]),

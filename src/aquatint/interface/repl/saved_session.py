@@ -32,7 +32,7 @@ class SavedSession:
 
 
 def saved_session(done: Sequence[Done], world: World) -> SavedSession:
-    """Return a script that makes what the texts in `done` have made, byte for byte. Raises `Refusal`."""
+    """Return a script that makes what the texts in `done` have made, pixel for pixel. Raises `Refusal`."""
     kept = [each for number, each in enumerate(done) if not _is_replaced(each, done[number + 1 :])]
     text = "".join(_with_seeds(each).rstrip() + "\n" for each in kept)
     parsed = parse(Source("<saved session>", text))
