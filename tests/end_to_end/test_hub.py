@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from aquatint.catalog.checkpoints import locate
-from support.folders import SD, write_pipeline
+from support.folders import SD, write_models, write_pipeline
 from support.hub import TOKEN, Hub, Repository, files_of
 
 from .conftest import PROGRAM, Answer
@@ -312,3 +312,28 @@ error[missing-model]: `some/vae` is neither a folder nor in the hub's local cach
 
 2 errors; nothing was loaded or written
 """
+
+
+@pytest.mark.slow
+def test_of_a_repository_of_loras_the_one_that_is_meant_is_fetched(aquatint: Run, hub: Hub, tmp_path: Path) -> None:
+    write_models(tmp_path / "models")
+    several = hub.repositories["some/loras"] = Repository()
+    commit = several.commit(files_of(tmp_path / "models" / "loras" / "several") | {"README.md": b"two"})
+    script = tmp_path / "cat.aqt"
+
+    def write(choice: str) -> None:
+        script.write_text(
+            f'model m {{ source: "models/sd", lora {{ source: "some/loras"{choice} }} }}\n'
+            'generate m { prompt: "a cat" }\n'
+        )
+
+    write("")
+    answer = aquatint("fetch", "cat.aqt")
+    assert answer.code == 2 and not hub.sent
+    assert answer.err.startswith("error[missing-setting]: `some/loras` has 2 files that may be meant")
+    write(', weight_name: "two.safetensors"')
+    assert aquatint("fetch", "cat.aqt", "--quiet") == Answer(0, "", "")
+    assert set(hub.sent) == {"two.safetensors"}
+    components = json.loads(aquatint("plan", "--json", "cat.aqt", HF_HUB_OFFLINE="1").out)["components"].values()
+    (lora,) = (each for each in components if each["source"] == "some/loras")
+    assert lora["revision"] == commit
