@@ -127,17 +127,17 @@ def write(name: str, folder: Path) -> Path:
     index: dict[str, Any] = {"_class_name": pipeline}
     for role, kind in kinds.items():
         index[role] = [kind.library, kind.class_name]
-        tensors = _tensors(kind)
+        there = tensors(kind)
         (home / role).mkdir(parents=True, exist_ok=True)
         named = "_class_name" if kind.library == "diffusers" else "architectures"
         of_class = kind.class_name if kind.library == "diffusers" else [kind.class_name]
         (home / role / "config.json").write_text(json.dumps({named: of_class, **kind.config}))
-        _write_header(home / role / "model.safetensors", tensors, dtype)
+        _write_header(home / role / "model.safetensors", there, dtype)
     (home / "model_index.json").write_text(json.dumps(index))
     return home
 
 
-def _tensors(kind: Kind) -> dict[str, tuple[int, ...]]:
+def tensors(kind: Kind) -> dict[str, tuple[int, ...]]:
     """Return the names and shapes of what `save_pretrained` would write."""
     import diffusers
     import torch

@@ -64,33 +64,39 @@ def make(name: str, folder: Path) -> Path:
     import diffusers
     import torch
 
-    home.mkdir(parents=True, exist_ok=True)
-    dtype = getattr(torch, shape.dtype)
     with accelerate.init_empty_weights():
         model = getattr(diffusers, shape.class_name).from_config(shape.config)
-    tensors = [(key, tuple(value.shape)) for key, value in model.state_dict().items()]
-    files = list(_divided(tensors, dtype.itemsize))
-    generator = torch.Generator().manual_seed(0)
-    where: dict[str, str] = {}
-    for number, inside in enumerate(files, 1):
-        place = "" if len(files) == 1 else f"-{number:05}-of-{len(files):05}"
-        file = home / f"diffusion_pytorch_model{place}.safetensors"
-        where |= dict.fromkeys(inside, file.name)
-        with file.open("wb") as stream:
-            stream.write(_header(inside, shape.dtype, dtype.itemsize))
-            for key, sides in inside.items():
-                values = _weight(torch, key, sides, generator).to(dtype)
-                stream.write(memoryview(values.contiguous().view(torch.uint8).numpy()))
-    if len(files) > 1:
-        size = sum(math.prod(sides) for _, sides in tensors) * dtype.itemsize
-        index = {"metadata": {"total_size": size}, "weight_map": where}
-        (home / "diffusion_pytorch_model.safetensors.index.json").write_text(json.dumps(index, indent=1))
+    tensors = {key: tuple(value.shape) for key, value in model.state_dict().items()}
+    write_weights(home, "diffusion_pytorch_model", tensors, shape.dtype, torch.Generator().manual_seed(0))
     (home.parent / "model_index.json").write_text(
         json.dumps({"_class_name": "DiffusionPipeline", shape.role: ["diffusers", shape.class_name]})
     )
     # Last: it says that the checkpoint is whole.
     model.save_config(home)
     return home.parent
+
+
+def write_weights(home: Path, stem: str, tensors: dict[str, tuple[int, ...]], dtype: str, generator: Any) -> None:
+    """Write random values for `tensors`, by name and shape, into files of `home` that are called after `stem`."""
+    import torch
+
+    home.mkdir(parents=True, exist_ok=True)
+    type_ = getattr(torch, dtype)
+    files = list(_divided(list(tensors.items()), type_.itemsize))
+    where: dict[str, str] = {}
+    for number, inside in enumerate(files, 1):
+        place = "" if len(files) == 1 else f"-{number:05}-of-{len(files):05}"
+        file = home / f"{stem}{place}.safetensors"
+        where |= dict.fromkeys(inside, file.name)
+        with file.open("wb") as stream:
+            stream.write(_header(inside, dtype, type_.itemsize))
+            for key, sides in inside.items():
+                values = _weight(torch, key, sides, generator).to(type_)
+                stream.write(memoryview(values.contiguous().view(-1).view(torch.uint8).numpy()))
+    if len(files) > 1:
+        size = sum(map(math.prod, tensors.values())) * type_.itemsize
+        index = {"metadata": {"total_size": size}, "weight_map": where}
+        (home / f"{stem}.safetensors.index.json").write_text(json.dumps(index, indent=1))
 
 
 def _divided(tensors: list[tuple[str, tuple[int, ...]]], size: int) -> Iterator[dict[str, tuple[int, ...]]]:

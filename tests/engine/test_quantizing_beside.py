@@ -9,7 +9,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -134,30 +135,38 @@ generate b {{ prompt: "a red circle", seed: 1, num_inference_steps: 3, output: "
 """
 
 
-def started(folder: Path, steps: int, when: str) -> subprocess.Popen[str]:
-    """Start a run in `folder`."""
+@contextmanager
+def started(folder: Path, steps: int, when: str) -> Iterator[subprocess.Popen[str]]:
+    """Start a run in `folder`; one that a failed test has stopped isn't waited for."""
     folder.mkdir()
     (folder / "two.aqt").write_text(SCRIPT.format(steps=steps))
     path = os.pathsep.join([str(Path(aquatint.__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
-    return subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-m", "aquatint", "run", "two.aqt", "--json", "--device", "cpu", "--threads", "1",
          "--order", "script", "--store", "kept", "--quantize-beside", when],
         cwd=folder, env=os.environ | {"PYTHONPATH": path}, stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
+    ) as run:  # fmt: skip
+        try:
+            yield run
+        except BaseException:
+            run.kill()
+            raise
 
 
 def test_a_run_of_two_models(tmp_path: Path) -> None:
     with started(tmp_path / "alone", 1, "never") as run:
         alone, _ = run.communicate()
     with started(tmp_path / "beside", 50, "always") as run:
-        until(lambda: children(run.pid))
+        assert run.stdout is not None
+        # By the first step it has been asked for.
+        assert next(line for line in run.stdout if '"denoise_step"' in line)
         pids = children(run.pid)
         # Stands for pictures that take longer.
         run.send_signal(signal.SIGSTOP)
         kept = Store(tmp_path / "beside/kept")
         until(lambda: len(kept.entries()) == 2)
         run.send_signal(signal.SIGCONT)
-        told = [json.loads(line) for line in run.stdout or ()]
+        told = [json.loads(line) for line in run.stdout]
     assert run.returncode == 0
     loads = [(each["role"], each["beside"]) for each in told if each["event"] == "load_finished" and each["beside"]]
     assert loads == [("text_encoder", True), ("unet", True)]
