@@ -26,6 +26,7 @@ from aquatint.catalog.quantizer_backends import backend, backends
 from aquatint.catalog.settings import Schema, Setting
 from aquatint.interface.repl.commands import COMMANDS
 from aquatint.interface.repl.cursor import Cursor, Frame, cursor
+from aquatint.interface.repl.preferences import PREFERENCES
 from aquatint.interface.repl.topics import topics
 from aquatint.language.evaluate import Interpreter
 from aquatint.language.values import Model, Quantizer
@@ -72,9 +73,18 @@ def _of_command(line: str, known: Interpreter) -> Completions:
             return _beginning(rest, _named(known, Model))
         case "run" | "save":
             return _beginning(rest, _files(rest))
+        case "set":
+            return _of_setting(rest)
         case "plan":
             return completions(rest, known)
     return Completions(0, ())
+
+
+def _of_setting(rest: str) -> Completions:
+    name, space, value = rest.partition(" ")
+    if not space:
+        return _beginning(name, (each.name for each in PREFERENCES))
+    return _beginning(value, (choice for each in PREFERENCES if each.name == name for choice in each.choices))
 
 
 def _proposed(at: Cursor, known: Interpreter) -> Iterable[str]:
