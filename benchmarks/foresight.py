@@ -2,8 +2,8 @@
 
     .venv/bin/python benchmarks/foresight.py [--rounds 20]
 
-No torch is imported, and nothing is drawn. `first` is the first round, which reads what isn't known yet; the others come
-after it.
+No torch is imported, and nothing is drawn. `first` is the first round, which reads what isn't known yet; the others
+come after it.
 """
 
 from __future__ import annotations

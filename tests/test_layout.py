@@ -112,6 +112,16 @@ def test_every_dependency_is_pinned_for_the_tests() -> None:
     assert [name for name in names if name not in pins] == []
 
 
+def test_the_page_for_man_is_that_of_this_program() -> None:
+    # In a process of its own, where nothing else has changed the command line's parsers or the width of the terminal.
+    code = (
+        "import runpy; made = runpy.run_path('scripts/make_man_page.py'); "
+        "print(made['PAGE'].read_text(encoding='utf-8') == made['man_page']())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout == "True\n", f"run `make docs-update`\n{done.stderr}"
+
+
 def test_the_changelog_has_this_version() -> None:
     assert f"## {aquatint.__version__}" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
 
@@ -125,7 +135,9 @@ def test_the_wheel_holds_the_program_and_nothing_else(tmp_path: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
     inside = {name.removeprefix("aquatint/") for name in names if name.startswith("aquatint/")}
-    assert {name.partition("/")[0] for name in names} == {"aquatint", f"aquatint-{aquatint.__version__}.dist-info"}
+    shared = f"aquatint-{aquatint.__version__}.data"
+    assert {name.partition("/")[0] for name in names} == {"aquatint", shared, f"{shared[:-5]}.dist-info"}
+    assert [name for name in names if name.startswith(shared)] == [f"{shared}/data/share/man/man1/aquatint.1"]
     assert {"py.typed", "grammar/aquatint.lark", "catalog/data/pipelines.json"} <= inside
     shipped = [file for file in tracked() if file.is_relative_to(PACKAGE)]
     assert {file.relative_to(PACKAGE).as_posix() for file in shipped} <= inside
