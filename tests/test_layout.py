@@ -1,6 +1,7 @@
 """Rules about the repository itself: what files may say, what is in the wheel, what an import costs."""
 
 import ast
+import os
 import re
 import subprocess
 import sys
@@ -134,6 +135,7 @@ def test_the_wheel_holds_the_program_and_nothing_else(tmp_path: Path) -> None:
     (wheel,) = tmp_path.iterdir()
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
+        archive.extractall(tmp_path / "installed")
     inside = {name.removeprefix("aquatint/") for name in names if name.startswith("aquatint/")}
     shared = f"aquatint-{aquatint.__version__}.data"
     assert {name.partition("/")[0] for name in names} == {"aquatint", shared, f"{shared[:-5]}.dist-info"}
@@ -142,3 +144,13 @@ def test_the_wheel_holds_the_program_and_nothing_else(tmp_path: Path) -> None:
     shipped = [file for file in tracked() if file.is_relative_to(PACKAGE)]
     assert {file.relative_to(PACKAGE).as_posix() for file in shipped} <= inside
     assert "checkpoints/shapes/model_index.json" in inside
+    # Pygments finds the language in what is installed, not in this checkout.
+    code = (
+        "from pygments.lexers import get_lexer_by_name, get_lexer_for_filename as named; import inspect; "
+        "kinds = {type(get_lexer_by_name('aquatint')), type(named('x.aqt'))}; print(*map(inspect.getfile, kinds))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True,
+        env=os.environ | {"PYTHONPATH": str(tmp_path / "installed")},
+    )  # fmt: skip
+    assert done.stdout.split() == [str(tmp_path / "installed" / "aquatint" / "interface" / "lexer.py")], done.stderr
