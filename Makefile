@@ -65,6 +65,7 @@ docs: $(INSTALLED)
 docs-update: $(INSTALLED)
 	$(BIN)/python scripts/make_diagnostics_page.py
 	$(BIN)/python scripts/make_events_page.py
+	$(BIN)/python scripts/make_man_page.py
 	$(BIN)/python docs/_ext/command_output.py
 
 format: $(INSTALLED)

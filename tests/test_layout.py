@@ -1,6 +1,7 @@
 """Rules about the repository itself: what files may say, what is in the wheel, what an import costs."""
 
 import ast
+import os
 import re
 import subprocess
 import sys
@@ -112,6 +113,16 @@ def test_every_dependency_is_pinned_for_the_tests() -> None:
     assert [name for name in names if name not in pins] == []
 
 
+def test_the_page_for_man_is_that_of_this_program() -> None:
+    # In a process of its own, where nothing else has changed the command line's parsers or the width of the terminal.
+    code = (
+        "import runpy; made = runpy.run_path('scripts/make_man_page.py'); "
+        "print(made['PAGE'].read_text(encoding='utf-8') == made['man_page']())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout == "True\n", f"run `make docs-update`\n{done.stderr}"
+
+
 def test_the_changelog_has_this_version() -> None:
     assert f"## {aquatint.__version__}" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
 
@@ -124,9 +135,22 @@ def test_the_wheel_holds_the_program_and_nothing_else(tmp_path: Path) -> None:
     (wheel,) = tmp_path.iterdir()
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
+        archive.extractall(tmp_path / "installed")
     inside = {name.removeprefix("aquatint/") for name in names if name.startswith("aquatint/")}
-    assert {name.partition("/")[0] for name in names} == {"aquatint", f"aquatint-{aquatint.__version__}.dist-info"}
+    shared = f"aquatint-{aquatint.__version__}.data"
+    assert {name.partition("/")[0] for name in names} == {"aquatint", shared, f"{shared[:-5]}.dist-info"}
+    assert [name for name in names if name.startswith(shared)] == [f"{shared}/data/share/man/man1/aquatint.1"]
     assert {"py.typed", "grammar/aquatint.lark", "catalog/data/pipelines.json"} <= inside
     shipped = [file for file in tracked() if file.is_relative_to(PACKAGE)]
     assert {file.relative_to(PACKAGE).as_posix() for file in shipped} <= inside
     assert "checkpoints/shapes/model_index.json" in inside
+    # Pygments finds the language in what is installed, not in this checkout.
+    code = (
+        "from pygments.lexers import get_lexer_by_name, get_lexer_for_filename as named; import inspect; "
+        "kinds = {type(get_lexer_by_name('aquatint')), type(named('x.aqt'))}; print(*map(inspect.getfile, kinds))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True,
+        env=os.environ | {"PYTHONPATH": str(tmp_path / "installed")},
+    )  # fmt: skip
+    assert done.stdout.split() == [str(tmp_path / "installed" / "aquatint" / "interface" / "lexer.py")], done.stderr

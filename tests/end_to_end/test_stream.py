@@ -6,7 +6,9 @@ import json
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -79,6 +81,90 @@ def test_a_stream_that_is_broken_off_leaves_whole_pictures(tmp_path: Path, how: 
         with Image.open(file) as image:
             image.load()
     assert [path.name for path in tmp_path.glob(".*")] == [".aquatint"]
+
+
+@pytest.mark.slow
+def test_many_statements_some_wrong_are_answered_in_order_and_take_no_more_memory(tmp_path: Path) -> None:
+    numbers = range(2, 52)
+    text = MODEL + b"".join(map(mixed, numbers))
+    (tmp_path / "statements").write_bytes(text)
+    with open(tmp_path / "statements", "rb") as stream:
+        process = subprocess.Popen(
+            [PROGRAM, "run", "-", "--stream", "--threads", "1"], cwd=tmp_path, stdin=stream, stdout=subprocess.PIPE,
+        )  # fmt: skip
+    assert process.stdout is not None
+    told: dict[int, list[dict[str, Any]]] = {}
+    for line in process.stdout:
+        event = json.loads(line)
+        told.setdefault(event["statement"], []).append(event)
+    assert process.wait(timeout=60) == 1
+    assert list(told) == [1, *numbers]
+    for number in numbers:
+        wrong = [event["code"] for event in told[number] if event["event"] == "diagnostic"]
+        assert (told[number][-1]["ok"], wrong) == ((False, ["unknown-name"]) if number % 5 == 0 else (True, []))
+    assert [int(file.stem) for file in sorted(pictures(tmp_path), key=lambda file: int(file.stem))] == [
+        number for number in numbers if number % 5 not in (0, 1)
+    ]
+    memory = [event["resident"] for each in told.values() for event in each if event["event"] == "memory_used"]
+    # The first pictures bring what every one needs; after those nothing more is held.
+    assert max(memory[len(memory) // 2 :]) - max(memory[: len(memory) // 2]) < 8 << 20
+
+
+def mixed(number: int) -> bytes:
+    """A statement that is wrong, prints, or makes a picture."""
+    match number % 5:
+        case 0:
+            return b"generate nothing { seed: 1 }\n"
+        case 1:
+            return b"print %d\n" % number
+        case _:
+            return b'generate m { seed: %d, num_inference_steps: 1, output: "%d.png" }\n' % (number, number)
+
+
+CLIENT_TO_KILL = """
+import subprocess, sys
+server = subprocess.Popen([sys.argv[1], "run", "-", "--stream"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+server.stdin.write(open("statements", "rb").read())
+server.stdin.flush()
+print(server.pid, flush=True)
+for line in server.stdout:
+    print(line.decode(), end="", flush=True)
+"""
+
+
+@pytest.mark.slow
+def test_a_client_that_is_killed_loses_no_picture_that_it_was_told_of(tmp_path: Path) -> None:
+    (tmp_path / "statements").write_bytes(MODEL + LOOP)
+    client = subprocess.Popen([sys.executable, "-c", CLIENT_TO_KILL, PROGRAM], cwd=tmp_path, stdout=subprocess.PIPE)
+    assert client.stdout is not None
+    server = int(client.stdout.readline())
+    told: list[str] = []
+    for line in client.stdout:
+        event = json.loads(line)
+        told += [event["path"]] if event["event"] == "image_written" else []
+        if len(told) == 3:
+            break
+    client.kill()
+    client.wait()
+    client.stdout.close()
+    until = time.monotonic() + 60
+    while is_running(server) and time.monotonic() < until:
+        time.sleep(0.1)
+    assert not is_running(server)
+    made = pictures(tmp_path)
+    assert {tmp_path / name for name in told} <= set(made) and len(made) < 500
+    for file in made:
+        with Image.open(file) as image:
+            image.load()
+    assert [path.name for path in tmp_path.glob(".*")] == [".aquatint"]
+
+
+def is_running(process: int) -> bool:
+    """Whether a process that isn't ours goes on; one that has ended may wait for somebody to ask."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 def pictures(folder: Path) -> list[Path]:

@@ -11,7 +11,7 @@ from prompt_toolkit.input import create_pipe_input
 from prompt_toolkit.output import DummyOutput
 
 from aquatint.interface.progress import Mode, reporter
-from aquatint.interface.repl.editor import Editor, indentation, is_whole, mistake
+from aquatint.interface.repl.editor import Editor, indentation, is_whole
 from aquatint.interface.session import Session
 from aquatint.language.world import World
 from support.fake_engine import FakeEngine
@@ -33,14 +33,29 @@ def test_a_text_is_whole_when_nothing_is_open(text: str, whole: bool) -> None:
     assert is_whole(text) == whole
 
 
-def test_a_mistake_is_told_while_one_types_but_not_that_more_is_to_come() -> None:
-    assert mistake("prnt 1") == "1:1: `prnt` begins no statement; did you mean `print`?"
-    assert mistake("let x = [1,") is mistake(":help") is mistake("let x = 1") is None
-
-
 def test_lines_in_brackets_are_indented() -> None:
     assert indentation("for s in 1..2 {") == "    "
     assert indentation("for s in 1..2 {\n    print s") == "    "
+
+
+def test_a_mistake_shows_while_one_types_and_goes_when_it_is_mended(tmp_path: Path) -> None:
+    session = Session(World(), reporter(Mode.QUIET, io.StringIO(), io.StringIO()), FakeEngine, keep=True)
+    shown: list[str] = []
+    with create_pipe_input() as keys, create_app_session(input=keys, output=DummyOutput()):
+        editor = Editor(session, tmp_path / "history")
+
+        def see(screen: object) -> None:
+            """Note the toolbar, and type on once it has what is awaited."""
+            toolbar = editor.toolbar() or ""
+            if shown[-1:] != [toolbar]:
+                shown.append(toolbar)
+                if toolbar:
+                    keys.send_text("\x7f" * len("wrong") + "1\r")
+
+        editor.prompt.app.after_render += see
+        keys.send_text("let x = wrong")
+        assert editor.read("aqt> ") == "let x = 1"
+    assert shown == ["", "1:9: there is no `wrong` here; text is written in quotes", ""]
 
 
 def test_keys_become_texts_and_are_there_the_next_time(tmp_path: Path) -> None:

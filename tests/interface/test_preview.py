@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import base64
+import io
+import os
+import pty
+import re
+import threading
+import time
 from pathlib import Path
 
+import pytest
 from PIL import Image as images
 
-from aquatint.interface.repl.preview import COLUMNS, ROWS, half_blocks, preview
+from aquatint.interface.repl.graphics import iterm2, kitty, sixel
+from aquatint.interface.repl.preview import half_blocks, preview
+from aquatint.interface.repl.terminal import WAIT, Graphics, attributes, named
 
 HALF = "\N{UPPER HALF BLOCK}"
 
@@ -22,7 +32,11 @@ def test_two_pixels_are_a_character() -> None:
 
 
 def test_a_large_picture_becomes_small_and_keeps_its_form() -> None:
-    for size, rows, columns in [((512, 512), ROWS, COLUMNS), ((800, 200), 5, COLUMNS), ((100, 400), ROWS, 10)]:
+    for size, rows, columns in [
+        ((512, 512), 20, 40),
+        ((800, 200), 5, 40),
+        ((100, 400), 20, 10),
+    ]:
         lines = half_blocks(images.new("RGB", size), true_colour=True).splitlines()
         assert (len(lines), lines[0].count(HALF)) == (rows, columns)
 
@@ -30,4 +44,104 @@ def test_a_large_picture_becomes_small_and_keeps_its_form() -> None:
 def test_what_is_no_picture_is_not_shown(tmp_path: Path) -> None:
     (tmp_path / "broken.png").write_bytes(b"no picture")
     files = [tmp_path / name for name in ("broken.png", "gone.png", "table.csv")]
-    assert [preview(file, true_colour=True) for file in files] == [None, None, None]
+    assert [preview(file, Graphics.BLOCKS, true_colour=True) for file in files] == [None, None, None]
+
+
+@pytest.fixture
+def picture() -> images.Image:
+    """Return noise, which makes a large file, with a red corner."""
+    noise = images.effect_noise((90, 60), 80).convert("RGB")
+    noise.paste((255, 0, 0), (0, 0, 30, 30))
+    return noise
+
+
+def test_kitty_gets_the_picture_in_pieces_and_is_asked_for_no_answer(picture: images.Image) -> None:
+    pieces = re.findall(r"\x1b_G([^;]*);([^\x1b]*)\x1b\\", kitty(picture, 20))
+    assert [options for options, _ in pieces] == ["a=T,f=100,q=2,c=20,m=1", *["m=1"] * (len(pieces) - 2), "m=0"]
+    assert len(pieces) > 2 and all(len(body) <= 4096 for _, body in pieces)
+    sent = images.open(io.BytesIO(base64.b64decode("".join(body for _, body in pieces))))
+    assert sent.tobytes() == picture.tobytes()
+
+
+def test_iterm2_gets_the_picture_with_its_size(picture: images.Image) -> None:
+    found = re.fullmatch(r"\x1b\]1337;File=inline=1;size=(\d+);width=20;preserveAspectRatio=1:(.*)\x07\n",
+                         iterm2(picture, 20))  # fmt: skip
+    assert found is not None
+    body = base64.b64decode(found[2])
+    assert len(body) == int(found[1]) and images.open(io.BytesIO(body)).tobytes() == picture.tobytes()
+
+
+def test_sixels_are_the_picture(picture: images.Image) -> None:
+    few = picture.quantize(16).convert("RGB")  # what a terminal's palette holds
+    text = sixel(few, 9, (10, 20))
+    found = re.fullmatch(r'\x1bP0;1q"1;1;(\d+);(\d+)(.*)\x1b\\\n', text)
+    assert found is not None and (int(found[1]), int(found[2])) == few.size
+    painted = images.new("RGB", few.size)
+    palette, colour, x, top = {}, (0, 0, 0), 0, 0
+    for token in re.findall(r"#\d+;2;\d+;\d+;\d+|#\d+|!\d+.|.", found[3]):
+        if ";2;" in token:
+            number, _, *levels = map(int, token[1:].split(";"))
+            palette[number] = tuple(round(level * 255 / 100) for level in levels)
+        elif token[0] == "#":
+            colour = palette[int(token[1:])]
+        elif token == "$":
+            x = 0
+        elif token == "-":
+            x, top = 0, top + 6
+        else:
+            count = int(token[1:-1]) if token[0] == "!" else 1
+            for at in range(x, x + count):
+                for bit in range(6):
+                    if (ord(token[-1]) - 63) >> bit & 1:
+                        painted.putpixel((at, top + bit), colour)
+            x += count
+    off = [abs(one - other) for one, other in zip(painted.tobytes(), few.tobytes(), strict=True)]
+    assert max(off) <= 2  # levels are hundredths
+
+
+@pytest.mark.parametrize(
+    ("environment", "found"),
+    [
+        ({"TERM": "xterm-kitty"}, Graphics.KITTY),
+        ({"TERM": "xterm-256color", "TERM_PROGRAM": "ghostty"}, Graphics.KITTY),
+        ({"TERM": "xterm-256color", "TERM_PROGRAM": "iTerm.app"}, Graphics.ITERM2),
+        ({"TERM": "xterm-256color", "LC_TERMINAL": "iTerm2"}, Graphics.ITERM2),
+        ({"TERM": "xterm-256color"}, None),
+        ({"TERM": "tmux-256color", "TMUX": "/tmp/t,1,0", "KITTY_WINDOW_ID": "1"}, None),
+        ({"TERM": "screen", "TERM_PROGRAM": "iTerm.app"}, None),
+    ],
+)
+def test_a_terminal_is_known_by_its_name_but_not_through_a_multiplexer(
+    environment: dict[str, str], found: Graphics | None
+) -> None:
+    assert named(environment) == found
+
+
+@pytest.mark.parametrize(
+    ("typed", "answer", "found"),
+    [
+        (b"", b"\x1b[?62;4;22c", {62, 4, 22}),
+        (b"", b"\x1b[?6c", {6}),
+        (b"", b"", None),
+        (b"typed before", b"\x1b[?62;4c", None),
+    ],
+)
+def test_a_terminal_is_asked_and_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch, typed: bytes, answer: bytes, found: set[int] | None
+) -> None:
+    ours, its = pty.openpty()
+    with open(its, "r+b", buffering=0) as terminal, open(os.dup(its), "w") as out:
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(terminal))
+        monkeypatch.setattr("sys.stdout", out)
+        os.write(ours, typed)
+        answers = threading.Timer(0.02, os.write, (ours, answer))
+        answers.start()
+        began = time.monotonic()
+        told = attributes()
+        assert (None if told is None else set(told)) == found and time.monotonic() - began < WAIT + 0.2
+        answers.join()
+        out.write("end")
+        out.flush()
+        seen = os.read(ours, 100)
+        assert (b"\x1b[c" in seen) != bool(typed)
+    os.close(ours)

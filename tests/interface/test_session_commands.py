@@ -12,6 +12,7 @@ from aquatint.interface.repl.commands import answer
 from aquatint.interface.session import Session
 from aquatint.language.world import World
 from aquatint.plan.fingerprints import planned
+from aquatint.plan.steps import Generate
 from aquatint.runtime.executor import Options
 from aquatint.source import Source
 from support.fake_engine import FakeEngine
@@ -57,7 +58,7 @@ def test_what_is_no_command_is_refused(session: Session) -> None:
 
 
 def test_help_has_the_commands_the_blocks_the_backends_and_the_codes(session: Session) -> None:
-    assert ":undo            take back the names of the last statement; files stay\n" in answer(session, ":help").text
+    assert ":undo              take back the names of the last statement; files stay\n" in answer(session, ":help").text
     assert answer(session, ":help :drop").text == ":drop MODEL\n    release the components of a model\n"
     assert answer(session, ":help grid").text.startswith("settings of grid:\n\n    images\n        Results or images")
     assert "package sdnq" in answer(session, ":help sdnq").text
@@ -129,3 +130,35 @@ def test_a_session_that_no_script_repeats_is_refused(session: Session) -> None:
     fed(session, MODEL, 'for p in ["a", "b"] { generate m { prompt: p, output: "{{ p }}.png" } }')
     message, help = refused(session, ":save s.aqt")
     assert message.startswith("a script would make another `a.png`") and help == "give the statement a `seed`"
+
+
+def test_settings_are_listed_and_hold_from_then_on(session: Session, tmp_path: Path) -> None:
+    listed = answer(session, ":set").text
+    assert [line.split()[:2] for line in listed.splitlines()] == [
+        ["preview", "off"], ["columns", "40"], ["pictures", "4"], ["plan_seed", "0"], ["memory", "any"],
+        ["existing", "number"],
+    ]  # fmt: skip
+    fed(session, MODEL, 'generate m { output: "a.png" }')
+    assert answer(session, ":set plan-seed 7").text == (
+        "plan_seed  7  what seeds are drawn with: a whole number that isn't negative\n"
+    )
+    answer(session, ":set existing overwrite")
+    answer(session, ":set memory = 1GiB")
+    fed(session, 'generate m { output: "a.png" }')
+    drawn = [step.outputs[0].seed for each in session.done for step in each.plan.steps if isinstance(step, Generate)]
+    assert drawn[0] != drawn[1] and [file.name for file in tmp_path.iterdir()] == ["a.png"]
+    assert session.world.memory is not None and session.world.memory.limit == 1 << 30
+    assert session.options.room == (1 << 30) - session.world.memory.program
+    answer(session, ":set memory any")
+    assert session.world.memory is None and session.options.room is None
+
+
+def test_a_setting_that_is_none_or_a_value_that_it_cannot_have_is_refused(session: Session) -> None:
+    assert refused(session, ":set exsting skip") == ("there is no setting `exsting`", "did you mean `existing`?")
+    assert refused(session, ":set plan_seed -1") == (
+        "`plan_seed` can't be `-1`", "it is a whole number that isn't negative",
+    )  # fmt: skip
+    assert refused(session, ":set preview ascii") == (
+        "`preview` can't be `ascii`", "it is auto, kitty, iterm2, sixel, blocks or off",
+    )  # fmt: skip
+    assert refused(session, ":set memory much")[0] == "`memory` can't be `much`"

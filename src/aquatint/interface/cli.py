@@ -37,6 +37,7 @@ _COMMANDS = (
     "store",
     "events",
     "dump",
+    "completion",
 )
 """Modules of `commands`, imported when they are asked for, in the order of the help."""
 
@@ -46,10 +47,35 @@ _ANSWERS = ("-h", "--help", "--version", _QUANTIZER_HELP)
 
 _DESCRIPTION = "Runs scripts that make pictures with quantized diffusion models."
 _EPILOG = """\
-aquatint FILE            is `aquatint run FILE`
-aquatint                 on a terminal is `aquatint repl`; otherwise it runs what comes in on standard input
+examples:
+  aquatint examples/demo.aqt                      the pictures of a script
+  aquatint generate builtin:shapes --prompts "a red circle" --quantizer "sdnq;type=int8"
 
 exit codes: 0 done, 1 a statement failed, 2 the script or the command line is wrong, 130 interrupted
+"""
+# For a terminal of 24 lines of 80 characters; all that the commands say of themselves is in the page for `man`.
+_HELP = """\
+usage: aquatint COMMAND ...      `aquatint COMMAND --help` tells of a command
+       aquatint FILE             the same as `aquatint run FILE`
+       aquatint                  on a terminal, the same as `aquatint repl`
+
+  run, plan, status     a script's pictures; what it would do; what is done
+  generate              pictures without a script
+  repl                  statements one by one, with models that stay loaded
+  info, script, replay  a picture's settings; its script; the picture once more
+  check, explain        a script's mistakes, and what their codes mean
+  fmt, params           a script's canonical form, and its parameters
+  models, fetch, store  what is in a model, in the hub, and kept here
+  events, dump          the form of what `run --json` writes; a script's tree
+  completion            what lets bash, zsh and fish complete all this
+
+  --version, --color {auto,always,never}, --no-stdin, --quantizer-help
+
+examples:
+  aquatint examples/demo.aqt
+  aquatint generate builtin:shapes --prompts "a red circle" --seeds 1 2
+
+exit codes: 0 done, 1 a statement failed, 2 a mistake, 130 interrupted
 """
 
 
@@ -80,6 +106,13 @@ def _option_names(parser: argparse.ArgumentParser) -> set[str]:
     return names
 
 
+class _Program(_Parser):
+    """The parser of the whole command line."""
+
+    def format_help(self) -> str:
+        return _HELP
+
+
 class _QuantizerHelp(argparse.Action):
     """Answers wherever it stands, as `--help` does."""
 
@@ -100,10 +133,13 @@ def _done(given: list[str]) -> int:
     if given == ["--version"]:
         print(f"aquatint {aquatint.__version__}")
         return DONE
+    if given in (["--help"], ["-h"]):
+        sys.stdout.write(_HELP)
+        return DONE
     options = None
     try:
         given = _with_command(given)
-        options = _parser(_asked_for(given)).parse_args(given)
+        options = parser(_asked_for(given)).parse_args(given)
         return int(_command(options.command).run(options))
     except KeyboardInterrupt:
         sys.stderr.write("interrupted\n")
@@ -184,9 +220,9 @@ def _asked_for(given: list[str]) -> Sequence[str]:
     return given[:1] if given[:1] and given[0] in _COMMANDS else _COMMANDS
 
 
-def _parser(names: Sequence[str] = _COMMANDS) -> _Parser:
-    """Return the parser that knows the commands with these names."""
-    parser = _Parser(
+def parser(names: Sequence[str] = _COMMANDS) -> argparse.ArgumentParser:
+    """Return the parser of the command line that knows the commands with these names."""
+    parser = _Program(
         "aquatint", description=_DESCRIPTION, epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--version", action="version", version=f"aquatint {aquatint.__version__}")

@@ -52,7 +52,7 @@ def completed(evaluate: Callable[[], Evaluation], fetch: Fetch | None) -> Evalua
 
 def wanted_by(evaluation: Evaluation) -> list[Request]:
     """Return what `evaluation` lacks of the hub; nothing if it has other mistakes, which are to be seen to first."""
-    if evaluation.plan is not None or any(item.severity == "error" for item in _beside_lacks(evaluation)):
+    if evaluation.plan is not None or any(item.severity == "error" for item in beside_lacks(evaluation)):
         return []
     return list(dict.fromkeys(lack.request for lack in evaluation.lacks))
 
@@ -60,13 +60,14 @@ def wanted_by(evaluation: Evaluation) -> list[Request]:
 def with_failures(evaluation: Evaluation, failures: Mapping[Request, CheckpointError]) -> Evaluation:
     """Return `evaluation` with the reasons why what it lacks can't be fetched in the place of the lacks."""
     told = Diagnostics()
-    told.extend(_beside_lacks(evaluation))
+    told.extend(beside_lacks(evaluation))
     for lack in evaluation.lacks:
         if (error := failures.get(lack.request)) is not None:
             told.error(error.code, error.message, lack.span, help=error.help)
     return replace(evaluation, diagnostics=told)
 
 
-def _beside_lacks(evaluation: Evaluation) -> list[Diagnostic]:
+def beside_lacks(evaluation: Evaluation) -> list[Diagnostic]:
+    """Return the mistakes that aren't about what the hub's local cache lacks."""
     lacks = {(lack.code, lack.span) for lack in evaluation.lacks}
     return [item for item in evaluation.diagnostics.items if (item.code, item.span) not in lacks]

@@ -14,7 +14,8 @@ class AquatintLexer(RegexLexer):
     """Tells apart what a reader wants to see apart; what is a mistake is the parser's business."""
 
     name = "Aquatint"
-    aliases: ClassVar[list[str]] = ["aquatint"]
+    aliases: ClassVar[list[str]] = ["aquatint", "aqt"]
+    filenames: ClassVar[list[str]] = ["*.aqt"]
     tokens: ClassVar[dict[str, list[Any]]] = {
         "root": [
             (r"\s+", Whitespace),

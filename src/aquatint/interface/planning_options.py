@@ -122,17 +122,25 @@ def _memory(given: str | None, option: str = "--device-memory") -> int | None:
 
 def _budget(options: argparse.Namespace, running: bool) -> Memory | None:
     """Return what models may take at a time, None for any amount. Raises `Refusal`."""
-    from aquatint.catalog.hardware import SHARED_MEMORY
-    from aquatint.catalog.working import PROGRAM
-    from aquatint.interface.device import MARGIN, free_memory
-    from aquatint.language.world import Memory
-
     device = _device(options.device)
     given, beside = _by_device(options.memory, device)
     if beside is not None and options.host_memory is not None:
         raise Refusal("bad-command-line", f"`--memory cpu={beside}` and `--host-memory` both say what waits may take",
                       "leave one of them out")  # fmt: skip
-    host = _host_memory(options.host_memory or beside, device, running)
+    return budget(given, device, _host_memory(options.host_memory or beside, device, running), running)
+
+
+def budget(given: str | None, device: str, host: int | None, running: bool = True) -> Memory | None:
+    """Return what `given`, a size or what to leave free, lets models take on `device`, None for any amount.
+
+    Where nothing is given it is what is free, for what is `running`. `host` is the same of what waits beside the
+    device. Raises `Refusal`.
+    """
+    from aquatint.catalog.hardware import SHARED_MEMORY
+    from aquatint.catalog.working import PROGRAM
+    from aquatint.interface.device import MARGIN, free_memory
+    from aquatint.language.world import Memory
+
     program = PROGRAM if device.partition(":")[0] in SHARED_MEMORY else 0
     if given is not None and not given.startswith("-"):
         limit = _memory(given, "--memory")

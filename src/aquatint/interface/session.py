@@ -145,6 +145,19 @@ class Session:
         evaluation = self.interpreter.evaluate(parsed.script, parsed.diagnostics, keep=self.keep, running=True)
         return evaluation if self.review is None else self.review(parsed.script, evaluation)
 
+    def change(self, world: World | None = None, *, existing: OutputPolicy | None = None) -> None:
+        """Let statements from now on be planned in `world`, and do with outputs that exist as `existing` says."""
+        if world is not None:
+            memory = world.memory
+            self.world = self.interpreter.world = world
+            room = None if memory is None else max(0, memory.limit - memory.program)
+            self.options = replace(self.options, room=room)
+        if existing is not None:
+            self.options = replace(self.options, existing=existing)
+        if self._executor is not None:
+            told = self._executor.options
+            self._executor.options = replace(told, room=self.options.room, existing=self.options.existing)
+
     def stop(self) -> None:
         """Let the run that is going on end when what it is at is finished."""
         self._interrupts.requested = True

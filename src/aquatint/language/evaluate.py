@@ -189,7 +189,7 @@ class _Run:
         self.resolver = Resolver(world, diagnostics)
         outputs = OutputNames(diagnostics, world.output_folder)
         self.generating = Generating(
-            diagnostics, self.blocks, self.resolver, self.builder, outputs, self.outside, IMAGE_LIMIT * world.limit
+            diagnostics, self.blocks, self.resolver, self.builder, outputs, self.outside, int(IMAGE_LIMIT * world.limit)
         )
         self.generating.made = list(session.images)
         self.prompting = Prompting(diagnostics, self.blocks, self.builder)

@@ -91,7 +91,7 @@ class Doer(Protocol):
 class Expressions:
     """Evaluates expressions for one plan; `turn` tells apart the times that one place is evaluated."""
 
-    def __init__(self, diagnostics: Diagnostics, draws: Draws, doer: Doer, outside: Outside, limit: int = 1) -> None:
+    def __init__(self, diagnostics: Diagnostics, draws: Draws, doer: Doer, outside: Outside, limit: float = 1) -> None:
         self.diagnostics = diagnostics
         self.outside = outside
         self.templates = Templates(self._invoked)
@@ -101,7 +101,7 @@ class Expressions:
         # The loops around, the outermost first, each with the names of its turn.
         self.loops: tuple[tuple[tuple[n.Clause, ...], Scope], ...] = ()
         self.steps = 0
-        self.step_limit = STEP_LIMIT * limit
+        self.step_limit = int(STEP_LIMIT * limit)
         self._active: list[Routine] = []
         # For each list that a loop was to go over, whether it ever held anything.
         self.held: dict[Span, bool] = {}

@@ -96,6 +96,6 @@ class World:
     folder: str = ""
     output_folder: str = ""
     hardware: Callable[[str], Hardware] = unknown_hardware
-    limit: int = 1
+    limit: float = 1
     order: Order = "least"
     memory: Memory | None = None

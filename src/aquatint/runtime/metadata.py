@@ -12,6 +12,7 @@ import importlib.metadata
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -216,6 +217,8 @@ def _with_peft(engine: dict[str, Json]) -> dict[str, Json]:
     return {**engine, "versions": {**versions, PEFT: installed_version(PEFT)}}
 
 
+# Once: each run of a session asks for all of them, and what was imported stays what it was.
+@cache
 def installed_version(package: str) -> str | None:
     """Return the version of an installed package, None for one that isn't there."""
     try:

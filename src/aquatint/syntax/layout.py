@@ -211,7 +211,8 @@ def _lex(source: Source, layout: Layout, diagnostics: Diagnostics) -> list[Tok]:
                         "bad-escape",
                         f"`{escape}` is not an escape",
                         span,
-                        help=r"write `\\` for a backslash; the escapes are `\n`, `\t`, `\"`, `\\`, `\u{...}`",
+                        help=r"write `\\` for a backslash, or a path with `/`; "
+                        r"the escapes are `\n`, `\t`, `\"`, `\\`, `\u{...}`",
                     )
             if kind in _NUMBERS and len(token.text) > NUMBER_LIMIT:
                 diagnostics.error("bad-number", f"a number of {len(token.text)} characters", token.span,

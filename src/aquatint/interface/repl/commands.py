@@ -13,6 +13,7 @@ from pathlib import Path
 from aquatint.diagnostics import Diagnostics, nearest
 from aquatint.interface.exits import Refusal
 from aquatint.interface.progress import duration, number, printable
+from aquatint.interface.repl.preferences import Look, listed, put
 from aquatint.interface.repl.saved_session import saved_session
 from aquatint.interface.repl.topics import about, topics
 from aquatint.interface.script_file import read_script
@@ -41,11 +42,11 @@ class Command:
     name: str
     takes: str
     help: str
-    do: Callable[[Session, str], Answer]
+    do: Callable[[Session, str, Look], Answer]
 
 
-def answer(session: Session, line: str) -> Answer:
-    """Carry out `line`, which begins with a colon. Raises `Refusal`."""
+def answer(session: Session, line: str, look: Look | None = None) -> Answer:
+    """Carry out `line`, which begins with a colon; `look` is what it may set of what is shown. Raises `Refusal`."""
     name, _, rest = line[1:].partition(" ")
     known = {command.name: command for command in COMMANDS}
     if name not in known:
@@ -55,10 +56,10 @@ def answer(session: Session, line: str) -> Answer:
     command = known[name]
     if bool(rest.strip()) > bool(command.takes) or (not rest.strip() and command.takes[:1] not in ("", "[")):
         raise _refusal(f"this is no `:{name}`", f"write `:{_form(command)}`")
-    return command.do(session, rest.strip())
+    return command.do(session, rest.strip(), look or Look())
 
 
-def _help(session: Session, topic: str) -> Answer:
+def _help(session: Session, topic: str, look: Look) -> Answer:
     if not topic:
         return Answer(_OVERVIEW + "\n" + _listed())
     for command in COMMANDS:
@@ -72,12 +73,12 @@ def _help(session: Session, topic: str) -> Answer:
     return Answer(text)
 
 
-def _plan(session: Session, text: str) -> Answer:
+def _plan(session: Session, text: str, look: Look) -> Answer:
     outcome = session.plan(Source("<repl>", text))
     return Answer("" if outcome.plan is None else render(outcome.plan, session.resident()), outcome)
 
 
-def _models(session: Session, _: str) -> Answer:
+def _models(session: Session, _: str, look: Look) -> Answer:
     held = session.held()
     lines = [
         f"{each.loaded.component.role:<16} {_described(each.loaded.component)}, "
@@ -92,7 +93,7 @@ def _described(component: Component) -> str:
     return component.class_name + (f", quantized by {quantized(by)}" if by else "")
 
 
-def _memory(session: Session, _: str) -> Answer:
+def _memory(session: Session, _: str, look: Look) -> Answer:
     held = session.held()
     lines = [f"components  {sized(sum(each.loaded.bytes for each in held))} in {number(len(held), 'component')}"]
     if (device := session.device_memory()) is not None:
@@ -104,12 +105,12 @@ def _memory(session: Session, _: str) -> Answer:
     return Answer("".join(f"{line}\n" for line in lines))
 
 
-def _names(session: Session, _: str) -> Answer:
+def _names(session: Session, _: str, look: Look) -> Answer:
     own = session.interpreter.own_names()
     return Answer(("\n".join(own) if own else "nothing is bound yet") + "\n")
 
 
-def _drop(session: Session, name: str) -> Answer:
+def _drop(session: Session, name: str, look: Look) -> Answer:
     value = session.interpreter.find(name)
     if not isinstance(value, Model):
         models = [each for each in session.interpreter.own_names()
@@ -123,12 +124,12 @@ def _drop(session: Session, name: str) -> Answer:
     return Answer("".join(lines) or f"nothing of `{name}` is loaded\n")
 
 
-def _run(session: Session, file: str) -> Answer:
+def _run(session: Session, file: str, look: Look) -> Answer:
     # A file that ends too early is wrong: no line that follows is part of it.
     return Answer(outcome=replace(session.feed(read_script(file, no_stdin=True)), incomplete=False))
 
 
-def _save(session: Session, file: str) -> Answer:
+def _save(session: Session, file: str, look: Look) -> Answer:
     saved = saved_session(session.done, session.world)
     try:
         with Path(file).open("x", encoding="utf-8", newline="\n") as stream:
@@ -139,14 +140,21 @@ def _save(session: Session, file: str) -> Answer:
     return Answer(f"wrote {printable(file)}: {number(saved.statements, 'text')}, {number(saved.files, 'file')}\n")
 
 
-def _time(session: Session, _: str) -> Answer:
+def _set(session: Session, text: str, look: Look) -> Answer:
+    if text:
+        name, _, value = text.partition(" ")
+        put(name.removesuffix("="), value.removeprefix("=").strip(), session, look)
+    return Answer(listed(session, look, text.split()[0].removesuffix("=") if text else ""))
+
+
+def _time(session: Session, _: str, look: Look) -> Answer:
     if session.times is None:
         raise _refusal("nothing was run yet", "`:time` tells of the statement before it")
     planned, ran = session.times
     return Answer(f"planned in {planned * 1000:.0f} ms, run in {duration(ran)}\n")
 
 
-def _undo(session: Session, _: str) -> Answer:
+def _undo(session: Session, _: str, look: Look) -> Answer:
     done = session.undo()
     if done is None:
         raise _refusal("there is nothing to take back", None)
@@ -155,7 +163,7 @@ def _undo(session: Session, _: str) -> Answer:
     return Answer(text + ("the files that it wrote stay\n" if done.wrote else ""))
 
 
-def _quit(session: Session, _: str) -> Answer:
+def _quit(session: Session, _: str, look: Look) -> Answer:
     return Answer(leaves=True)
 
 
@@ -194,6 +202,7 @@ COMMANDS = (
     Command("drop", "MODEL", "release the components of a model", _drop),
     Command("run", "FILE", "run a script here; its names stay", _run),
     Command("save", "FILE", "write the session as a script that makes the same pictures", _save),
+    Command("set", "[NAME VALUE]", "list the settings of the session, or change one", _set),
     Command("time", "", "say how long the last statement took", _time),
     Command("undo", "", "take back the names of the last statement; files stay", _undo),
     Command("quit", "", "leave, as Ctrl-D does", _quit),

@@ -26,6 +26,7 @@ from aquatint.catalog.quantizer_backends import backend, backends
 from aquatint.catalog.settings import Schema, Setting
 from aquatint.interface.repl.commands import COMMANDS
 from aquatint.interface.repl.cursor import Cursor, Frame, cursor
+from aquatint.interface.repl.preferences import PREFERENCES
 from aquatint.interface.repl.topics import topics
 from aquatint.language.evaluate import Interpreter
 from aquatint.language.values import Model, Quantizer
@@ -72,9 +73,18 @@ def _of_command(line: str, known: Interpreter) -> Completions:
             return _beginning(rest, _named(known, Model))
         case "run" | "save":
             return _beginning(rest, _files(rest))
+        case "set":
+            return _of_setting(rest)
         case "plan":
             return completions(rest, known)
     return Completions(0, ())
+
+
+def _of_setting(rest: str) -> Completions:
+    name, space, value = rest.partition(" ")
+    if not space:
+        return _beginning(name, (each.name for each in PREFERENCES))
+    return _beginning(value, (choice for each in PREFERENCES if each.name == name for choice in each.choices))
 
 
 def _proposed(at: Cursor, known: Interpreter) -> Iterable[str]:
@@ -84,7 +94,7 @@ def _proposed(at: Cursor, known: Interpreter) -> Iterable[str]:
             return _values(at, known)
         return [] if at.head or at.in_string else _settings(at.frames, known)
     if at.in_string:
-        return _files(at.word)
+        return _of_quantizer(at.word) if _is_quantizer(at.word) else _files(at.word)
     if at.head[-1:] and at.head[-1][0] == "DOT":
         value = known.find(at.head[-2][1]) if len(at.head) > 1 else None
         return value.members() if isinstance(value, Model) else []
@@ -166,13 +176,48 @@ def _values(at: Cursor, known: Interpreter) -> Iterable[str]:
             case "type":
                 return type_names()
             case "scheduler":
-                return schedulers.names()
+                return _of_scheduler(at.word)
+        if (setting is not None and setting.type == "quantizer") or _is_quantizer(at.word):
+            return _of_quantizer(at.word)
         return _choices(setting) or _files(at.word)
     if setting is not None and setting.type == "quantizer":
         return [*_named(known, Quantizer), "none"]
     if setting is not None and setting.type == "bool":
         return ["true", "false"]
     return _choices(setting) or [*known.names(), "true", "false", "none"]
+
+
+def _is_quantizer(word: str) -> bool:
+    """Return whether `word`, what there is of a string, can be nothing but a quantizer's URI."""
+    name, begun, _ = word.partition(";")
+    return bool(begun) and backend(name.strip()) is not None
+
+
+def _of_quantizer(word: str) -> list[str]:
+    found = backend(word.partition(";")[0].strip())
+    return [each.name for each in backends()] if found is None else _options(word, found.schema)
+
+
+def _of_scheduler(word: str) -> list[str]:
+    name, begun, _ = word.partition(";")
+    known = name == "+" or name in schedulers.names()
+    return _options(word, schedulers.schema(name if name != "+" else "")) if begun and known else schedulers.names()
+
+
+def _options(word: str, schema: Schema) -> list[str]:
+    """Return what `word`, of the form `NAME;option=value`, may become with one more option or value."""
+    before, _, last = word.rpartition(";")
+    name, equals, _ = last.partition("=")
+    if equals:
+        setting = schema.find(name.strip())
+        truth = ["true", "false"] if setting is not None and setting.type == "bool" else []
+        choices = [] if setting is None else [str(choice) for choice in setting.choices]
+        return [f"{before};{name}={value}" for value in [*truth, *choices]]
+    given = {part.partition("=")[0].strip().replace("-", "_") for part in before.split(";")[1:]}
+    # The hyphen is how URIs are written; who has begun with an underscore keeps it.
+    between = "_" if "_" in last else "-"
+    names = [name for name in schema.names() if name not in given] if word.count(";") else []
+    return [f"{before};{name.replace('_', between)}=" for name in names]
 
 
 def _choices(setting: Setting | None) -> list[str]:

@@ -9,22 +9,21 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 from aquatint.diagnostics import Diagnostic
-from aquatint.interface.colour import colours
 from aquatint.interface.exits import Refusal
 from aquatint.interface.repl.commands import Answer, answer
+from aquatint.interface.repl.preferences import Look
 from aquatint.interface.repl.preview import preview
+from aquatint.interface.repl.terminal import Graphics, graphics
 from aquatint.interface.report import write_diagnostic, write_diagnostics
 from aquatint.interface.session import Outcome, Session
 from aquatint.language.values import Result, shown
 from aquatint.source import Source
-
-PREVIEWS = 4
-"""Pictures of a statement that are shown: a loop may make hundreds."""
 
 _BANNER = "aquatint {version}: type a statement, or `:help`; Ctrl-D leaves\n"
 
@@ -32,11 +31,12 @@ _BANNER = "aquatint {version}: type a statement, or `:help`; Ctrl-D leaves\n"
 def converse(session: Session, *, previews: bool = False) -> int:
     """Read and run statements until the input ends; return the exit code.
 
-    With `previews` the pictures that statements write are shown, where standard output is a terminal with colours.
+    With `previews` the pictures that statements write are shown, as well as the terminal can.
     """
     import aquatint
 
     read = _reader(session)
+    look = Look(graphics=graphics() if previews else Graphics.OFF)
     sys.stdout.write(_BANNER.format(version=aquatint.__version__))
     lines: list[str] = []
     while True:
@@ -55,13 +55,13 @@ def converse(session: Session, *, previews: bool = False) -> int:
         if not text.strip():
             lines.clear()
             continue
-        given = _given(session, text)
+        given = _given(session, text, look)
         if given.outcome is not None and given.outcome.incomplete and not ends:
             continue
         lines.clear()
         _show(given)
-        if previews and given.outcome is not None:
-            _show_pictures(given.outcome)
+        if given.outcome is not None:
+            _show_pictures(given.outcome, look)
         if given.leaves:
             return 0
 
@@ -81,11 +81,11 @@ def _reader(session: Session) -> Callable[[str], str]:
     return input
 
 
-def _given(session: Session, text: str) -> Answer:
+def _given(session: Session, text: str, look: Look) -> Answer:
     """Return what `text`, a statement or a command, comes to."""
     try:
         if text.lstrip().startswith(":"):
-            return answer(session, text.strip())
+            return answer(session, text.strip(), look)
         return Answer(outcome=session.feed(Source("<repl>", text)))
     except Refusal as refusal:
         write_diagnostic(Diagnostic(refusal.code, str(refusal), help=refusal.help), sys.stderr)
@@ -101,12 +101,13 @@ def _show(given: Answer) -> None:
     sys.stdout.write(given.text)
 
 
-def _show_pictures(outcome: Outcome) -> None:
-    if outcome.finished is None or not sys.stdout.isatty() or not colours(sys.stdout):
+def _show_pictures(outcome: Outcome, look: Look) -> None:
+    if outcome.finished is None or look.graphics is Graphics.OFF or not sys.stdout.isatty():
         return
     true_colour = os.environ.get("COLORTERM") in ("truecolor", "24bit")
-    found = (preview(Path(name), true_colour=true_colour) for name in outcome.finished.written)
-    for text in itertools.islice(filter(None, found), PREVIEWS):
+    width = min(look.columns, shutil.get_terminal_size().columns)
+    found = (preview(Path(name), look.graphics, width, true_colour=true_colour) for name in outcome.finished.written)
+    for text in itertools.islice(filter(None, found), look.pictures):
         sys.stdout.write(text)
 
 

@@ -1,6 +1,6 @@
-"""Small pictures made of half blocks, two pixels a character, for a terminal that has colours.
+"""Small pictures in a terminal: in its own graphics, or in half blocks, two pixels a character.
 
-Knows nothing of the terminal: whether to show one is the conversation's business.
+What the terminal can is found in `terminal`; whether to show a picture is the conversation's business.
 """
 
 from __future__ import annotations
@@ -12,18 +12,20 @@ from PIL.Image import Image
 
 from aquatint.catalog.models import OUTPUT_SUFFIXES
 from aquatint.catalog.picture_files import NoPicture, decoded
+from aquatint.interface.repl.graphics import CELL, iterm2, kitty, sixel
+from aquatint.interface.repl.terminal import Graphics, cell
 
-COLUMNS, ROWS = 40, 20
-"""Characters that a picture takes at most."""
+COLUMNS = 40
+"""Characters that a picture is wide at most, unless that is set; it is half as many rows high at most."""
 
 _HALF = "\N{UPPER HALF BLOCK}"
 _PLAIN = "\x1b[0m"
 
 
-def preview(file: Path, *, true_colour: bool) -> str | None:
-    """Return lines that show the picture in `file`, None if it is none or is gone.
+def preview(file: Path, graphics: Graphics, columns: int = COLUMNS, *, true_colour: bool) -> str | None:
+    """Return what shows the picture in `file`, at most `columns` wide, None if it is none or is gone.
 
-    Without `true_colour` they are of the 216 colours that nearly every terminal has.
+    Without `true_colour`, half blocks are of the 216 colours that nearly every terminal has.
     """
     if file.suffix.lower() not in OUTPUT_SUFFIXES:
         return None
@@ -31,13 +33,25 @@ def preview(file: Path, *, true_colour: bool) -> str | None:
         picture = decoded(file.read_bytes())
     except (OSError, NoPicture):
         return None
-    return half_blocks(picture, true_colour=true_colour)
+    # A character is about twice as high as it is wide, and so is never wider than the picture needs.
+    wide = max(1, min(columns, round(columns * picture.width / picture.height)))
+    match graphics:
+        case Graphics.KITTY:
+            return kitty(picture, wide)
+        case Graphics.ITERM2:
+            return iterm2(picture, wide)
+        case Graphics.SIXEL:
+            return sixel(picture, wide, cell() or CELL)
+        case Graphics.BLOCKS:
+            return half_blocks(picture, columns, true_colour=true_colour)
+        case Graphics.OFF:
+            return None
 
 
-def half_blocks(picture: Image, *, true_colour: bool) -> str:
-    """Return an RGB `picture`, as small as it has to be for `COLUMNS` and `ROWS`, line by line."""
+def half_blocks(picture: Image, columns: int = COLUMNS, *, true_colour: bool) -> str:
+    """Return an RGB `picture`, as small as it has to be for `columns` and half as many rows, line by line."""
     small = picture.copy()
-    small.thumbnail((COLUMNS, 2 * ROWS))
+    small.thumbnail((columns, columns))
     pixels = [[_colour(small.getpixel((x, y)), true_colour) for x in range(small.width)] for y in range(small.height)]
     lines = []
     for upper, lower in itertools.zip_longest(pixels[::2], pixels[1::2]):
