@@ -126,7 +126,7 @@ def read_options(given: Iterable[tuple[int, str]], schema: Schema) -> Options:
             if setting is not None:
                 unclear[name] = None
         places[name] = offset, len(part)
-        value_places[name] = start, max(1, len(value.strip()))
+        value_places[name] = (start, max(1, len(value.strip()))) if equals else places[name]
     sure = {name: value for name, value in options.items() if name not in unclear}
     return Options(sure, tuple(unclear), tuple(errors), places, value_places)
 
@@ -144,7 +144,7 @@ def text_of(setting: Setting, value: Any) -> str:
             return ",".join(names) if plain and names != ["none"] else _json(names)
         case "map":
             return _json(value)
-        case "str" if set(text := str(value)) & set(";\"'") or text != text.strip():
+        case "str" if set(text := str(value)) & set(";\"'") or text != text.strip() or text == "none":
             return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
         case _:
             return str(value)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 from aquatint.catalog import schedulers
 from aquatint.catalog.arguments import scriptable
@@ -22,13 +23,15 @@ from aquatint.catalog.checkpoints import (
 from aquatint.catalog.model_types import type_names
 from aquatint.catalog.models import COMPARE, GENERATE, GRID, MODEL, PART, SAVE, UPSCALE
 from aquatint.catalog.pipelines import pipeline
+from aquatint.catalog.prompt_plugins import KINDS, Kind, prompt_plugin, prompt_plugins
 from aquatint.catalog.quantizer_backends import backend, backends
 from aquatint.catalog.settings import Schema, Setting
+from aquatint.catalog.uris import parts
 from aquatint.interface.repl.commands import COMMANDS
 from aquatint.interface.repl.cursor import Cursor, Frame, cursor
 from aquatint.interface.repl.topics import topics
 from aquatint.language.evaluate import Interpreter
-from aquatint.language.values import Model, Quantizer
+from aquatint.language.values import Model, Prompter, Quantizer
 from aquatint.syntax.grammar import keywords
 
 FILES_LIMIT = 200
@@ -36,6 +39,10 @@ FILES_LIMIT = 200
 
 _OF_STATEMENTS = ("let", "param", "quantizer", "model", "upscaler", "weighter", "override", "for", "if", "print",
                   "assert", "def", "task", "include", "generate", "upscale", "compare", "grid", "save")  # fmt: skip
+_OF_PICTURES = ("generate", "defaults")
+Noun = Literal["quantizer", "upscaler", "weighter"]
+"""What has a URI that is completed."""
+_NOUNS: tuple[Noun, ...] = ("quantizer", *KINDS)
 _VERBS = {"generate": GENERATE, "grid": GRID, "upscale": UPSCALE, "compare": COMPARE, "save": SAVE}
 
 
@@ -54,6 +61,8 @@ def completions(text: str, known: Interpreter) -> Completions:
     found = cursor(text)
     if found is None:
         return Completions(0, ())
+    if found.in_string and (noun := _noun_of_uri(found, known)) is not None:
+        return _of_uri(noun, found.word)
     return _beginning(found.word, _proposed(found, known))
 
 
@@ -90,6 +99,8 @@ def _proposed(at: Cursor, known: Interpreter) -> Iterable[str]:
         return value.members() if isinstance(value, Model) else []
     if at.head[-1:] and at.head[-1][1] == "generate":
         return _named(known, Model)
+    if at.head[-1:] and at.head[-1][1] == "upscale":
+        return _prompters(known, "upscaler")
     words = _OF_STATEMENTS if frame.kind == "statements" and not at.head else (
         set(keywords()) - set(_OF_STATEMENTS) | set(_VERBS) | {"for", "if"}
     )  # fmt: skip
@@ -117,6 +128,8 @@ def _names(frames: tuple[Frame, ...], known: Interpreter) -> Iterator[str]:
         yield from () if info is None else scriptable(info)
     if frame.noun == "quantizer":
         yield "backend"
+    if frame.noun in KINDS:
+        yield "plugin"
 
 
 def _schema(frames: tuple[Frame, ...], known: Interpreter) -> Schema | None:
@@ -128,13 +141,25 @@ def _schema(frames: tuple[Frame, ...], known: Interpreter) -> Schema | None:
     value = known.find(frame.of) if frame.of else None
     if frame.noun == "with" and isinstance(value, Model):
         return MODEL
-    if frame.noun in ("quantizer", "with"):
+    if frame.noun in ("quantizer", "with") and not isinstance(value, Prompter):
         name = value.backend if isinstance(value, Quantizer) else frame.written.get("backend", "")
         found = backend(name)
         return None if found is None else found.schema
+    if (kind := _kind(frame, known)) is not None:
+        name = value.plugin.name if isinstance(value, Prompter) else frame.written.get("plugin", "")
+        plugin = prompt_plugin(kind, name)
+        return None if plugin is None else plugin.schema
     if frame.noun == "defaults":
         return None
     return PART if len(frames) > 1 and frames[-2].kind == "block" else None
+
+
+def _kind(frame: Frame, known: Interpreter) -> Kind | None:
+    """Return whether `frame` is a block of an upscaler or of a weighter, None if it is none of these."""
+    value = known.find(frame.of) if frame.of else None
+    if frame.noun == "with" and isinstance(value, Prompter):
+        return value.plugin.kind
+    return next((kind for kind in KINDS if kind == frame.noun), None)
 
 
 def _checkpoint(frames: tuple[Frame, ...], known: Interpreter) -> Checkpoint | None:
@@ -157,6 +182,8 @@ def _values(at: Cursor, known: Interpreter) -> Iterable[str]:
     name = at.setting or ""
     if at.frames[-1].noun == "quantizer" and name == "backend":
         return [each.name for each in backends()]
+    if (kind := _kind(at.frames[-1], known)) is not None and name == "plugin":
+        return [each.name for each in prompt_plugins(kind)]
     setting = None if schema is None else schema.find(name)
     if at.in_string:
         match name:
@@ -170,6 +197,8 @@ def _values(at: Cursor, known: Interpreter) -> Iterable[str]:
         return _choices(setting) or _files(at.word)
     if setting is not None and setting.type == "quantizer":
         return [*_named(known, Quantizer), "none"]
+    if name == "weighter" and at.frames[-1].noun in _OF_PICTURES:
+        return [*_prompters(known, "weighter"), "none"]
     if setting is not None and setting.type == "bool":
         return ["true", "false"]
     return _choices(setting) or [*known.names(), "true", "false", "none"]
@@ -181,6 +210,55 @@ def _choices(setting: Setting | None) -> list[str]:
 
 def _named(known: Interpreter, kind: type) -> list[str]:
     return [name for name in known.own_names() if isinstance(known.find(name), kind)]
+
+
+def _prompters(known: Interpreter, kind: Kind) -> list[str]:
+    named = ((name, known.find(name)) for name in _named(known, Prompter))
+    return [name for name, value in named if isinstance(value, Prompter) and value.plugin.kind == kind]
+
+
+def _noun_of_uri(at: Cursor, known: Interpreter) -> Noun | None:
+    """Return what the string at the cursor is the URI of, None if it is none of these."""
+    frame = at.frames[-1]
+    if at.setting is None:
+        kinds = [kind.lower() for kind, _ in at.head]
+        noun = kinds[0] if kinds[-1:] == ["assign"] else "upscaler" if kinds[-1:] == ["upscale"] else None
+        return next((each for each in _NOUNS if each == noun), None)
+    if at.setting == "weighter" and frame.noun in _OF_PICTURES:
+        return "weighter"
+    schema = _schema(at.frames, known) if frame.kind == "block" else None
+    setting = None if schema is None else schema.find(at.setting)
+    return "quantizer" if setting is not None and setting.type == "quantizer" else None
+
+
+def _of_uri(noun: Noun, text: str) -> Completions:
+    """Return what could stand at the end of a URI that begins with `text`."""
+    (_, head), *options = parts(text)
+    if not options:
+        return _beginning(head, _names_of(noun))
+    found = backend(head) if noun == "quantizer" else prompt_plugin(noun, head)
+    if found is None:
+        return Completions(0, ())
+    name, equals, value = options[-1][1].partition("=")
+    if not equals:
+        written = {found.schema.find(part.partition("=")[0]) for _, part in options[:-1]}
+        left = (setting for setting in found.schema.settings if setting not in written)
+        proposed = (f"{setting.name}=".replace("_", "-") for setting in left)
+        made = _beginning(name.replace("_", "-"), proposed)
+        return Completions(len(name), made.texts)
+    setting = found.schema.find(name)
+    if setting is not None and setting.type == "quantizer":
+        return _of_uri("quantizer", value[1:]) if value[:1] in ("'", '"') else _beginning(value, _names_of("quantizer"))
+    if setting is not None and setting.type == "bool":
+        return _beginning(value, ["true", "false"])
+    if setting is None or setting.type not in ("str", "int"):
+        return Completions(0, ())
+    return _beginning(value, [str(choice) for choice in setting.choices] or _files(value))
+
+
+def _names_of(noun: Noun) -> list[str]:
+    """Return what a URI can begin with."""
+    return [each.name for each in (backends() if noun == "quantizer" else prompt_plugins(noun))]
 
 
 def _files(typed: str) -> list[str]:
