@@ -299,6 +299,95 @@ generate shapes {
 }
 """,
     ),
+    "an upscaler and a weighter": (
+        [
+            "builtin:shapes",
+            "--prompts",
+            "a circle",
+            "--prompt-upscaler",
+            'magicprompt;model=builtin:captions;variations=2;quantizer="bnb;bits=8"',
+            "--prompt-weighter",
+            'llm4gen;encoder=xl-all;llm-quantizer="sdnq;type=int8"',
+            "--seeds",
+            "1",
+        ],
+        """\
+upscaler better = 'magicprompt;model=builtin:captions;variations=2;quantizer="bnb;bits=8"'
+model shapes {
+    source: "builtin:shapes"
+}
+
+let prompts = upscale better { prompts: ["a circle"] }
+
+for prompt in prompts {
+    generate shapes {
+        prompt: prompt
+        seed: 1
+        weighter: 'llm4gen;encoder=xl-all;llm-quantizer="sdnq;type=int8"'
+    }
+}
+""",
+    ),
+    "upscalers in a row, with negative prompts for all": (
+        [
+            "builtin:shapes",
+            "--prompts",
+            "a circle",
+            "a cross",
+            "--negative-prompts",
+            "red",
+            "--prompt-upscaler",
+            "magicprompt;model=builtin:captions;part=positive;variations=2",
+            "--prompt-upscaler",
+            "magicprompt;model=builtin:captions",
+        ],
+        """\
+upscaler better = "magicprompt;model=builtin:captions;part=positive;variations=2"
+upscaler better_2 = "magicprompt;model=builtin:captions"
+model shapes {
+    source: "builtin:shapes"
+}
+
+let prompts = upscale better_2 { prompts: upscale better { prompts: ["a circle", "a cross"] } }
+let negative_prompts = upscale better_2 {
+    prompts: upscale better { prompts: ["red"], part: "negative" }
+    part: "negative"
+}
+
+for prompt in prompts, negative_prompt in negative_prompts {
+    generate shapes {
+        prompt: prompt
+        negative_prompt: negative_prompt
+    }
+}
+""",
+    ),
+    "an upscaler, with negative prompts of some": (
+        [
+            "builtin:shapes",
+            "--prompts",
+            "a circle; red",
+            "a cross",
+            "--prompt-upscaler",
+            "magicprompt;model=builtin:captions;variations=3",
+        ],
+        """\
+upscaler better = "magicprompt;model=builtin:captions;variations=3"
+model shapes {
+    source: "builtin:shapes"
+}
+
+let prompts = upscale better { prompts: ["a circle", "a cross"] }
+let negative_prompts = (upscale better { prompts: ["red"], part: "negative" }) + [none] * (len(prompts) // 2)
+
+for prompt, negative_prompt in zip(prompts, negative_prompts) {
+    generate shapes {
+        prompt: prompt
+        negative_prompt: negative_prompt
+    }
+}
+""",
+    ),
 }
 
 
@@ -327,6 +416,31 @@ def test_its_plan_is_the_script_s(name: str, models: Path, capsys: pytest.Captur
     code, out, err = said(*arguments, "--plan", "--json", "--device", "cpu", capsys=capsys)
     assert (code, err) == (0, "")
     assert out.encode() == plan_to_json(planned(script))
+
+
+def test_a_quantizer_of_an_upscaler_whose_quotes_got_lost(capsys: pytest.CaptureFixture[str]) -> None:
+    uri = "magicprompt;quantizer=bnb;bits=8"
+    code, out, err = said("builtin:shapes", "--prompts", "a", "--prompt-upscaler", uri, "--plan", capsys=capsys)
+    assert (code, out) == (2, "")
+    assert (
+        err
+        == """\
+error[unknown-setting]: upscaler plugin `magicprompt` has no setting `bits`
+ --> <command line>:1:46
+  |
+1 | upscaler better = "magicprompt;quantizer=bnb;bits=8"
+  |                                              ^^^^
+  = help: put the whole quantizer in quotes: `quantizer="bnb;bits=8"`
+
+1 error; nothing was loaded or written
+"""
+    )
+
+
+def test_no_upscaler_and_no_weighter(capsys: pytest.CaptureFixture[str]) -> None:
+    line = ("builtin:shapes", "--prompts", "a circle")
+    none = ("--prompt-upscaler", "null", "--prompt-weighter", "none")
+    assert emitted(*line, *none, capsys=capsys) == emitted(*line, capsys=capsys)
 
 
 def test_options_of_running_are_told_in_a_comment(capsys: pytest.CaptureFixture[str]) -> None:

@@ -15,6 +15,8 @@ from aquatint.catalog.extensions import extensions
 from aquatint.catalog.llm4gen import LLM4GEN_SCHEMA
 from aquatint.catalog.magicprompt import MAGICPROMPT_SCHEMA
 from aquatint.catalog.settings import Schema
+from aquatint.catalog.uris import Options, UriError, parts, read_options
+from aquatint.diagnostics import did_you_mean
 
 Kind = Literal["upscaler", "weighter"]
 
@@ -62,6 +64,33 @@ def prompt_plugins(kind: Kind) -> tuple[PromptPlugin, ...]:
 def unusable_prompt_plugins(kind: Kind) -> dict[str, str]:
     """Return the plugins of other packages that can't be used, by the entry point's name, and why."""
     return dict(_others(kind)[1])
+
+
+def read_prompt_uri(kind: Kind, text: str) -> tuple[PromptPlugin | None, Options]:
+    """Return the plugin and the options that `text` gives: `PLUGIN;option=value`, with every mistake in it.
+
+    An option that the plugin lacks keeps its name and its text; a quantizer is the text that stands for it.
+    """
+    (offset, head), *given = parts(text)
+    plugin = prompt_plugin(kind, head)
+    if not head:
+        article = "an upscaler" if kind == "upscaler" else "a weighter"
+        help = f"such as `{prompt_plugins(kind)[0].name}`"
+        error = UriError(f"{article}'s URI starts with a plugin's name", offset, max(1, len(text)), help)
+        return None, Options(errors=(error,))
+    if plugin is None:
+        message, help = no_prompt_plugin(kind, head)
+        return None, Options(errors=(UriError(message, offset, max(1, len(head)), help, "unknown-plugin"),))
+    return plugin, read_options(given, plugin.schema)
+
+
+def no_prompt_plugin(kind: Kind, name: str) -> tuple[str, str]:
+    """Return what to say of `name`, which is no plugin of `kind` that could be used, and a way out."""
+    reason = unusable_prompt_plugins(kind).get(name)
+    message = f"there is no {kind} plugin `{name}`"
+    if reason is not None:
+        message = f"the {kind} plugin `{name}` can't be used: {reason}"
+    return message, did_you_mean(name, [each.name for each in prompt_plugins(kind)], "plugins")
 
 
 def _own(kind: Kind) -> tuple[PromptPlugin, ...]:

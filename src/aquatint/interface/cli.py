@@ -41,9 +41,14 @@ _COMMANDS = (
 )
 """Modules of `commands`, imported when they are asked for, in the order of the help."""
 
-_QUANTIZER_HELP = "--quantizer-help"
+_HELPS = {
+    "--quantizer-help": ("BACKEND", "list the quantization backends, or document those that are named, and do nothing "
+                         "else"),
+    "--prompt-upscaler-help": ("PLUGIN", "the same for what rewrites prompts"),
+    "--prompt-weighter-help": ("PLUGIN", "the same for what reads prompts instead of the pipeline"),
+}  # fmt: skip
 # Options that need no command.
-_ANSWERS = ("-h", "--help", "--version", _QUANTIZER_HELP)
+_ANSWERS = ("-h", "--help", "--version", *_HELPS)
 
 _DESCRIPTION = "Runs scripts that make pictures with quantized diffusion models."
 _EPILOG = """\
@@ -69,7 +74,8 @@ usage: aquatint COMMAND ...      `aquatint COMMAND --help` tells of a command
   events, dump          the form of what `run --json` writes; a script's tree
   completion            what lets bash, zsh and fish complete all this
 
-  --version, --color {auto,always,never}, --no-stdin, --quantizer-help
+  --version, --color {auto,always,never}, --no-stdin, --quantizer-help,
+  --prompt-upscaler-help, --prompt-weighter-help
 
 examples:
   aquatint examples/demo.aqt
@@ -113,13 +119,19 @@ class _Program(_Parser):
         return _HELP
 
 
-class _QuantizerHelp(argparse.Action):
+class _Help(argparse.Action):
     """Answers wherever it stands, as `--help` does."""
 
     def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> NoReturn:
-        from aquatint.interface.quantizer_help import answer
+        from aquatint.interface import prompt_help, quantizer_help
 
-        raise SystemExit(answer(values))
+        match self.option_strings[0]:
+            case "--quantizer-help":
+                raise SystemExit(quantizer_help.answer(values))
+            case "--prompt-upscaler-help":
+                raise SystemExit(prompt_help.answer("upscaler", values))
+            case _:
+                raise SystemExit(prompt_help.answer("weighter", values))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -241,10 +253,10 @@ def _add_global_options(parser: argparse.ArgumentParser) -> None:
         help="whether to colour what is written: on a terminal (auto, the default), always or never",
     )  # fmt: skip
     parser.add_argument("--no-stdin", action="store_true", default=argparse.SUPPRESS, help="never read standard input")
-    parser.add_argument(
-        _QUANTIZER_HELP, nargs="*", metavar="BACKEND", action=_QuantizerHelp, default=argparse.SUPPRESS,
-        help="list the quantization backends, or document those that are named, and do nothing else",
-    )  # fmt: skip
+    for option, (metavar, help) in _HELPS.items():
+        parser.add_argument(
+            option, nargs="*", metavar=metavar, action=_Help, default=argparse.SUPPRESS, help=help
+        )  # fmt: skip
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):
             for inner in action.choices.values():

@@ -46,6 +46,8 @@ def request(options: argparse.Namespace, diagnostics: Diagnostics) -> Request:
         scheduler=options.scheduler,
         output=options.output,
         images_per_batch=next(iter(_integers("--images-per-batch", per_batch, diagnostics)), None),
+        upscalers=[uri for uri in options.prompt_upscaler or () if uri not in ABSENT],
+        weighter=None if options.prompt_weighter in ABSENT else options.prompt_weighter,
     )
 
 

@@ -19,6 +19,8 @@ _MARKS = ("{{", "{%", "{#")
 _ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\t": "\\t", "\r": "\\r"}
 _LOOP_NAMES = ("q", "prompt", "negative_prompt", "guidance_scale", "num_inference_steps", "image", "strength",
                "seed")  # fmt: skip
+_LISTS = ("prompts", "negative_prompts")
+_UPSCALER = re.compile(r"better(_\d+)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +37,8 @@ class Request:
 
     `settings` are the model's own that are texts, by their names in a script. Of `quantizers`, None is none; of
     `submodules`, None is one that is left out. `negative_prompts` go with every prompt, so that with any of them no
-    prompt has its own. `pictures` are the files of those arguments that take one. `output` is a template.
+    prompt has its own. `pictures` are the files of those arguments that take one. `output` is a template. Each of
+    `upscalers` rewrites what the one before it has written.
     """
 
     source: str
@@ -55,6 +58,8 @@ class Request:
     scheduler: str | None = None
     output: str | None = None
     images_per_batch: int | None = None
+    upscalers: Sequence[str] = ()
+    weighter: str | None = None
 
 
 def script(request: Request) -> str:
@@ -68,17 +73,22 @@ def script(request: Request) -> str:
         body.append(f"size: {request.size[0]}x{request.size[1]}")
     if request.scheduler is not None:
         body.append(f"scheduler: {quoted(request.scheduler)}")
+    if request.weighter is not None:
+        body.append(f"weighter: {quoted(request.weighter)}")
     if request.images_per_batch is not None:
         body.append(f"images_per_batch: {request.images_per_batch}")
     if request.output is not None:
         body.append(f"output: {_template(request.output)}")
     lines = [*block(f"generate {target}", body)]
     if loops:
-        clauses = [f"{variable} in [{', '.join(values)}]" for variable, values in loops.items()]
+        clauses = [f"{variable} in {values}" for variable, values in loops.items()]
         # Prompts are long: a clause a line, unless they all fit.
         joined = "for " + ", ".join(clauses) if len(", ".join(clauses)) <= 90 else "for " + ",\n    ".join(clauses)
         lines = [*f"{joined} {{".split("\n"), *(f"    {line}" for line in lines), "}"]
-    return "\n".join([*_model(name, request), "", *lines]) + "\n"
+    upscalers = [
+        f"upscaler {name} = {quoted(uri)}" for name, uri in zip(_upscalers(request), request.upscalers, strict=True)
+    ]
+    return "\n".join([*upscalers, *_model(name, request), "", *_rewritten(request), *lines]) + "\n"
 
 
 def model_name(source: str) -> str:
@@ -87,7 +97,8 @@ def model_name(source: str) -> str:
     name = re.sub(r"\W+", "_", last, flags=re.ASCII).strip("_").lower()
     if not name or name[0].isdigit():
         name = f"model_{name}".rstrip("_")
-    return name if is_free(name) and name not in _LOOP_NAMES else f"my_{name}"
+    is_taken = name in (*_LOOP_NAMES, *_LISTS) or _UPSCALER.fullmatch(name) is not None
+    return f"my_{name}" if is_taken or not is_free(name) else name
 
 
 def is_free(name: str) -> bool:
@@ -149,15 +160,15 @@ def _setting(key: str, value: str | None) -> str:
     return value if key == "dtype" and value in DTYPES else _or_none(value)
 
 
-def _turns(request: Request) -> tuple[dict[str, list[str]], dict[str, str]]:
-    """Return the loops' names with their values, and what `generate` is given, both as they are written.
+def _turns(request: Request) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the loops' names with their lists, and what `generate` is given, both as they are written.
 
-    A list of one value is no loop, unless the output's name tells of it.
+    A list of one value is no loop, unless the output's name tells of it. Prompts that upscalers write always are.
     """
-    loops: dict[str, list[str]] = {}
+    loops: dict[str, str] = {}
     given: dict[str, str] = {}
     if len(request.quantizers) > 1:
-        loops["q"] = [_or_none(quantizer) for quantizer in request.quantizers]
+        loops["q"] = _list(map(_or_none, request.quantizers))
     lists = {
         "prompt": [quoted(prompt.text) for prompt in request.prompts],
         "negative_prompt": [quoted(text) for text in request.negative_prompts],
@@ -167,13 +178,21 @@ def _turns(request: Request) -> tuple[dict[str, list[str]], dict[str, str]]:
         "strength": [repr(number) for number in request.strengths],
         "seed": [repr(number) for number in request.seeds],
     }
-    if any(prompt.negative is not None for prompt in request.prompts):
+    if _are_pairs(request):
         # Each has its own, so the two go through one loop together.
         pairs = [f"[{quoted(prompt.text)}, {_or_none(prompt.negative)}]" for prompt in request.prompts]
         lists = {"prompt, negative_prompt": pairs, **lists, "prompt": [], "negative_prompt": []}
+    if request.upscalers:
+        rewritten = {
+            "prompt": "prompts", "negative_prompt": "negative_prompts",
+            "prompt, negative_prompt": "zip(prompts, negative_prompts)",
+        }  # fmt: skip
+    else:
+        rewritten = {}
     for names, values in lists.items():
-        if len(values) > 1 or (values and re.search(rf"\b({names.replace(', ', '|')})\b", request.output or "")):
-            loops[names] = values
+        is_told = re.search(rf"\b({names.replace(', ', '|')})\b", request.output or "") is not None
+        if values and (names in rewritten or len(values) > 1 or is_told):
+            loops[names] = rewritten.get(names) or _list(values)
             given |= {name: name for name in names.split(", ")}
         elif values and names in _LOOP_NAMES:
             given[names] = values[0]
@@ -181,6 +200,47 @@ def _turns(request: Request) -> tuple[dict[str, list[str]], dict[str, str]]:
             only = request.prompts[0]
             given |= {"prompt": quoted(only.text), "negative_prompt": _or_none(only.negative)}
     return loops, given
+
+
+def _are_pairs(request: Request) -> bool:
+    """Return whether a prompt has a negative one of its own."""
+    return any(prompt.negative is not None for prompt in request.prompts)
+
+
+def _upscalers(request: Request) -> list[str]:
+    """Return what the script calls the upscalers."""
+    return ["better" if number == 1 else f"better_{number}" for number in range(1, len(request.upscalers) + 1)]
+
+
+def _rewritten(request: Request) -> list[str]:
+    """Return the lines that bind the lists of prompts which the upscalers write."""
+    if not request.upscalers or not request.prompts:
+        return []
+    made = {"prompts": _upscaled(request, [prompt.text for prompt in request.prompts])}
+    if request.negative_prompts:
+        made["negative_prompts"] = _upscaled(request, request.negative_prompts, is_negative=True)
+    elif _are_pairs(request):
+        runs: list[str] = []
+        for is_there, group in groupby(request.prompts, key=lambda prompt: prompt.negative is not None):
+            texts = [prompt.negative or "" for prompt in group]
+            # A prompt without a negative one has none however many are made of it.
+            times = f"{len(texts)} * " if len(texts) > 1 else ""
+            none = f"[none] * ({times}len(prompts) // {len(request.prompts)})"
+            runs.append(f"({_upscaled(request, texts, is_negative=True)})" if is_there else none)
+        made["negative_prompts"] = " + ".join(runs)
+    return [*(f"let {name} = {value}" for name, value in made.items()), ""]
+
+
+def _upscaled(request: Request, texts: Sequence[str], *, is_negative: bool = False) -> str:
+    """Return the expression for what the upscalers make of `texts`, one after the other."""
+    made, part = _list(map(quoted, texts)), ', part: "negative"' if is_negative else ""
+    for name in _upscalers(request):
+        made = f"upscale {name} {{ prompts: {made}{part} }}"
+    return made
+
+
+def _list(values: Iterable[str]) -> str:
+    return f"[{', '.join(values)}]"
 
 
 def _or_none(text: str | None) -> str:

@@ -1,16 +1,17 @@
 """The one-line form of a submodule on the command line: `SOURCE;subfolder=unet;quantizer="bnb;bits=8"`.
 
 A source, then `;name=value` for each setting of a submodule's block. A value with a `;` in it stands in quotes, `'...'`
-or `"..."`; inside, `\\` goes before a quote or another `\\`. Whether the values fit is the language's business.
+or `"..."`, as `catalog.uris` reads it. Whether the values fit is the language's business.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from aquatint.catalog.models import PART
 from aquatint.catalog.quantizer_backends import backend
+from aquatint.catalog.uris import UriError, parts, unquoted
 from aquatint.diagnostics import Diagnostics, did_you_mean
 from aquatint.source import Source, Span
 
@@ -48,7 +49,7 @@ def parse_submodule(option: str, uri: str, diagnostics: Diagnostics) -> Submodul
     Reports every mistake, placed in the URI; what is wrong is not in the result.
     """
     given = Source(option, uri)
-    first, *rest = _pieces(uri)
+    first, *rest = (_Piece(text, start) for start, text in parts(uri))
     if not rest and first.text in ABSENT:
         return None
     source = _value(first, given, diagnostics)
@@ -85,64 +86,16 @@ def parse_submodule(option: str, uri: str, diagnostics: Diagnostics) -> Submodul
     return Submodule(source if source and source != OWN else None, settings)
 
 
-def _pieces(uri: str) -> list[_Piece]:
-    """Return what stands between those `;` that are outside quotes, without the blanks around it."""
-    pieces: list[_Piece] = []
-    start = 0
-    for end in [*_separators(uri), len(uri)]:
-        text = uri[start:end]
-        pieces.append(_Piece(text.strip(), start + len(text) - len(text.lstrip())))
-        start = end + 1
-    return pieces
-
-
-def _separators(uri: str) -> Iterator[int]:
-    """Yield where the `;` outside quotes are. A quote opens only where a value begins: names may hold one."""
-    index, may_open = 0, True
-    while index < len(uri):
-        character = uri[index]
-        if character in "\"'" and may_open:
-            index = _closing(uri, index)
-        elif character == ";":
-            yield index
-        may_open = character in ";=" or (may_open and character.isspace())
-        index += 1
-
-
-def _closing(text: str, opening: int) -> int:
-    """Return where the quote that opens at `opening` is closed, or the end of `text`."""
-    index = opening + 1
-    while index < len(text) and text[index] != text[opening]:
-        index += 2 if text[index] == "\\" else 1
-    return min(index, len(text))
-
-
 def _value(piece: _Piece, given: Source, diagnostics: Diagnostics) -> str | None:
     """Return what the text of a value stands for, or None after reporting its quotes."""
-    text = piece.text
-    if not text or text[0] not in "\"'":
-        return text
-    end = _closing(text, 0)
-    if end >= len(text):
-        opening = Span(given, piece.start, piece.start + 1)
-        diagnostics.error("malformed-uri", "this quote is never closed", opening, help=f"add `{text[0]}`")
+    if piece.text[:1] not in ("'", '"'):
+        return piece.text
+    try:
+        return unquoted(piece.text, piece.start)
+    except UriError as error:
+        span = Span(given, error.offset, error.offset + error.length)
+        diagnostics.error("malformed-uri", error.message, span, help=error.help)
         return None
-    if end < len(text) - 1:
-        behind = Span(given, piece.start + end + 1, piece.start + len(text))
-        help = "a `;` begins the next setting; a quote inside quotes is written with a `\\` before it"
-        diagnostics.error("malformed-uri", "there is text behind the closing quote", behind, help=help)
-        return None
-    return _unescaped(text[1:-1], text[0])
-
-
-def _unescaped(text: str, quote: str) -> str:
-    made, index = "", 0
-    while index < len(text):
-        # Any other `\` is itself: folders of Windows have them.
-        index += text[index] == "\\" and text[index + 1 : index + 2] in ("\\", quote)
-        made += text[index : index + 1]
-        index += 1
-    return made
 
 
 def _instead(name: str, piece: str, last_quantizer: str, source: str | None) -> str:

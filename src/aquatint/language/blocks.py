@@ -11,7 +11,7 @@ from functools import partial
 from types import MappingProxyType
 from typing import Any
 
-from aquatint.catalog import quantizers
+from aquatint.catalog import prompt_plugins, quantizers
 from aquatint.catalog.arguments import FAMILIAR, MANAGED, PICTURE, is_prompt, problem, scriptable
 from aquatint.catalog.models import GENERATE, LATER_MODEL, LORA, MODEL, OF_TASKS, PART, RESERVED_PARTS
 from aquatint.catalog.pipelines import PipelineInfo, component_roles
@@ -157,6 +157,42 @@ class Blocks:
             self._check_installed(found, within(span, value, 0, len(value.partition(";")[0])))
         checked = self._checked(value, read.backend, settings, span)
         return UNKNOWN if read.errors else checked
+
+    def prompter_value(self, kind: prompt_plugins.Kind, value: Any, span: Span) -> Any:
+        """Return the upscaler or weighter that a value stands for: itself, or a URI, by which it goes."""
+        if not isinstance(value, str):
+            return value
+        plugin, read = prompt_plugins.read_prompt_uri(kind, value)
+        for error in read.errors:
+            at = within(span, value, error.offset, error.length)
+            self.diagnostics.error(error.code, error.message, at, help=error.help)
+        if plugin is None:
+            return UNKNOWN
+        settings: dict[str, Setting] = {}
+        quantizer: tuple[str, str] | None = None
+        for name, option in {**read.values, **dict.fromkeys(read.unclear, UNKNOWN)}.items():
+            at = within(span, value, read.places[name][0], len(name))
+            setting = Setting(option, within(span, value, *read.value_places[name]), at, "statement")
+            known = plugin.schema.find(name)
+            if known is None:
+                self.unknown_of_plugin(plugin, name, at, _quoted_whole(name, option, quantizer))
+                settings[name] = replace(setting, value=UNKNOWN)
+            else:
+                settings[name] = self.fitting(known, setting)
+                if known.type == "quantizer" and isinstance(option, str):
+                    quantizer = known.name, option
+        if read.errors or any(setting.value is UNKNOWN for setting in settings.values()):
+            return UNKNOWN
+        return Prompter(value, plugin, MappingProxyType(settings))
+
+    def unknown_of_plugin(
+        self, plugin: prompt_plugins.PromptPlugin, name: str, at: Span, help: str | None = None
+    ) -> None:
+        """Report that `plugin` has no setting called `name`."""
+        self.diagnostics.error(
+            "unknown-setting", f"{plugin.kind} plugin `{plugin.name}` has no setting `{name}`", at,
+            help=help or did_you_mean(name, plugin.schema.all_names(), "settings"),
+        )  # fmt: skip
 
     def _check_installed(self, backend: quantizers.Backend, span: Span) -> None:
         if backend.package not in self._installed:
@@ -370,6 +406,11 @@ class Blocks:
             if own is not None and setting.value is None and own.default is None:
                 continue  # as if it had been left out
             if own is not None:
+                if own.name == "weighter" and isinstance(setting.value, str):
+                    setting = replace(setting, value=self.prompter_value("weighter", setting.value, setting.span))
+                    if setting.value is UNKNOWN:
+                        failed = True
+                        continue
                 good = self._own_fits(own, setting)
                 key = own.name
             else:
@@ -432,7 +473,7 @@ class Blocks:
         if own.name == "weighter":
             sound = isinstance(setting.value, Prompter) and setting.value.plugin.kind == "weighter"
             if not sound:
-                self._wrong("weighter", "a weighter's name", setting)
+                self._wrong("weighter", "a weighter's name or a URI", setting)
             return sound
         return self._fits(own, setting)
 
@@ -515,3 +556,15 @@ def _standing_in(value: Any) -> Any:
         case tuple():
             return [_standing_in(item) for item in value]
     return plain(value)
+
+
+def _quoted_whole(name: str, value: Any, quantizer: tuple[str, str] | None) -> str | None:
+    """Return what to do about an unknown option if it is one of the `quantizer` before it, whose quotes got lost."""
+    if quantizer is None:
+        return None
+    own, uri = quantizer
+    found = quantizers.backend(uri.partition(";")[0])
+    if found is None or found.schema.find(name) is None:
+        return None
+    spelt = name.replace("_", "-")
+    return f'put the whole quantizer in quotes: `{own.replace("_", "-")}="{uri};{spelt}={value}"`'

@@ -34,9 +34,11 @@ class Draws:
         if script.source not in self._scripts:
             self._scripts[script.source] = _Numbers(script, len(self._scripts))
 
-    def seed(self, node: n.String | n.Action, turn: Turn) -> int:
+    def seed(self, node: n.String | n.Action | n.Call, turn: Turn) -> int:
         """Return a seed of 32 bits for `node` at `turn`."""
-        place = self._scripts[node.span.source].places[node.span.start]
+        # Calls are counted by themselves: one more changes nothing that the strings and verbs draw.
+        numbers = self._scripts[node.span.source]
+        place = self.way(node) if isinstance(node, n.Call) else numbers.places[node.span.start]
         return int(digest(["draw", self.plan_seed, self.before, place, turn], 4), 16)
 
     def way(self, node: n.Call | n.Include) -> Json:

@@ -397,7 +397,11 @@ class _Run:
             value = self.blocks.quantizer_value(value, node.value.span)
             if isinstance(value, Quantizer):
                 value = replace(value, name=node.name.text)
-        elif value is not UNKNOWN and _noun(value) != node.noun.text:
+            self._bind(node.name, value, scope)
+            return
+        if node.noun.text != "model":
+            value = self.blocks.prompter_value(_kind(node.noun), value, node.value.span)
+        if value is not UNKNOWN and _noun(value) != node.noun.text:
             message = f"{_article(node.noun.text)} can't be {type_name(value)}"
             value = self.expressions.error("wrong-type", message, node.value.span)
         elif isinstance(value, Model):

@@ -18,8 +18,9 @@ from aquatint.language.builtins import DEVICE, inclusive_range
 from aquatint.language.conversions import conversion
 from aquatint.language.deferred import HELP, NotYet, deferred_in
 from aquatint.language.draws import Draws, Turn
+from aquatint.language.expanding import ExpansionMistakes, Mistake
 from aquatint.language.foreign_members import instead
-from aquatint.language.names import inside, report_reserved_name, report_unknown_name
+from aquatint.language.names import inside, report_reserved_name, report_unknown_name, within
 from aquatint.language.operators import is_key, is_number, is_whole
 from aquatint.language.outside import Outside, OutsideProblem
 from aquatint.language.scope import Scope
@@ -471,13 +472,20 @@ class Expressions:
             return self._carried_out(function, arguments, named, node)
         if not function.lazy and (found := deferred_in([*arguments, *named.values()])) is not None:
             return self.not_yet(NotYet(found), node.span)
-        if function.outside:
-            arguments = [self.outside, posixpath.dirname(node.span.source.name), *arguments]
+        before: list[Any] = [self.outside, posixpath.dirname(node.span.source.name)] if function.outside else []
+        if function.drawn:
+            before.append(lambda: self.draws.seed(node, self.turn))
         try:
-            return self._made(function.call(*arguments, **named), node)
+            return self._made(function.call(*before, *arguments, **named), node)
         except OutsideProblem as problem:
             at = node.arguments[0].value.span if node.arguments else node.span
             self.diagnostics.error(problem.code, problem.message, at, help=problem.help, labels=problem.labels)
+            return UNKNOWN
+        except ExpansionMistakes as several:
+            text, at = next((value, argument.value.span) for argument, value in given
+                            if argument.name is None or argument.name.text == "text")  # fmt: skip
+            for mistake in several.mistakes:
+                self._mistake_in(text, at, mistake)
             return UNKNOWN
         except ValueError as problem:
             helps = [] if function.name in _OF_TEXTS else [
@@ -488,6 +496,14 @@ class Expressions:
         except TypeError:
             return self.error("bad-call", f"`{function.name}` can't be called like this", node.span,
                               help=f"its form is `{function.name}{function.signature}`")  # fmt: skip
+        finally:
+            self.steps, self.outside.work = self.steps + self.outside.work, 0
+
+    def _mistake_in(self, text: str, at: Span, mistake: Mistake) -> None:
+        """Report what is wrong with `text`, the value of what stands at `at`, or with a file that it names."""
+        place = within(at, text, mistake.offset, mistake.length)
+        labels = () if mistake.span is None else (Label(place, "named here"),)
+        self.diagnostics.error(mistake.code, mistake.message, mistake.span or place, help=mistake.help, labels=labels)
 
     def _carried_out(self, routine: Routine, arguments: list[Any], named: dict[str, Any], node: n.Call) -> Any:
         """Return what `routine` makes of its arguments, called by `node`."""

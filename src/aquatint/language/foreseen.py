@@ -92,7 +92,7 @@ class Foreseen(Expressions):
             given = [argument.name for argument in node.arguments]
             named = {name.text: None for name in given if name is not None}
             try:
-                positional = given.count(None) + 2 * function.outside
+                positional = given.count(None) + 2 * function.outside + function.drawn
                 inspect.signature(function.call).bind(*[None] * positional, **named)
             except TypeError:
                 self.error("bad-call", f"`{function.name}` can't be called like this", node.span,

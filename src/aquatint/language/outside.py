@@ -52,6 +52,7 @@ class Outside:
 
     def __init__(self, world: World) -> None:
         self.inputs: dict[str, str] = {}
+        self.work = 0  # steps of evaluation that functions have taken beside the one of each call
         self._world = world
         self._sources: dict[str, Source] = {}
         self._values: dict[tuple[Any, ...], Any] = {}

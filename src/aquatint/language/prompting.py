@@ -13,7 +13,7 @@ from aquatint.catalog import prompt_plugins
 from aquatint.catalog.models import UPSCALE
 from aquatint.catalog.prompt_plugins import Kind, PromptPlugin
 from aquatint.catalog.quantizers import canonical
-from aquatint.diagnostics import Diagnostics, did_you_mean
+from aquatint.diagnostics import Diagnostics
 from aquatint.language.blocks import Blocks
 from aquatint.language.deferred import line_of
 from aquatint.language.places import place_of
@@ -81,10 +81,7 @@ class Prompting:
         for key, setting in given.items():
             known = plugin.schema.find(key)
             if known is None:
-                self.diagnostics.error(
-                    "unknown-setting", f"{kind} plugin `{plugin.name}` has no setting `{key}`", setting.name_span,
-                    help=did_you_mean(key, plugin.schema.all_names(), "settings"),
-                )  # fmt: skip
+                self.blocks.unknown_of_plugin(plugin, key, setting.name_span)
                 own[key] = Setting(UNKNOWN, setting.span, setting.name_span, layer)
             else:
                 own[known.name] = self.blocks.fitting(known, setting)
@@ -101,13 +98,8 @@ class Prompting:
             return None
         found = prompt_plugins.prompt_plugin(kind, chosen.value)
         if found is None:
-            known = [each.name for each in prompt_plugins.prompt_plugins(kind)]
-            reason = prompt_plugins.unusable_prompt_plugins(kind).get(chosen.value)
-            message = f"there is no {kind} plugin `{chosen.value}`"
-            if reason is not None:
-                message = f"the {kind} plugin `{chosen.value}` can't be used: {reason}"
-            self.diagnostics.error("unknown-plugin", message, chosen.span,
-                                   help=did_you_mean(chosen.value, known, "plugins"))  # fmt: skip
+            message, help = prompt_plugins.no_prompt_plugin(kind, chosen.value)
+            self.diagnostics.error("unknown-plugin", message, chosen.span, help=help)
         elif base is not None and found.name != base.plugin.name:
             self.diagnostics.error(
                 "contradicting-settings", f"`{base.name}` is of the plugin `{base.plugin.name}`", chosen.span,
@@ -120,10 +112,11 @@ class Prompting:
         """Add the step of an `upscale` and return the strings that it will yield, those of one prompt together."""
         given = self.blocks.given(node.block, scope, "statement")
         settings = self.blocks.known(given, UPSCALE)
+        target = self.blocks.prompter_value("upscaler", target, node.targets[0].span)
         if isinstance(target, Unknown):
             return UNKNOWN
         if not isinstance(target, Prompter) or target.plugin.kind != "upscaler":
-            return self._error("wrong-type", f"`upscale` takes an upscaler, not {type_name(target)}",
+            return self._error("wrong-type", f"`upscale` takes an upscaler or a URI, not {type_name(target)}",
                                node.targets[0].span)  # fmt: skip
         if settings is None:
             return UNKNOWN
@@ -141,6 +134,8 @@ class Prompting:
         variations = _chosen(settings, target, "variations", 1)
         if len(prompts) * variations > STRING_LIMIT:
             return self._error("too-large", f"this makes more than {STRING_LIMIT:,} strings", node.verb.span)
+        if not self._is_for(target, ("part" in settings and settings["part"].value) or "positive"):
+            return tuple(prompt for prompt in prompts for _ in range(variations))
         seed = _chosen(settings, target, "seed", None)
         if seed is None:
             seed = self.blocks.expressions.draws.seed(node, self.blocks.expressions.turn)
@@ -153,6 +148,10 @@ class Prompting:
             Deferred("string", (Hole(TextRef(step, index)),), of, node.span, f"{target.name}-{index}")
             for index in range(len(prompts) * variations)
         )
+
+    def _is_for(self, upscaler: Prompter, part: str) -> bool:
+        """Return whether `upscaler` rewrites prompts that are the `part` of a pair."""
+        return _chosen({}, upscaler, "part", "both") in ("both", part)
 
     def _error(self, code: str, message: str, span: Span, *, help: str | None = None) -> Unknown:
         self.diagnostics.error(code, message, span, help=help)

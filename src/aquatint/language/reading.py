@@ -9,6 +9,7 @@ import posixpath
 from typing import Any
 
 from aquatint.language import formats
+from aquatint.language.expanding import EXPAND
 from aquatint.language.outside import Outside, OutsideProblem
 from aquatint.language.values import ITEM_LIMIT, Builtin, type_name
 
@@ -75,4 +76,5 @@ READERS = (
     Builtin("read_json", "(file)", _read_json, outside=True),
     Builtin("read_yaml", "(file)", _read_yaml, outside=True),
     Builtin("read_csv", '(file, delimiter = ",")', _read_csv, outside=True),
+    EXPAND,
 )

@@ -273,8 +273,9 @@ class Result:
 class Builtin:
     """A function of the language; `call` takes plain Python arguments and raises `ValueError` with the reason.
 
-    One of the `outside` takes, before them, the `Outside` and the folder that paths are relative to. One that is `lazy`
-    only moves values about, or writes them, and so takes deferred ones.
+    One of the `outside` takes, before them, the `Outside` and the folder that paths are relative to; one that is
+    `drawn`, behind these, a function that returns the seed which the plan draws for the call. One that is `lazy` only
+    moves values about, or writes them, and so takes deferred ones.
     """
 
     name: str
@@ -282,6 +283,7 @@ class Builtin:
     call: Callable[..., Any] = field(repr=False)
     outside: bool = False
     lazy: bool = False
+    drawn: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)

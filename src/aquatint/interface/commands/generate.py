@@ -22,6 +22,9 @@ _EPILOG = """\
 A URI of a submodule is SOURCE;NAME=VALUE..., where NAME is dtype, quantizer, revision, subfolder or variant:
     --unet 'me/better-unet;subfolder=unet;quantizer="bnb;bits=8"'
 `+` as its source is the one that the model has, and `null` alone leaves the submodule out.
+
+A URI of an upscaler or a weighter is PLUGIN;NAME=VALUE..., and its language model's quantizer stands in quotes, too:
+    --prompt-upscaler 'magicprompt;variations=2;quantizer="bnb;bits=8"'
 """
 
 
@@ -84,6 +87,14 @@ def _add_picture_options(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--negative-prompts", nargs="+", metavar="PROMPT", help="what to keep away from, with each of the prompts"
     )
+    group.add_argument(
+        "--prompt-upscaler", nargs="+", action="extend", metavar="URI",
+        help='what rewrites the prompts, such as "magicprompt;variations=2"; several do so one after the other',
+    )  # fmt: skip
+    group.add_argument(
+        "--prompt-weighter", metavar="URI",
+        help="what reads the prompts instead of the pipeline: PLUGIN;option=value",
+    )  # fmt: skip
     group.add_argument("--seeds", nargs="+", metavar="N", help="unless set, each picture gets one from --plan-seed")
     group.add_argument("--inference-steps", nargs="+", metavar="N", help="turns of the denoising loop")
     group.add_argument("--guidance-scales", nargs="+", metavar="X", help="how closely to follow the prompt")

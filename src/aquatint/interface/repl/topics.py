@@ -1,4 +1,4 @@
-"""What `:help TOPIC` says of blocks, quantization backends and codes, from their schemas and registries."""
+"""What `:help TOPIC` says of blocks, quantization backends, prompt plugins and codes, from schemas and registries."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import io
 import textwrap
 
 from aquatint.catalog.models import COMPARE, GENERATE, GRID, MODEL, PART, SAVE, UPSCALE
+from aquatint.catalog.prompt_plugins import KINDS, prompt_plugin, prompt_plugins
 from aquatint.catalog.quantizer_backends import backend, backends
 from aquatint.catalog.settings import Schema
 from aquatint.codes import codes
+from aquatint.interface import prompt_help
 from aquatint.interface.commands.explain import explain
 from aquatint.interface.quantizer_help import documentation
 
@@ -20,7 +22,8 @@ _WIDTH = 100
 
 def topics() -> list[str]:
     """Return all that there is help on."""
-    return [*SCHEMAS, *(each.name for each in backends()), *(code.name for code in codes())]
+    plugins = [plugin.name for kind in KINDS for plugin in prompt_plugins(kind)]
+    return [*SCHEMAS, *(each.name for each in backends()), *plugins, *(code.name for code in codes())]
 
 
 def about(topic: str) -> str | None:
@@ -29,6 +32,9 @@ def about(topic: str) -> str | None:
         return _settings(SCHEMAS[topic])
     if (found := backend(topic)) is not None:
         return documentation(found, _WIDTH)
+    for kind in KINDS:
+        if (plugin := prompt_plugin(kind, topic)) is not None:
+            return prompt_help.documentation(plugin, _WIDTH)
     if topic in {code.name for code in codes()}:
         stream = io.StringIO()
         explain([topic], stream)
