@@ -116,7 +116,7 @@ class Prompting:
         if isinstance(target, Unknown):
             return UNKNOWN
         if not isinstance(target, Prompter) or target.plugin.kind != "upscaler":
-            return self._error("wrong-type", f"`upscale` takes an upscaler or a URI, not {type_name(target)}",
+            return self._error("wrong-type", f"`upscale` takes an upscaler, not {type_name(target)}",
                                node.targets[0].span)  # fmt: skip
         if settings is None:
             return UNKNOWN
