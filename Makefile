@@ -75,6 +75,7 @@ format: $(INSTALLED)
 catalog: $(INSTALLED)
 	$(BIN)/python scripts/make_pipeline_catalog.py
 	$(BIN)/python scripts/make_layer_catalog.py
+	$(BIN)/python scripts/make_single_file_catalog.py
 	$(BIN)/python scripts/make_grammar_table.py
 
 clean:

@@ -17,7 +17,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from aquatint.catalog import pipelines, stored
+from aquatint.catalog import pipelines, single_files, stored
 from aquatint.catalog.stored import Stored
 from aquatint.diagnostics import did_you_mean
 
@@ -49,7 +49,10 @@ class CheckpointError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A component as `model_index.json` names it; `stored` is set where its weights are stored quantized."""
+    """A component as `model_index.json` names it; `stored` is set where its weights are stored quantized.
+
+    `file` is the single file that its weights are taken from, as the script names it; None for those of its folder.
+    """
 
     role: str
     library: str
@@ -57,13 +60,15 @@ class Part:
     subfolder: str
     has_weights: bool
     stored: Stored | None = None
+    file: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
     """A pipeline, in `subfolder` of `folder`, which is the one that its parts' subfolders are in.
 
-    `parts` has None for a role that the checkpoint leaves out. `revision` is that of `Found`.
+    `parts` has None for a role that the checkpoint leaves out. `revision` is that of `Found`. `file` is the single file
+    that it is, whose configurations are those of `source`.
     """
 
     source: str
@@ -73,6 +78,7 @@ class Checkpoint:
     options: dict[str, Any]
     subfolder: str = ""
     revision: str | None = None
+    file: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,8 +186,8 @@ def _local_folder(source: str) -> Path:
         return folder
     if folder.is_file():
         raise CheckpointError(
-            "not-supported-yet", f"`{source}` is a single file; only diffusers folders can be loaded so far",
-            "convert it once with diffusers: `Pipeline.from_single_file(...)` and `save_pretrained(folder)`",
+            "not-a-checkpoint", f"`{source}` is a file, where a folder or a hub id is needed",
+            "a single file can be the `source` of a model or of a submodule: `config` says whose configurations it has",
         )  # fmt: skip
     beside = folder.parent
     if address := re.fullmatch(r"(?:https?://huggingface\.co/|hf://)([\w-][\w.-]*/[\w.-]+).*", source):
@@ -247,6 +253,69 @@ def read_checkpoint(source: str, revision: str | None = None, subfolder: str = "
     return Checkpoint(source, whole, pipeline, parts, options, subfolder, found.revision)
 
 
+def single_file(source: str) -> Path:
+    """Return the file of weights that `source` names. Raises `CheckpointError` for what is no such file."""
+    file = single_files.path(source)
+    if file.suffix.lower() in WEIGHT_SUFFIXES and file.suffix != single_files.SUFFIX:
+        raise CheckpointError(
+            "unsafe-weights", f"`{source}` is no safetensors file; reading it could run code",
+            "convert it to safetensors once, with a program and a source that you trust",
+        )  # fmt: skip
+    return file
+
+
+def default_config(source: str) -> str:
+    """Return the hub id whose configurations are those of the single file `source`. Raises `CheckpointError`."""
+    kind = single_files.kind(read_header(single_file(source)))
+    if kind is None:
+        raise CheckpointError(
+            "not-a-checkpoint", f"`{source}` is a file of no model that is known here",
+            "say whose configurations are its: `config: \"FOLDER\"`, with a folder or a hub id of such a model",
+        )  # fmt: skip
+    return single_files.repository(kind)
+
+
+def over(base: Checkpoint, source: str) -> Checkpoint:
+    """Return the checkpoint that the single file `source` is, with the configurations of `base`.
+
+    What it doesn't hold is taken from the folders of `base`. Raises `CheckpointError`.
+    """
+    header = read_header(single_file(source))
+    parts: dict[str, Part | None] = {}
+    for role, part in base.parts.items():
+        parts[role] = None if role in single_files.left_out() else part
+        if part is not None and part.has_weights and role not in single_files.left_out():
+            config = read_config(base.folder, part.subfolder)
+            if single_files.prefix(part, config, header) is not None:
+                parts[role] = replace(part, stored=None, file=source)
+    if not any(part is not None and part.file is not None for part in parts.values()):
+        kind = single_files.kind(header)
+        raise CheckpointError(
+            "wrong-component", f"`{source}` holds no component of a `{base.pipeline}`, which `{base.source}` is",
+            "name the configurations of the file's own kind of model"
+            + ("" if kind is None else f": `config: \"{single_files.repository(kind)}\"`"),
+        )  # fmt: skip
+    return replace(base, parts=parts, file=source)
+
+
+def from_file(part: Part, folder: Path, source: str) -> Part:
+    """Return `part`, whose configuration is in `folder`, with the weights of the single file `source`.
+
+    Raises `CheckpointError` if the file has none for it.
+    """
+    if not single_files.is_loadable(part.class_name):
+        raise CheckpointError(
+            "wrong-component", f"a `{part.class_name}` can't be taken from a single file",
+            f"name a folder with a `{part.class_name}`",
+        )  # fmt: skip
+    if single_files.prefix(part, read_config(folder, part.subfolder), read_header(single_file(source))) is None:
+        raise CheckpointError(
+            "wrong-component", f"`{source}` holds no weights of `{part.role}`, a `{part.class_name}`",
+            f"name a file or a folder with a `{part.class_name}`",
+        )  # fmt: skip
+    return replace(part, stored=None, file=source)
+
+
 def is_part(entry: Any) -> bool:
     """Return whether an entry of a `model_index.json` is a component's: its library and class, or two nulls."""
     return isinstance(entry, list) and len(entry) == 2
@@ -293,8 +362,13 @@ def read_config(folder: Path, subfolder: str) -> dict[str, Any]:
     return _read_json(folder / subfolder / "config.json")
 
 
-def weight_files(folder: Path, subfolder: str, variant: str | None) -> list[Path]:
-    """Return the safetensors files of a component, in order; raise `CheckpointError` if it has none for `variant`."""
+def weight_files(folder: Path, subfolder: str, variant: str | None, file: str | None = None) -> list[Path]:
+    """Return the safetensors files of a component, in order; raise `CheckpointError` if it has none for `variant`.
+
+    `file` is the single file that its weights are taken from, if they are.
+    """
+    if file is not None:
+        return [single_file(file)]
     inside = sorted((folder / subfolder).iterdir())
     found = [file for file in inside if file.suffix == ".safetensors" and variant_of(file.name) == variant]
     if found:
@@ -453,25 +527,48 @@ def tensors(folder: Path, subfolder: str, variant: str | None) -> list[Tensor]:
     return [tensor for file in weight_files(folder, subfolder, variant) for tensor in read_header(file)]
 
 
-def file_bytes(folder: Path, subfolder: str, variant: str | None) -> int:
+def part_tensors(folder: Path, part: Part, variant: str | None) -> tuple[list[Tensor], bool]:
+    """Return a component's tensors, and whether their names are those of its class: of some single files they aren't.
+
+    Raises `CheckpointError`.
+    """
+    if part.file is None:
+        return tensors(folder, part.subfolder, variant), True
+    header = read_header(single_file(part.file))
+    return single_files.tensors(part, read_config(folder, part.subfolder), header)
+
+
+def file_bytes(folder: Path, part: Part, variant: str | None) -> int:
     """Return the bytes of the tensors in a component's files. Raises `CheckpointError`."""
-    return sum(tensor.end - tensor.start for tensor in tensors(folder, subfolder, variant))
+    return sum(tensor.end - tensor.start for tensor in part_tensors(folder, part, variant)[0])
 
 
-def identity(folder: Path, subfolder: str, variant: str | None, has_weights: bool) -> str:
+def identity(
+    folder: Path, subfolder: str, variant: str | None, has_weights: bool, single: str | None = None
+) -> str:  # fmt: skip
     """Return a fingerprint of the files that make a component, the same on every machine that has the same files."""
     total = hashlib.blake2b(digest_size=16)
-    for file in component_files(folder, subfolder, variant, has_weights):
-        total.update(json.dumps([file.relative_to(folder).as_posix(), fingerprint(file)]).encode())
+    for file in component_files(folder, subfolder, variant, has_weights, single):
+        total.update(json.dumps([_name_in(folder, file), fingerprint(file)]).encode())
     return total.hexdigest()
 
 
-def component_files(folder: Path, subfolder: str, variant: str | None, has_weights: bool) -> list[Path]:
-    """Return the files that make a component: its configuration and, if it has any, its weights."""
+def _name_in(folder: Path, file: Path) -> str | None:
+    """Return the path of a component's file in `folder`; None for a single file, whose name says nothing."""
+    return file.relative_to(folder).as_posix() if file.is_relative_to(folder) else None
+
+
+def component_files(
+    folder: Path, subfolder: str, variant: str | None, has_weights: bool, single: str | None = None
+) -> list[Path]:
+    """Return the files that make a component: its configuration and, if it has any, its weights.
+
+    These are in `single`, if that is given.
+    """
     files = [file for file in _files_below(folder / subfolder) if file.suffix not in WEIGHT_SUFFIXES]
     if not has_weights:
         _require_vocabulary(folder / subfolder, {file.name for file in files})
-    return files + weight_files(folder, subfolder, variant) if has_weights else files
+    return files + weight_files(folder, subfolder, variant, single) if has_weights else files
 
 
 def _require_vocabulary(folder: Path, names: set[str]) -> None:

@@ -52,6 +52,7 @@ class Estimate:
     quantized: int = 0
     left: tuple[Kept, ...] = ()  # the most layers first
     unfit: tuple[tuple[Layer, Unfit], ...] = ()
+    is_known: bool = True  # what becomes of the layers
 
     @property
     def is_exact(self) -> bool:
@@ -65,8 +66,8 @@ def read(folder: Path, part: Part, variant: str | None, dtype: str) -> tuple[Net
     Raises `CheckpointError`.
     """
     config = checkpoints.read_config(folder, part.subfolder)
-    tensors = checkpoints.tensors(folder, part.subfolder, variant)
-    return Network(part.library, part.class_name, dtype, config), tensors
+    tensors, is_named = checkpoints.part_tensors(folder, part, variant)
+    return Network(part.library, part.class_name, dtype, config, is_named), tensors
 
 
 def as_filed(folder: Path, part: Part, variant: str | None, dtype: str) -> Estimate:
@@ -117,8 +118,8 @@ def _is_widened(network: Network, name: str) -> bool:
 def quantized(network: Network, tensors: Iterable[Tensor], backend: Backend, options: Mapping[str, Any]) -> Estimate:
     """Return what a component holds that `backend` quantizes with its canonical `options`."""
     before = plain(network, held := list(tensors))
-    if backend.held is None:
-        return Estimate(0, before.most, before.parameters, before.layers)
+    if backend.held is None or not network.is_named:
+        return Estimate(0, before.most, before.parameters, before.layers, is_known=False)
     least = most = before.most
     count = others = 0
     left: dict[Left, list[Layer]] = {}

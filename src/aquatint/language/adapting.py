@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import msgspec
 
 from aquatint.catalog import checkpoints, compatibility, hub_files, loras
-from aquatint.catalog.checkpoints import CheckpointError
+from aquatint.catalog.checkpoints import CheckpointError, Part, Tensor
 from aquatint.catalog.hub_files import Request
 from aquatint.catalog.loras import Lora
 from aquatint.catalog.models import LORA
@@ -155,7 +155,7 @@ def _fits(
                 suitability.refuse_quantized(what, quantized.backend, quantized.options, refused, span, diagnostics)
                 return False
         folder = checkpoints.locate(part.source, part.revision)
-        tensors = checkpoints.tensors(folder, part.subfolder, part.variant)
+        tensors = _tensors(folder, part)
         weights = {
             each.name.removesuffix(".weight"): each.shape for each in tensors if each.name.endswith(".weight")
         }  # fmt: skip
@@ -167,6 +167,13 @@ def _fits(
             )  # fmt: skip
             return False
     return True
+
+
+def _tensors(folder: Path, component: Component) -> list[Tensor]:
+    part = Part(
+        component.role, component.library, component.class_name, component.subfolder, True, file=component.single_file
+    )
+    return checkpoints.part_tensors(folder, part, component.variant)[0]
 
 
 def _are_different(found: list[_Added], diagnostics: Diagnostics) -> bool:

@@ -192,12 +192,18 @@ class _Loan:
 
     def _read(self, reading: Reading) -> Loaded:
         there = msgspec.structs.replace(
-            self.component, source=str(reading.folder), subfolder="", variant=None, revision=None, quantization=None
+            self.component,
+            source=str(reading.folder),
+            subfolder="",
+            variant=None,
+            revision=None,
+            quantization=None,
+            file=msgspec.UNSET,
         )
         # Counted by the caller, once it is known to be good.
         loaded = loading.load(self.libraries, there, Counters(), ahead=True)
         more = _put_back(self.libraries.torch, loaded.object, reading.folder, self.component.dtype)
-        _rename(loaded.object, self.root)
+        loading.name_after(loaded.object, self.root)
         return dataclasses.replace(loaded, bytes=loaded.bytes + more)
 
     def _take_stamps(self) -> None:
@@ -259,11 +265,3 @@ def _find(module: Any, name: str) -> Any | None:
         return None
     found = layer._parameters.get(attribute)
     return layer._buffers.get(attribute) if found is None else found
-
-
-def _rename(module: Any, folder: Path) -> None:
-    """Let the module say that it comes from its checkpoint: the store's folder is nobody's business."""
-    if hasattr(module, "register_to_config"):
-        module.register_to_config(_name_or_path=str(folder))
-    else:
-        module.config._name_or_path = module.name_or_path = str(folder)

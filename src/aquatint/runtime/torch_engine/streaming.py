@@ -134,6 +134,15 @@ class _Opened:
         return {"format": "pt"}
 
 
+@dataclass(frozen=True, slots=True)
+class Standin:
+    """A `file` of weights that a library looks for in another `place`, with other tensors: those `converted` gives."""
+
+    place: Path
+    file: Path
+    converted: Callable[[Mapping[str, Slice]], dict[str, Slice]]
+
+
 @contextmanager
 def streaming(
     torch: Any,
@@ -142,6 +151,7 @@ def streaming(
     before_each: Callable[[int], None] = lambda _: None,
     check: Check | None = None,
     ahead: bool = False,
+    stand_in: Standin | None = None,
 ) -> Iterator[Streamed]:
     """Run the body, in which `library` loads `files` onto the CPU, with their tensors read one at a time.
 
@@ -149,15 +159,19 @@ def streaming(
     end tells that the library took another way. Other files than `files` are opened as ever. `before_each` is called
     with a tensor's size before it is read; `check` sees each tensor's bytes before anyone else. With `ahead` the files
     are read from the start by threads of their own (`read_ahead`), which is for those whose tensors stay as they are.
-    Raises `EngineError` for a damaged file, and whatever `check` does.
+    With `stand_in` its file is read where the library opens its place. Raises `EngineError` for a damaged file, and
+    whatever `check` does.
     """
     streamed = Streamed(before_each=before_each)
     ours = {file.resolve() for file in files}
+    places = set() if stand_in is None else {stand_in.place.resolve()}
     with _ONE_AT_A_TIME, ExitStack() as stack:
         opened = {file: stack.enter_context(TensorFile(torch, file, check)) for file in ours} if ahead else {}
         reading = stack.enter_context(read_ahead(opened.values())) if ahead else {}
 
         def slices(file: Path) -> dict[str, Slice]:
+            if stand_in is not None and file == stand_in.place.resolve():
+                return stand_in.converted(slices(stand_in.file.resolve()))
             found = opened.get(file) or stack.enter_context(TensorFile(torch, file, check))
             return {name: Slice(found, name, streamed, reading.get(file)) for name in found.tensors}
 
@@ -165,7 +179,7 @@ def streaming(
             module = importlib.import_module(place)
             original = getattr(module, name)
             stack.callback(setattr, module, name, original)
-            setattr(module, name, of(original, ours, slices))
+            setattr(module, name, of(original, ours | places, slices))
         yield streamed
 
 
