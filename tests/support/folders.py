@@ -135,7 +135,30 @@ def write_models(folder: Path) -> None:
     _write_unfit(folder, unsafe)
     _write_damaged(folder / "damaged", unsafe)
     write_weights(folder / "single.safetensors")
+    _write_originals(folder / "originals", unsafe)
     _write_loras(folder / "loras")
+
+
+def _write_originals(folder: Path, unsafe: dict[str, Any]) -> None:
+    """Write single files in the layout of those who train models, and configurations without weights."""
+    write_pipeline(folder / "config", "StableDiffusionPipeline", SD, **unsafe)
+    for role in ("unet", "vae", "text_encoder"):
+        next((folder / "config" / role).glob("*.safetensors")).unlink()
+    square, small = np.zeros((256, 256), "float16"), np.zeros((128, 128), "float16")
+    block = "model.diffusion_model.input_blocks.1.1.transformer_blocks.0"
+    unet = {f"{block}.attn1.to_{each}.weight": square for each in "qk"}
+    unet |= {"model.diffusion_model.time_embed.0.weight": square}
+    vae = {f"first_stage_model.decoder.mid.attn_1.{each}.weight": small[..., None, None] for each in "qk"}
+    clip = "text_model.encoder.layers.0.self_attn.q_proj.weight"
+    positions = "text_model.embeddings.position_embedding.weight"
+    text = {f"cond_stage_model.transformer.{name}": small for name in (clip, positions)}
+    save_file(unet | vae | text, folder / "whole.safetensors")
+    save_file(unet | vae, folder / "no-text-encoder.safetensors")
+    save_file(unet, folder / "unet.safetensors")
+    save_file(vae, folder / "vae.safetensors")
+    big = {"conditioner.embedders.1.model.transformer.resblocks.9.mlp.c_proj.bias": small[0]}
+    save_file(unet | vae | big, folder / "sdxl.safetensors")
+    (folder / "pickled.ckpt").write_bytes(b"")
 
 
 def _write_loras(folder: Path) -> None:

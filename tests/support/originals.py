@@ -72,7 +72,9 @@ def _put(name: str, words: Mapping[str, str]) -> str:
 
 
 def _unet(name: str, layers: int, held: Mapping[str, Any]) -> str:
-    if found := re.fullmatch(r"(down|up)_blocks\.(\d+)\.(resnets|attentions|downsamplers|upsamplers)\.(\d+)\.(.+)", name):
+    if found := re.fullmatch(
+        r"(down|up)_blocks\.(\d+)\.(resnets|attentions|downsamplers|upsamplers)\.(\d+)\.(.+)", name
+    ):
         way, block, kind, layer, rest = found[1], int(found[2]), found[3], int(found[4]), found[5]
         first = block * layers + (way == "down")
         side = "input_blocks" if way == "down" else "output_blocks"

@@ -127,6 +127,7 @@ def prefix(part: Part, config: Mapping[str, Any], header: Iterable[Tensor]) -> s
     """
     if not is_loadable(part.class_name):
         return None
+    header = list(header)
     held = {tensor.name: tensor.shape for tensor in header}
     if part.class_name == "T5EncoderModel":
         return T5[0] if f"{T5[0]}shared.weight" in held else None
@@ -136,7 +137,14 @@ def prefix(part: Part, config: Mapping[str, Any], header: Iterable[Tensor]) -> s
         starts = next((each for each in VAE if any(name.startswith(each) for name in held)), None)
         is_bare = starts is None and any(name.startswith(("encoder.", "decoder.")) for name in held)
         return "" if is_bare else starts
-    return _prefix_of_denoiser(held) if is_denoiser(part.role) else None
+    start = _prefix_of_denoiser(held) if is_denoiser(part.role) else None
+    if start == "" and not any(name.startswith(_IN_DIFFUSERS) for name in held) and kind(header) is None:
+        return None
+    return start
+
+
+_IN_DIFFUSERS = ("transformer_blocks.", "down_blocks.", "conv_in.")
+# What some names of a denoiser begin with that was written by diffusers.
 
 
 def _prefix_of_denoiser(names: Iterable[str]) -> str | None:

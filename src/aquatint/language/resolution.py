@@ -238,6 +238,8 @@ class Resolver:
         if key not in self._checkpoints:
             try:
                 file = source.value if single_files.is_file(source.value) else None
+                if file is not None:
+                    checkpoints.read_header(checkpoints.single_file(file))
                 if file is not None and named is None:
                     named = checkpoints.default_config(file)
                 elif file is None and config is not None and named is not None:
