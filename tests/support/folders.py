@@ -7,6 +7,7 @@ of the model hub that holds a few well-known repositories in this form.
 from __future__ import annotations
 
 import json
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,16 @@ def write_weights(file: Path, dtype: str = "float32", tensors: int = 2, side: in
     """Write square matrices of zeros as a safetensors file."""
     file.parent.mkdir(parents=True, exist_ok=True)
     save_file({f"block.{n}.weight": np.zeros((side, side), dtype) for n in range(tensors)}, file)
+
+
+def write_gguf(file: Path, tensors: dict[str, tuple[tuple[int, ...], int, int]]) -> None:
+    """Write a GGUF file of zeros; `tensors` has sides, the number of the type, and bytes by name."""
+    head, at = struct.pack("<4sIQQ", b"GGUF", 3, len(tensors), 0), 0
+    for name, (sides, kind, size) in tensors.items():
+        head += struct.pack("<Q", len(name)) + name.encode() + struct.pack("<I", len(sides))
+        head += struct.pack(f"<{len(sides)}QIQ", *sides[::-1], kind, at)
+        at += -(-size // 32) * 32
+    file.write_bytes(head + bytes(-len(head) % 32) + bytes(at))
 
 
 def write_component(
@@ -159,6 +170,12 @@ def _write_originals(folder: Path, unsafe: dict[str, Any]) -> None:
     big = {"conditioner.embedders.1.model.transformer.resblocks.9.mlp.c_proj.bias": small[0]}
     save_file(unet | vae | big, folder / "sdxl.safetensors")
     (folder / "pickled.ckpt").write_bytes(b"")
+    # Tensors of zeros: name, sides, number of the type, bytes.
+    flux = "double_blocks.0.img_attn"
+    write_gguf(folder / "flux.gguf", {
+        f"{flux}.qkv.weight": ((768, 256), 2, 768 * 256 // 32 * 18), f"{flux}.norm.key_norm.scale": ((32,), 0, 128),
+    })  # fmt: skip
+    write_gguf(folder / "newer.gguf", {f"{flux}.qkv.weight": ((768, 256), 99, 0)})
 
 
 def _write_loras(folder: Path) -> None:

@@ -17,11 +17,15 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from aquatint.catalog import pipelines, single_files, stored
+from aquatint.catalog import gguf_files, pipelines, single_files, stored
+from aquatint.catalog.gguf_files import is_gguf
 from aquatint.catalog.stored import Stored
 from aquatint.diagnostics import did_you_mean
 
 BUILTIN_PREFIX = "builtin:"
+GGUF = "gguf"
+"""What the method of weights from a GGUF file begins with, before their usual type."""
+
 WEIGHT_SUFFIXES = (".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".msgpack", ".onnx", ".gguf")
 
 # Files up to this size are hashed whole; of larger ones each tensor's first bytes are (with the header and the size).
@@ -256,7 +260,7 @@ def read_checkpoint(source: str, revision: str | None = None, subfolder: str = "
 def single_file(source: str) -> Path:
     """Return the file of weights that `source` names. Raises `CheckpointError` for what is no such file."""
     file = single_files.path(source)
-    if file.suffix.lower() in WEIGHT_SUFFIXES and file.suffix != single_files.SUFFIX:
+    if file.suffix.lower() in WEIGHT_SUFFIXES and file.suffix != single_files.SUFFIX and not is_gguf(file):
         raise CheckpointError(
             "unsafe-weights", f"`{source}` is no safetensors file; reading it could run code",
             "convert it to safetensors once, with a program and a source that you trust",
@@ -264,9 +268,30 @@ def single_file(source: str) -> Path:
     return file
 
 
+def single_header(source: str) -> list[Tensor]:
+    """Return what the single file `source` declares; of a GGUF file the shapes are those of the unpacked weights.
+
+    Raises `CheckpointError`.
+    """
+    file = single_file(source)
+    return _gguf_header(file) if is_gguf(file) else read_header(file)
+
+
+def _gguf_header(file: Path) -> list[Tensor]:
+    try:
+        return [Tensor(*each) for each in gguf_files.declared(str(file), *_stat_key(file))]
+    except gguf_files.Malformed as error:
+        raise _damaged(str(file), str(error)) from None
+    except gguf_files.Unsupported as error:
+        known = ", ".join(name for name, _, _ in gguf_files.TYPES.values())
+        raise CheckpointError(
+            "unreadable-weights", f"`{file}` can't be computed with: {error}", f"take a file of another type: {known}"
+        ) from None
+
+
 def default_config(source: str) -> str:
     """Return the hub id whose configurations are those of the single file `source`. Raises `CheckpointError`."""
-    kind = single_files.kind(read_header(single_file(source)))
+    kind = single_files.kind(single_header(source))
     if kind is None:
         raise CheckpointError(
             "not-a-checkpoint", f"`{source}` is a file of no model that is known here",
@@ -280,14 +305,14 @@ def over(base: Checkpoint, source: str) -> Checkpoint:
 
     What it doesn't hold is taken from the folders of `base`. Raises `CheckpointError`.
     """
-    header = read_header(single_file(source))
+    header = single_header(source)
     parts: dict[str, Part | None] = {}
     for role, part in base.parts.items():
         parts[role] = None if role in single_files.left_out() else part
         if part is not None and part.has_weights and role not in single_files.left_out():
             config = read_config(base.folder, part.subfolder)
-            if single_files.prefix(part, config, header) is not None:
-                parts[role] = replace(part, stored=None, file=source)
+            if _is_held(part, config, header, source):
+                parts[role] = _taken(part, header, source)
     if not any(part is not None and part.file is not None for part in parts.values()):
         kind = single_files.kind(header)
         raise CheckpointError(
@@ -308,12 +333,24 @@ def from_file(part: Part, folder: Path, source: str) -> Part:
             "wrong-component", f"a `{part.class_name}` can't be taken from a single file",
             f"name a folder with a `{part.class_name}`",
         )  # fmt: skip
-    if single_files.prefix(part, read_config(folder, part.subfolder), read_header(single_file(source))) is None:
+    header = single_header(source)
+    if not _is_held(part, read_config(folder, part.subfolder), header, source):
         raise CheckpointError(
             "wrong-component", f"`{source}` holds no weights of `{part.role}`, a `{part.class_name}`",
             f"name a file or a folder with a `{part.class_name}`",
         )  # fmt: skip
-    return replace(part, stored=None, file=source)
+    return _taken(part, header, source)
+
+
+def _is_held(part: Part, config: dict[str, Any], header: list[Tensor], source: str) -> bool:
+    # GGUF files of diffusion models are of denoisers alone.
+    is_of_kind = not is_gguf(source) or pipelines.is_denoiser(part.role)
+    return is_of_kind and single_files.prefix(part, config, header) is not None
+
+
+def _taken(part: Part, header: list[Tensor], source: str) -> Part:
+    kind = f"{GGUF} {gguf_files.usual_type(tensor.dtype for tensor in header)}" if is_gguf(source) else None
+    return replace(part, stored=None if kind is None else Stored(kind, None, {}), file=source)
 
 
 def is_part(entry: Any) -> bool:
@@ -534,7 +571,7 @@ def part_tensors(folder: Path, part: Part, variant: str | None) -> tuple[list[Te
     """
     if part.file is None:
         return tensors(folder, part.subfolder, variant), True
-    header = read_header(single_file(part.file))
+    header = single_header(part.file)
     return single_files.tensors(part, read_config(folder, part.subfolder), header)
 
 
@@ -615,11 +652,11 @@ def _stat_key(file: Path) -> tuple[int, int, int]:
 def _fingerprint(name: str, size: int, mtime: int, inode: int) -> str:
     digest = hashlib.blake2b(str(size).encode(), digest_size=16)
     with open(name, "rb") as stream:
-        if size <= WHOLE_FILE_LIMIT or not name.endswith(".safetensors"):
+        if size <= WHOLE_FILE_LIMIT or not (name.endswith(".safetensors") or is_gguf(name)):
             while chunk := stream.read(1 << 20):
                 digest.update(chunk)
         else:
-            tensors = _headers(name, size, mtime, inode)
+            tensors = tuple(_gguf_header(Path(name))) if is_gguf(name) else _headers(name, size, mtime, inode)
             digest.update(stream.read(min(tensor.start for tensor in tensors) if tensors else 8))
             for tensor in tensors:
                 stream.seek(tensor.start)

@@ -15,6 +15,7 @@ from typing import Any
 from aquatint.catalog import checkpoints
 from aquatint.catalog.backend import Backend
 from aquatint.catalog.checkpoints import DTYPE_BYTES, FLOATS, Part, Tensor
+from aquatint.catalog.gguf_files import PLAIN
 from aquatint.catalog.layers import BY_DIMENSIONS, WIDTHS, Held, Layer, Left, Network, Unfit, kind
 
 # What the libraries store beside a quantized weight. They stay in the type that they are stored in.
@@ -77,7 +78,18 @@ def as_filed(folder: Path, part: Part, variant: str | None, dtype: str) -> Estim
 
 def as_read(part: Part, network: Network, tensors: Iterable[Tensor]) -> Estimate:
     """Return what a component holds that is loaded as it is in its files, which were read."""
+    if part.file is not None and part.stored is not None:
+        return packed(network, tensors)
     return (plain if part.stored is None else stored)(network, tensors)
+
+
+def packed(network: Network, tensors: Iterable[Tensor]) -> Estimate:
+    """Return what a component holds whose weights stay as a GGUF file has them."""
+    held = list(tensors)
+    size = sum(tensor_bytes(network, tensor) if tensor.dtype in PLAIN else tensor.end - tensor.start for tensor in held)
+    matrices = [tensor for tensor in held if tensor.name.endswith(".weight") and len(tensor.shape) == 2]
+    count = sum(tensor.dtype not in PLAIN for tensor in matrices)
+    return Estimate(size, size, sum(tensor.numel for tensor in held), len(matrices), count)
 
 
 def plain(network: Network, tensors: Iterable[Tensor]) -> Estimate:

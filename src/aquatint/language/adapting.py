@@ -14,6 +14,7 @@ import msgspec
 
 from aquatint.catalog import checkpoints, compatibility, hub_files, loras
 from aquatint.catalog.checkpoints import CheckpointError, Part, Tensor
+from aquatint.catalog.gguf_files import is_gguf
 from aquatint.catalog.hub_files import Request
 from aquatint.catalog.loras import Lora
 from aquatint.catalog.models import LORA
@@ -146,6 +147,10 @@ def _fits(
     """Return whether a LoRA is for layers that `parts` have, and goes with their quantizers, or report what isn't."""
     for role, changes in read.changes.items():
         part = parts[role]
+        if part.single_file is not None and is_gguf(part.single_file):
+            diagnostics.error("incompatible", f"a LoRA for `{role}` can't be put on the layers of a GGUF file", span,
+                              help="leave the LoRA out, or take the model's weights from another file")  # fmt: skip
+            return False
         quantized = part.quantization or part.stored
         if quantized is not None and quantized.backend is not None:
             feature = "lora-text-encoder" if is_text_encoder(role) else "lora"

@@ -17,6 +17,7 @@ from msgspec import UNSET
 from aquatint.catalog import checkpoints, estimates, pipelines, single_files
 from aquatint.catalog.checkpoints import Checkpoint, CheckpointError, Part, Tensor
 from aquatint.catalog.estimates import Estimate
+from aquatint.catalog.gguf_files import PACKAGE, is_gguf
 from aquatint.catalog.hub_files import Request
 from aquatint.catalog.layers import Network
 from aquatint.catalog.pipelines import PipelineInfo, is_denoiser, is_text_encoder
@@ -239,7 +240,7 @@ class Resolver:
             try:
                 file = source.value if single_files.is_file(source.value) else None
                 if file is not None:
-                    checkpoints.read_header(checkpoints.single_file(file))
+                    checkpoints.single_header(file)
                 if file is not None and named is None:
                     named = checkpoints.default_config(file)
                 elif file is None and config is not None and named is not None:
@@ -430,6 +431,12 @@ class Resolver:
             quantizer = chosen.value if chosen is not None and isinstance(chosen.value, Quantizer) else None
             if not prequantized.reads_back(part, place.source, place.span, self.diagnostics):
                 return None
+            if part.file is not None and is_gguf(part.file) and not self.world.is_installed(PACKAGE):
+                self.diagnostics.error(
+                    "package-not-installed", f"a GGUF file needs `{PACKAGE}`, which is not installed", place.span,
+                    help='install it: `pip install "aquatint[gguf]"`',
+                )  # fmt: skip
+                return None
             if part.stored is not None:
                 quantizer = None  # it says what the files hold already
                 wrong = prequantized.contradiction(part, place.source, place.span, chosen)
@@ -555,7 +562,7 @@ def _home(settings: Mapping[str, Setting]) -> tuple[str, frozenset[str]]:
         return source, frozenset()
     try:
         named = _value(settings, "config") or checkpoints.default_config(source)
-        return named, single_files.likely_roles(checkpoints.read_header(checkpoints.single_file(source)))
+        return named, single_files.likely_roles(checkpoints.single_header(source))
     except (CheckpointError, OSError):
         return source, frozenset()
 

@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from aquatint.catalog import checkpoints, pipelines, quantizers
+from aquatint.catalog.gguf_files import is_gguf
 from aquatint.plan.steps import Component
 from aquatint.runtime.engine import Counters, EngineError, Loaded
-from aquatint.runtime.torch_engine import backend, determinism, loras, memory, single_files, streaming, weights
+from aquatint.runtime.torch_engine import backend, determinism, gguf, loras, memory, single_files, streaming, weights
 from aquatint.runtime.torch_engine.backend import EngineBackend
 from aquatint.runtime.torch_engine.faults import engine_error
 from aquatint.runtime.torch_engine.libraries import Libraries
@@ -80,6 +81,8 @@ def _load_weights(
         raise EngineError(error.message, error.help) from error
     # By the class, not by where it lies: a safety checker is diffusers' own and a model of transformers.
     library = "transformers" if issubclass(found, libraries.transformers.PreTrainedModel) else "diffusers"
+    if component.single_file is not None and is_gguf(component.single_file):
+        return _load_packed(libraries, component, found, folder, what, counters)
     by = stored_by(folder, component, what) if component.single_file is None else None
     options: dict[str, Any] = {}
     if (wanted := component.quantization) is not None:
@@ -116,13 +119,26 @@ def _load_weights(
     return Loaded(component, module, weights.total_bytes(torch, module), quantized, layers, streamed.tensors)
 
 
+def _load_packed(
+    libraries: Libraries, component: Component, found: Any, folder: Path, what: str, counters: Counters
+) -> Loaded:  # fmt: skip
+    counters.loads += 1
+    with engine_error(f"can't load {what}"), _quiet(), memory.collector_paused():
+        module, read = gguf.module(libraries, component, found, folder)
+        module.eval().requires_grad_(False)
+        weights.copy_afresh(libraries.torch, module, mapped=False)
+        name_after(module, folder)
+    quantized, layers = count_layers(libraries, module)
+    return Loaded(component, module, weights.total_bytes(libraries.torch, module), quantized, layers, read)
+
+
 def count_layers(libraries: Libraries, module: Any) -> tuple[int, int]:
     """Return how many layers below `module` a backend put there, and how many they and those it could have put are."""
     nn, halves = libraries.torch.nn, backend.usable()
     plain = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, libraries.transformers.pytorch_utils.Conv1D)
     by_backend = by_none = 0
     for layer in module.modules():
-        if any(half.is_quantized(libraries, layer) for half in halves):
+        if gguf.is_quantized(layer) or any(half.is_quantized(libraries, layer) for half in halves):
             by_backend += 1
         elif isinstance(layer, plain):
             by_none += 1

@@ -38,7 +38,7 @@ def in_a_folder(
         file = checkpoints.single_file(component.single_file)
         config = checkpoints.read_config(folder, component.subfolder)
         part = Part(component.role, component.library, component.class_name, component.subfolder, True)
-        start = single_files.prefix(part, config, checkpoints.read_header(file))
+        start = single_files.prefix(part, config, checkpoints.single_header(component.single_file))
     except checkpoints.CheckpointError as error:
         raise EngineError(error.message, error.help) from error
     if start is None:
