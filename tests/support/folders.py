@@ -175,7 +175,7 @@ def _write_originals(folder: Path, unsafe: dict[str, Any]) -> None:
     write_gguf(folder / "flux.gguf", {
         f"{flux}.qkv.weight": ((768, 256), 2, 768 * 256 // 32 * 18), f"{flux}.norm.key_norm.scale": ((32,), 0, 128),
     })  # fmt: skip
-    write_gguf(folder / "newer.gguf", {f"{flux}.qkv.weight": ((768, 256), 99, 0)})
+    write_gguf(folder / "newer.gguf", {f"{flux}.qkv.weight": ((768, 256), 99, 768 * 256)})
 
 
 def _write_loras(folder: Path) -> None:

@@ -49,9 +49,9 @@ Declared = tuple[str, str, tuple[int, ...], int, int]
 """A tensor's name, type, shape, and where its bytes begin and end."""
 
 
-def is_gguf(source: str | Path) -> bool:
-    """Return whether a file is called as GGUF files are."""
-    return str(source).lower().endswith(SUFFIX)
+def is_gguf(source: str | Path | None) -> bool:
+    """Return whether a file, if it is one, is called as GGUF files are."""
+    return source is not None and str(source).lower().endswith(SUFFIX)
 
 
 @lru_cache(maxsize=256)

@@ -147,7 +147,7 @@ def _fits(
     """Return whether a LoRA is for layers that `parts` have, and goes with their quantizers, or report what isn't."""
     for role, changes in read.changes.items():
         part = parts[role]
-        if part.single_file is not None and is_gguf(part.single_file):
+        if is_gguf(part.single_file):
             diagnostics.error("incompatible", f"a LoRA for `{role}` can't be put on the layers of a GGUF file", span,
                               help="leave the LoRA out, or take the model's weights from another file")  # fmt: skip
             return False

@@ -431,7 +431,7 @@ class Resolver:
             quantizer = chosen.value if chosen is not None and isinstance(chosen.value, Quantizer) else None
             if not prequantized.reads_back(part, place.source, place.span, self.diagnostics):
                 return None
-            if part.file is not None and is_gguf(part.file) and not self.world.is_installed(PACKAGE):
+            if is_gguf(part.file) and not self.world.is_installed(PACKAGE):
                 self.diagnostics.error(
                     "package-not-installed", f"a GGUF file needs `{PACKAGE}`, which is not installed", place.span,
                     help='install it: `pip install "aquatint[gguf]"`',
@@ -439,7 +439,7 @@ class Resolver:
                 return None
             if part.stored is not None:
                 quantizer = None  # it says what the files hold already
-                wrong = prequantized.contradiction(part, place.source, place.span, chosen)
+                wrong = prequantized.contradiction(part, part.file or place.source, place.span, chosen)
                 self._contradictions += [] if wrong is None else [wrong]
             if quantizer is not None and chosen is not None:
                 self._uses.append(coverage.use(chosen, "quantizer" in own, place.folder, part, variant, dtype))

@@ -81,7 +81,7 @@ def _load_weights(
         raise EngineError(error.message, error.help) from error
     # By the class, not by where it lies: a safety checker is diffusers' own and a model of transformers.
     library = "transformers" if issubclass(found, libraries.transformers.PreTrainedModel) else "diffusers"
-    if component.single_file is not None and is_gguf(component.single_file):
+    if is_gguf(component.single_file):
         return _load_packed(libraries, component, found, folder, what, counters)
     by = stored_by(folder, component, what) if component.single_file is None else None
     options: dict[str, Any] = {}
