@@ -11,13 +11,13 @@ import json
 import os
 import re
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from aquatint.catalog import gguf_files, pipelines, single_files, stored
+from aquatint.catalog import gguf_files, pickle_files, pipelines, single_files, stored
 from aquatint.catalog.gguf_files import is_gguf
 from aquatint.catalog.stored import Stored
 from aquatint.diagnostics import did_you_mean
@@ -261,9 +261,11 @@ def single_file(source: str) -> Path:
     """Return the file of weights that `source` names. Raises `CheckpointError` for what is no such file."""
     file = single_files.path(source)
     if file.suffix.lower() in WEIGHT_SUFFIXES and file.suffix != single_files.SUFFIX and not is_gguf(file):
+        if pickle_files.is_pickle(file) and pickle_files.are_allowed():
+            return file
         raise CheckpointError(
             "unsafe-weights", f"`{source}` is no safetensors file; reading it could run code",
-            "convert it to safetensors once, with a program and a source that you trust",
+            f"convert it to safetensors once, with a program and a source that you trust{_OR_ALLOW}",
         )  # fmt: skip
     return file
 
@@ -407,13 +409,14 @@ def weight_files(folder: Path, subfolder: str, variant: str | None, file: str | 
     if file is not None:
         return [single_file(file)]
     inside = sorted((folder / subfolder).iterdir())
-    found = [file for file in inside if file.suffix == ".safetensors" and variant_of(file.name) == variant]
+    readable = _readable(inside)
+    found = [file for file in readable if variant_of(file.name) == variant]
     if found:
         lacking = _missing_shard([file.name for file in found])
         if lacking is not None:
             raise _incomplete(f"`{folder / subfolder}` has no `{lacking}`, which holds a part of the weights")
         return found
-    variants = sorted({variant_of(file.name) or "" for file in inside if file.suffix == ".safetensors"} - {""})
+    variants = sorted({variant_of(file.name) or "" for file in readable} - {""})
     if variant is not None or variants:
         wanted = f"variant `{variant}`" if variant else "weights without a variant"
         raise CheckpointError(
@@ -425,9 +428,24 @@ def weight_files(folder: Path, subfolder: str, variant: str | None, file: str | 
         raise CheckpointError(
             "unsafe-weights",
             f"`{folder / subfolder}` has its weights as `{pickles[0]}` only, which can run code when read",
-            "convert them to safetensors once, with a program and a source that you trust",
+            f"convert them to safetensors once, with a program and a source that you trust{_OR_ALLOW}",
         )
     raise _incomplete(f"`{folder / subfolder}` has no weights")
+
+
+_OR_ALLOW = f"; or give `{pickle_files.OPTION}` on the command line: torch then reads weights of them, and runs nothing"
+
+
+def _readable(files: Iterable[Path]) -> list[Path]:
+    """Return those of a component's files that its weights are read from, of all variants.
+
+    Pickled ones are among them where that is allowed, and where there are no others.
+    """
+    held = list(files)
+    safe = [file for file in held if file.suffix == ".safetensors"]
+    if safe or not pickle_files.are_allowed():
+        return safe
+    return [file for file in held if pickle_files.is_of_library(file.name)]
 
 
 def _missing_shard(names: list[str]) -> str | None:
@@ -446,9 +464,7 @@ def _missing_shard(names: list[str]) -> str | None:
 
 def has_variant(folder: Path, subfolder: str, variant: str) -> bool:
     """Return whether a component has weights of that variant."""
-    return any(
-        file.suffix == ".safetensors" and variant_of(file.name) == variant for file in (folder / subfolder).iterdir()
-    )
+    return any(variant_of(file.name) == variant for file in _readable((folder / subfolder).iterdir()))
 
 
 def train_timesteps(folder: Path) -> int | None:
@@ -460,7 +476,7 @@ def train_timesteps(folder: Path) -> int | None:
 
 def variants(folder: Path, subfolder: str) -> set[str]:
     """Return the names of the variants that a component's weights come in."""
-    names = {variant_of(file.name) for file in (folder / subfolder).iterdir() if file.suffix == ".safetensors"}
+    names = {variant_of(file.name) for file in _readable((folder / subfolder).iterdir())}
     return {name for name in names if name is not None}
 
 
@@ -520,12 +536,18 @@ _SHARD = re.compile(r"-(?P<number>\d{5})-of-(?P<count>\d{5})")
 def variant_of(name: str) -> str | None:
     """Return the variant that a file of weights called `name` is of, None for that without a name."""
     # model.fp16.safetensors, model.fp16-00001-of-00002.safetensors, model-00001-of-00002.fp16.safetensors
-    middle = _SHARD.sub("", name.removesuffix(".safetensors"))
+    middle = _SHARD.sub("", name.removesuffix(".safetensors").removesuffix(".bin"))
     return middle.partition(".")[2] or None
 
 
 def read_header(file: Path) -> list[Tensor]:
-    """Return the tensors that a safetensors file declares; raise `CheckpointError` if it is cut or malformed."""
+    """Return the tensors that a file declares; raise `CheckpointError` if it is cut, malformed or not to be read."""
+    if pickle_files.is_pickle(file):
+        try:
+            return [Tensor(*each) for each in pickle_files.declared(str(single_file(str(file))), *_stat_key(file))]
+        except pickle_files.Malformed as error:
+            raise CheckpointError("unreadable-weights", f"`{file}` can't be read: {error}",
+                                  "take the weights in another form") from None  # fmt: skip
     return list(_headers(str(file), *_stat_key(file)))
 
 

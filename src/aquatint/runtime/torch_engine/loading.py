@@ -1,7 +1,7 @@
 """Load one component from its folder: weights quantized on the way, in memory of their own, ready to run.
 
-Only safetensors, only classes of diffusers and transformers found by their names, nothing fetched, no code of a
-checkpoint run.
+Safetensors alone, and pickles where the command line allows them; only classes of diffusers and transformers found by
+their names, nothing fetched, no code of a checkpoint run.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any
 
 from aquatint.catalog import checkpoints, pipelines, quantizers
 from aquatint.catalog.gguf_files import is_gguf
+from aquatint.catalog.pickle_files import is_pickle
 from aquatint.plan.steps import Component
 from aquatint.runtime.engine import Counters, EngineError, Loaded
 from aquatint.runtime.torch_engine import backend, determinism, gguf, loras, memory, single_files, streaming, weights
@@ -92,6 +93,8 @@ def _load_weights(
     if component.device != "cpu" and (component.offload is None or wanted is not None):
         # Not run here: there is no GPU. What waits in memory and isn't quantized never needs to be there.
         options["device_map"] = {"": component.device}
+    # A single file is read in the place of one that the library takes for safetensors.
+    is_safe = component.single_file is not None or not is_pickle(files[0])
     counters.loads += 1
     counters.quantizations += wanted is not None
     with (
@@ -103,7 +106,8 @@ def _load_weights(
         determinism.seeded(torch, determinism.seed_of(component.key), component.device),
     ):  # fmt: skip
         module, told = found.from_pretrained(
-            variant=component.variant, use_safetensors=True, local_files_only=True, output_loading_info=True,
+            variant=component.variant, use_safetensors=is_safe, local_files_only=True,
+            output_loading_info=True,
             # Without it diffusers takes float16 for bitsandbytes.
             torch_dtype=getattr(torch, component.dtype), **options, **place,
         )  # fmt: skip

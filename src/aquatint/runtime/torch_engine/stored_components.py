@@ -18,7 +18,7 @@ from typing import Any
 
 import msgspec
 
-from aquatint.catalog import checkpoints
+from aquatint.catalog import checkpoints, pickle_files
 from aquatint.plan.memory import held
 from aquatint.plan.steps import Component, Json
 from aquatint.runtime.beside import Beside, Means, worthwhile
@@ -58,7 +58,7 @@ class StoredComponents:
 
         `spare` is as `Engine.foresee` has it, `facts` as `load` does.
         """
-        if self._beside is not Beside.NEVER:
+        if self._beside is not Beside.NEVER and not pickle_files.are_allowed():  # the process has no such permission
             wanted = self._process.wanted
             lacking = [each for each in ahead if each.key not in wanted and self._would_keep(each, facts)]
             cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -18,8 +18,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from aquatint.catalog.pickle_files import is_pickle
+from aquatint.runtime.torch_engine.pickled import PickledFile
 from aquatint.runtime.torch_engine.read_ahead import ReadAhead, read_ahead
 from aquatint.runtime.torch_engine.tensor_files import Check, TensorFile
+
+Readable = TensorFile | PickledFile
+"""A file of weights, open."""
 
 # The names are the process's, not a thread's.
 _ONE_AT_A_TIME = threading.RLock()
@@ -47,7 +52,7 @@ class Slice:
 
     __slots__ = ("_ahead", "_file", "_name", "_streamed")
 
-    def __init__(self, file: TensorFile, name: str, streamed: Streamed, ahead: ReadAhead | None = None) -> None:
+    def __init__(self, file: Readable, name: str, streamed: Streamed, ahead: ReadAhead | None = None) -> None:
         self._file = file
         self._ahead = ahead
         self._name = name
@@ -172,7 +177,10 @@ def streaming(
         def slices(file: Path) -> dict[str, Slice]:
             if stand_in is not None and file == stand_in.place.resolve():
                 return stand_in.converted(slices(stand_in.file.resolve()))
-            found = opened.get(file) or stack.enter_context(TensorFile(torch, file, check))
+            found: Readable | None = opened.get(file)
+            if found is None:
+                found = _opened(torch, file, check)
+                stack.push(found.__exit__)
             return {name: Slice(found, name, streamed, reading.get(file)) for name in found.tensors}
 
         for place, name, of in _OPENERS[library]:
@@ -181,6 +189,10 @@ def streaming(
             stack.callback(setattr, module, name, original)
             setattr(module, name, of(original, ours | places, slices))
         yield streamed
+
+
+def _opened(torch: Any, file: Path, check: Check | None) -> TensorFile | PickledFile:
+    return PickledFile(torch, file) if is_pickle(file) else TensorFile(torch, file, check)
 
 
 _Slices = Callable[[Path], dict[str, Slice]]
