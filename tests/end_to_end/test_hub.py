@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from aquatint.catalog.checkpoints import locate
-from support.folders import SD, write_pipeline
+from support.folders import SD, write_originals, write_pipeline
 from support.hub import TOKEN, Hub, Repository, files_of
 
 from .conftest import PROGRAM, Answer
@@ -312,3 +312,23 @@ error[missing-model]: `some/vae` is neither a folder nor in the hub's local cach
 
 2 errors; nothing was loaded or written
 """
+
+
+@pytest.mark.slow
+def test_of_the_configurations_of_a_single_file_no_weights_are_fetched_that_it_has(
+    aquatint: Run, hub: Hub, tmp_path: Path
+) -> None:
+    write_originals(tmp_path / "originals", {"safety_checker": [None, None]})
+    hub.repositories["some/sd"] = Repository()
+    hub.repositories["some/sd"].commit(pipeline(tmp_path / "model"))
+    (tmp_path / "file.aqt").write_text(
+        'model m { source: "originals/unet.safetensors", config: "some/sd" }\ngenerate m { prompt: "a cat" }\n'
+    )
+    answer = aquatint("fetch", "file.aqt")
+    assert answer.code == 0, answer.err
+    # The autoencoder's are the same bytes as the encoder's, and come once.
+    assert [name for name in hub.sent if name.endswith(".safetensors")] == ["text_encoder/model.safetensors"]
+    assert "unet/config.json" in hub.sent
+    plan = aquatint("plan", "--device", "cpu", "file.aqt")
+    assert plan.code == 0, plan.err
+    assert "from originals/unet.safetensors, configuration from some/sd" in plan.out

@@ -146,11 +146,11 @@ def write_models(folder: Path) -> None:
     _write_unfit(folder, unsafe)
     _write_damaged(folder / "damaged", unsafe)
     write_weights(folder / "single.safetensors")
-    _write_originals(folder / "originals", unsafe)
+    write_originals(folder / "originals", unsafe)
     _write_loras(folder / "loras")
 
 
-def _write_originals(folder: Path, unsafe: dict[str, Any]) -> None:
+def write_originals(folder: Path, unsafe: dict[str, Any]) -> None:
     """Write single files in the layout of those who train models, and configurations without weights."""
     write_pipeline(folder / "config", "StableDiffusionPipeline", SD, **unsafe)
     for role in ("unet", "vae", "text_encoder"):
