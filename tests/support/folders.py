@@ -169,6 +169,8 @@ def write_originals(folder: Path, unsafe: dict[str, Any]) -> None:
     save_file(vae, folder / "vae.safetensors")
     big = {"conditioner.embedders.1.model.transformer.resblocks.9.mlp.c_proj.bias": small[0]}
     save_file(unet | vae | big, folder / "sdxl.safetensors")
+    first = {"model.diffusion_model.input_blocks.0.0.weight": np.zeros((32, 9, 3, 3), "float16")}
+    save_file(unet | first, folder / "inpainting.safetensors")
     (folder / "pickled.ckpt").write_bytes(b"")
     # Tensors of zeros: name, sides, number of the type, bytes.
     flux = "double_blocks.0.img_attn"

@@ -503,11 +503,11 @@ def _of_default(
     error: CheckpointError, source: Setting, config: Setting | None, named: str | None
 ) -> CheckpointError:  # fmt: skip
     """Return `error` so that it tells of the repository `named` which the script doesn't name."""
-    if named is None or error.code not in _LACKING or (config is not None and config.value is not None):
+    if named is None or error.code != "missing-model" or (config is not None and config.value is not None):
         return error
     return CheckpointError(
-        error.code, f"the configurations of `{source.value}` are those of `{named}`, which lacks them here: "
-        f"{error.message}", f"say where such are: `config: \"FOLDER\"`; or {error.help}",
+        error.code, f"`config` is left out, and `{named}`, whose configurations diffusers takes for `{source.value}`, "
+        "is not in the hub's local cache", error.help,
     )  # fmt: skip
 
 
