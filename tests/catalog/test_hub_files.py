@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from aquatint.catalog import pickle_files
 from aquatint.catalog.checkpoints import CheckpointError
 from aquatint.catalog.hub_files import Request, index_of, needed
 
@@ -84,6 +85,17 @@ def test_what_cannot_be_used(request_: Request, names: list[str], code: str, mes
     with pytest.raises(CheckpointError) as raised:
         needed(request_, names, None if index_of(request_, names) is None else INDEX)
     assert (raised.value.code, raised.value.message) == (code, message)
+
+
+def test_pickled_weights_are_needed_where_they_are_allowed_and_there_are_no_others() -> None:
+    pickled = ["unet/config.json", "unet/diffusion_pytorch_model.bin", "unet/optimizer.bin"]
+    request = Request("a/b", role="unet", subfolder="unet")
+    with pickle_files.allowed():
+        assert needed(request, pickled, None) == ["unet/diffusion_pytorch_model.bin", "unet/config.json"]
+        safe = [*pickled, "unet/diffusion_pytorch_model.safetensors"]
+        assert needed(request, safe, None) == ["unet/diffusion_pytorch_model.safetensors", "unet/config.json"]
+    with pytest.raises(CheckpointError):
+        needed(request, pickled, None)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """The catalog of pipelines: spot checks against what diffusers documents, and that the file is up to date."""
 
 import importlib.metadata
+import json
 import runpy
 import subprocess
 import sys
@@ -111,6 +112,14 @@ def test_the_file_is_what_the_script_writes() -> None:
     if installed != catalog_version():
         pytest.skip(f"the catalog is of diffusers {catalog_version()}, {installed} is installed")
     assert runpy.run_path(str(SCRIPT))["catalog"]() == DATA.read_text(encoding="utf-8"), "run `make catalog`"
+
+
+def test_the_catalog_of_single_files_is_up_to_date() -> None:
+    data = ROOT / "src" / "aquatint" / "catalog" / "data" / "single_files.json"
+    script = runpy.run_path(str(ROOT / "scripts" / "make_single_file_catalog.py"))
+    if importlib.metadata.version("diffusers") != json.loads(data.read_text(encoding="utf-8"))["diffusers"]:
+        pytest.skip("the catalog is of another diffusers")
+    assert script["catalog"]() == data.read_text(encoding="utf-8"), "run `make catalog`"
 
 
 @pytest.mark.slow

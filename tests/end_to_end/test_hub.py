@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from aquatint.catalog.checkpoints import locate
-from support.folders import SD, write_models, write_pipeline
+from support.folders import SD, write_models, write_originals, write_pipeline
 from support.hub import TOKEN, Hub, Repository, files_of
 
 from .conftest import PROGRAM, Answer
@@ -337,3 +337,23 @@ def test_of_a_repository_of_loras_the_one_that_is_meant_is_fetched(aquatint: Run
     components = json.loads(aquatint("plan", "--json", "cat.aqt", HF_HUB_OFFLINE="1").out)["components"].values()
     (lora,) = (each for each in components if each["source"] == "some/loras")
     assert lora["revision"] == commit
+
+
+@pytest.mark.slow
+def test_of_the_configurations_of_a_single_file_no_weights_are_fetched_that_it_has(
+    aquatint: Run, hub: Hub, tmp_path: Path
+) -> None:
+    write_originals(tmp_path / "originals", {"safety_checker": [None, None]})
+    hub.repositories["some/sd"] = Repository()
+    hub.repositories["some/sd"].commit(pipeline(tmp_path / "model"))
+    (tmp_path / "file.aqt").write_text(
+        'model m { source: "originals/unet.safetensors", config: "some/sd" }\ngenerate m { prompt: "a cat" }\n'
+    )
+    answer = aquatint("fetch", "file.aqt")
+    assert answer.code == 0, answer.err
+    # The autoencoder's are the same bytes as the encoder's, and come once.
+    assert [name for name in hub.sent if name.endswith(".safetensors")] == ["text_encoder/model.safetensors"]
+    assert "unet/config.json" in hub.sent
+    plan = aquatint("plan", "--device", "cpu", "file.aqt")
+    assert plan.code == 0, plan.err
+    assert "from originals/unet.safetensors, configuration from some/sd" in plan.out

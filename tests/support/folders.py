@@ -7,6 +7,7 @@ of the model hub that holds a few well-known repositories in this form.
 from __future__ import annotations
 
 import json
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,16 @@ def write_weights(file: Path, dtype: str = "float32", tensors: int = 2, side: in
     """Write square matrices of zeros as a safetensors file."""
     file.parent.mkdir(parents=True, exist_ok=True)
     save_file({f"block.{n}.weight": np.zeros((side, side), dtype) for n in range(tensors)}, file)
+
+
+def write_gguf(file: Path, tensors: dict[str, tuple[tuple[int, ...], int, int]]) -> None:
+    """Write a GGUF file of zeros; `tensors` has sides, the number of the type, and bytes by name."""
+    head, at = struct.pack("<4sIQQ", b"GGUF", 3, len(tensors), 0), 0
+    for name, (sides, kind, size) in tensors.items():
+        head += struct.pack("<Q", len(name)) + name.encode() + struct.pack("<I", len(sides))
+        head += struct.pack(f"<{len(sides)}QIQ", *sides[::-1], kind, at)
+        at += -(-size // 32) * 32
+    file.write_bytes(head + bytes(-len(head) % 32) + bytes(at))
 
 
 def write_component(
@@ -135,7 +146,38 @@ def write_models(folder: Path) -> None:
     _write_unfit(folder, unsafe)
     _write_damaged(folder / "damaged", unsafe)
     write_weights(folder / "single.safetensors")
+    write_originals(folder / "originals", unsafe)
     _write_loras(folder / "loras")
+
+
+def write_originals(folder: Path, unsafe: dict[str, Any]) -> None:
+    """Write single files in the layout of those who train models, and configurations without weights."""
+    write_pipeline(folder / "config", "StableDiffusionPipeline", SD, **unsafe)
+    for role in ("unet", "vae", "text_encoder"):
+        next((folder / "config" / role).glob("*.safetensors")).unlink()
+    square, small = np.zeros((256, 256), "float16"), np.zeros((128, 128), "float16")
+    block = "model.diffusion_model.input_blocks.1.1.transformer_blocks.0"
+    unet = {f"{block}.attn1.to_{each}.weight": square for each in "qk"}
+    unet |= {"model.diffusion_model.time_embed.0.weight": square}
+    vae = {f"first_stage_model.decoder.mid.attn_1.{each}.weight": small[..., None, None] for each in "qk"}
+    clip = "text_model.encoder.layers.0.self_attn.q_proj.weight"
+    positions = "text_model.embeddings.position_embedding.weight"
+    text = {f"cond_stage_model.transformer.{name}": small for name in (clip, positions)}
+    save_file(unet | vae | text, folder / "whole.safetensors")
+    save_file(unet | vae, folder / "no-text-encoder.safetensors")
+    save_file(unet, folder / "unet.safetensors")
+    save_file(vae, folder / "vae.safetensors")
+    big = {"conditioner.embedders.1.model.transformer.resblocks.9.mlp.c_proj.bias": small[0]}
+    save_file(unet | vae | big, folder / "sdxl.safetensors")
+    first = {"model.diffusion_model.input_blocks.0.0.weight": np.zeros((32, 9, 3, 3), "float16")}
+    save_file(unet | first, folder / "inpainting.safetensors")
+    (folder / "pickled.ckpt").write_bytes(b"")
+    # Tensors of zeros: name, sides, number of the type, bytes.
+    flux = "double_blocks.0.img_attn"
+    write_gguf(folder / "flux.gguf", {
+        f"{flux}.qkv.weight": ((768, 256), 2, 768 * 256 // 32 * 18), f"{flux}.norm.key_norm.scale": ((32,), 0, 128),
+    })  # fmt: skip
+    write_gguf(folder / "newer.gguf", {f"{flux}.qkv.weight": ((768, 256), 99, 768 * 256)})
 
 
 def _write_loras(folder: Path) -> None:

@@ -11,17 +11,21 @@ import json
 import os
 import re
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from aquatint.catalog import pipelines, stored
+from aquatint.catalog import gguf_files, pickle_files, pipelines, single_files, stored
+from aquatint.catalog.gguf_files import is_gguf
 from aquatint.catalog.stored import Stored
 from aquatint.diagnostics import did_you_mean
 
 BUILTIN_PREFIX = "builtin:"
+GGUF = "gguf"
+"""What the method of weights from a GGUF file begins with, before their usual type."""
+
 WEIGHT_SUFFIXES = (".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".msgpack", ".onnx", ".gguf")
 
 # Files up to this size are hashed whole; of larger ones each tensor's first bytes are (with the header and the size).
@@ -49,7 +53,10 @@ class CheckpointError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A component as `model_index.json` names it; `stored` is set where its weights are stored quantized."""
+    """A component as `model_index.json` names it; `stored` is set where its weights are stored quantized.
+
+    `file` is the single file that its weights are taken from, as the script names it; None for those of its folder.
+    """
 
     role: str
     library: str
@@ -57,13 +64,15 @@ class Part:
     subfolder: str
     has_weights: bool
     stored: Stored | None = None
+    file: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
     """A pipeline, in `subfolder` of `folder`, which is the one that its parts' subfolders are in.
 
-    `parts` has None for a role that the checkpoint leaves out. `revision` is that of `Found`.
+    `parts` has None for a role that the checkpoint leaves out. `revision` is that of `Found`. `file` is the single file
+    that it is, whose configurations are those of `source`.
     """
 
     source: str
@@ -73,6 +82,7 @@ class Checkpoint:
     options: dict[str, Any]
     subfolder: str = ""
     revision: str | None = None
+    file: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,8 +190,8 @@ def _local_folder(source: str) -> Path:
         return folder
     if folder.is_file():
         raise CheckpointError(
-            "not-supported-yet", f"`{source}` is a single file; only diffusers folders can be loaded so far",
-            "convert it once with diffusers: `Pipeline.from_single_file(...)` and `save_pretrained(folder)`",
+            "not-a-checkpoint", f"`{source}` is a file, where a folder or a hub id is needed",
+            "a single file can be the `source` of a model or of a submodule: `config` says whose configurations it has",
         )  # fmt: skip
     beside = folder.parent
     if address := re.fullmatch(r"(?:https?://huggingface\.co/|hf://)([\w-][\w.-]*/[\w.-]+).*", source):
@@ -249,6 +259,104 @@ def read_checkpoint(source: str, revision: str | None = None, subfolder: str = "
     return Checkpoint(source, whole, pipeline, parts, options, subfolder, found.revision)
 
 
+def single_file(source: str) -> Path:
+    """Return the file of weights that `source` names. Raises `CheckpointError` for what is no such file."""
+    file = single_files.path(source)
+    if file.suffix.lower() in WEIGHT_SUFFIXES and file.suffix != single_files.SUFFIX and not is_gguf(file):
+        if pickle_files.is_pickle(file) and pickle_files.are_allowed():
+            return file
+        raise CheckpointError(
+            "unsafe-weights", f"`{source}` is no safetensors file; reading it could run code",
+            f"convert it to safetensors once, with a program and a source that you trust{_OR_ALLOW}",
+        )  # fmt: skip
+    return file
+
+
+def single_header(source: str) -> list[Tensor]:
+    """Return what the single file `source` declares; of a GGUF file the shapes are those of the unpacked weights.
+
+    Raises `CheckpointError`.
+    """
+    file = single_file(source)
+    return _gguf_header(file) if is_gguf(file) else read_header(file)
+
+
+def _gguf_header(file: Path) -> list[Tensor]:
+    try:
+        return [Tensor(*each) for each in gguf_files.declared(str(file), *_stat_key(file))]
+    except gguf_files.Malformed as error:
+        raise _damaged(str(file), str(error)) from None
+    except gguf_files.Unsupported as error:
+        known = ", ".join(name for name, _, _ in gguf_files.TYPES.values())
+        raise CheckpointError(
+            "unreadable-weights", f"`{file}` can't be computed with: {error}", f"take a file of another type: {known}"
+        ) from None
+
+
+def default_config(source: str) -> str:
+    """Return the hub id whose configurations are those of the single file `source`. Raises `CheckpointError`."""
+    kind = single_files.kind(single_header(source))
+    if kind is None:
+        raise CheckpointError(
+            "not-a-checkpoint", f"`{source}` is a file of no model that is known here",
+            "say whose configurations are its: `config: \"FOLDER\"`, with a folder or a hub id of such a model",
+        )  # fmt: skip
+    return single_files.repository(kind)
+
+
+def over(base: Checkpoint, source: str) -> Checkpoint:
+    """Return the checkpoint that the single file `source` is, with the configurations of `base`.
+
+    What it doesn't hold is taken from the folders of `base`. Raises `CheckpointError`.
+    """
+    header = single_header(source)
+    parts: dict[str, Part | None] = {}
+    for role, part in base.parts.items():
+        parts[role] = None if role in single_files.left_out() else part
+        if part is not None and part.has_weights and role not in single_files.left_out():
+            config = read_config(base.folder, part.subfolder)
+            if _is_held(part, config, header, source):
+                parts[role] = _taken(part, header, source)
+    if not any(part is not None and part.file is not None for part in parts.values()):
+        kind = single_files.kind(header)
+        raise CheckpointError(
+            "wrong-component", f"`{source}` holds no component of a `{base.pipeline}`, which `{base.source}` is",
+            "name the configurations of the file's own kind of model"
+            + ("" if kind is None else f": `config: \"{single_files.repository(kind)}\"`"),
+        )  # fmt: skip
+    return replace(base, parts=parts, file=source)
+
+
+def from_file(part: Part, folder: Path, source: str) -> Part:
+    """Return `part`, whose configuration is in `folder`, with the weights of the single file `source`.
+
+    Raises `CheckpointError` if the file has none for it.
+    """
+    if not single_files.is_loadable(part.class_name):
+        raise CheckpointError(
+            "wrong-component", f"a `{part.class_name}` can't be taken from a single file",
+            f"name a folder with a `{part.class_name}`",
+        )  # fmt: skip
+    header = single_header(source)
+    if not _is_held(part, read_config(folder, part.subfolder), header, source):
+        raise CheckpointError(
+            "wrong-component", f"`{source}` holds no weights of `{part.role}`, a `{part.class_name}`",
+            f"name a file or a folder with a `{part.class_name}`",
+        )  # fmt: skip
+    return _taken(part, header, source)
+
+
+def _is_held(part: Part, config: dict[str, Any], header: list[Tensor], source: str) -> bool:
+    # GGUF files of diffusion models are of denoisers alone.
+    is_of_kind = not is_gguf(source) or pipelines.is_denoiser(part.role)
+    return is_of_kind and single_files.prefix(part, config, header) is not None
+
+
+def _taken(part: Part, header: list[Tensor], source: str) -> Part:
+    kind = f"{GGUF} {gguf_files.usual_type(tensor.dtype for tensor in header)}" if is_gguf(source) else None
+    return replace(part, stored=None if kind is None else Stored(kind, None, {}), file=source)
+
+
 def is_part(entry: Any) -> bool:
     """Return whether an entry of a `model_index.json` is a component's: its library and class, or two nulls."""
     return isinstance(entry, list) and len(entry) == 2
@@ -295,16 +403,22 @@ def read_config(folder: Path, subfolder: str) -> dict[str, Any]:
     return _read_json(folder / subfolder / "config.json")
 
 
-def weight_files(folder: Path, subfolder: str, variant: str | None) -> list[Path]:
-    """Return the safetensors files of a component, in order; raise `CheckpointError` if it has none for `variant`."""
+def weight_files(folder: Path, subfolder: str, variant: str | None, file: str | None = None) -> list[Path]:
+    """Return the safetensors files of a component, in order; raise `CheckpointError` if it has none for `variant`.
+
+    `file` is the single file that its weights are taken from, if they are.
+    """
+    if file is not None:
+        return [single_file(file)]
     inside = sorted((folder / subfolder).iterdir())
-    found = [file for file in inside if file.suffix == ".safetensors" and variant_of(file.name) == variant]
+    readable = _readable(inside)
+    found = [file for file in readable if variant_of(file.name) == variant]
     if found:
         lacking = _missing_shard([file.name for file in found])
         if lacking is not None:
             raise _incomplete(f"`{folder / subfolder}` has no `{lacking}`, which holds a part of the weights")
         return found
-    variants = sorted({variant_of(file.name) or "" for file in inside if file.suffix == ".safetensors"} - {""})
+    variants = sorted({variant_of(file.name) or "" for file in readable} - {""})
     if variant is not None or variants:
         wanted = f"variant `{variant}`" if variant else "weights without a variant"
         raise CheckpointError(
@@ -316,9 +430,24 @@ def weight_files(folder: Path, subfolder: str, variant: str | None) -> list[Path
         raise CheckpointError(
             "unsafe-weights",
             f"`{folder / subfolder}` has its weights as `{pickles[0]}` only, which can run code when read",
-            "convert them to safetensors once, with a program and a source that you trust",
+            f"convert them to safetensors once, with a program and a source that you trust{_OR_ALLOW}",
         )
     raise _incomplete(f"`{folder / subfolder}` has no weights")
+
+
+_OR_ALLOW = f"; or give `{pickle_files.OPTION}` on the command line: torch then reads weights of them, and runs nothing"
+
+
+def _readable(files: Iterable[Path]) -> list[Path]:
+    """Return those of a component's files that its weights are read from, of all variants.
+
+    Pickled ones are among them where that is allowed, and where there are no others.
+    """
+    held = list(files)
+    safe = [file for file in held if file.suffix == ".safetensors"]
+    if safe or not pickle_files.are_allowed():
+        return safe
+    return [file for file in held if pickle_files.is_of_library(file.name)]
 
 
 def _missing_shard(names: list[str]) -> str | None:
@@ -337,9 +466,7 @@ def _missing_shard(names: list[str]) -> str | None:
 
 def has_variant(folder: Path, subfolder: str, variant: str) -> bool:
     """Return whether a component has weights of that variant."""
-    return any(
-        file.suffix == ".safetensors" and variant_of(file.name) == variant for file in (folder / subfolder).iterdir()
-    )
+    return any(variant_of(file.name) == variant for file in _readable((folder / subfolder).iterdir()))
 
 
 def train_timesteps(folder: Path) -> int | None:
@@ -351,7 +478,7 @@ def train_timesteps(folder: Path) -> int | None:
 
 def variants(folder: Path, subfolder: str) -> set[str]:
     """Return the names of the variants that a component's weights come in."""
-    names = {variant_of(file.name) for file in (folder / subfolder).iterdir() if file.suffix == ".safetensors"}
+    names = {variant_of(file.name) for file in _readable((folder / subfolder).iterdir())}
     return {name for name in names if name is not None}
 
 
@@ -411,12 +538,18 @@ _SHARD = re.compile(r"-(?P<number>\d{5})-of-(?P<count>\d{5})")
 def variant_of(name: str) -> str | None:
     """Return the variant that a file of weights called `name` is of, None for that without a name."""
     # model.fp16.safetensors, model.fp16-00001-of-00002.safetensors, model-00001-of-00002.fp16.safetensors
-    middle = _SHARD.sub("", name.removesuffix(".safetensors"))
+    middle = _SHARD.sub("", name.removesuffix(".safetensors").removesuffix(".bin"))
     return middle.partition(".")[2] or None
 
 
 def read_header(file: Path) -> list[Tensor]:
-    """Return the tensors that a safetensors file declares; raise `CheckpointError` if it is cut or malformed."""
+    """Return the tensors that a file declares; raise `CheckpointError` if it is cut, malformed or not to be read."""
+    if pickle_files.is_pickle(file):
+        try:
+            return [Tensor(*each) for each in pickle_files.declared(str(single_file(str(file))), *_stat_key(file))]
+        except pickle_files.Malformed as error:
+            raise CheckpointError("unreadable-weights", f"`{file}` can't be read: {error}",
+                                  "take the weights in another form") from None  # fmt: skip
     return list(_headers(str(file), *_stat_key(file)))
 
 
@@ -455,25 +588,48 @@ def tensors(folder: Path, subfolder: str, variant: str | None) -> list[Tensor]:
     return [tensor for file in weight_files(folder, subfolder, variant) for tensor in read_header(file)]
 
 
-def file_bytes(folder: Path, subfolder: str, variant: str | None) -> int:
+def part_tensors(folder: Path, part: Part, variant: str | None) -> tuple[list[Tensor], bool]:
+    """Return a component's tensors, and whether their names are those of its class: of some single files they aren't.
+
+    Raises `CheckpointError`.
+    """
+    if part.file is None:
+        return tensors(folder, part.subfolder, variant), True
+    header = single_header(part.file)
+    return single_files.tensors(part, read_config(folder, part.subfolder), header)
+
+
+def file_bytes(folder: Path, part: Part, variant: str | None) -> int:
     """Return the bytes of the tensors in a component's files. Raises `CheckpointError`."""
-    return sum(tensor.end - tensor.start for tensor in tensors(folder, subfolder, variant))
+    return sum(tensor.end - tensor.start for tensor in part_tensors(folder, part, variant)[0])
 
 
-def identity(folder: Path, subfolder: str, variant: str | None, has_weights: bool) -> str:
+def identity(
+    folder: Path, subfolder: str, variant: str | None, has_weights: bool, single: str | None = None
+) -> str:  # fmt: skip
     """Return a fingerprint of the files that make a component, the same on every machine that has the same files."""
     total = hashlib.blake2b(digest_size=16)
-    for file in component_files(folder, subfolder, variant, has_weights):
-        total.update(json.dumps([file.relative_to(folder).as_posix(), fingerprint(file)]).encode())
+    for file in component_files(folder, subfolder, variant, has_weights, single):
+        total.update(json.dumps([_name_in(folder, file), fingerprint(file)]).encode())
     return total.hexdigest()
 
 
-def component_files(folder: Path, subfolder: str, variant: str | None, has_weights: bool) -> list[Path]:
-    """Return the files that make a component: its configuration and, if it has any, its weights."""
+def _name_in(folder: Path, file: Path) -> str | None:
+    """Return the path of a component's file in `folder`; None for a single file, whose name says nothing."""
+    return file.relative_to(folder).as_posix() if file.is_relative_to(folder) else None
+
+
+def component_files(
+    folder: Path, subfolder: str, variant: str | None, has_weights: bool, single: str | None = None
+) -> list[Path]:
+    """Return the files that make a component: its configuration and, if it has any, its weights.
+
+    These are in `single`, if that is given.
+    """
     files = [file for file in _files_below(folder / subfolder) if file.suffix not in WEIGHT_SUFFIXES]
     if not has_weights:
         _require_vocabulary(folder / subfolder, {file.name for file in files})
-    return files + weight_files(folder, subfolder, variant) if has_weights else files
+    return files + weight_files(folder, subfolder, variant, single) if has_weights else files
 
 
 def _require_vocabulary(folder: Path, names: set[str]) -> None:
@@ -520,11 +676,11 @@ def _stat_key(file: Path) -> tuple[int, int, int]:
 def _fingerprint(name: str, size: int, mtime: int, inode: int) -> str:
     digest = hashlib.blake2b(str(size).encode(), digest_size=16)
     with open(name, "rb") as stream:
-        if size <= WHOLE_FILE_LIMIT or not name.endswith(".safetensors"):
+        if size <= WHOLE_FILE_LIMIT or not (name.endswith(".safetensors") or is_gguf(name)):
             while chunk := stream.read(1 << 20):
                 digest.update(chunk)
         else:
-            tensors = _headers(name, size, mtime, inode)
+            tensors = tuple(_gguf_header(Path(name))) if is_gguf(name) else _headers(name, size, mtime, inode)
             digest.update(stream.read(min(tensor.start for tensor in tensors) if tensors else 8))
             for tensor in tensors:
                 stream.seek(tensor.start)

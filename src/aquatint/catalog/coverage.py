@@ -39,9 +39,9 @@ class Failing:
     help: str | None
 
 
-def is_idle(backend: Backend, estimate: Estimate) -> bool:
-    """Return whether the backend finds nothing to quantize; False where it doesn't say what it takes."""
-    return backend.held is not None and estimate.quantized == 0 and not estimate.unfit
+def is_idle(estimate: Estimate) -> bool:
+    """Return whether the backend finds nothing to quantize; False where nobody says what it takes."""
+    return estimate.is_known and estimate.quantized == 0 and not estimate.unfit
 
 
 def help_if_idle(options: Mapping[str, Any], estimated: Callable[[Mapping[str, Any]], Estimate]) -> str | None:

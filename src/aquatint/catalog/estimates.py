@@ -15,6 +15,7 @@ from typing import Any
 from aquatint.catalog import checkpoints
 from aquatint.catalog.backend import Backend
 from aquatint.catalog.checkpoints import DTYPE_BYTES, FLOATS, Part, Tensor
+from aquatint.catalog.gguf_files import PLAIN
 from aquatint.catalog.layers import BY_DIMENSIONS, WIDTHS, Held, Layer, Left, Network, Unfit, kind
 
 # What the libraries store beside a quantized weight. They stay in the type that they are stored in.
@@ -52,6 +53,7 @@ class Estimate:
     quantized: int = 0
     left: tuple[Kept, ...] = ()  # the most layers first
     unfit: tuple[tuple[Layer, Unfit], ...] = ()
+    is_known: bool = True  # what becomes of the layers
 
     @property
     def is_exact(self) -> bool:
@@ -65,8 +67,8 @@ def read(folder: Path, part: Part, variant: str | None, dtype: str) -> tuple[Net
     Raises `CheckpointError`.
     """
     config = checkpoints.read_config(folder, part.subfolder)
-    tensors = checkpoints.tensors(folder, part.subfolder, variant)
-    return Network(part.library, part.class_name, dtype, config), tensors
+    tensors, is_named = checkpoints.part_tensors(folder, part, variant)
+    return Network(part.library, part.class_name, dtype, config, is_named), tensors
 
 
 def as_filed(folder: Path, part: Part, variant: str | None, dtype: str) -> Estimate:
@@ -76,7 +78,18 @@ def as_filed(folder: Path, part: Part, variant: str | None, dtype: str) -> Estim
 
 def as_read(part: Part, network: Network, tensors: Iterable[Tensor]) -> Estimate:
     """Return what a component holds that is loaded as it is in its files, which were read."""
+    if part.file is not None and part.stored is not None:
+        return packed(network, tensors)
     return (plain if part.stored is None else stored)(network, tensors)
+
+
+def packed(network: Network, tensors: Iterable[Tensor]) -> Estimate:
+    """Return what a component holds whose weights stay as a GGUF file has them."""
+    held = list(tensors)
+    size = sum(tensor_bytes(network, tensor) if tensor.dtype in PLAIN else tensor.end - tensor.start for tensor in held)
+    matrices = [tensor for tensor in held if tensor.name.endswith(".weight") and len(tensor.shape) == 2]
+    count = sum(tensor.dtype not in PLAIN for tensor in matrices)
+    return Estimate(size, size, sum(tensor.numel for tensor in held), len(matrices), count)
 
 
 def plain(network: Network, tensors: Iterable[Tensor]) -> Estimate:
@@ -117,8 +130,8 @@ def _is_widened(network: Network, name: str) -> bool:
 def quantized(network: Network, tensors: Iterable[Tensor], backend: Backend, options: Mapping[str, Any]) -> Estimate:
     """Return what a component holds that `backend` quantizes with its canonical `options`."""
     before = plain(network, held := list(tensors))
-    if backend.held is None:
-        return Estimate(0, before.most, before.parameters, before.layers)
+    if backend.held is None or not network.is_named:
+        return Estimate(0, before.most, before.parameters, before.layers, is_known=False)
     least = most = before.most
     count = others = 0
     left: dict[Left, list[Layer]] = {}

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from aquatint.catalog import loras
+from aquatint.catalog import loras, pickle_files
 from aquatint.catalog.checkpoints import WEIGHT_SUFFIXES, CheckpointError, is_part, refuse_own_code, variant_of
 
 INDEX = "model_index.json"
@@ -106,6 +106,8 @@ def _component(request: Request, folder: str, names: Iterable[str]) -> list[str]
     own = [name for name in weights if _base(name).startswith(_WHOLE)]
     weights = own or weights
     pickles = [name for name in inside if name.endswith(WEIGHT_SUFFIXES)]
+    if not weights and pickle_files.are_allowed():
+        weights = [name for name in inside if pickle_files.is_of_library(_base(name))]
     if not weights and pickles and any(_base(name) == "config.json" for name in inside):
         raise CheckpointError(
             "unsafe-weights",

@@ -55,12 +55,16 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """A component as far as its files tell: its class, the torch dtype that it is loaded as, and its configuration."""
+    """A component as far as its files tell: its class, the torch dtype that it is loaded as, and its configuration.
+
+    `is_named` is false where its tensors have other names in its files, so that its layers aren't known.
+    """
 
     library: str
     class_name: str
     dtype: str
     config: Mapping[str, Any]
+    is_named: bool = True
 
     @property
     def facts(self) -> Facts:

@@ -15,8 +15,10 @@ OFFLOADS = ("model", "group", "sequential")
 """How a model's weights can be kept off the GPU while others have their turn, by diffusers' names."""
 
 MODEL = Schema("model", (
-    Setting("source", "str", "Where the checkpoint is: `builtin:NAME`, a folder in the diffusers layout, or a hub id "
-            "that the local cache holds."),
+    Setting("source", "str", "Where the checkpoint is: `builtin:NAME`, a folder in the diffusers layout, a hub id that "
+            "the local cache holds, or a single safetensors file."),
+    Setting("config", "str", "Whose configurations, tokenizers and scheduler go with a `source` that is a single file: "
+            "a folder or a hub id. The repository that diffusers takes for such a file unless it is set."),
     Setting("type", "str", "What the checkpoint has to be, such as `sdxl` or `flux`: a mistake unless it is."),
     Setting("subfolder", "str", "The pipeline's folder inside `source`; `source` itself unless it is set."),
     Setting("dtype", "str", "The data type in which weights that aren't quantized are held and computed with. "
@@ -34,7 +36,10 @@ MODEL = Schema("model", (
 """The settings of a `model` block; its parts are the submodules, `lora` and `defaults`."""
 
 PART = Schema("submodule", (
-    Setting("source", "str", "Another checkpoint, or a folder with this one component, to take the submodule from."),
+    Setting("source", "str", "Another checkpoint, a folder with this one component, or a single safetensors file, to "
+            "take the submodule from."),
+    Setting("config", "str", "Whose configuration goes with a `source` that is a single file: a folder or a hub id. "
+            "That of the model's own submodule unless it is set."),
     Setting("subfolder", "str", "The component's folder inside `source`; the submodule's own name unless it is set."),
     Setting("dtype", "str", "As the model's `dtype`, for this submodule alone.", choices=DTYPES),
     Setting("variant", "str", "As the model's `variant`, for this submodule alone."),

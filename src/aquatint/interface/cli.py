@@ -152,7 +152,13 @@ def _done(given: list[str]) -> int:
     try:
         given = _with_command(given)
         options = parser(_asked_for(given)).parse_args(given)
-        return int(_command(options.command).run(options))
+        command = _command(options.command)
+        if not getattr(options, "allow_pickles", False):
+            return int(command.run(options))
+        from aquatint.catalog import pickle_files
+
+        with pickle_files.allowed():
+            return int(command.run(options))
     except KeyboardInterrupt:
         sys.stderr.write("interrupted\n")
         return INTERRUPTED

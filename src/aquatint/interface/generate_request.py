@@ -54,6 +54,7 @@ def request(options: argparse.Namespace, diagnostics: Diagnostics) -> Request:
 def _settings(options: argparse.Namespace) -> dict[str, str]:
     """Return the model's own settings that are texts, by their names in a script."""
     given = {
+        "config": options.config,
         "subfolder": options.subfolder,
         "revision": options.revision,
         "type": options.model_type,

@@ -74,6 +74,8 @@ def _of_image(record: ImageRecord) -> Rows:
     yield "", ""
     pipeline = record.pipeline
     yield "model", f"{record.model}, a {pipeline.class_name}"
+    if pipeline.file is not None:
+        yield "file", pipeline.file
     yield "source", _place(pipeline.source, pipeline.subfolder, pipeline.revision)
     if pipeline.offload is not None:
         yield "offload", pipeline.offload
@@ -100,6 +102,8 @@ def _facts(part: ComponentRecord, record: ImageRecord, role: str) -> Iterator[st
     use = record.pipeline.loras.get(role)
     yield part.class_name if use is None else f"LoRA, weight {use.weight:g}, for {', '.join(use.roles)}"
     inherited = f"{record.pipeline.subfolder}/{role}".lstrip("/")
+    if part.file is not None:
+        yield f"weights from {part.file}"
     if (part.source, part.revision) != (record.pipeline.source, record.pipeline.revision):
         yield f"from {_place(part.source, part.subfolder, part.revision)}"
     elif part.subfolder != inherited:

@@ -66,6 +66,11 @@ def add_planning_options(command: argparse.ArgumentParser) -> None:
         help="run statements in the order that loads least (the default), or as they are written",
     )  # fmt: skip
     command.add_argument(
+        "--allow-pickles", action="store_true",
+        help="read weights from pickled files (.bin, .ckpt, .pt) where there are no others; of these torch reads "
+        "nothing but weights",
+    )  # fmt: skip
+    command.add_argument(
         "--limit", type=int, default=1, metavar="N", choices=range(1, 1001),
         help="allow a script N times the usual steps and images: 5 million and 100,000 (1)",
     )  # fmt: skip

@@ -83,13 +83,17 @@ def of_record(record: ImageRecord) -> Recipe:
     # The model's settings are those of its denoiser: the other submodules say where they differ.
     main = next((weighty[role] for role in (*(info.denoisers if info else ()), *weighty) if role in weighty), None)
     made = Recipe(
-        record.model if is_free(record.model) else model_name(pipeline.source), pipeline.class_name,
+        record.model if is_free(record.model) else model_name(pipeline.file or pipeline.source), pipeline.class_name,
         (*components, *pipeline.omitted), covered,
     )  # fmt: skip
     chosen = {role: _quantizer(part.quantization, made) for role, part in weighty.items()}
     own = next((chosen[role] for role in covered if weighty[role] is main), None)
     made.settings = {
-        "source": pipeline.source,
+        **(
+            {"source": pipeline.source}
+            if pipeline.file is None
+            else {"source": pipeline.file, "config": pipeline.source}
+        ),
         **({"subfolder": pipeline.subfolder} if pipeline.subfolder else {}),
         **({} if pipeline.revision is None else {"revision": pipeline.revision}),
         **({} if main is None else {"dtype": main.dtype}),
@@ -128,6 +132,12 @@ def _place(role: str, part: ComponentRecord, record: ImageRecord) -> Settings:
     """Return where a submodule is, if it isn't where the model has it."""
     pipeline = record.pipeline
     inherited = str(PurePosixPath(pipeline.subfolder) / role)
+    if part.file is not None and part.file != pipeline.file:
+        revision = {} if part.revision is None else {"revision": part.revision}
+        return {"source": part.file, "config": part.source, "subfolder": part.subfolder, **revision}
+    if part.file is None and pipeline.file is not None and part.dtype is not None and part.source == pipeline.source:
+        # Left out, it would be taken from the file if that has it, too.
+        inherited = ""
     if (part.source, part.revision) != (pipeline.source, pipeline.revision):
         revision = {} if part.revision is None else {"revision": part.revision}
         return {"source": part.source, "subfolder": part.subfolder, **revision}

@@ -53,7 +53,8 @@ def _of_parts(record: ImageRecord, pipeline: Pipeline, components: Mapping[str, 
 
 
 def _place(part: Component | ComponentRecord) -> tuple[str | None, ...]:
-    return part.source, part.revision, part.subfolder, part.variant
+    file = part.single_file if isinstance(part, Component) else part.file
+    return part.source, part.revision, part.subfolder, part.variant, file
 
 
 def of_call(record: ImageRecord, plan: Plan) -> Iterator[str]:

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import msgspec
 
 from aquatint.catalog import checkpoints, compatibility, hub_files, loras
-from aquatint.catalog.checkpoints import CheckpointError
+from aquatint.catalog.checkpoints import CheckpointError, Part, Tensor
+from aquatint.catalog.gguf_files import is_gguf
 from aquatint.catalog.hub_files import Request
 from aquatint.catalog.loras import Lora
 from aquatint.catalog.models import LORA
@@ -146,6 +147,10 @@ def _fits(
     """Return whether a LoRA is for layers that `parts` have, and goes with their quantizers, or report what isn't."""
     for role, changes in read.changes.items():
         part = parts[role]
+        if is_gguf(part.single_file):
+            diagnostics.error("incompatible", f"a LoRA for `{role}` can't be put on the layers of a GGUF file", span,
+                              help="leave the LoRA out, or take the model's weights from another file")  # fmt: skip
+            return False
         quantized = part.quantization or part.stored
         if quantized is not None and quantized.backend is not None:
             feature = "lora-text-encoder" if is_text_encoder(role) else "lora"
@@ -155,7 +160,7 @@ def _fits(
                 suitability.refuse_quantized(what, quantized.backend, quantized.options, refused, span, diagnostics)
                 return False
         folder = checkpoints.locate(part.source, part.revision)
-        tensors = checkpoints.tensors(folder, part.subfolder, part.variant)
+        tensors = _tensors(folder, part)
         weights = {
             each.name.removesuffix(".weight"): each.shape for each in tensors if each.name.endswith(".weight")
         }  # fmt: skip
@@ -167,6 +172,13 @@ def _fits(
             )  # fmt: skip
             return False
     return True
+
+
+def _tensors(folder: Path, component: Component) -> list[Tensor]:
+    part = Part(
+        component.role, component.library, component.class_name, component.subfolder, True, file=component.single_file
+    )
+    return checkpoints.part_tensors(folder, part, component.variant)[0]
 
 
 def _are_different(found: list[_Added], diagnostics: Diagnostics) -> bool:

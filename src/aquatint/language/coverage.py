@@ -40,6 +40,8 @@ class Use:
     @property
     def misfits(self) -> list[Misfit]:
         """The names of layers that the component lacks."""
+        if not self.network.is_named:
+            return []
         return coverage.misfits(self.backend, self.options, self.tensors)
 
 
@@ -70,7 +72,7 @@ def check(uses: Iterable[Use], diagnostics: Diagnostics) -> bool:
 
 def _check_work(uses: list[Use], diagnostics: Diagnostics) -> bool:
     """Report the components in which one quantizer finds nothing: a mistake where it was chosen for them alone."""
-    idle = [use for use in uses if coverage.is_idle(use.backend, use.estimate)]
+    idle = [use for use in uses if coverage.is_idle(use.estimate)]
     for use in idle:
         roles = " and ".join(f"`{other.role}`" for other in idle if other.chosen is use.chosen)
         report = diagnostics.error if use.is_own else diagnostics.warning

@@ -14,9 +14,10 @@ from typing import Any
 
 from msgspec import UNSET
 
-from aquatint.catalog import checkpoints, estimates, pipelines
+from aquatint.catalog import checkpoints, estimates, pipelines, single_files
 from aquatint.catalog.checkpoints import Checkpoint, CheckpointError, Part, Tensor
 from aquatint.catalog.estimates import Estimate
+from aquatint.catalog.gguf_files import PACKAGE, is_gguf
 from aquatint.catalog.hub_files import Request
 from aquatint.catalog.layers import Network
 from aquatint.catalog.pipelines import PipelineInfo, is_denoiser, is_text_encoder
@@ -95,7 +96,7 @@ class Resolver:
         self._known: dict[int, tuple[Model, Resolved | None]] = {}
         self._alike: dict[Any, Resolved | None] = {}
         self._sound: dict[Any, Resolved] = {}
-        self._checkpoints: dict[tuple[str, str | None, str], Checkpoint] = {}
+        self._checkpoints: dict[tuple[str, str | None, str, str | None], Checkpoint] = {}
         self._filed: dict[Any, tuple[Network, list[Tensor], Estimate]] = {}
         self._working: dict[Any, Working] = {}
         self._identities: dict[Any, str] = {}
@@ -186,7 +187,7 @@ class Resolver:
             if any(setting.value is UNKNOWN for setting in model.parts.get(role, {}).values()):
                 continue  # `_check_parts` has found that
             place = self._place(model, role, part, checkpoint, source.span)
-            component = None if place is None else self._component(model, role, place, role in quantized)
+            component = None if place is None else self._component(model, role, place, checkpoint, role in quantized)
             if component is None:
                 sound = False
                 continue
@@ -213,6 +214,7 @@ class Resolver:
             key=key, class_name=checkpoint.pipeline, source=checkpoint.source,
             revision=checkpoint.revision, parts=keys, options=checkpoint.options, offload=self._offload,
             subfolder=checkpoint.subfolder, omitted=_omitted(whole, checkpoint), loras=loras or UNSET,
+            file=checkpoint.file or UNSET,
         )  # fmt: skip
         try:
             steps = checkpoints.train_timesteps(checkpoint.folder / checkpoint.subfolder)
@@ -228,20 +230,48 @@ class Resolver:
         inside = subfolder.value if subfolder is not None else None
         if inside is UNKNOWN or self.diagnostics.is_full:
             return None
-        key = source.value, _value(model.settings, "revision"), inside or ""
+        config = model.settings.get("config")
+        named = _value(model.settings, "config")
+        if config is not None and config.value is UNKNOWN:
+            return None
+        key = source.value, _value(model.settings, "revision"), inside or "", named
         span = source.span
         if key not in self._checkpoints:
             try:
-                if subfolder is not None and checkpoints.locate(*key[:2]):
+                file = source.value if single_files.is_file(source.value) else None
+                if file is not None:
+                    checkpoints.single_header(file)
+                if file is not None and named is None:
+                    named = checkpoints.default_config(file)
+                elif file is None and config is not None and named is not None:
+                    self._refuse_config(source, config)
+                    return None
+                span = config.span if config is not None and named is not None else span
+                where = (source.value if named is None else named), *key[1:3]
+                if subfolder is not None and checkpoints.locate(*where[:2]):
                     span = subfolder.span  # the source is there
-                self._checkpoints[key] = self.world.checkpoint(*key)
+                found = self.world.checkpoint(*where)
+                self._checkpoints[key] = found if file is None else checkpoints.over(found, file)
             except CheckpointError as error:
-                self._report_source(source.value, error, span, _request(model))
+                self._report_source(named or source.value, _of_default(error, source, config, named), span,
+                                    _request(model))  # fmt: skip
                 return None
             except (OSError, ValueError) as error:
                 self._report(_unreadable(source.value, error), span)
                 return None
         return self._checkpoints[key]
+
+    def _refuse_config(self, source: Setting, config: Setting) -> None:
+        """Report that `config` is given for a `source` that has its own configurations."""
+        if not is_there(source.value):
+            error = CheckpointError("missing-model", f"there is no file `{source.value}`",
+                                    "leave `config` out where `source` is a folder or a hub id")  # fmt: skip
+            self._report(error, source.span)
+            return
+        self.diagnostics.error(
+            "contradicting-settings", f"`config` is for a single file, and `{source.value}` has its own configurations",
+            config.span, labels=(Label(source.span, "no file"),), help="leave `config` out",
+        )  # fmt: skip
 
     def _look_for_parts(self, model: Model) -> None:
         """Report what the hub's cache lacks of the submodules that `model`, whose own source isn't there, takes."""
@@ -324,6 +354,11 @@ class Resolver:
         at = source if source is not None and source.value is not None else subfolder
         try:
             if source is not None and source.value is not None:
+                if single_files.is_file(source.value):
+                    return self._single_place(part, base, settings, source)
+                if (config := settings.get("config")) is not None and config.value is not None:
+                    self._refuse_config(source, config)
+                    return None
                 return self._other_place(role, part, source, _value(settings, "subfolder"), revision)
             folder, found = base.folder, base.revision
             if revision is not None:
@@ -339,6 +374,26 @@ class Resolver:
             self._report(_unreadable(base.source, error), at.span if at is not None else span)
         return None
 
+    def _single_place(
+        self, part: Part, base: Checkpoint, settings: Mapping[str, Setting], source: Setting
+    ) -> _Place:  # fmt: skip
+        """Return the place of a submodule that is a single file, whose configuration is the model's unless it is said.
+
+        Raises `CheckpointError`.
+        """
+        config, subfolder, revision = (_value(settings, name) for name in ("config", "subfolder", "revision"))
+        named, folder, found = base.source, base.folder, base.revision
+        inside = part.subfolder if subfolder is None else subfolder
+        if config is not None:
+            named = config
+            folder, found = _found(config, revision)
+            if subfolder is None:
+                inside = part.role if (folder / part.role).is_dir() else ""
+        elif revision is not None:
+            folder, found = _found(base.source, revision)
+        like = checkpoints.read_component(folder, inside, part)
+        return _Place(named, found, folder, checkpoints.from_file(like, folder, source.value), source.span)
+
     def _other_place(
         self, role: str, part: Part, source: Setting, subfolder: str | None, revision: str | None
     ) -> _Place | None:
@@ -347,13 +402,17 @@ class Resolver:
         other = checkpoints.read_component(folder, inside, part)
         return _Place(source.value, found, folder, other, source.span)
 
-    def _component(self, model: Model, role: str, place: _Place, is_quantized: bool) -> Component | None:
+    def _component(
+        self, model: Model, role: str, place: _Place, base: Checkpoint, is_quantized: bool
+    ) -> Component | None:  # fmt: skip
         own = model.parts.get(role, {})
         part = place.part
         try:
             if not part.has_weights:
                 return self._made(role, place, None, None, None)
-            variant = _value(own if "variant" in own else model.settings, "variant")
+            variant = _value(own if "variant" in own else model.settings, "variant") if part.file is None else None
+            if part.file is None and base.file is not None and place.source == base.source:
+                _require_weights(role, place, base)
             if (
                 variant is not None
                 and "variant" not in own
@@ -372,9 +431,15 @@ class Resolver:
             quantizer = chosen.value if chosen is not None and isinstance(chosen.value, Quantizer) else None
             if not prequantized.reads_back(part, place.source, place.span, self.diagnostics):
                 return None
+            if is_gguf(part.file) and not self.world.is_installed(PACKAGE):
+                self.diagnostics.error(
+                    "package-not-installed", f"a GGUF file needs `{PACKAGE}`, which is not installed", place.span,
+                    help='install it: `pip install "aquatint[gguf]"`',
+                )  # fmt: skip
+                return None
             if part.stored is not None:
                 quantizer = None  # it says what the files hold already
-                wrong = prequantized.contradiction(part, place.source, place.span, chosen)
+                wrong = prequantized.contradiction(part, part.file or place.source, place.span, chosen)
                 self._contradictions += [] if wrong is None else [wrong]
             if quantizer is not None and chosen is not None:
                 self._uses.append(coverage.use(chosen, "quantizer" in own, place.folder, part, variant, dtype))
@@ -395,7 +460,7 @@ class Resolver:
             options = canonical(quantizer.backend, quantizer.options)
             quantization = Quantization(backend=quantizer.backend, options=options, name=quantizer.name)
         # While a script is planned its checkpoints are taken to stay as they are.
-        whose = (place.folder, part.subfolder, variant, part.has_weights)
+        whose = (place.folder, part.subfolder, variant, part.has_weights, part.file)
         if whose not in self._identities:
             self._identities[whose] = checkpoints.identity(*whose)
         identity = self._identities[whose]
@@ -403,12 +468,13 @@ class Resolver:
         key = component_key(
             library=part.library, class_name=part.class_name, source=place.source, revision=place.revision,
             subfolder=part.subfolder, variant=variant, identity=identity, dtype=dtype, device=self.world.device,
-            quantization=quantization, offload=offload,
+            quantization=quantization, offload=offload, file=part.file,
         )  # fmt: skip
         size, held, reads, beside = 0, None, 0, None
         if dtype is not None:
             # Models of one checkpoint, each with settings of its own, hold the same.
-            files = (place.folder, part.library, part.class_name, part.subfolder, part.stored is None, variant, dtype)
+            files = (place.folder, part.library, part.class_name, part.subfolder, part.stored is None, variant, dtype,
+                     part.file)  # fmt: skip
             if files not in self._filed:
                 network, tensors = estimates.read(place.folder, part, variant, dtype)
                 self._filed[files] = network, tensors, estimates.as_read(part, network, tensors)
@@ -419,12 +485,39 @@ class Resolver:
             if which not in self._working:
                 self._working[which] = working(role, network, tensors, after.most, quantization is not None)
             beside = self._working[which]
-            reads = checkpoints.file_bytes(place.folder, part.subfolder, variant)
+            reads = checkpoints.file_bytes(place.folder, part, variant)
         return Component(
             key=key, role=role, library=part.library, class_name=part.class_name, source=place.source,
             subfolder=part.subfolder, variant=variant, revision=place.revision, dtype=dtype, device=self.world.device,
             quantization=quantization, identity=identity, bytes=size, held=held, reads=reads, offload=offload,
-            stored=prequantized.as_planned(part.stored), working=beside,
+            stored=prequantized.as_planned(part.stored), working=beside, file=part.file or UNSET,
+        )  # fmt: skip
+
+
+def is_there(source: str) -> bool:
+    """Return whether `source` names a checkpoint that is no file, or might on the hub."""
+    return source.startswith(checkpoints.BUILTIN_PREFIX) or checkpoints.is_hub_id(source) or Path(source).exists()
+
+
+def _of_default(
+    error: CheckpointError, source: Setting, config: Setting | None, named: str | None
+) -> CheckpointError:  # fmt: skip
+    """Return `error` so that it tells of the repository `named` which the script doesn't name."""
+    if named is None or error.code != "missing-model" or (config is not None and config.value is not None):
+        return error
+    return CheckpointError(
+        error.code, f"`config` is left out, and `{named}`, whose configurations diffusers takes for `{source.value}`, "
+        "is not in the hub's local cache", error.help,
+    )  # fmt: skip
+
+
+def _require_weights(role: str, place: _Place, base: Checkpoint) -> None:
+    """Raise `CheckpointError` for a submodule that neither a single file nor the folder of its configurations has."""
+    inside = place.folder / place.part.subfolder
+    if not any(file.suffix in checkpoints.WEIGHT_SUFFIXES for file in inside.iterdir()):
+        raise CheckpointError(
+            "missing-weights", f"neither `{base.file}` nor `{base.source}` has the weights of `{role}`",
+            f"say where they are: `{role} {{ source: ... }}`",
         )  # fmt: skip
 
 
@@ -433,7 +526,7 @@ def _found(source: str, revision: str | None) -> tuple[Path, str | None]:
     return found.folder, found.revision
 
 
-_OF_ITS_OWN = ("source", "subfolder", "revision", "variant")
+_OF_ITS_OWN = ("source", "config", "subfolder", "revision", "variant")
 # With these a submodule is not, or not as others are, among the files that the model's own settings name.
 
 
@@ -442,18 +535,36 @@ def _request(model: Model, role: str | None = None) -> Request:
     whole = model.settings
     elsewhere = {part for part, own in model.parts.items() if any(_value(own, name) for name in _OF_ITS_OWN)}
     base = _value(whole, "subfolder") or ""
+    home, held = _home(whole)
     if role is None or role not in elsewhere:
         omitted = {name for name, setting in whole.items() if setting.value is None}
-        return Request(str(_value(whole, "source")), _value(whole, "revision"), _value(whole, "variant"), base,
-                       without=frozenset(elsewhere | omitted))  # fmt: skip
+        return Request(home, _value(whole, "revision"), _value(whole, "variant"), base,
+                       without=frozenset(elsewhere | omitted | held))  # fmt: skip
     own = model.parts[role]
     source, subfolder = _value(own, "source"), _value(own, "subfolder") or ""
+    if source and single_files.is_file(source):
+        source = _value(own, "config")
     revision = _value(own, "revision") or (None if source else _value(whole, "revision"))
     if not source and not subfolder:
         subfolder = f"{base}/{role}" if base else role
     variant = _value(own if "variant" in own else whole, "variant")
-    return Request(str(source or _value(whole, "source")), revision, variant, subfolder, role,
+    return Request(str(source or home), revision, variant, subfolder, role,
                    insists="variant" in own)  # fmt: skip
+
+
+def _home(settings: Mapping[str, Setting]) -> tuple[str, frozenset[str]]:
+    """Return the source of a model's configurations, and the roles whose weights are in its single file, if it is one.
+
+    A file that can't be read holds none.
+    """
+    source = str(_value(settings, "source"))
+    if not single_files.is_file(source):
+        return source, frozenset()
+    try:
+        named = _value(settings, "config") or checkpoints.default_config(source)
+        return named, single_files.likely_roles(checkpoints.single_header(source))
+    except (CheckpointError, OSError):
+        return source, frozenset()
 
 
 def quantized_roles(model: Model, parts: Iterable[str], info: PipelineInfo) -> set[str]:

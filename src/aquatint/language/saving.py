@@ -13,6 +13,7 @@ from pathlib import PurePosixPath
 from types import MappingProxyType
 from typing import Any
 
+from aquatint.catalog.gguf_files import is_gguf
 from aquatint.catalog.models import SAVE
 from aquatint.catalog.stored import rounded, unreadable
 from aquatint.diagnostics import Diagnostics, Label, did_you_mean
@@ -176,7 +177,16 @@ class Saving:
                 f"written with `{option}`", at, labels=() if written is None else (Label(written.span, "set here"),),
                 help=f"leave `{option}` out of the quantizer, or name other submodules in `components`",
             )  # fmt: skip
-        return not lost
+        packed = [
+            role for role, key in resolved.pipeline.parts.items()
+            if key is not None and (roles is None or role in roles) and is_gguf(resolved.components[key].single_file)
+        ]  # fmt: skip
+        for role in packed:
+            self.diagnostics.error(
+                "not-savable", f"`{role}` of `{model.name}` can't be saved: it is from a GGUF file, and diffusers "
+                "writes none", at, help="name other submodules in `components`",
+            )  # fmt: skip
+        return not lost and not packed
 
     def _error(self, code: str, message: str, span: Span, *, help: str | None = None) -> Unknown:
         self.diagnostics.error(code, message, span, help=help)

@@ -36,18 +36,22 @@ def component_key(
     device: str,
     quantization: Quantization | None,
     offload: str | None = None,
+    file: str | None = None,
 ) -> str:
     """Return the reuse key of a component, whose settings are already defaulted.
+
+    `file` is the single file that its weights are taken from, if they are.
 
     The role that it plays and the names that a script gives to quantizers are left out: they decide nothing.
     """
     quantized = None if quantization is None else [quantization.backend, quantization.options]
     # Offloading hangs hooks on the live module, so it isn't shared with a model that has another one or none.
     hooked = [] if offload is None else [offload]
+    single = [] if file is None else [{"file": file}]
     return digest(
         [
             "component", KEY_VERSION, library, class_name, source, revision, subfolder, variant, identity, dtype,
-            device, quantized, *hooked,
+            device, quantized, *hooked, *single,
         ]
     )  # fmt: skip
 

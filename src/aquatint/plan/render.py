@@ -289,7 +289,11 @@ def _loaded(component: Component) -> str:
     inside = f" ({component.subfolder})" if component.subfolder not in ("", component.role) else ""
     # Of a LoRA the class is only that which reads it.
     name = "LoRA" if component.library == LOADERS else component.class_name
-    parts = [f"{component.role:<16} {name}", f"from {component.source}{inside}"]
+    parts = [f"{component.role:<16} {name}"]
+    if component.single_file is not None:
+        parts += [f"from {component.single_file}", f"configuration from {component.source}{inside}"]
+    else:
+        parts.append(f"from {component.source}{inside}")
     if component.revision is not None:
         parts.append(f"revision {component.revision[:7]}")
     if component.dtype is not None:

@@ -102,6 +102,17 @@ class Component(Record, frozen=True):
     stored: Stored | None = None  # where its files hold it quantized; decides nothing that `identity` doesn't
     offload: str | None = None  # as its pipeline's: such a component waits in the computer's memory
     working: Working | None = None  # what it takes beside weights; decides nothing but when things are loaded
+    file: str | msgspec.UnsetType = msgspec.UNSET  # the single file its weights are in; `source` has its configuration
+
+    @property
+    def single_file(self) -> str | None:
+        """The single file that its weights are taken from, as the script gave it; None for those of its folder."""
+        return None if isinstance(self.file, msgspec.UnsetType) else self.file
+
+    @property
+    def origin(self) -> str:
+        """Where its weights are from, for people."""
+        return self.single_file or self.source
 
 
 class LoraUse(Record, frozen=True):
@@ -128,6 +139,14 @@ class Pipeline(Record, frozen=True):
     subfolder: str = ""  # of `source`, where its `model_index.json` is
     omitted: list[str] = msgspec.field(default_factory=list)  # roles that the checkpoint has, and the script leaves out
     loras: dict[str, LoraUse] | msgspec.UnsetType = msgspec.UNSET  # by role; in the order of their keys
+    file: str | msgspec.UnsetType = (
+        msgspec.UNSET
+    )  # the single file that it was made of; `source` has the configurations
+
+    @property
+    def origin(self) -> str:
+        """What it was made of, for people."""
+        return self.source if isinstance(self.file, msgspec.UnsetType) else self.file
 
 
 class InBatch(Record, frozen=True):

@@ -124,6 +124,7 @@ def about_image(
             "offload": pipeline.offload,
             "options": pipeline.options,
             "key": pipeline.key,
+            **({"file": pipeline.origin} if pipeline.origin != pipeline.source else {}),
             **({"loras": msgspec.to_builtins(added)} if added else {}),
         },
         "components": components,

@@ -49,7 +49,7 @@ def card(plan: Plan, step: Save) -> str:
     of = "Parts of a" if step.roles is not None else "A"
     lines = [
         "---", "library_name: diffusers", *_base(pipeline.source), "---", "", f"# {step.model}", "",
-        f"{of} `{pipeline.class_name}` from `{pipeline.source}`, written by aquatint {plan.aquatint}.", "",
+        f"{of} `{pipeline.class_name}` from `{pipeline.origin}`, written by aquatint {plan.aquatint}.", "",
         "| part | class | data type | quantized |", "|---|---|---|---|", *rows, "",
         "```python", *_loading(pipeline.class_name, weighty, step), "```",
     ]  # fmt: skip

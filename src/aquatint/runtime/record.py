@@ -53,6 +53,7 @@ class ComponentRecord(Record, frozen=True):
     key: str = ""
     stored: Stored | None = None
     held: ByteRange | None = None
+    file: str | None = None
 
 
 class LoraUseRecord(Record, frozen=True):
@@ -74,6 +75,7 @@ class PipelineRecord(Record, frozen=True, rename={"class_name": "class"}):
     omitted: list[str] = msgspec.field(default_factory=list)
     offload: str | None = None
     loras: dict[str, LoraUseRecord] = msgspec.field(default_factory=dict)
+    file: str | None = None
 
 
 class CompanionRecord(Record, frozen=True):
@@ -209,10 +211,11 @@ def _wrong(record: ImageRecord) -> Iterable[str]:
             yield f"`{name}` has the name of no file"
     if record.batch is not None:
         yield from _wrong_batch(record, record.batch)
-    if not _is_writable([record.model, pipeline.source, pipeline.revision, pipeline.subfolder, record.scheduler]):
+    if not _is_writable([record.model, pipeline.source, pipeline.revision, pipeline.subfolder, pipeline.file,
+                         record.scheduler]):  # fmt: skip
         yield "it has a character that can't be written"
     parts = record.components.values()
-    if not _is_writable([[part.source, part.subfolder, part.variant, part.revision] for part in parts]):
+    if not _is_writable([[part.source, part.subfolder, part.variant, part.revision, part.file] for part in parts]):
         yield "it has a character that can't be written"
 
 

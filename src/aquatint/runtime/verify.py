@@ -15,7 +15,9 @@ def changed(component: Component) -> str | None:
             now = loras.identity(loras.path(component.source, component.revision, component.subfolder))
         else:
             folder = checkpoints.locate(component.source, component.revision)
-            now = checkpoints.identity(folder, component.subfolder, component.variant, component.dtype is not None)
+            now = checkpoints.identity(
+                folder, component.subfolder, component.variant, component.dtype is not None, component.single_file
+            )
     except CheckpointError as error:
         return error.message
     except OSError as error:

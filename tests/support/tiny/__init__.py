@@ -31,6 +31,7 @@ PIPELINES: dict[str, Callable[[], Any]] = {
 """Those that most tests are of."""
 
 MORE: dict[str, Callable[[], Any]] = {
+    "sdxl-two-widths": unets.stable_diffusion_xl_of_two_widths,
     "sdxl-controlnet": unets.stable_diffusion_xl_controlnet, "cogview3": joint.cog_view_3,
     "lcm": unets.latent_consistency, "if": unets.deep_floyd, "kandinsky3": unets.kandinsky_3,
     "chroma": joint.chroma, "auraflow": joint.aura_flow, "lumina2": joint.lumina_2, "qwenimage": joint.qwen_image,

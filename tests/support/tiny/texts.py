@@ -48,11 +48,11 @@ def qwen_tokenizer() -> Any:
     return made
 
 
-def clip(tokenizer: Any, projected: bool = False) -> Any:
+def clip(tokenizer: Any, projected: bool = False, width: int = WIDTH) -> Any:
     from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
     config = CLIPTextConfig(
-        vocab_size=len(tokenizer), hidden_size=WIDTH, intermediate_size=2 * WIDTH, projection_dim=WIDTH,
+        vocab_size=len(tokenizer), hidden_size=width, intermediate_size=2 * width, projection_dim=width,
         num_hidden_layers=2, num_attention_heads=4, max_position_embeddings=77,
         bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id,
     )  # fmt: skip

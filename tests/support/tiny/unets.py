@@ -51,23 +51,28 @@ def _steering(steered: Any) -> Any:
     return made
 
 
-def stable_diffusion_xl() -> Any:
+def stable_diffusion_xl(second: int = WIDTH) -> Any:
     from diffusers import EulerDiscreteScheduler, StableDiffusionXLPipeline
 
     tokenizer = texts.clip_tokenizer()
     denoiser = unet(
-        cross_attention_dim=2 * WIDTH, attention_head_dim=(2, 4), use_linear_projection=True,
+        cross_attention_dim=WIDTH + second, attention_head_dim=(2, 4), use_linear_projection=True,
         transformer_layers_per_block=(1, 2), addition_embed_type="text_time", addition_time_embed_dim=8,
-        projection_class_embeddings_input_dim=6 * 8 + WIDTH,
+        projection_class_embeddings_input_dim=6 * 8 + second,
     )  # fmt: skip
     return StableDiffusionXLPipeline(
         unet=denoiser, vae=autoencoders.kl(), text_encoder=texts.clip(tokenizer), tokenizer=tokenizer,
-        text_encoder_2=texts.clip(tokenizer, projected=True), tokenizer_2=texts.clip_tokenizer(),
+        text_encoder_2=texts.clip(tokenizer, projected=True, width=second), tokenizer_2=texts.clip_tokenizer(),
         scheduler=EulerDiscreteScheduler(
             beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", steps_offset=1,
             timestep_spacing="leading",
         ),
     )  # fmt: skip
+
+
+def stable_diffusion_xl_of_two_widths() -> Any:
+    """Return one whose text encoders can be told apart by their width, as those of real checkpoints can."""
+    return stable_diffusion_xl(second=2 * WIDTH)
 
 
 def stable_diffusion_xl_controlnet() -> Any:

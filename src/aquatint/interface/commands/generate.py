@@ -19,7 +19,8 @@ NAME = "<command line>"
 """What messages and pictures call the script."""
 
 _EPILOG = """\
-A URI of a submodule is SOURCE;NAME=VALUE..., where NAME is dtype, quantizer, revision, subfolder or variant:
+A URI of a submodule is SOURCE;NAME=VALUE..., where NAME is config, dtype, quantizer, revision, subfolder
+or variant:
     --unet 'me/better-unet;subfolder=unet;quantizer="bnb;bits=8"'
 `+` as its source is the one that the model has, and `null` alone leaves the submodule out.
 
@@ -36,8 +37,8 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
     )  # fmt: skip
     command.add_argument(
         "model", metavar="MODEL",
-        help="a folder in the diffusers layout, a hub id, `builtin:NAME`; write it first, since lists take every word "
-        "up to the next option",
+        help="a folder in the diffusers layout, a hub id, a safetensors file, `builtin:NAME`; write it first, since "
+        "lists take every word up to the next option",
     )  # fmt: skip
     _add_model_options(command.add_argument_group("the model"))
     _add_picture_options(command.add_argument_group("the pictures; lists of several values multiply"))
@@ -58,6 +59,9 @@ def _add_model_options(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--dtype", help="float32, float16, bfloat16, or auto, which is the device's own")
     group.add_argument("--variant", help="the set of weight files, such as fp16")
     group.add_argument("--revision", help="a branch, a tag or a commit of a hub repository")
+    group.add_argument(
+        "--config", metavar="FOLDER", help="a folder or hub id with the configurations of MODEL that is a single file"
+    )
     group.add_argument("--subfolder", help="the folder inside MODEL that has the pipeline")
     group.add_argument(
         "--quantizer", nargs="+", metavar="URI",

@@ -62,6 +62,8 @@ def stamp(file: Path) -> Stamp:
 def content(files: Mapping[Path, Stamp], root: Path, memory: Path) -> str:
     """Return one hash of the names below `root` and the bytes of `files`; raise `Changed` if a stamp isn't true now.
 
+    Where a file is that isn't below `root` is no matter.
+
     `memory` is the folder in which hashes are remembered; without it, all is hashed anew.
     """
     total = xxhash.xxh3_128()
@@ -74,7 +76,8 @@ def content(files: Mapping[Path, Stamp], root: Path, memory: Path) -> str:
             _remember(file, before, found, memory)
         elif stamp(file) != before:
             raise Changed(str(file))
-        total.update(msgspec.json.encode([file.relative_to(root).as_posix(), before.size, found]))
+        name = file.relative_to(root).as_posix() if file.is_relative_to(root) else None
+        total.update(msgspec.json.encode([name, before.size, found]))
     return total.hexdigest()
 
 

@@ -26,6 +26,7 @@ def prefix(component: Component, facts: Mapping[str, Json]) -> str:
     return digest([
         "store", manifest.FORMAT, aquatint.__version__, component.key, component.library, component.class_name,
         component.source, component.revision, component.subfolder, component.variant, component.dtype,
+        *([] if component.single_file is None else [{"file": component.single_file}]),
         component.device, *([None, None] if quantization is None else [quantization.backend, quantization.options]),
         facts, {name: value for name, value in os.environ.items() if name.startswith(SWITCHES)},
     ])  # fmt: skip
@@ -38,7 +39,9 @@ def files(component: Component) -> tuple[Path, dict[Path, contents.Stamp]]:
     """
     root = checkpoints.locate(component.source, component.revision)
     return root, contents.stamps(
-        checkpoints.component_files(root, component.subfolder, component.variant, has_weights=True)
+        checkpoints.component_files(
+            root, component.subfolder, component.variant, has_weights=True, single=component.single_file
+        )
     )
 
 
@@ -47,7 +50,7 @@ def about(component: Component, facts: Mapping[str, Json], size: int, state: str
     quantization = component.quantization
     assert component.dtype is not None
     return About(
-        role=component.role, library=component.library, class_name=component.class_name, source=component.source,
+        role=component.role, library=component.library, class_name=component.class_name, source=component.origin,
         subfolder=component.subfolder, dtype=component.dtype,
         quantizer="none" if quantization is None else quantizers.format_uri(quantization.backend, quantization.options),
         bytes=size, engine={**facts, "aquatint": aquatint.__version__}, state=state,

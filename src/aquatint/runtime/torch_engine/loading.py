@@ -1,7 +1,7 @@
 """Load one component from its folder: weights quantized on the way, in memory of their own, ready to run.
 
-Only safetensors, only classes of diffusers and transformers found by their names, nothing fetched, no code of a
-checkpoint run.
+Safetensors alone, and pickles where the command line allows them; only classes of diffusers and transformers found by
+their names, nothing fetched, no code of a checkpoint run.
 """
 
 from __future__ import annotations
@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from aquatint.catalog import checkpoints, pipelines, quantizers
+from aquatint.catalog.gguf_files import is_gguf
+from aquatint.catalog.pickle_files import is_pickle
 from aquatint.plan.steps import Component
 from aquatint.runtime.engine import Counters, EngineError, Loaded
-from aquatint.runtime.torch_engine import backend, determinism, loras, memory, streaming, weights
+from aquatint.runtime.torch_engine import backend, determinism, gguf, loras, memory, single_files, streaming, weights
 from aquatint.runtime.torch_engine.backend import EngineBackend
 from aquatint.runtime.torch_engine.faults import engine_error
 from aquatint.runtime.torch_engine.libraries import Libraries
@@ -34,7 +36,7 @@ def load(libraries: Libraries, component: Component, counters: Counters, ahead: 
     if loras.is_lora(component):
         return loras.load(libraries, component, found, counters)
     folder = _folder(component)
-    what = f"`{component.role}` ({component.class_name}) from `{component.source}`"
+    what = f"`{component.role}` ({component.class_name}) from `{component.origin}`"
     if component.dtype is None:
         if component.quantization is not None:
             raise EngineError(f"{what} has no weights to quantize")
@@ -75,12 +77,14 @@ def _load_weights(
         raise EngineError(f"can't load {what} as `{component.dtype}`", f"dtypes: {', '.join(DTYPES)}")
     try:
         # Looked at before a library does: with no safetensors it would look for a pickle.
-        files = checkpoints.weight_files(folder, component.subfolder, component.variant)
+        files = checkpoints.weight_files(folder, component.subfolder, component.variant, component.single_file)
     except checkpoints.CheckpointError as error:
         raise EngineError(error.message, error.help) from error
     # By the class, not by where it lies: a safety checker is diffusers' own and a model of transformers.
     library = "transformers" if issubclass(found, libraries.transformers.PreTrainedModel) else "diffusers"
-    by = stored_by(folder, component, what)
+    if is_gguf(component.single_file):
+        return _load_packed(libraries, component, found, folder, what, counters)
+    by = stored_by(folder, component, what) if component.single_file is None else None
     options: dict[str, Any] = {}
     if (wanted := component.quantization) is not None:
         by = backend.of(wanted.backend)
@@ -89,20 +93,26 @@ def _load_weights(
     if component.device != "cpu" and (component.offload is None or wanted is not None):
         # Not run here: there is no GPU. What waits in memory and isn't quantized never needs to be there.
         options["device_map"] = {"": component.device}
+    # A single file is read in the place of one that the library takes for safetensors.
+    is_safe = component.single_file is not None or not is_pickle(files[0])
     counters.loads += 1
     counters.quantizations += wanted is not None
     with (
         engine_error(f"can't load {what}"), _quiet(), memory.collector_paused(),
+        _files(libraries, component, found, folder, library) as (place, stand_in),
         _loading(libraries, by, library, component),
         memory.holes_given_back(component.bytes, component.held.least if component.held else 0) as before_each,
-        _streaming(torch, library, files, component.device, before_each, ahead) as streamed,
+        _streaming(torch, library, files, component.device, before_each, ahead, stand_in) as streamed,
         determinism.seeded(torch, determinism.seed_of(component.key), component.device),
     ):  # fmt: skip
         module, told = found.from_pretrained(
-            folder, variant=component.variant, use_safetensors=True, local_files_only=True, output_loading_info=True,
+            variant=component.variant, use_safetensors=is_safe, local_files_only=True,
+            output_loading_info=True,
             # Without it diffusers takes float16 for bitsandbytes.
-            torch_dtype=getattr(torch, component.dtype), **options, **_place(component),
+            torch_dtype=getattr(torch, component.dtype), **options, **place,
         )  # fmt: skip
+        if stand_in is not None:
+            name_after(module, folder)
         _refuse_gaps(told, what)
         # bitsandbytes' 8-bit layers compute differently while they are in training mode.
         module.eval().requires_grad_(False)
@@ -113,13 +123,26 @@ def _load_weights(
     return Loaded(component, module, weights.total_bytes(torch, module), quantized, layers, streamed.tensors)
 
 
+def _load_packed(
+    libraries: Libraries, component: Component, found: Any, folder: Path, what: str, counters: Counters
+) -> Loaded:  # fmt: skip
+    counters.loads += 1
+    with engine_error(f"can't load {what}"), _quiet(), memory.collector_paused():
+        module, read = gguf.module(libraries, component, found, folder)
+        module.eval().requires_grad_(False)
+        weights.copy_afresh(libraries.torch, module, mapped=False)
+        name_after(module, folder)
+    quantized, layers = count_layers(libraries, module)
+    return Loaded(component, module, weights.total_bytes(libraries.torch, module), quantized, layers, read)
+
+
 def count_layers(libraries: Libraries, module: Any) -> tuple[int, int]:
     """Return how many layers below `module` a backend put there, and how many they and those it could have put are."""
     nn, halves = libraries.torch.nn, backend.usable()
     plain = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, libraries.transformers.pytorch_utils.Conv1D)
     by_backend = by_none = 0
     for layer in module.modules():
-        if any(half.is_quantized(libraries, layer) for half in halves):
+        if gguf.is_quantized(layer) or any(half.is_quantized(libraries, layer) for half in halves):
             by_backend += 1
         elif isinstance(layer, plain):
             by_none += 1
@@ -146,12 +169,34 @@ def _loading(
 
 
 def _streaming(
-    torch: Any, library: str, files: list[Path], device: str, before_each: Callable[[int], None], ahead: bool
-) -> AbstractContextManager[streaming.Streamed]:
-    if device != "cpu":
+    torch: Any, library: str, files: list[Path], device: str, before_each: Callable[[int], None], ahead: bool,
+    stand_in: streaming.Standin | None,
+) -> AbstractContextManager[streaming.Streamed]:  # fmt: skip
+    if device != "cpu" and stand_in is None:
         # Not run here: there is no GPU. What is mapped goes there as it is, and the file's pages can be dropped.
         return nullcontext(streaming.Streamed())
-    return streaming.streaming(torch, library, files, before_each, ahead=ahead)
+    return streaming.streaming(torch, library, files, before_each, ahead=ahead, stand_in=stand_in)
+
+
+@contextmanager
+def _files(
+    libraries: Libraries, component: Component, found: Any, folder: Path, library: str
+) -> Iterator[tuple[dict[str, Any], streaming.Standin | None]]:
+    """Yield the arguments that say where a component's files are, and what stands for one of them."""
+    name = "pretrained_model_name_or_path"
+    if component.single_file is None:
+        yield {name: folder, **_place(component)}, None
+        return
+    with single_files.in_a_folder(libraries, component, found, folder, library) as (place, stand_in):
+        yield {name: place, **_place(component), "subfolder": ""}, stand_in
+
+
+def name_after(module: Any, folder: Path) -> None:
+    """Let `module` say that it comes from `folder`, where it was loaded from another one."""
+    if hasattr(module, "register_to_config"):
+        module.register_to_config(_name_or_path=str(folder))
+    else:
+        module.config._name_or_path = module.name_or_path = str(folder)
 
 
 def _options(backend: str, options: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -37,7 +37,7 @@ class Prefetcher:
             return False
         try:
             folder = checkpoints.locate(component.source, component.revision)
-            files = checkpoints.weight_files(folder, component.subfolder, component.variant)
+            files = checkpoints.weight_files(folder, component.subfolder, component.variant, component.single_file)
         except checkpoints.CheckpointError:
             return False  # loading says what is wrong
         self._idle.clear()

@@ -18,7 +18,7 @@ from typing import Any
 
 import msgspec
 
-from aquatint.catalog import checkpoints
+from aquatint.catalog import checkpoints, pickle_files
 from aquatint.plan.memory import held
 from aquatint.plan.steps import Component, Json
 from aquatint.runtime.beside import Beside, Means, worthwhile
@@ -58,7 +58,7 @@ class StoredComponents:
 
         `spare` is as `Engine.foresee` has it, `facts` as `load` does.
         """
-        if self._beside is not Beside.NEVER:
+        if self._beside is not Beside.NEVER and not pickle_files.are_allowed():  # the process has no such permission
             wanted = self._process.wanted
             lacking = [each for each in ahead if each.key not in wanted and self._would_keep(each, facts)]
             cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -192,12 +192,18 @@ class _Loan:
 
     def _read(self, reading: Reading) -> Loaded:
         there = msgspec.structs.replace(
-            self.component, source=str(reading.folder), subfolder="", variant=None, revision=None, quantization=None
+            self.component,
+            source=str(reading.folder),
+            subfolder="",
+            variant=None,
+            revision=None,
+            quantization=None,
+            file=msgspec.UNSET,
         )
         # Counted by the caller, once it is known to be good.
         loaded = loading.load(self.libraries, there, Counters(), ahead=True)
         more = _put_back(self.libraries.torch, loaded.object, reading.folder, self.component.dtype)
-        _rename(loaded.object, self.root)
+        loading.name_after(loaded.object, self.root)
         return dataclasses.replace(loaded, bytes=loaded.bytes + more)
 
     def _take_stamps(self) -> None:
@@ -259,11 +265,3 @@ def _find(module: Any, name: str) -> Any | None:
         return None
     found = layer._parameters.get(attribute)
     return layer._buffers.get(attribute) if found is None else found
-
-
-def _rename(module: Any, folder: Path) -> None:
-    """Let the module say that it comes from its checkpoint: the store's folder is nobody's business."""
-    if hasattr(module, "register_to_config"):
-        module.register_to_config(_name_or_path=str(folder))
-    else:
-        module.config._name_or_path = module.name_or_path = str(folder)

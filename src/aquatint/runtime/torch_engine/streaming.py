@@ -18,8 +18,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from aquatint.catalog.pickle_files import is_pickle
+from aquatint.runtime.torch_engine.pickled import PickledFile
 from aquatint.runtime.torch_engine.read_ahead import ReadAhead, read_ahead
 from aquatint.runtime.torch_engine.tensor_files import Check, TensorFile
+
+Readable = TensorFile | PickledFile
+"""A file of weights, open."""
 
 # The names are the process's, not a thread's.
 _ONE_AT_A_TIME = threading.RLock()
@@ -47,7 +52,7 @@ class Slice:
 
     __slots__ = ("_ahead", "_file", "_name", "_streamed")
 
-    def __init__(self, file: TensorFile, name: str, streamed: Streamed, ahead: ReadAhead | None = None) -> None:
+    def __init__(self, file: Readable, name: str, streamed: Streamed, ahead: ReadAhead | None = None) -> None:
         self._file = file
         self._ahead = ahead
         self._name = name
@@ -134,6 +139,15 @@ class _Opened:
         return {"format": "pt"}
 
 
+@dataclass(frozen=True, slots=True)
+class Standin:
+    """A `file` of weights that a library looks for in another `place`, with other tensors: those `converted` gives."""
+
+    place: Path
+    file: Path
+    converted: Callable[[Mapping[str, Slice]], dict[str, Slice]]
+
+
 @contextmanager
 def streaming(
     torch: Any,
@@ -142,6 +156,7 @@ def streaming(
     before_each: Callable[[int], None] = lambda _: None,
     check: Check | None = None,
     ahead: bool = False,
+    stand_in: Standin | None = None,
 ) -> Iterator[Streamed]:
     """Run the body, in which `library` loads `files` onto the CPU, with their tensors read one at a time.
 
@@ -149,24 +164,35 @@ def streaming(
     end tells that the library took another way. Other files than `files` are opened as ever. `before_each` is called
     with a tensor's size before it is read; `check` sees each tensor's bytes before anyone else. With `ahead` the files
     are read from the start by threads of their own (`read_ahead`), which is for those whose tensors stay as they are.
-    Raises `EngineError` for a damaged file, and whatever `check` does.
+    With `stand_in` its file is read where the library opens its place. Raises `EngineError` for a damaged file, and
+    whatever `check` does.
     """
     streamed = Streamed(before_each=before_each)
     ours = {file.resolve() for file in files}
+    places = set() if stand_in is None else {stand_in.place.resolve()}
     with _ONE_AT_A_TIME, ExitStack() as stack:
         opened = {file: stack.enter_context(TensorFile(torch, file, check)) for file in ours} if ahead else {}
         reading = stack.enter_context(read_ahead(opened.values())) if ahead else {}
 
         def slices(file: Path) -> dict[str, Slice]:
-            found = opened.get(file) or stack.enter_context(TensorFile(torch, file, check))
+            if stand_in is not None and file == stand_in.place.resolve():
+                return stand_in.converted(slices(stand_in.file.resolve()))
+            found: Readable | None = opened.get(file)
+            if found is None:
+                found = _opened(torch, file, check)
+                stack.push(found.__exit__)
             return {name: Slice(found, name, streamed, reading.get(file)) for name in found.tensors}
 
         for place, name, of in _OPENERS[library]:
             module = importlib.import_module(place)
             original = getattr(module, name)
             stack.callback(setattr, module, name, original)
-            setattr(module, name, of(original, ours, slices))
+            setattr(module, name, of(original, ours | places, slices))
         yield streamed
+
+
+def _opened(torch: Any, file: Path, check: Check | None) -> TensorFile | PickledFile:
+    return PickledFile(torch, file) if is_pickle(file) else TensorFile(torch, file, check)
 
 
 _Slices = Callable[[Path], dict[str, Slice]]
