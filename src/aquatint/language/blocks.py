@@ -11,7 +11,7 @@ from functools import partial
 from types import MappingProxyType
 from typing import Any
 
-from aquatint.catalog import quantizers
+from aquatint.catalog import prompt_plugins, quantizers, uris
 from aquatint.catalog.arguments import FAMILIAR, MANAGED, PICTURE, is_prompt, problem, scriptable
 from aquatint.catalog.models import GENERATE, LATER_MODEL, LORA, MODEL, OF_TASKS, PART, RESERVED_PARTS
 from aquatint.catalog.pipelines import PipelineInfo, component_roles
@@ -157,6 +157,42 @@ class Blocks:
             self._check_installed(found, within(span, value, 0, len(value.partition(";")[0])))
         checked = self._checked(value, read.backend, settings, span)
         return UNKNOWN if read.errors else checked
+
+    def weighter_of(self, text: str, span: Span) -> Prompter | Unknown:
+        """Return the weighter that a URI, `PLUGIN;option=value`, stands for; it goes by the URI."""
+        (offset, head), *given = uris.parts(text)
+        plugin = prompt_plugins.prompt_plugin("weighter", head)
+        if plugin is None:
+            names = [each.name for each in prompt_plugins.prompt_plugins("weighter")]
+            reason = prompt_plugins.unusable_prompt_plugins("weighter").get(head)
+            message = f"there is no weighter plugin `{head}`"
+            if reason is not None:
+                message = f"the weighter plugin `{head}` can't be used: {reason}"
+            return self._error("unknown-plugin", message, within(span, text, offset, max(1, len(head))),
+                               help=did_you_mean(head, names, "plugins"))  # fmt: skip
+        read = uris.read_options(given, plugin.schema)
+        for error in read.errors:
+            self.diagnostics.error(error.code, error.message, within(span, text, error.offset, error.length),
+                                   help=error.help)  # fmt: skip
+        settings: dict[str, Setting] = {}
+        for name, value in read.values.items():
+            at = within(span, text, *read.places[name])
+            known = plugin.schema.find(name)
+            if known is None:
+                self.unknown_of_plugin(plugin, name, at)
+                settings[name] = Setting(UNKNOWN, at, at, "statement")
+            else:
+                settings[name] = self.fitting(known, Setting(value, at, at, "statement"))
+        if read.errors or any(setting.value is UNKNOWN for setting in settings.values()):
+            return UNKNOWN
+        return Prompter(text, plugin, MappingProxyType(settings))
+
+    def unknown_of_plugin(self, plugin: prompt_plugins.PromptPlugin, name: str, at: Span) -> None:
+        """Report that `plugin` has no setting called `name`."""
+        self.diagnostics.error(
+            "unknown-setting", f"{plugin.kind} plugin `{plugin.name}` has no setting `{name}`", at,
+            help=did_you_mean(name, plugin.schema.all_names(), "settings"),
+        )  # fmt: skip
 
     def _check_installed(self, backend: quantizers.Backend, span: Span) -> None:
         if backend.package not in self._installed:
@@ -370,6 +406,11 @@ class Blocks:
             if own is not None and setting.value is None and own.default is None:
                 continue  # as if it had been left out
             if own is not None:
+                if own.name == "weighter" and isinstance(setting.value, str):
+                    setting = replace(setting, value=self.weighter_of(setting.value, setting.span))
+                    if setting.value is UNKNOWN:
+                        failed = True
+                        continue
                 good = self._own_fits(own, setting)
                 key = own.name
             else:
@@ -432,7 +473,7 @@ class Blocks:
         if own.name == "weighter":
             sound = isinstance(setting.value, Prompter) and setting.value.plugin.kind == "weighter"
             if not sound:
-                self._wrong("weighter", "a weighter's name", setting)
+                self._wrong("weighter", "a weighter's name or a URI", setting)
             return sound
         return self._fits(own, setting)
 

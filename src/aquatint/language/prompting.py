@@ -35,7 +35,7 @@ from aquatint.source import Span
 from aquatint.syntax import nodes as n
 
 CANT_RUN = "a language model can be planned with, and this version can't run it yet"
-"""What is said of prompt plugins when a plan is to be run."""
+"""What is said of prompt plugins that nothing carries out when a plan is to be run."""
 
 STRING_LIMIT = 100_000
 """Strings that one `upscale` may yield."""
@@ -81,10 +81,7 @@ class Prompting:
         for key, setting in given.items():
             known = plugin.schema.find(key)
             if known is None:
-                self.diagnostics.error(
-                    "unknown-setting", f"{kind} plugin `{plugin.name}` has no setting `{key}`", setting.name_span,
-                    help=did_you_mean(key, plugin.schema.all_names(), "settings"),
-                )  # fmt: skip
+                self.blocks.unknown_of_plugin(plugin, key, setting.name_span)
                 own[key] = Setting(UNKNOWN, setting.span, setting.name_span, layer)
             else:
                 own[known.name] = self.blocks.fitting(known, setting)
