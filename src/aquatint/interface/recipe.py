@@ -16,7 +16,7 @@ from typing import Any
 from aquatint.catalog import pipelines
 from aquatint.catalog.prompt_plugins import prompt_plugin
 from aquatint.catalog.quantizers import backend, canonical, parse_uri, problems
-from aquatint.catalog.uris import UriError
+from aquatint.catalog.uris import UriError, parts, read_options
 from aquatint.interface.generate_script import block, is_free, model_name, quoted
 from aquatint.runtime.record import ComponentRecord, ImageRecord, PictureRecord, QuantizationRecord, WeighterRecord
 from aquatint.source import Source
@@ -150,10 +150,15 @@ def _lora(part: ComponentRecord, weight: float) -> Settings:
     }
 
 
-def _weighter(weighter: WeighterRecord, recipe: Recipe) -> Written:
-    """Return the expression for a weighter, which becomes one of the recipe's."""
+def _weighter(weighter: WeighterRecord, recipe: Recipe) -> str | Written:
+    """Return the expression for a weighter, which becomes one of the recipe's unless it was written as a URI."""
     plugin = prompt_plugin("weighter", weighter.plugin)
     schema = None if plugin is None else plugin.schema
+    head, *given = parts(weighter.name)
+    if plugin is not None and head[1] == plugin.name and weighter.quantization is None:
+        read = read_options(given, plugin.schema)
+        if not read.errors and plugin.canonical(read.values) == weighter.options:
+            return weighter.name
     settings: Settings = {"plugin": weighter.plugin}
     for name, value in weighter.options.items():
         known = None if schema is None else schema.find(name)

@@ -36,10 +36,7 @@ class Weighting:
             return False
         if plugin.pipelines is not None and info.name not in plugin.pipelines:
             message = f"the weighter plugin `{plugin.name}` can't weight the prompts of a `{info.name}`"
-            help = "it is for Stable Diffusion and Flux; leave `weighter` out"
-            if plugin.engine is None or info.name.startswith(("StableDiffusion", "Flux")):
-                help = "leave `weighter` out"
-            self.diagnostics.error("wrong-value", message, setting.span, help=help)
+            self.diagnostics.error("wrong-value", message, setting.span, help="leave `weighter` out")
             return False
         encoders = {role: name for role, name in roles.items() if is_text_encoder(role)}
         for role, name in encoders.items():

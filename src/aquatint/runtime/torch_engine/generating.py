@@ -66,7 +66,7 @@ def work(
         if weighter is not None:
             weighing = weighters.of(weighter.plugin).weighing(libraries, pipeline, arguments, weighter.options)
         try:
-            with engine_error(f"{name} can't make this image"), weighing as given:
+            with engine_error(f"{name} can't make this image"), libraries.torch.no_grad(), weighing as given:
                 made = pipeline(**given, generator=generator, output_type="pil")
                 return _pictures(made, len(generators), pipeline, told)
         except EngineError as error:

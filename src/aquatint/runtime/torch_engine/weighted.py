@@ -16,6 +16,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
+from operator import itemgetter
 from typing import Any, Protocol
 
 from aquatint.catalog.arguments import is_prompt
@@ -93,7 +95,8 @@ class Encoding:
 
     def tensor(self, values: Sequence[float], like: Any) -> Any:
         """Return one value for each token as a tensor [1, tokens, 1] in float32 where `like` is."""
-        return self.libraries.torch.tensor(values, dtype=self.libraries.torch.float32, device=like.device)[None, :, None]
+        torch = self.libraries.torch
+        return torch.tensor(values, dtype=torch.float32, device=like.device)[None, :, None]
 
     def _output(self, mask: tuple[int, ...] | None) -> Any:
         if mask not in self._outputs:
@@ -254,15 +257,11 @@ class _Encoder:
         self._libraries = libraries
         self._tokenizer = tokenizer
         self._emphasis = emphasis
-        self._normed: list[tuple[Any, Callable[[Any], Any]]] = []
 
-    @property
-    def __class__(self) -> Any:
-        return self.own.__class__
+    # `isinstance` believes it: pipelines look for modules among their parts.
+    __class__: Any = property(lambda self: self.own.__class__)
 
     def __getattr__(self, name: str) -> Any:
-        if name in ("text_model", "final_layer_norm"):
-            return _Inside(self, getattr(self.own, name), name)
         return getattr(self.own, name)
 
     def __call__(self, ids: Any, attention_mask: Any = None, **kwargs: Any) -> Any:
@@ -287,39 +286,15 @@ class _Encoder:
             for name in _STATES:
                 value = items.get(name)
                 if isinstance(value, tuple):
-                    items[name] = tuple(self._state(encoding, name, at) for at in range(len(value)))
+                    taken = [partial(_layer, name=name, at=at) for at in range(len(value))]
+                    items[name] = tuple(self._emphasis(encoding, layer) for layer in taken)
                 elif value is not None:
-                    items[name] = self._emphasis(encoding, lambda output, name=name: output[name])
+                    items[name] = self._emphasis(encoding, itemgetter(name))
         return type(encoding.plain)(**items)
 
-    def _state(self, encoding: Encoding, name: str, at: int) -> Any:
-        made = self._emphasis(encoding, lambda output: output[name][at])
-        # Norming takes weights out again: they are put on what was normed without them.
-        self._normed.append((made, lambda norm: self._emphasis(encoding, lambda output: norm(output[name][at]))))
-        return made
 
-    def normed(self, norm: Any, state: Any) -> Any:
-        """Return `state`, one of those that this encoder returned, after `norm`, with its weights."""
-        again = next((again for made, again in self._normed if made is state), None)
-        return norm(state) if again is None else again(norm)
-
-
-class _Inside:
-    """What is inside of an encoder, as far as the pipeline looks there: for the norm that ends it."""
-
-    def __init__(self, encoder: _Encoder, own: Any, name: str) -> None:
-        self._encoder = encoder
-        self._own = own
-        self._name = name
-
-    def __getattr__(self, name: str) -> Any:
-        value = getattr(self._own, name)
-        return _Inside(self._encoder, value, name) if name == "final_layer_norm" else value
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if self._name == "final_layer_norm":
-            return self._encoder.normed(self._own, *args, **kwargs)
-        return self._own(*args, **kwargs)
+def _layer(output: Any, name: str, at: int) -> Any:
+    return output[name][at]
 
 
 @contextmanager
@@ -336,12 +311,13 @@ def weighing(
 
     def weighted(*args: Any, **kwargs: Any) -> Any:
         # Only while prompts are encoded: what a pipeline does to its parts in the end, it does to the parts.
-        own = dict(pipeline.__dict__)
+        parts = _parts(libraries, pipeline, arguments, read, emphasis, backtrack)
+        own = {name: pipeline.__dict__[name] for name in parts}
+        pipeline.__dict__.update(parts)
         try:
-            pipeline.__dict__.update(_parts(libraries, pipeline, arguments, read, emphasis, backtrack))
             return encode(*args, **kwargs)
         finally:
-            pipeline.__dict__.update({name: own[name] for name in own if name.startswith(("tokenizer", "text_encoder"))})
+            pipeline.__dict__.update(own)
 
     pipeline.__dict__["encode_prompt"] = weighted
     try:
