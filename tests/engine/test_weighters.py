@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 import torch
 
+from aquatint.catalog import compel
 from aquatint.catalog.weighting import PIPELINES
 from aquatint.runtime.engine import EngineError
 from aquatint.runtime.events import Event, LoadSpared, StatementFailed
@@ -145,6 +146,32 @@ def test_compel_makes_what_the_library_makes(folder: Tiny, family: str) -> None:
         expected = expected[0] if isinstance(expected, tuple) else expected
         assert float((ours - expected).abs().max()) < 2e-6
         assert not torch.allclose(ours, encoded(made, None, prompt="a red cat", negative_prompt="")[0], atol=1e-3)
+
+
+@pytest.mark.parametrize("prompt", [
+    "a cat++ dog", "cat+, dog", "(two words)1.3 x", "(a (b)1.2 c)++", "cat-", "well-known thing", "a - b", "C++ code",
+    r"\(cat\) x", r"\(cat\)+ x", "(cat)+-", "(cat)1.3+", '"quoted words"++ b', '"quoted words" b', "(cat)-1.2", "it's+ 5",
+    "a, b,c", "(cat)0", "+ b", "(a, b)1.5, c", "(cat)1.3, (dog)++.", "()+", "cat+dog", "(cat)+dog", '"a', "cat++!",
+    "(cat (dog)- bird)0.5", "a_b+ x", "cat+. dog", "caf\u00e9++ x", "100%+ x", "x+ ,y",
+])  # fmt: skip
+def test_compel_reads_what_the_library_reads(prompt: str) -> None:
+    from compel.prompt_parser import PromptParser
+
+    prompts = PromptParser().parse_conjunction(prompt).prompts
+    theirs = [(each.text, each.weight) for each in prompts[0].children] if prompts else []
+    [part] = compel.read(prompt).parts
+    assert _words([(each.text, each.weight) for each in part]) == _words(theirs)
+
+
+def _words(pieces: list[tuple[str, float]]) -> list[tuple[str, float]]:
+    """Return neighbours of one weight as one, without spaces: tokenizers of CLIP see none beside punctuation."""
+    made: list[tuple[str, float]] = []
+    for text, weight in (("".join(text.split()), round(weight, 6)) for text, weight in pieces):
+        if text and made and made[-1][1] == weight:
+            made[-1] = made[-1][0] + text, weight
+        elif text:
+            made.append((text, weight))
+    return made
 
 
 @pytest.mark.parametrize(("family", "names"), [

@@ -81,8 +81,8 @@ _OWN = (
                  "`BREAK`. CLIP reads prompts of any length, 75 tokens at a time.", a1111.A1111_SCHEMA,
                  engine="aquatint.runtime.torch_engine.a1111_weighter", mistakes=a1111.mistakes, pipelines=PIPELINES,
                  encoders=ENCODERS),
-    PromptPlugin("weighter", "compel", "Weights words as InvokeAI and compel do: `word++`, `(two words)1.3`. CLIP reads "
-                 "prompts of any length, 75 tokens at a time.", compel.COMPEL_SCHEMA,
+    PromptPlugin("weighter", "compel", "Weights words as InvokeAI and compel do: `word++`, `(two words)1.3`. CLIP "
+                 "reads prompts of any length, 75 tokens at a time.", compel.COMPEL_SCHEMA,
                  engine="aquatint.runtime.torch_engine.compel_weighter", mistakes=compel.mistakes, pipelines=PIPELINES,
                  encoders=ENCODERS),
     PromptPlugin("weighter", "llm4gen", "Adds what a language model makes of the prompt to the embeddings of Stable "

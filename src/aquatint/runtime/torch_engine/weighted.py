@@ -91,7 +91,9 @@ class Encoding:
     def without(self, piece: int) -> Any:
         """Return the output where the encoder doesn't see the tokens of `piece`."""
         seen = self.mask or (1,) * len(self.row.ids)
-        return self._output(tuple(int(each != piece) and there for each, there in zip(self.row.pieces, seen, strict=True)))
+        return self._output(
+            tuple(int(each != piece) and there for each, there in zip(self.row.pieces, seen, strict=True))
+        )
 
     def tensor(self, values: Sequence[float], like: Any) -> Any:
         """Return one value for each token as a tensor [1, tokens, 1] in float32 where `like` is."""
