@@ -55,7 +55,7 @@ def test_compel(prompt: str) -> None:
     assert (rounded(reading), reading.mistakes) == ([COMPEL[prompt]], ())
 
 
-TEXTS = st.text("()[]\\\":.+-1aB ,|\n", max_size=60) | st.lists(
+TEXTS = st.text('()[]\\":.+-1aB ,|\n', max_size=60) | st.lists(
     st.sampled_from(["(", ")", "[", "]", "BREAK", ":1.2)", "++", "word", '"', "\\", " ", ".and(", ":x)", "<lora:a:1>"])
 ).map("".join)
 
@@ -87,6 +87,14 @@ def test_brackets_end_somewhere(bracket: str) -> None:
 
 
 def test_long_prompts_take_no_time_to_speak_of() -> None:
-    for prompt in ("a+" * 50_000, "(" * 50_000, '"' * 50_000, "(a)" * 30_000, "a:" * 50_000, "1." * 50_000, "\\" * 90_000):
+    for prompt in (
+        "a+" * 50_000,
+        "(" * 50_000,
+        '"' * 50_000,
+        "(a)" * 30_000,
+        "a:" * 50_000,
+        "1." * 50_000,
+        "\\" * 90_000,
+    ):
         a1111.read(prompt)
         compel.read(prompt)

@@ -150,8 +150,9 @@ def test_compel_makes_what_the_library_makes(folder: Tiny, family: str) -> None:
 
 @pytest.mark.parametrize("prompt", [
     "a cat++ dog", "cat+, dog", "(two words)1.3 x", "(a (b)1.2 c)++", "cat-", "well-known thing", "a - b", "C++ code",
-    r"\(cat\) x", r"\(cat\)+ x", "(cat)+-", "(cat)1.3+", '"quoted words"++ b', '"quoted words" b', "(cat)-1.2", "it's+ 5",
-    "a, b,c", "(cat)0", "+ b", "(a, b)1.5, c", "(cat)1.3, (dog)++.", "()+", "cat+dog", "(cat)+dog", '"a', "cat++!",
+    r"\(cat\) x", r"\(cat\)+ x", "(cat)+-", "(cat)1.3+", '"quoted words"++ b', '"quoted words" b', "(cat)-1.2",
+    "it's+ 5", "a, b,c", "(cat)0", "+ b", "(a, b)1.5, c", "(cat)1.3, (dog)++.", "()+", "cat+dog", "(cat)+dog",
+    '"a', "cat++!",
     "(cat (dog)- bird)0.5", "a_b+ x", "cat+. dog", "caf\u00e9++ x", "100%+ x", "x+ ,y",
 ])  # fmt: skip
 def test_compel_reads_what_the_library_reads(prompt: str) -> None:

@@ -123,7 +123,7 @@ def read(prompt: str) -> Reading:
 
 
 def _not_done(offset: int, length: int, what: str, help: str) -> Mistake:
-    return Mistake(offset, length, f"the weighter `a1111` doesn't {what}", help, "not-supported-yet")
+    return Mistake(offset, length, f"the weighter `a1111` doesn't {what}", help, is_lack=True)
 
 
 def mistakes(prompt: str) -> tuple[Mistake, ...]:

@@ -114,7 +114,7 @@ class _Reader:
     def _not_done(self, at: int, name: str) -> None:
         self.mistakes.append(Mistake(
             at, len(name) + 1, f"the weighter `compel` doesn't do `.{name}`", "weight words of one prompt instead",
-            "not-supported-yet",
+            is_lack=True,
         ))  # fmt: skip
 
     def _wrong(self, at: int, length: int, message: str, help: str) -> None:

@@ -31,13 +31,13 @@ class Fragment:
 
 @dataclass(frozen=True, slots=True)
 class Mistake:
-    """What is wrong in a prompt, and at which of its characters; `code` is a diagnostic's."""
+    """What is wrong in a prompt, and at which of its characters; `is_lack` if it is sound, and the weighter lacks it."""
 
     offset: int
     length: int
     message: str
     help: str | None = None
-    code: str = "malformed-prompt"
+    is_lack: bool = False
 
 
 @dataclass(frozen=True, slots=True)

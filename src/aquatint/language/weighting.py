@@ -54,6 +54,7 @@ class Weighting:
             for mistake in weighter.plugin.mistakes(setting.value):
                 at = within(setting.span, setting.value, mistake.offset, mistake.length)
                 message = mistake.message if at != setting.span else f"`{name}`: {mistake.message}"
-                self.diagnostics.error(mistake.code, message, at, help=mistake.help)
+                code = "not-supported-yet" if mistake.is_lack else "malformed-prompt"
+                self.diagnostics.error(code, message, at, help=mistake.help)
                 sound = False
         return sound
