@@ -75,6 +75,7 @@ def deciding(plan: Plan, step: Generate, output: Output) -> dict[str, Any]:
         "pipeline": msgspec.to_builtins(pipeline), "arguments": step.arguments, "seed": output.seed,
         "deferred": step.deferred, "scaled": step.scaled,
         "batch": companions(plan, output), "index": None if output.batch is None else output.batch.index,
+        "weighter": step.weighter and (step.weighter.plugin, step.weighter.options, step.weighter.quantization),
         "scheduler": step.scheduler or own, "types": {name: type(each) for name, each in step.arguments.items()},
     }  # fmt: skip
 

@@ -112,6 +112,12 @@ def test_a_chain_that_hangs_together() -> None:
             {"u1_upscaler": Plugin("m", {}, Quantization("snq", {}, "q"), "better")},
             "the quantizer of `better`: there is no quantization backend `snq`",
         ),
+        (
+            {"g2_weighter": Plugin("a1111", {"emphasis": "loud", "comma_padding_backtrack": 20}, None, "w")},
+            'the weighter `w`: `emphasis` can\'t be `"loud"`',
+        ),
+        ({"g2_weighter": Plugin("a1111", {}, None, "w")}, "the weighter `w`: there is no `emphasis`"),
+        ({"g2_weighter": Plugin("compel", {"x": 1}, None, "w")}, "the weighter `w`: there is no option `x`"),
         ({"g1_arguments": {"prompt": "x"}}, "step `g1` has two values for `prompt`"),
         ({"p1_text": operated("open", "/etc/passwd")}, INCOMPLETE + "it does something that is no operation"),
         ({"p1_text": operated("round", 1)}, INCOMPLETE + "`round` takes a number"),

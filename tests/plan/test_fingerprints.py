@@ -102,6 +102,7 @@ def test_all_that_is_written_is_planned_in_order() -> None:
         ("g1", argument(guidance_scale=3), OF_A | {"a2.png"}),
         ("g1", argument(num_inference_steps=2.0), OF_A | {"a2.png"}),
         ("g1", lambda step: changed(step, scheduler="EulerDiscreteScheduler"), OF_A | {"a2.png"}),
+        ("g1", lambda step: changed(step, weighter=Plugin("compel", {}, None, "w")), OF_A | {"a2.png"}),
         ("g1", lambda step: changed(step, model="other"), {"a.png", "a2.png"}),
         ("g1", lambda step: changed(step, quantizers={"unet": "other"}), {"a.png", "a2.png"}),
         ("g1", lambda step: changed(step, metadata=False), {"a.png", "a2.png"}),

@@ -47,6 +47,6 @@ def paint(engine: Engine, text: str) -> list[bytes]:
             parts = {role: None if key is None else live[key] for role, key in pipeline.parts.items()}
             assembled = engine.assemble(pipeline, parts)
             for output in step.outputs:
-                generation = Generation(step.arguments, [output.seed], step.scheduler)
+                generation = Generation(step.arguments, [output.seed], step.scheduler, weighter=step.weighter)
                 pictures.append(drawn(engine, assembled, generation, lambda done, total: None).tobytes())
     return pictures

@@ -6,16 +6,18 @@ help and the plan read it. Other packages add theirs by the entry point groups i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal
 
+from aquatint.catalog import a1111, compel
 from aquatint.catalog.extensions import extensions
 from aquatint.catalog.llm4gen import LLM4GEN_SCHEMA
 from aquatint.catalog.magicprompt import MAGICPROMPT_SCHEMA
 from aquatint.catalog.settings import Schema
 from aquatint.catalog.uris import Options, UriError, parts, read_options
+from aquatint.catalog.weighting import ENCODERS, PIPELINES, Mistake
 from aquatint.diagnostics import did_you_mean
 
 Kind = Literal["upscaler", "weighter"]
@@ -26,15 +28,47 @@ GROUPS: dict[Kind, str] = {"upscaler": "aquatint.upscalers", "weighter": "aquati
 """The entry point groups; an entry point's name is the plugin's."""
 
 
+def _no_mistakes(prompt: str) -> Iterable[Mistake]:
+    return ()
+
+
 @dataclass(frozen=True, slots=True)
 class PromptPlugin:
-    """A plugin. Of its settings at most one is a quantizer, that of its language model."""
+    """A plugin. Of its settings at most one is a quantizer, that of its language model.
+
+    `engine` is the dotted name of the module that carries it out, which only an engine imports (see
+    `aquatint.runtime.torch_engine.weighters`); without one it can be planned with, and not run.
+
+    Of weighters: `mistakes` returns what is wrong in a prompt. `pipelines` are the classes whose prompts it weights and
+    `encoders` those of the text encoders that it knows; None is for any.
+    """
 
     kind: Kind
     name: str
     help: str
     schema: Schema
     aliases: tuple[str, ...] = ()
+    engine: str | None = None
+    mistakes: Callable[[str], Iterable[Mistake]] = _no_mistakes
+    pipelines: frozenset[str] | None = None
+    encoders: frozenset[str] | None = None
+
+    @property
+    def has_model(self) -> bool:
+        """Whether it runs a language model of its own, which a quantizer can be for."""
+        return any(setting.type == "quantizer" for setting in self.schema.settings)
+
+    def problems(self, options: Mapping[str, Any]) -> list[str]:
+        """Return what is wrong with canonical `options`, which a stranger may have written."""
+        wrong = [f"there is no option `{name}`" for name in options if self.schema.find(name) is None]
+        for setting in self.schema.settings:
+            if setting.type == "quantizer":
+                continue
+            if setting.name not in options:
+                wrong.append(f"there is no `{setting.name}`")
+            elif (found := setting.problem(options[setting.name])) is not None:
+                wrong.append(found)
+        return wrong
 
     def canonical(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """Return every option but the quantizer after defaults, sorted by name. `options` have no problems."""
@@ -45,6 +79,14 @@ class PromptPlugin:
 _OWN = (
     PromptPlugin("upscaler", "magicprompt", "Lets a language model of transformers write on from a prompt, or rewrite "
                  "it.", MAGICPROMPT_SCHEMA),
+    PromptPlugin("weighter", "a1111", "Weights words as the web UI of AUTOMATIC1111 does: `(word:1.2)`, `[word]`, "
+                 "`BREAK`. CLIP reads prompts of any length, 75 tokens at a time.", a1111.A1111_SCHEMA,
+                 engine="aquatint.runtime.torch_engine.a1111_weighter", mistakes=a1111.mistakes, pipelines=PIPELINES,
+                 encoders=ENCODERS),
+    PromptPlugin("weighter", "compel", "Weights words as InvokeAI and compel do: `word++`, `(two words)1.3`. CLIP "
+                 "reads prompts of any length, 75 tokens at a time.", compel.COMPEL_SCHEMA,
+                 engine="aquatint.runtime.torch_engine.compel_weighter", mistakes=compel.mistakes, pipelines=PIPELINES,
+                 encoders=ENCODERS),
     PromptPlugin("weighter", "llm4gen", "Adds what a language model makes of the prompt to the embeddings of Stable "
                  "Diffusion 1.5 (LLM4GEN, arXiv:2407.00737).", LLM4GEN_SCHEMA),
 )  # fmt: skip

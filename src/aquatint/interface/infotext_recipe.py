@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from aquatint.catalog import schedulers
+from aquatint.catalog import a1111, schedulers
 from aquatint.interface.recipe import Recipe, Written
 from aquatint.language.generating import SIDE_STEP
 from aquatint.runtime.infotext import Infotext
@@ -26,6 +26,8 @@ def of_infotext(text: Infotext) -> tuple[Recipe, list[str]]:
     recipe.arguments["prompt"] = text.prompt
     if text.negative_prompt:
         recipe.arguments["negative_prompt"] = text.negative_prompt
+    if _is_weighted(text):
+        recipe.arguments["weighter"] = "a1111"
     left: list[str] = []
     for name, value in text.fields.items():
         read = _FIELDS.get(name)
@@ -37,6 +39,16 @@ def of_infotext(text: Infotext) -> tuple[Recipe, list[str]]:
         else:
             recipe.arguments |= found
     return recipe, left
+
+
+def _is_weighted(text: Infotext) -> bool:
+    """Return whether its prompts give words weights, as A1111's do, and nothing in them is beyond its weighter."""
+    if text.fields.get("Version", "").startswith("aquatint"):
+        return False
+    readings = [a1111.read(prompt) for prompt in (text.prompt, text.negative_prompt)]
+    fragments = [fragment for reading in readings for part in reading.parts for fragment in part]
+    is_weighted = any(fragment.weight != 1.0 for fragment in fragments) or any(len(r.parts) > 1 for r in readings)
+    return is_weighted and not any(reading.mistakes for reading in readings)
 
 
 def _is_spaced(recipe: Recipe, spacing: str) -> bool:

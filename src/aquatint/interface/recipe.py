@@ -9,18 +9,20 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import chain, count
 from pathlib import PurePosixPath
 from typing import Any
 
 from aquatint.catalog import pipelines
+from aquatint.catalog.prompt_plugins import prompt_plugin
 from aquatint.catalog.quantizers import backend, canonical, parse_uri, problems
-from aquatint.catalog.uris import UriError
+from aquatint.catalog.uris import UriError, parts, read_options
 from aquatint.interface.generate_script import block, is_free, model_name, quoted
-from aquatint.runtime.record import ComponentRecord, ImageRecord, PictureRecord, QuantizationRecord
+from aquatint.runtime.record import ComponentRecord, ImageRecord, PictureRecord, QuantizationRecord, WeighterRecord
 from aquatint.source import Source
 
 _FIRST = ("prompt", "negative_prompt")
-_LAST = ("size", "scheduler", "seed", "images", "images_per_batch", "output", "metadata", "sidecar")
+_LAST = ("size", "scheduler", "weighter", "seed", "images", "images_per_batch", "output", "metadata", "sidecar")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,7 @@ class Recipe:
 
     `roles` are the submodules that the picture was made with, or without; `quantized` those that the model's own
     quantizer is for. `pipeline` is the class, empty if nobody knows. `size` is kept as `width` and `height`.
-    `loras` has the settings of each LoRA.
+    `loras` has the settings of each LoRA, and `weighters` those of weighters by the script's names for them.
     `batch` has the seeds and prompts of all images of its call, where there were others; `index` says which it was.
     """
 
@@ -50,6 +52,7 @@ class Recipe:
     quantized: frozenset[str] = frozenset()
     params: list[str] = field(default_factory=list)
     quantizers: dict[str, QuantizationRecord] = field(default_factory=dict)
+    weighters: dict[str, Settings] = field(default_factory=dict)
     settings: Settings = field(default_factory=dict)
     parts: dict[str, Settings | None] = field(default_factory=dict)
     loras: list[Settings] = field(default_factory=list)
@@ -120,6 +123,7 @@ def of_record(record: ImageRecord) -> Recipe:
         **({"scheduler": record.scheduler} if scheduler and record.scheduler != scheduler.class_name else {}),
         **{name: _files(files) for name, files in record.pictures.items()},
         **({} if record.scaled is None else dict(zip(("width", "height"), record.scaled, strict=True))),
+        **({} if record.weighter is None else {"weighter": _weighter(record.weighter, made)}),
         "seed": record.seed,
     }
     if record.batch is not None:
@@ -154,6 +158,32 @@ def _lora(part: ComponentRecord, weight: float) -> Settings:
         **({} if part.revision is None else {"revision": part.revision}),
         **({} if weight == 1 else {"weight": weight}),
     }
+
+
+def _weighter(weighter: WeighterRecord, recipe: Recipe) -> str | Written:
+    """Return the expression for a weighter, which becomes one of the recipe's unless it was written as a URI."""
+    plugin = prompt_plugin("weighter", weighter.plugin)
+    schema = None if plugin is None else plugin.schema
+    head, *given = parts(weighter.name)
+    if plugin is not None and head[1] == plugin.name and weighter.quantization is None:
+        read = read_options(given, plugin.schema)
+        if not read.errors and plugin.canonical(read.values) == weighter.options:
+            return weighter.name
+    settings: Settings = {"plugin": weighter.plugin}
+    for name, value in weighter.options.items():
+        known = None if schema is None else schema.find(name)
+        if known is None or value != known.default:
+            settings[name] = value
+    if weighter.quantization is not None and schema is not None:
+        own = next((each.name for each in schema.settings if each.type == "quantizer"), None)
+        if own is not None:
+            settings[own] = _quantizer(weighter.quantization, recipe)
+    stem = re.sub(r"\W+", "_", weighter.name.partition(";")[0], flags=re.ASCII).strip("_")[:60]
+    stem = stem if stem.isidentifier() else "weighter"
+    names = chain([stem], (f"{stem}_{number}" for number in count(2)))
+    name = next(each for each in names if is_free(each) and each not in (recipe.model, *recipe.quantizers))
+    recipe.weighters[name] = settings
+    return Written(name)
 
 
 def _quantizer(quantization: QuantizationRecord | None, recipe: Recipe) -> Any:
@@ -202,6 +232,7 @@ def text_of(recipe: Recipe, head: Iterable[str] = ()) -> str:
     comments = [f"# {_line(each)}".rstrip() for each in head]
     blocks = [comments, recipe.params]
     blocks += [block(f"quantizer {name}", _options(each)) for name, each in recipe.quantizers.items()]
+    blocks += [block(f"weighter {name}", _settings(each)) for name, each in recipe.weighters.items()]
     blocks.append(
         block(f"model {recipe.model}", [*_settings(recipe.settings), *_parts(recipe.parts), *_loras(recipe.loras)])
     )

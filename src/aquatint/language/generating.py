@@ -23,7 +23,7 @@ from aquatint.language.names import within
 from aquatint.language.outputs import OutputNames, written
 from aquatint.language.outside import Outside
 from aquatint.language.places import place_of
-from aquatint.language.prompting import CANT_RUN, plugin_of
+from aquatint.language.prompting import plugin_of
 from aquatint.language.resolution import Resolved, Resolver, quantizer_summary
 from aquatint.language.scope import Scope
 from aquatint.language.tasks import Pictures, as_task, fitting, pipeline_for
@@ -40,6 +40,7 @@ from aquatint.language.values import (
     plain,
     type_name,
 )
+from aquatint.language.weighting import Weighting
 from aquatint.language.why import Statement
 from aquatint.plan import steps
 from aquatint.plan.builder import PlanBuilder
@@ -76,6 +77,7 @@ class Generating:
         self.builder = builder
         self.outputs = outputs
         self.pictures = Pictures(diagnostics, outside, outputs.place_of)
+        self.weighting = Weighting(diagnostics)
         self.made: list[ImageValue] = []
         self._images = 0
         self.told: list[Statement] | None = None
@@ -107,12 +109,11 @@ class Generating:
             self.pictures.fit(settings),
             self.pictures.leave_steps(settings, info),
             self._has_good_scheduler(settings, resolved, target),
+            self.weighting.fits(settings, info, resolved.roles, self.running),
             "output" not in settings or self.outputs.is_good(settings["output"]),
         )
         if not all(checks):
             return UNKNOWN
-        if self.running and "weighter" in settings:
-            return self._error("not-supported-yet", CANT_RUN, settings["weighter"].span, help="leave `weighter` out")
         place = place_of(node.span)
         count = settings["images"].value if "images" in settings else 1
         self._images += count

@@ -134,6 +134,8 @@ class _Fingerprints:
         if step.metadata:
             parts |= {"metadata": _hash(True), "name of the model": _hash(step.model),
                       "names of quantizers": _hash(step.quantizers)}  # fmt: skip
+            if step.weighter is not None:
+                parts["name of the weighter"] = _hash(step.weighter.name)
         if step.sidecar:
             parts["sidecar"] = _hash(True)
         return parts

@@ -12,6 +12,7 @@ from collections.abc import Set as AbstractSet
 from msgspec import UNSET
 
 from aquatint.catalog.pipelines import LOADERS
+from aquatint.catalog.prompt_plugins import prompt_plugin
 from aquatint.catalog.quantizers import label
 from aquatint.plan.batches import companions, sizes
 from aquatint.plan.counts import counts
@@ -31,6 +32,7 @@ from aquatint.plan.steps import (
     Phase,
     PictureFile,
     Plan,
+    Plugin,
     Print,
     Quantization,
     Release,
@@ -86,14 +88,19 @@ def summary(plan: Plan, resident: AbstractSet[str] = frozenset()) -> str:
 
 
 def prompters(plan: Plan) -> list[str]:
-    """Return the names of the upscalers and weighters that `plan` uses, which may run language models of their own."""
+    """Return the names of the upscalers and weighters that `plan` uses and that run language models of their own."""
     found: dict[str, None] = {}
     for step in plan.steps:
         if isinstance(step, Upscale):
             found[step.upscaler.name] = None
-        elif isinstance(step, Generate) and step.weighter is not None:
+        elif isinstance(step, Generate) and step.weighter is not None and _has_model(step.weighter):
             found[step.weighter.name] = None
     return list(found)
+
+
+def _has_model(weighter: Plugin) -> bool:
+    plugin = prompt_plugin("weighter", weighter.plugin)
+    return plugin is None or plugin.has_model
 
 
 def _traffic(traffic: Traffic) -> str:
@@ -184,7 +191,9 @@ def _generated(plan: Plan, step: Generate, fresh: set[str], files: dict[ImageRef
     if step.scheduler is not None:
         settings["scheduler"] = json.dumps(step.scheduler)
     if step.weighter is not None:
-        settings["weighter"] = f"{step.weighter.name} ({step.weighter.plugin})"
+        name, plugin = step.weighter.name, step.weighter.plugin
+        # A URI says itself which plugin it is of.
+        settings["weighter"] = json.dumps(name) if name.partition(";")[0] == plugin else f"{name} ({plugin})"
     if settings:
         yield _line("", ", ".join(f"{name} {value}" for name, value in settings.items()))
     yield from _reused(plan, step, fresh)

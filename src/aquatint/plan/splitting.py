@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from aquatint.catalog.pipelines import is_denoiser, is_text_encoder
+from aquatint.catalog.prompt_plugins import prompt_plugin
 from aquatint.plan.memory import held
 from aquatint.plan.steps import Component, Generate, Pipeline
 from aquatint.plan.uses import loras, takes_pictures
@@ -49,7 +50,7 @@ def split(
     encoders = [role for role in roles if is_text_encoder(role)]
     denoisers = [role for role in roles if is_denoiser(role)]
     last = [role for role in roles if role in _LAST]
-    if pipeline.offload is not None or step.weighter is not None or not denoisers or not (encoders or last):
+    if pipeline.offload is not None or _has_model(step) or not denoisers or not (encoders or last):
         return [Part("generate", roles, 0, work(step, roles, pipeline, components, together))]
     # A pipeline is made of them before anything else.
     weightless = [role for role in roles if by_role[role].dtype is None]
@@ -81,6 +82,12 @@ def split(
         )
         for phase in phases
     ]
+
+
+def _has_model(step: Generate) -> bool:
+    """Return whether a language model of its weighter, of which no plan knows yet, would be there in every phase."""
+    plugin = None if step.weighter is None else prompt_plugin("weighter", step.weighter.plugin)
+    return plugin is not None and plugin.has_model
 
 
 def _embeddings(by_role: Mapping[str, Component], encoders: list[str], images: int) -> int:

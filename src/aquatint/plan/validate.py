@@ -16,6 +16,7 @@ from msgspec import UNSET
 from aquatint.catalog import pipelines
 from aquatint.catalog.metrics import METRICS
 from aquatint.catalog.models import OFFLOADS
+from aquatint.catalog.prompt_plugins import Kind, prompt_plugin
 from aquatint.catalog.quantizers import problems
 from aquatint.plan import texts
 from aquatint.plan.steps import (
@@ -35,6 +36,7 @@ from aquatint.plan.steps import (
     Pipeline,
     Plan,
     PlanError,
+    Plugin,
     Print,
     Quantization,
     Release,
@@ -105,6 +107,14 @@ def _check_quantization(quantization: Quantization | None, owner: str) -> None:
         raise PlanError(f"the quantizer of {owner}: {found[0].message}")
 
 
+def _check_plugin(kind: Kind, given: Plugin) -> None:
+    """Hold a plugin's options to its schema; one that isn't installed is found where it is to run."""
+    _check_quantization(given.quantization, f"`{given.name}`")
+    plugin = prompt_plugin(kind, given.plugin)
+    if plugin is not None and (found := plugin.problems(given.options)):
+        raise PlanError(f"the {kind} `{given.name}`: {found[0]}")
+
+
 def _check_steps(plan: Plan) -> None:
     made = _Made()
     later = {step.id: step for step in reversed(plan.steps) if isinstance(step, Generate)}
@@ -141,6 +151,8 @@ def _check_steps(plan: Plan) -> None:
                     _check_phase(step, later)
                 elif twice := sorted(step.arguments.keys() & step.deferred.keys()):
                     raise PlanError(f"step `{step.id}` has two values for `{twice[0]}`")
+                elif isinstance(step, Generate) and step.weighter is not None:
+                    _check_plugin("weighter", step.weighter)
             case Upscale():
                 _check_quantization(step.upscaler.quantization, f"`{step.upscaler.name}`")
                 if step.variations < 1:

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from PIL.Image import Image
 
-from aquatint.plan.steps import Component, Json, Pipeline
+from aquatint.plan.steps import Component, Json, Pipeline, Plugin
 
 
 class EngineError(Exception):
@@ -65,13 +65,14 @@ class Generation:
 
     A call of several images has a list of one for each where an argument is each one's own. Arguments are JSON, or
     pictures and lists of pictures. With `tiling` what decodes the pictures does so in tiles where it can, which takes
-    less memory and changes pixels.
+    less memory and changes pixels. `weighter` turns the prompts into embeddings; None: the pipeline does.
     """
 
     arguments: Mapping[str, Any]
     seeds: Sequence[int]
     scheduler: str | None = None
     tiling: bool = False
+    weighter: Plugin | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,7 +80,7 @@ class ImageCalls:
         on_step: OnStep, tiling: bool,
     ) -> None:  # fmt: skip
         pipeline = self.residents.assembled(self.plan.pipelines[step.pipeline], self.plan.components)
-        generation = Generation(arguments, seeds, step.scheduler, tiling)
+        generation = Generation(arguments, seeds, step.scheduler, tiling, step.weighter)
         under_way = _UnderWay(self.engine.begin(pipeline, generation, on_step), len(seeds), places)
         self._calls |= dict.fromkeys(places, under_way)
 

@@ -114,6 +114,7 @@ def about_image(
         "scheduler": _scheduler(plan, step),
         "arguments": step.arguments,
         **_given(step),
+        **({} if step.weighter is None else {"weighter": msgspec.to_builtins(step.weighter)}),
         "defaults": _defaults(plan, step),
         "pipeline": {
             "class": pipeline.class_name,

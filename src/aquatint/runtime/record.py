@@ -15,6 +15,7 @@ from typing import Annotated, Any, NoReturn
 import msgspec
 
 from aquatint.catalog.models import BATCH_LIMIT, DTYPES, GENERATE, MODEL, OFFLOADS, RESERVED_PARTS
+from aquatint.catalog.prompt_plugins import prompt_plugin
 from aquatint.catalog.quantizers import backend, problems
 from aquatint.plan.steps import ByteRange, Json, Record, Stored
 from aquatint.runtime.metadata import METADATA_VERSION
@@ -78,6 +79,15 @@ class PipelineRecord(Record, frozen=True, rename={"class_name": "class"}):
     file: str | None = None
 
 
+class WeighterRecord(Record, frozen=True):
+    """What turned the prompts into embeddings: a plugin, all of its options, and what its script called it."""
+
+    plugin: str
+    options: dict[str, Json]
+    quantization: QuantizationRecord | None = None
+    name: str = ""
+
+
 class CompanionRecord(Record, frozen=True):
     """An image of a call that made several: its seed, and the arguments that were its own."""
 
@@ -118,6 +128,7 @@ class ImageRecord(Record, frozen=True):
     engine: dict[str, Json] = msgspec.field(default_factory=dict)
     defaults: dict[str, Json] = msgspec.field(default_factory=dict)
     batch: BatchRecord | None = None
+    weighter: WeighterRecord | None = None
     out_of_memory: list[str] = msgspec.field(default_factory=list)
     pictures: dict[str, Annotated[list[PictureRecord], msgspec.Meta(min_length=1, max_length=_PARTS_LIMIT)]] = (
         msgspec.field(default_factory=dict)
@@ -209,6 +220,8 @@ def _wrong(record: ImageRecord) -> Iterable[str]:
             yield f"`{name}` is no argument for pictures"
         elif not all(each.path and _is_writable(each.path) for each in files):
             yield f"`{name}` has the name of no file"
+    if record.weighter is not None:
+        yield from (f"its weighter: {wrong}" for wrong in _wrong_weighter(record.weighter))
     if record.batch is not None:
         yield from _wrong_batch(record, record.batch)
     if not _is_writable([record.model, pipeline.source, pipeline.revision, pipeline.subfolder, pipeline.file,
@@ -225,6 +238,20 @@ def _wrong_loras(record: ImageRecord) -> Iterable[str]:
             yield f"`{role}` is no LoRA of it"
         elif not (isfinite(use.weight) and all(map(_is_name, use.roles))):
             yield f"the LoRA `{role}` can't be added as it says"
+
+
+def _wrong_weighter(weighter: WeighterRecord) -> Iterable[str]:
+    if not (weighter.plugin.isascii() and re.fullmatch(r"[\w-]+", weighter.plugin)):
+        yield f"`{weighter.plugin}` is no plugin"
+    elif wrong := [name for name in weighter.options if not _is_name(name)]:
+        yield f"`{wrong[0]}` is no option"
+    elif not _is_writable([weighter.name, weighter.options]):
+        yield "it has a number or a character that can't be written"
+    elif weighter.quantization is not None:
+        yield from _wrong_quantizer(weighter.quantization)
+    # One that isn't installed is found when the script is planned.
+    elif (plugin := prompt_plugin("weighter", weighter.plugin)) is not None:
+        yield from plugin.problems(weighter.options)[:1]
 
 
 def _wrong_batch(record: ImageRecord, batch: BatchRecord) -> Iterable[str]:

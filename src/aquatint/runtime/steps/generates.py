@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
+from aquatint.catalog.prompt_plugins import prompt_plugin
 from aquatint.plan.batches import companions
 from aquatint.plan.fingerprints import LOSSY
 from aquatint.plan.steps import Generate, ImageRef, Phase, Plan, Step
@@ -20,9 +21,6 @@ from aquatint.runtime.run import Run
 from aquatint.runtime.steps.loads import Loads
 
 T = TypeVar("T")
-
-CANT_WEIGH = "this version plans with a weighter, and can't run it yet", "leave `weighter` out"
-"""What is said of steps that can be planned only, and what to do."""
 
 
 class Generates:
@@ -63,8 +61,8 @@ class Generates:
             return
         if self.loads.skips(step) or self.run.lacks_a_value(step):
             return
-        if step.weighter is not None:
-            self.run.account.fail(step, EngineError(*CANT_WEIGH), "reading the prompt", [])
+        if (without := _cant_weigh(step)) is not None:
+            self.run.account.fail(step, without, "reading the prompt", [])
             return
         if (reason := self.run.yielded.unreadable(step)) is not None:
             self.run.account.fail(step, EngineError(reason), "reading its pictures", [])
@@ -92,7 +90,7 @@ class Generates:
         keys = self.run.plan.pipelines[step.pipeline].parts.values()
         lacking = self.loads.failed.intersection(key for key in keys if key is not None)
         yielded = self.run.yielded
-        return bool(lacking or step.weighter or yielded.lacking(step) or yielded.unreadable(step))
+        return bool(lacking or _cant_weigh(step) or yielded.lacking(step) or yielded.unreadable(step))
 
     def _assemble(self, step: Generate) -> None:
         self.loads.bring(step)
@@ -235,6 +233,20 @@ def _by_batch(plan: Plan) -> dict[str, dict[ImageRef, int]]:
             if output.batch is not None:
                 found.setdefault(output.batch.name, {})[ImageRef(step.id, index)] = output.batch.index
     return {name: dict(sorted(places.items(), key=lambda item: item[1])) for name, places in found.items()}
+
+
+def _cant_weigh(step: Generate) -> EngineError | None:
+    """Return why the step's weighter can't run; None if it has none, or can."""
+    if step.weighter is None:
+        return None
+    name = step.weighter.plugin
+    plugin = prompt_plugin("weighter", name)
+    if plugin is None:
+        return EngineError(f"there is no weighter plugin `{name}`", "install the package that brings it")
+    if plugin.engine is None:
+        return EngineError(f"this version plans with the weighter plugin `{name}`, and can't run it yet",
+                           "leave `weighter` out")  # fmt: skip
+    return None
 
 
 def _started(step: Generate, index: int, batched: bool) -> GenerateStarted:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import inspect
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from PIL.Image import Image
@@ -12,6 +13,7 @@ from PIL.Image import Image
 from aquatint.catalog import schedulers
 from aquatint.diagnostics import did_you_mean
 from aquatint.runtime.engine import EngineError, Generation, OnStep
+from aquatint.runtime.torch_engine import weighters
 from aquatint.runtime.torch_engine.faults import engine_error
 from aquatint.runtime.torch_engine.libraries import Libraries
 
@@ -59,9 +61,13 @@ def work(
         # Each image has its own, so that its noise is the same whatever else is in the call.
         generators = [libraries.torch.Generator("cpu").manual_seed(seed) for seed in generation.seeds]
         generator = generators[0] if len(generators) == 1 else generators
+        weighter = generation.weighter
+        weighing: AbstractContextManager[Mapping[str, Any]] = nullcontext(arguments)
+        if weighter is not None:
+            weighing = weighters.of(weighter.plugin).weighing(libraries, pipeline, arguments, weighter.options)
         try:
-            with engine_error(f"{name} can't make this image"):
-                made = pipeline(**arguments, generator=generator, output_type="pil")
+            with engine_error(f"{name} can't make this image"), libraries.torch.no_grad(), weighing as given:
+                made = pipeline(**given, generator=generator, output_type="pil")
                 return _pictures(made, len(generators), pipeline, told)
         except EngineError as error:
             if isinstance(error.__cause__, _Stopped):
