@@ -90,6 +90,8 @@ GRID = Schema("grid", (
 
 UPSCALE = Schema("upscale", (
     Setting("prompts", "names", "The prompts to rewrite, one or several.", deferred=True),
+    Setting("part", "str", "What the prompts are: an upscaler that is for the other `part` alone leaves them as they "
+            "are.", "positive", choices=("positive", "negative")),
     Setting("variations", "int", "How many strings to make of each; as the upscaler says unless it is set.", minimum=1,
             maximum=10_000),
     Setting("seed", "int", "The seed of what is drawn; the upscaler's, or one that the plan draws, unless it is set.",

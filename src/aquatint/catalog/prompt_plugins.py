@@ -20,6 +20,9 @@ Kind = Literal["upscaler", "weighter"]
 
 KINDS: tuple[Kind, ...] = ("upscaler", "weighter")
 
+LANGUAGE_MODEL = ("revision", "subfolder", "variant", "dtype", "device")
+"""Settings of a plugin's language model that its schema may have, beside its source and the quantizer."""
+
 GROUPS: dict[Kind, str] = {"upscaler": "aquatint.upscalers", "weighter": "aquatint.weighters"}
 """The entry point groups; an entry point's name is the plugin's."""
 
@@ -33,6 +36,10 @@ class PromptPlugin:
     help: str
     schema: Schema
     aliases: tuple[str, ...] = ()
+    engine: str | None = None
+    """The module that carries it out, a `runtime.torch_engine.upscalers.Upscaler`; None: it can be planned only."""
+    language_model: str | None = None
+    """The setting that says where its language model is; None: it has none. `LANGUAGE_MODEL` has the others."""
 
     def canonical(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """Return every option but the quantizer after defaults, sorted by name. `options` have no problems."""
@@ -42,7 +49,7 @@ class PromptPlugin:
 
 _OWN = (
     PromptPlugin("upscaler", "magicprompt", "Lets a language model of transformers write on from a prompt, or rewrite "
-                 "it.", MAGICPROMPT_SCHEMA),
+                 "it.", MAGICPROMPT_SCHEMA, engine="aquatint.runtime.torch_engine.magicprompt", language_model="model"),
     PromptPlugin("weighter", "llm4gen", "Adds what a language model makes of the prompt to the embeddings of Stable "
                  "Diffusion 1.5 (LLM4GEN, arXiv:2407.00737).", LLM4GEN_SCHEMA),
 )  # fmt: skip

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from PIL.Image import Image
 
-from aquatint.plan.steps import Component, Json, Pipeline
+from aquatint.plan.steps import Component, Json, Pipeline, Plugin
 
 
 class EngineError(Exception):
@@ -81,6 +81,27 @@ class Form:
     roles: Sequence[str] | None = None
     variant: str | None = None
     max_shard_size: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rewriting:
+    """What an upscaler is asked for: `variations` strings of each of `prompts`, with the plugin's `options`.
+
+    The options are after defaults, under their names in its schema. All that is drawn comes of `seed`.
+    """
+
+    options: Mapping[str, Json]
+    prompts: Sequence[str]
+    variations: int
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rewritten:
+    """What an upscaler wrote: the strings of the first prompt, then those of the next; `warnings` are for people."""
+
+    texts: Sequence[str]
+    warnings: Sequence[str] = ()
 
 
 @dataclass(slots=True)
@@ -175,6 +196,13 @@ class Engine(Protocol):
 
     def can_tile(self, pipeline: Any) -> bool:
         """Return whether a part of an assembled pipeline can decode pictures in tiles."""
+        ...
+
+    def rewrite(self, upscaler: Plugin, parts: Mapping[str, Loaded], asked: Rewriting) -> Rewritten:
+        """Let an upscaler rewrite prompts with live `parts`, by role; raise `EngineError` if it can't.
+
+        The same prompts under the same seed give the same strings, whatever the engine did before.
+        """
         ...
 
     def measure(self, reference: Image, image: Image, metrics: Sequence[str]) -> dict[str, float]:
