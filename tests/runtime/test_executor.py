@@ -595,6 +595,7 @@ def test_what_an_upscaler_fails_to_write_takes_down_what_needs_it(tmp_path: Path
 
 def test_an_upscaler_goes_on_with_less_in_memory(tmp_path: Path) -> None:
     other = [load("w"), generate("g1", "q", ["1.png"])]
+
     class Scarce(FakeEngine):
         def rewrite(self, *arguments: Any) -> Any:
             if "w" in self.live_keys():

@@ -167,14 +167,15 @@ class Resolver:
             self._report(_unreadable(source.value, error), source.span)
             return None
         # To the rest of this module it is a model of two submodules, which say themselves where they are.
-        own = {key: setting for key, setting in settings.items() if key != "device"}
-        model = Model(name, source.span, {"source": source}, {language_models.MODEL: own}, {}, {})
+        whole = {key: setting for key, setting in settings.items() if key in ("source", "quantizer")}
+        own = {key: setting for key, setting in settings.items() if key not in ("quantizer", "device")}
+        model = Model(name, source.span, whole, {language_models.MODEL: own}, {}, {})
         self._uses, self._contradictions, self._offload = [], [], None
         self._device = _value(settings, "device") or self.world.device
         components: dict[str, Component] = {}
         for part in (read.model, read.tokenizer):
             place = _Place(source.value, found.revision, found.folder, part, source.span)
-            component = self._component(model, part.role, place, False)
+            component = self._component(model, part.role, place, part.has_weights)
             if component is not None:
                 components[part.role] = component
         self._device, device = self.world.device, self._device
