@@ -86,13 +86,11 @@ def test_eight_prompts_in_three_variations(engine: TorchEngine, tmp_path: Path, 
     made = list(zip(told.prompts, told.texts, strict=True))
     assert [prompt for prompt, _ in made] == [prompt for prompt in PROMPTS for _ in range(3)]
     assert len({text for _, text in made}) > 12
-    assert strings(engine, script(PROMPTS, settings), tmp_path) == made
-    assert strings(engine, script(PROMPTS, settings, "variations: 3, seed: 2"), tmp_path) != made
-    # Neither the order of the prompts nor what is written with them decides anything.
-    turned = strings(engine, script(PROMPTS[::-1], settings), tmp_path)
-    for batching in ("batch: false", "max_batch: 2", "max_batch: 5"):
-        assert sorted(strings(engine, script(PROMPTS, f"{settings}, {batching}"), tmp_path)) == sorted(turned)
+    # Neither how many are written at once nor the order of the prompts nor what else there is decides anything.
+    assert strings(engine, script(PROMPTS, f"{settings}, max_batch: 5"), tmp_path) == made
+    turned = strings(engine, script(PROMPTS[::-1], f"{settings}, batch: false"), tmp_path)
     assert sorted(turned) == sorted(made)
+    assert strings(engine, script(PROMPTS[2:3], settings, "variations: 3, seed: 2"), tmp_path) != made[6:9]
     assert strings(engine, script(PROMPTS[2:3], settings), tmp_path) == made[6:9]
 
 

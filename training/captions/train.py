@@ -18,7 +18,7 @@ from captions import pairs, tokenizer
 ROOT = Path(__file__).parents[2]
 CHECKPOINT = ROOT / "src" / "aquatint" / "checkpoints" / "captions"
 CARD = Path(__file__).with_name("model_card.md")
-STEPS = 900
+STEPS = 2000
 BATCH = 64
 RATE = 3e-3
 ALONE = 0.2
