@@ -37,7 +37,8 @@ def read(folder: Path, source: str, subfolder: str = "") -> LanguageModel:
     inside = folder / subfolder
     named = f"{source}/{subfolder}" if subfolder else source
     if not inside.is_dir():
-        raise checkpoints.missing_folder(folder, subfolder)
+        raise CheckpointError("missing-model", f"`{source}` has no folder `{subfolder}`",
+                              "name one of its folders, or leave `subfolder` out")  # fmt: skip
     if not (inside / "config.json").is_file():
         what = "it is a pipeline of diffusers" if (inside / "model_index.json").is_file() else "it has no `config.json`"
         raise CheckpointError("not-a-checkpoint", f"`{named}` is no language model: {what}",
