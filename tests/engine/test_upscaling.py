@@ -111,6 +111,7 @@ def test_what_is_loaded_once(engine: TorchEngine, tmp_path: Path) -> None:
     assert sorted(event.role for event in loads) == ["llm", "llm", "llm_tokenizer"]
 
 
+@pytest.mark.slow
 def test_pictures_say_what_was_written_and_what_became_of_it(
     engine: TorchEngine, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
