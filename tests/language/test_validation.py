@@ -69,7 +69,7 @@ def chained(**changes: Any) -> None:
     text = Text(["a ", Hole(TextRef("u1", 1), [["upper"]])])
     measured = Text([Hole(NumberRef("c1", "psnr", 0), [["round", 1]])])
     steps = [
-        Upscale("u1", Plugin("magicprompt", {}, None, "better"), ["a cat"], 2, 1, place(1), ""),
+        Upscale("u1", Plugin("magicprompt", {}, None, "better"), "p", ["a cat"], 2, 1, place(1), ""),
         msgspec.structs.replace(generate("g1", "p", ["a.png"]), arguments={}, deferred={"prompt": text}),
         msgspec.structs.replace(generate("g2", "p", ["b.png"]), deferred={"image": [ImageRef("g1", 0)]}),
         Compare("c1", [Pair(ImageRef("g1", 0), ImageRef("g2", 0), "x")], ["psnr"], None, place(2)),

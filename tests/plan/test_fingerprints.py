@@ -35,7 +35,7 @@ changed = msgspec.structs.replace
 
 def chain() -> Plan:
     """A plan in which much depends on much: `b` is made of `a`, its label and prompt of what others yield."""
-    upscale = Upscale("u", Plugin("magicprompt", {"top_k": 50}, None, "mp"), ["a cat"], 2, 1, place(2), "upscale")
+    upscale = Upscale("u", Plugin("magicprompt", {"top_k": 50}, None, "mp"), "p", ["a cat"], 2, 1, place(2), "upscale")
     prompted = changed(
         generate("g1", "p", ["a.png", "a2.png"]), deferred={"prompt": Text(["a ", Hole(TextRef("u", 0))])}
     )

@@ -27,7 +27,7 @@ from aquatint.plan.steps import (
     TextRef,
     Upscale,
 )
-from aquatint.runtime.engine import EngineError
+from aquatint.runtime.engine import EngineError, LacksMemory
 from aquatint.runtime.events import (
     DenoiseStep,
     Event,
@@ -39,7 +39,9 @@ from aquatint.runtime.events import (
     LoadStarted,
     Measured,
     ModelTotals,
+    OutOfMemory,
     Printed,
+    PromptsRewritten,
     Released,
     Returned,
     Reused,
@@ -570,13 +572,40 @@ def test_a_table_is_written_with_what_was_made(tmp_path: Path) -> None:
     assert run.of(TableWritten) == [TableWritten("c2", str(tmp_path / "out/t.csv"), 2)]
 
 
-def test_upscale_can_be_planned_only(tmp_path: Path) -> None:
-    step = Upscale("u1", Plugin("magicprompt", {}, None, "better"), ["a cat"], 1, 1, place(93), "upscale better { }")
-    run = Run(chained_plan(step, Print("p2", Text([Hole(TextRef("u1", 0))]), place(94))), tmp_path)
-    assert [event.message for event in run.of(StatementFailed)] == [
-        "this version plans `upscale`, and can't run it yet"
-    ]
+def upscaled() -> list[Step]:
+    """Return an upscale step that works with the pipeline `p`, and what prints its second string."""
+    better = Plugin("magicprompt", {"top_k": 5}, None, "better")
+    step = Upscale("u1", better, "p", ["a cat"], 2, 7, place(93), "upscale better { }")
+    return [load("u"), load("v"), step, Print("p2", Text([Hole(TextRef("u1", 1))]), place(94))]
+
+
+def test_strings_of_upscalers_are_told_and_passed_on(tmp_path: Path) -> None:
+    run = Run(simple_plan(*upscaled()), tmp_path, FakeEngine(said=["mind the gap"]))
+    [told] = run.of(PromptsRewritten)
+    assert (told.upscaler, told.prompts, told.texts) == ("better", ["a cat", "a cat"], ["a cat, 7", "a cat, 8"])
+    assert [event.text for event in run.of(Printed)] == ["a cat, 8"]
+    assert [event.message for event in run.of(Warned)] == ["mind the gap"]
+
+
+def test_what_an_upscaler_fails_to_write_takes_down_what_needs_it(tmp_path: Path) -> None:
+    run = Run(simple_plan(*upscaled()), tmp_path, FakeEngine(rewrite_fault=EngineError("no words")))
+    assert [event.message for event in run.of(StatementFailed)] == ["no words"]
     assert [event.step for event in run.of(StatementSkipped)] == ["p2"]
+
+
+def test_an_upscaler_goes_on_with_less_in_memory(tmp_path: Path) -> None:
+    other = [load("w"), generate("g1", "q", ["1.png"])]
+
+    class Scarce(FakeEngine):
+        def rewrite(self, *arguments: Any) -> Any:
+            if "w" in self.live_keys():
+                raise LacksMemory("no room", None, 5, 1)
+            return super().rewrite(*arguments)
+
+    engine = Scarce()
+    run = Run(simple_plan(*other, *upscaled()), tmp_path, engine)
+    assert [(event.step, event.rung) for event in run.of(OutOfMemory)] == [("u1", "release")]
+    assert [event.text for event in run.of(Printed)] == ["a cat, 8"]
 
 
 def test_the_engine_is_told_what_is_loaded_next(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ def test_each_word_is_one_token() -> None:
 
 
 def test_merges_depend_on_the_words_alone() -> None:
-    words = ["red", "green", "grey"]
+    words = [["r", "e", "d</w>"], ["g", "r", "e", "e", "n</w>"], ["g", "r", "e", "y</w>"]]
     expected = [("r", "e"), ("g", "re"), ("e", "n</w>"), ("gre", "en</w>"), ("gre", "y</w>"), ("re", "d</w>")]
     assert tokenizer.learn(words) == expected
     assert tokenizer.learn(words[::-1]) == expected

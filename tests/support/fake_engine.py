@@ -17,7 +17,7 @@ from PIL import Image as images
 from PIL.Image import Image
 
 from aquatint.catalog.pipelines import is_denoiser, is_text_encoder
-from aquatint.plan.steps import Component, Json, Pipeline
+from aquatint.plan.steps import Component, Json, Pipeline, Plugin
 from aquatint.runtime.engine import (
     Counters,
     DeviceMemory,
@@ -28,6 +28,8 @@ from aquatint.runtime.engine import (
     Loaded,
     Needs,
     OnStep,
+    Rewriting,
+    Rewritten,
 )  # fmt: skip
 
 
@@ -113,6 +115,7 @@ class FakeEngine:
     save_faults: Mapping[str, BaseException] = field(default_factory=dict)
     move_faults: Mapping[str, BaseException] = field(default_factory=dict)
     return_faults: Mapping[str, BaseException] = field(default_factory=dict)
+    rewrite_fault: BaseException | None = None
     calls: list[tuple[str, Any]] = field(default_factory=list)
     live: list[Weights] = field(default_factory=list)
     hosted: list[Weights] = field(default_factory=list)
@@ -180,6 +183,17 @@ class FakeEngine:
             painted(json.dumps(what if alone else [*what, place], sort_keys=True, default=_pixels), (width, height))
             for place in range(len(generation.seeds))
         ]
+
+    def rewrite(self, upscaler: Plugin, parts: Mapping[str, Loaded], asked: Rewriting) -> Rewritten:
+        self.calls.append(("rewrite", asked.seed))
+        for role, part in parts.items():
+            assert not part.object.released, f"{role} was released"
+        if self.rewrite_fault is not None:
+            raise self.rewrite_fault
+        texts = [
+            f"{prompt}, {asked.seed + variation}" for prompt in asked.prompts for variation in range(asked.variations)
+        ]
+        return Rewritten(texts, list(self.said))
 
     def measure(self, reference: Image, image: Image, metrics: Sequence[str]) -> dict[str, float]:
         if reference.size != image.size:

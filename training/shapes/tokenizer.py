@@ -16,19 +16,18 @@ Pair = tuple[str, str]
 
 def build() -> CLIPTokenizer:
     """Return the tokenizer; the same on every call."""
-    merges = learn(corpus())
+    merges = learn([[*word[:-1], word[-1] + END] for word in corpus()])
     letters = sorted(ByteLevel.alphabet())
     pieces = [*letters, *(letter + END for letter in letters), *dict.fromkeys(a + b for a, b in merges)]
     vocabulary = {piece: index for index, piece in enumerate([*pieces, "<|startoftext|>", "<|endoftext|>"])}
     return CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=MAX_LENGTH)
 
 
-def learn(words: list[str]) -> list[Pair]:
-    """Return the merges, first to last, that make each word one piece.
+def learn(split: list[list[str]]) -> list[Pair]:
+    """Return the merges, first to last, that make each word, given in pieces, one piece.
 
     Written out because the trainer of `tokenizers` breaks ties between pairs differently from run to run.
     """
-    split = [[*word[:-1], word[-1] + END] for word in words]
     merges: list[Pair] = []
     while pairs := Counter(pair for pieces in split for pair in pairwise(pieces)):
         best = min(pairs, key=lambda pair: (-pairs[pair], pair))

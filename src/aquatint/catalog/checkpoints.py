@@ -238,7 +238,7 @@ def read_checkpoint(source: str, revision: str | None = None, subfolder: str = "
             "not-a-checkpoint", f"`{named}` is not a diffusers pipeline: it has no `model_index.json`",
             f"{holds}; `source` must name the folder that has `model_index.json` and a folder per component",
         )  # fmt: skip
-    index = _read_json(index_file)
+    index = read_json(index_file)
     pipeline = index.get("_class_name")
     refuse_own_code(index, named)
     if not isinstance(pipeline, str):
@@ -392,7 +392,7 @@ def _read_part(folder: Path, role: str, library: str, class_name: str, *, source
     config_file = subfolder / "config.json"
     if not config_file.is_file() and next(subfolder.glob("*.safetensors"), None) is not None:
         raise _incomplete(f"`{subfolder}` has weights, but no `config.json`")
-    config = _read_json(config_file) if config_file.is_file() else {}
+    config = read_json(config_file) if config_file.is_file() else {}
     # Tokenizers, schedulers and processors have a config of another name, and no weights.
     assert module is not None
     return Part(role, module, class_name, role, config_file.is_file(), stored.read(config))
@@ -400,7 +400,7 @@ def _read_part(folder: Path, role: str, library: str, class_name: str, *, source
 
 def read_config(folder: Path, subfolder: str) -> dict[str, Any]:
     """Return a component's `config.json`. Raises `CheckpointError`."""
-    return _read_json(folder / subfolder / "config.json")
+    return read_json(folder / subfolder / "config.json")
 
 
 def weight_files(folder: Path, subfolder: str, variant: str | None, file: str | None = None) -> list[Path]:
@@ -472,7 +472,7 @@ def has_variant(folder: Path, subfolder: str, variant: str) -> bool:
 def train_timesteps(folder: Path) -> int | None:
     """Return how many timesteps the checkpoint's scheduler was trained with, which is how many it can make at most."""
     file = folder / "scheduler" / "scheduler_config.json"
-    number = _read_json(file).get("num_train_timesteps") if file.is_file() else None
+    number = read_json(file).get("num_train_timesteps") if file.is_file() else None
     return number if isinstance(number, int) else None
 
 
@@ -495,7 +495,7 @@ def read_component(folder: Path, subfolder: str, like: Part) -> Part:
             "not-a-checkpoint", f"`{inside}` holds no component: it has no `config.json`",
             f"name the folder of a `{like.role}`, or of a whole pipeline that has one",
         )  # fmt: skip
-    config = _read_json(config_file)
+    config = read_json(config_file)
     architectures = config.get("architectures")
     class_name = config.get("_class_name") or (
         architectures[0] if isinstance(architectures, list) and architectures else None
@@ -636,7 +636,7 @@ def _require_vocabulary(folder: Path, names: set[str]) -> None:
     """Raise `CheckpointError` for a tokenizer without its vocabulary, which transformers takes for one of no words."""
     if "tokenizer_config.json" not in names or "tokenizer.json" in names:
         return
-    if _read_json(folder / "tokenizer_config.json").get("tokenizer_class") in _WITHOUT_VOCABULARY:
+    if read_json(folder / "tokenizer_config.json").get("tokenizer_class") in _WITHOUT_VOCABULARY:
         return
     if names <= _BESIDE_VOCABULARIES:
         raise _incomplete(f"`{folder}` holds a tokenizer without its vocabulary, such as a `tokenizer.json`")
@@ -688,7 +688,8 @@ def _fingerprint(name: str, size: int, mtime: int, inode: int) -> str:
     return digest.hexdigest()
 
 
-def _read_json(file: Path) -> dict[str, Any]:
+def read_json(file: Path) -> dict[str, Any]:
+    """Return the object that a JSON file holds. Raises `CheckpointError`."""
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
     except (ValueError, UnicodeDecodeError, RecursionError):

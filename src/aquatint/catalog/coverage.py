@@ -56,7 +56,8 @@ def gaps(backend: Backend, estimate: Estimate) -> list[tuple[str, str | None]]:
     """Return (what to say, help) of layers that the backend leaves without a word because it can't convert them."""
     return [
         (
-            f"leaves {len(kept.layers)} of {estimate.layers} layers as they are, since {kept.why}: "
+            f"leaves {len(kept.layers)} of {estimate.layers} layers "
+            f"({sum(layer.bytes for layer in kept.layers):,} bytes) as they are, since {kept.why}: "
             + _names(kept.layers),
             _help_for(kept.layers),
         )

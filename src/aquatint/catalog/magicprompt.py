@@ -8,11 +8,15 @@ from aquatint.catalog.settings import Schema, Setting
 MAGICPROMPT_SCHEMA = Schema("magicprompt", (
     Setting("model", "str", "The language model: a hub id or a folder, of any causal language model of transformers.",
             "Gustavosta/MagicPrompt-Stable-Diffusion"),
+    Setting("revision", "str", "The commit, branch or tag of a hub id."),
+    Setting("subfolder", "str", "The folder of `model` that the language model and its tokenizer are in."),
+    Setting("variant", "str", "The variant of the weights' files, such as `fp16`."),
     Setting("part", "str", "Which prompts are rewritten: the positive, the negative, or both.", "both",
             choices=("both", "positive", "negative")),
     Setting("dtype", "str", "The data type of weights that aren't quantized. `float32` on a CPU and `float16` "
             "elsewhere unless it is set.", choices=DTYPES),
-    Setting("device", "str", "Where the language model computes; where the plan is for unless it is set."),
+    Setting("device", "str", "Where the language model computes: `cpu`, or where the plan is for, which is what it is "
+            "unless it is set."),
     Setting("quantizer", "quantizer", "The quantizer of the language model: a quantizer's name, a URI, or `none`."),
     Setting("seed", "int", "The seed of what is drawn, where `upscale` sets none.", minimum=0, maximum=2**63 - 1),
     Setting("variations", "int", "How many prompts are made of each, where `upscale` doesn't say.", 1, minimum=1,
@@ -24,8 +28,9 @@ MAGICPROMPT_SCHEMA = Schema("magicprompt", (
     Setting("top_k", "int", "Draw among so many of the likeliest tokens; 0 for all.", 50, minimum=0),
     Setting("top_p", "float", "Draw among the likeliest tokens that come to this probability together.", 1.0, above=0,
             maximum=1),
-    Setting("system", "str", "What a chat model is told before the prompt."),
-    Setting("preamble", "str", "Text before the prompt that the model goes on from, and that is taken out again."),
+    Setting("system", "str", "What a chat model is told before the prompts."),
+    Setting("preamble", "str", "Text before the prompt that the model goes on from, and that is taken out again; a "
+            "chat model is not talked to then."),
     Setting("remove_prompt", "bool", "Take the written prompt out of what the model wrote.", False),
     Setting("prepend_prompt", "bool", "Put the written prompt before what a chat model wrote.", False),
     Setting("batch", "bool", "Let the model write several prompts at once.", True),

@@ -24,6 +24,9 @@ Kind = Literal["upscaler", "weighter"]
 
 KINDS: tuple[Kind, ...] = ("upscaler", "weighter")
 
+LANGUAGE_MODEL = ("revision", "subfolder", "variant", "dtype", "device")
+"""Settings of a plugin's language model that its schema may have, beside its source and the quantizer."""
+
 GROUPS: dict[Kind, str] = {"upscaler": "aquatint.upscalers", "weighter": "aquatint.weighters"}
 """The entry point groups; an entry point's name is the plugin's."""
 
@@ -36,8 +39,11 @@ def _no_mistakes(prompt: str) -> Iterable[Mistake]:
 class PromptPlugin:
     """A plugin. Of its settings at most one is a quantizer, that of its language model.
 
-    `engine` is the dotted name of the module that carries it out, which only an engine imports (see
-    `aquatint.runtime.torch_engine.weighters`); without one it can be planned with, and not run.
+    `engine` is the dotted name of the module that carries it out, which only an engine imports (see `upscalers` and
+    `weighters` of `aquatint.runtime.torch_engine`); without one it can be planned with, and not run.
+
+    `language_model` is the setting that says where its language model is, if it has one that is a component of plans;
+    `LANGUAGE_MODEL` has the others.
 
     Of weighters: `mistakes` returns what is wrong in a prompt. `pipelines` are the classes whose prompts it weights and
     `encoders` those of the text encoders that it knows; None is for any.
@@ -49,6 +55,7 @@ class PromptPlugin:
     schema: Schema
     aliases: tuple[str, ...] = ()
     engine: str | None = None
+    language_model: str | None = None
     mistakes: Callable[[str], Iterable[Mistake]] = _no_mistakes
     pipelines: frozenset[str] | None = None
     encoders: frozenset[str] | None = None
@@ -78,7 +85,7 @@ class PromptPlugin:
 
 _OWN = (
     PromptPlugin("upscaler", "magicprompt", "Lets a language model of transformers write on from a prompt, or rewrite "
-                 "it.", MAGICPROMPT_SCHEMA),
+                 "it.", MAGICPROMPT_SCHEMA, engine="aquatint.runtime.torch_engine.magicprompt", language_model="model"),
     PromptPlugin("weighter", "a1111", "Weights words as the web UI of AUTOMATIC1111 does: `(word:1.2)`, `[word]`, "
                  "`BREAK`. CLIP reads prompts of any length, 75 tokens at a time.", a1111.A1111_SCHEMA,
                  engine="aquatint.runtime.torch_engine.a1111_weighter", mistakes=a1111.mistakes, pipelines=PIPELINES,

@@ -55,6 +55,7 @@ def _of_image(record: ImageRecord) -> Rows:
     for name in ("prompt", "negative_prompt"):
         if name in arguments:
             yield name, _shown(arguments.pop(name))
+            yield from _before(name, record)
     yield from ((name, _shown(value)) for name, value in sorted(arguments.items()))
     for name, files in sorted(record.pictures.items()):
         for file in files:
@@ -94,6 +95,16 @@ def _of_image(record: ImageRecord) -> Rows:
         yield "with", ", ".join(f"{name} {version}" for name, version in sorted(versions.items()) if version)
     yield "in", record.place
     yield "", record.statement
+
+
+def _before(name: str, record: ImageRecord) -> Rows:
+    """Yield what an argument was before upscalers changed it, and what did."""
+    rewrite = record.rewritten.get(name)
+    if rewrite is None:
+        return
+    yield "written as", _shown(rewrite.written)
+    for by in rewrite.by:
+        yield "rewritten by", f"{by.name or by.plugin} ({by.plugin}), seed {by.seed}, variation {by.variation + 1}"
 
 
 def _facts(part: ComponentRecord, record: ImageRecord, role: str) -> Iterator[str]:

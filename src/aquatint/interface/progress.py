@@ -36,6 +36,7 @@ from aquatint.runtime.events import (
     ModelSaved,
     OutOfMemory,
     Printed,
+    PromptsRewritten,
     Released,
     Returned,
     RunFinished,
@@ -272,6 +273,10 @@ class Log:
                 return [self._loaded(event)]
             case LoadSpared():
                 return [_done("spared", event.role, "nothing asked for it")]
+            case PromptsRewritten():
+                strings = number(len(event.texts), "string")
+                head = _done("rewrote", event.upscaler, strings, duration(event.seconds))
+                return [head, *([(f"  {printable(text)}", "dim")] for text in event.texts)]
             case ImageWritten():
                 return [_done("wrote", event.path, f"seed {event.seed}", duration(event.seconds))]
             case GridWritten():

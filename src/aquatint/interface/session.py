@@ -19,8 +19,19 @@ from aquatint.interface.progress import Reporter
 from aquatint.interface.warning_options import Review
 from aquatint.language.evaluate import Evaluation, Interpreter, Standing
 from aquatint.language.world import World
-from aquatint.plan.steps import Component, Json, Pipeline, Plan
-from aquatint.runtime.engine import Call, Counters, DeviceMemory, Engine, Form, Generation, Loaded, OnStep
+from aquatint.plan.steps import Component, Json, Pipeline, Plan, Plugin
+from aquatint.runtime.engine import (
+    Call,
+    Counters,
+    DeviceMemory,
+    Engine,
+    Form,
+    Generation,
+    Loaded,
+    OnStep,
+    Rewriting,
+    Rewritten,
+)
 from aquatint.runtime.events import EngineStarting, RunFinished
 from aquatint.runtime.executor import Executor, Options
 from aquatint.runtime.ledger import Ledger
@@ -242,6 +253,9 @@ class _NoEngine:
 
     def foresee(self, ahead: Sequence[Component], spare: int | None) -> None:
         assert not ahead, "this plan loads nothing"
+
+    def rewrite(self, upscaler: Plugin, parts: Mapping[str, Loaded], asked: Rewriting) -> Rewritten:
+        raise AssertionError("this plan rewrites nothing")
 
     def assemble(self, pipeline: Pipeline, parts: Mapping[str, Loaded | Component | None]) -> Any:
         raise AssertionError("this plan assembles nothing")

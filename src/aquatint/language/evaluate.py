@@ -192,7 +192,7 @@ class _Run:
             diagnostics, self.blocks, self.resolver, self.builder, outputs, self.outside, int(IMAGE_LIMIT * world.limit)
         )
         self.generating.made = list(session.images)
-        self.prompting = Prompting(diagnostics, self.blocks, self.builder)
+        self.prompting = Prompting(diagnostics, self.blocks, self.resolver, self.builder)
         self.comparing = Comparing(diagnostics, self.blocks, self.builder, outputs)
         self.grids = Grids(diagnostics, self.blocks, self.builder, outputs)
         self.saving = Saving(diagnostics, self.blocks, self.resolver, self.builder, outputs.claim)

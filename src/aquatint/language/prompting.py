@@ -11,18 +11,20 @@ from typing import Any
 
 from aquatint.catalog import prompt_plugins
 from aquatint.catalog.models import UPSCALE
-from aquatint.catalog.prompt_plugins import Kind, PromptPlugin
+from aquatint.catalog.prompt_plugins import LANGUAGE_MODEL, Kind, PromptPlugin
 from aquatint.catalog.quantizers import canonical
 from aquatint.diagnostics import Diagnostics
 from aquatint.language.blocks import Blocks
 from aquatint.language.deferred import line_of
 from aquatint.language.places import place_of
+from aquatint.language.resolution import Resolver, Spoken
 from aquatint.language.scope import Scope
 from aquatint.language.values import (
     UNKNOWN,
     Deferred,
     Layer,
     Prompter,
+    Quantizer,
     Setting,
     Unknown,
     layered,
@@ -30,7 +32,8 @@ from aquatint.language.values import (
     type_name,
 )
 from aquatint.plan.builder import PlanBuilder
-from aquatint.plan.steps import Hole, Plugin, Quantization, TextRef
+from aquatint.plan.keys import pipeline_key
+from aquatint.plan.steps import Hole, Pipeline, Plugin, Quantization, TextRef
 from aquatint.source import Span
 from aquatint.syntax import nodes as n
 
@@ -56,9 +59,10 @@ def plugin_of(prompter: Prompter) -> Plugin:
 class Prompting:
     """Reads the blocks of prompt plugins, and carries out `upscale`, for one plan."""
 
-    def __init__(self, diagnostics: Diagnostics, blocks: Blocks, builder: PlanBuilder) -> None:
+    def __init__(self, diagnostics: Diagnostics, blocks: Blocks, resolver: Resolver, builder: PlanBuilder) -> None:
         self.diagnostics = diagnostics
         self.blocks = blocks
+        self.resolver = resolver
         self.builder = builder
         self.running = False
 
@@ -129,19 +133,23 @@ class Prompting:
         prompts = value if isinstance(value, tuple) else (value,)
         if not prompts:
             return self._error("wrong-value", "`prompts` has no prompt", settings["prompts"].span)
-        if self.running:
-            return self._error("not-supported-yet", CANT_RUN, node.verb.span, help="write the prompts into the script")
+        if self.running and target.plugin.engine is None:
+            message = f"the upscaler plugin `{target.plugin.name}` can be planned with, and not run"
+            return self._error("not-supported-yet", message, node.verb.span, help="write the prompts into the script")
         variations = _chosen(settings, target, "variations", 1)
         if len(prompts) * variations > STRING_LIMIT:
             return self._error("too-large", f"this makes more than {STRING_LIMIT:,} strings", node.verb.span)
         if not self._is_for(target, ("part" in settings and settings["part"].value) or "positive"):
             return tuple(prompt for prompt in prompts for _ in range(variations))
+        pipeline = self._pipeline(target, node.targets[0].span)
+        if pipeline is None:
+            return UNKNOWN
         seed = _chosen(settings, target, "seed", None)
         if seed is None:
             seed = self.blocks.expressions.draws.seed(node, self.blocks.expressions.turn)
         step = self.builder.upscale(
-            upscaler=plugin_of(target), prompts=[line_of(prompt) for prompt in prompts], variations=variations,
-            seed=seed, place=place_of(node.span), statement=node.span.text,
+            upscaler=plugin_of(target), pipeline=pipeline.key, prompts=[line_of(prompt) for prompt in prompts],
+            variations=variations, seed=seed, place=place_of(node.span), statement=node.span.text, span=node.span,
         )  # fmt: skip
         of = f"what `{target.name}` writes"
         return tuple(
@@ -152,6 +160,57 @@ class Prompting:
     def _is_for(self, upscaler: Prompter, part: str) -> bool:
         """Return whether `upscaler` rewrites prompts that are the `part` of a pair."""
         return _chosen({}, upscaler, "part", "both") in ("both", part)
+
+    def _pipeline(self, upscaler: Prompter, at: Span) -> Pipeline | None:
+        """Return the language model that `upscaler` works with, made known to the plan; None after reporting a mistake.
+
+        One without a language model has a pipeline of no parts. `at` is where it is used.
+        """
+        plugin, spoken = upscaler.plugin, None
+        if plugin.language_model is not None:
+            spoken = self._spoken(upscaler, plugin.language_model, at)
+            if spoken is None:
+                return None
+        components = {} if spoken is None else spoken.components
+        parts: dict[str, str | None] = {role: component.key for role, component in components.items()}
+        made = Pipeline(
+            key=pipeline_key(plugin.name, parts, {}), class_name=plugin.name,
+            source="" if spoken is None else spoken.source, revision=None if spoken is None else spoken.revision,
+            parts=parts, options={},
+        )  # fmt: skip
+        self.builder.add_pipeline(made, {component.key: component for component in components.values()})
+        return made
+
+    def _spoken(self, upscaler: Prompter, name: str, at: Span) -> Spoken | None:
+        given = {key: setting for key, setting in upscaler.settings.items() if setting.value is not None}
+        source = given.get(name)
+        if source is None:
+            known = upscaler.plugin.schema.find(name)
+            source = Setting(None if known is None else known.default, at, at, "statement")
+            if source.value is None:
+                message = f"upscaler `{upscaler.name}` has no `{name}`, which says where its language model is"
+                self.diagnostics.error("missing-setting", message, at)
+                return None
+        device = given.get("device")
+        here = self.blocks.world.device
+        if device is not None and device.value not in ("cpu", here):
+            help = "leave it out" if here == "cpu" else f"write `cpu` or `{here}`, or leave it out"
+            self.diagnostics.error("wrong-value", f"the plan is for `{here}`, and `device` is `{device.value}`",
+                                   device.span, help=help)  # fmt: skip
+            return None
+        settings = {key: given[key] for key in LANGUAGE_MODEL if key in given}
+        quantizer = next((each for each in given.values() if isinstance(each.value, Quantizer)), None)
+        if quantizer is not None:
+            settings["quantizer"] = quantizer
+        spoken = self.resolver.language_model(upscaler.name, {"source": source, **settings})
+        if spoken is not None and not spoken.talks:
+            for key in ("system", "prepend_prompt"):
+                if key in given and given[key].value:
+                    message = f"`{key}` is for chat models, and `{spoken.source}` has no chat template"
+                    self.diagnostics.error("contradicting-settings", message, given[key].name_span,
+                                           help="leave it out, or use `preamble`")  # fmt: skip
+                    return None
+        return spoken
 
     def _error(self, code: str, message: str, span: Span, *, help: str | None = None) -> Unknown:
         self.diagnostics.error(code, message, span, help=help)

@@ -14,7 +14,7 @@ from typing import Any
 
 from msgspec import UNSET
 
-from aquatint.catalog import checkpoints, estimates, pipelines, single_files
+from aquatint.catalog import checkpoints, estimates, language_models, pipelines, single_files
 from aquatint.catalog.checkpoints import Checkpoint, CheckpointError, Part, Tensor
 from aquatint.catalog.estimates import Estimate
 from aquatint.catalog.gguf_files import PACKAGE, is_gguf
@@ -49,6 +49,16 @@ class Resolved:
     roles: Roles
     scheduler: str | None  # the class name of the checkpoint's own
     train_timesteps: int | None  # the scheduler's: more steps than that can't be made
+
+
+@dataclass(frozen=True, slots=True)
+class Spoken:
+    """What a language model comes to: its components by role, and where it was found."""
+
+    components: Mapping[str, Component]
+    source: str
+    revision: str | None
+    talks: bool  # whether it has a chat template
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +115,8 @@ class Resolver:
         self.lacks: list[Lack] = []
         self.saved: dict[str, Span] = {}  # the folders that the script has written with `save` so far
         self._offload: str | None = None  # of the model that is being resolved
+        self._device = world.device  # of the model that is being resolved
+        self._language_models: dict[Any, Spoken | None] = {}
 
     def resolve(self, model: Model) -> Resolved | None:
         """Return what `model` comes to, or None after reporting why it comes to nothing."""
@@ -130,6 +142,52 @@ class Resolver:
                 return resolved  # what there is to say names a place, and the next model has others
             self._sound[settings] = resolved
         return self._sound[settings]
+
+    def language_model(self, name: str, settings: Mapping[str, Setting]) -> Spoken | None:
+        """Return what the language model of the prompt plugin called `name` comes to, or None after reporting why not.
+
+        `settings` are its `source`, and those of `revision`, `subfolder`, `variant`, `dtype`, `device` and `quantizer`
+        that are given.
+        """
+        content = name, tuple((key, _identity(each.value), each.span) for key, each in sorted(settings.items()))
+        if content not in self._language_models:
+            self._language_models[content] = self._spoken(name, settings)
+        return self._language_models[content]
+
+    def _spoken(self, name: str, settings: Mapping[str, Setting]) -> Spoken | None:
+        source, revision = settings["source"], _value(settings, "revision")
+        inside = _value(settings, "subfolder") or ""
+        request = Request(source.value, revision, _value(settings, "variant"), inside, language_models.MODEL)
+        try:
+            found = checkpoints.find(source.value, revision)
+            read = language_models.read(found.folder, source.value, inside)
+        except CheckpointError as error:
+            self._report_source(source.value, error, source.span, request)
+            return None
+        except (OSError, ValueError) as error:
+            self._report(_unreadable(source.value, error), source.span)
+            return None
+        # To the rest of this module it is a model of two submodules, which say themselves where they are.
+        whole = {key: setting for key, setting in settings.items() if key in ("source", "quantizer")}
+        own = {key: setting for key, setting in settings.items() if key not in ("quantizer", "device")}
+        model = Model(name, source.span, whole, {language_models.MODEL: own}, {}, {})
+        self._uses, self._contradictions, self._offload = [], [], None
+        self._device = _value(settings, "device") or self.world.device
+        components: dict[str, Component] = {}
+        for part in (read.model, read.tokenizer):
+            place = _Place(source.value, found.revision, found.folder, part, source.span)
+            component = self._component(model, part.role, place, part.has_weights)
+            if component is not None:
+                components[part.role] = component
+        self._device, device = self.world.device, self._device
+        prequantized.report(self._contradictions, self.diagnostics)
+        chosen = {use.role: use.chosen for use in self._uses}
+        sound = suitability.check(device, model, components, chosen, self.diagnostics)
+        if not coverage.check(self._uses, self.diagnostics) or not sound or self._contradictions:
+            return None
+        if len(components) < 2:
+            return None
+        return Spoken(components, source.value, found.revision, read.talks)
 
     def sketch(self, model: Model) -> Sketch | None:
         """Return what is known of `model`, which comes to nothing, or None if its checkpoint can't be read.
@@ -426,7 +484,7 @@ class Resolver:
                     self._report(error, model.settings["variant"].span, _request(model))
                     return None
                 variant = None
-            dtype = _value(own, "dtype") or _value(model.settings, "dtype") or default_dtype(self.world.device)
+            dtype = _value(own, "dtype") or _value(model.settings, "dtype") or default_dtype(self._device)
             chosen = prequantized.chosen_for(model, role, is_quantized)
             quantizer = chosen.value if chosen is not None and isinstance(chosen.value, Quantizer) else None
             if not prequantized.reads_back(part, place.source, place.span, self.diagnostics):
@@ -467,7 +525,7 @@ class Resolver:
         offload = self._offload if part.has_weights else None
         key = component_key(
             library=part.library, class_name=part.class_name, source=place.source, revision=place.revision,
-            subfolder=part.subfolder, variant=variant, identity=identity, dtype=dtype, device=self.world.device,
+            subfolder=part.subfolder, variant=variant, identity=identity, dtype=dtype, device=self._device,
             quantization=quantization, offload=offload, file=part.file,
         )  # fmt: skip
         size, held, reads, beside = 0, None, 0, None
@@ -488,7 +546,7 @@ class Resolver:
             reads = checkpoints.file_bytes(place.folder, part, variant)
         return Component(
             key=key, role=role, library=part.library, class_name=part.class_name, source=place.source,
-            subfolder=part.subfolder, variant=variant, revision=place.revision, dtype=dtype, device=self.world.device,
+            subfolder=part.subfolder, variant=variant, revision=place.revision, dtype=dtype, device=self._device,
             quantization=quantization, identity=identity, bytes=size, held=held, reads=reads, offload=offload,
             stored=prequantized.as_planned(part.stored), working=beside, file=part.file or UNSET,
         )  # fmt: skip

@@ -94,13 +94,23 @@ class PlanBuilder:
         return step.id
 
     def upscale(
-        self, *, upscaler: Plugin, prompts: list[Line], variations: int, seed: int, place: Place, statement: str
+        self,
+        *,
+        upscaler: Plugin,
+        pipeline: str,
+        prompts: list[Line],
+        variations: int,
+        seed: int,
+        place: Place,
+        statement: str,
+        span: Span,
     ) -> str:
         """Add an upscale step and return its id."""
         step = Upscale(
-            id=self._name("u"), upscaler=upscaler, prompts=prompts, variations=variations, seed=seed, place=place,
-            statement=statement,
+            id=self._name("u"), upscaler=upscaler, pipeline=pipeline, prompts=prompts, variations=variations,
+            seed=seed, place=place, statement=statement,
         )  # fmt: skip
+        self.spans[step.id] = span
         self.steps.append(step)
         return step.id
 
@@ -183,7 +193,7 @@ class PlanBuilder:
         `program` of it the program takes itself. `host` is what of the computer's memory may be taken by what doesn't
         fit, None for any amount. `keep` leaves everything loaded, for the scripts that follow.
         """
-        used = [step.pipeline for step in self.steps if isinstance(step, Generate | Save)]
+        used = [step.pipeline for step in self.steps if isinstance(step, Generate | Upscale | Save)]
         pipelines = {key: self.pipelines[key] for key in dict.fromkeys(used)}
         keys = dict.fromkeys(key for pipeline in pipelines.values() for key in pipeline.parts.values() if key)
         components = {key: self.components[key] for key in keys}

@@ -8,16 +8,16 @@ from __future__ import annotations
 from collections.abc import Set as AbstractSet
 
 from aquatint.plan.memory import held
-from aquatint.plan.steps import Evict, Generate, Load, Phase, Plan, Record, Release, Return, Save
+from aquatint.plan.steps import Evict, Generate, Load, Phase, Plan, Record, Release, Return, Save, Upscale
 from aquatint.plan.uses import uses
 
 
 class Counts(Record, frozen=True, kw_only=True):
     """Totals of a plan.
 
-    `reuses` counts, for every generate, phase and save step, the components that it uses and that were not loaded for
-    this very step, that is, by a load since the one before it. A part left out of the pipeline is not counted; a
-    component that is two parts of a pipeline counts twice. `evictions` are of what leaves the device,
+    `reuses` counts, for every generate, phase, upscale and save step, the components that it uses and that were not
+    loaded for this very step, that is, by a load since the one before it. A part left out of the pipeline is not
+    counted; a component that is two parts of a pipeline counts twice. `evictions` are of what leaves the device,
     to the computer's memory or away, and comes again; `moved` are the bytes of weights that are loaded, moved to that
     memory, and brought back.
     """
@@ -48,7 +48,7 @@ def counts(plan: Plan, resident: AbstractSet[str] = frozenset()) -> Counts:
                 quantizations += plan.components[key].quantization is not None
                 live.add(key)
                 fresh.add(key)
-            case Generate() | Phase() | Save():
+            case Generate() | Phase() | Upscale() | Save():
                 reuses += sum(key in live and key not in fresh for key in uses(step, plan.pipelines).values())
                 fresh.clear()
                 images += len(step.outputs) if isinstance(step, Generate) else 0

@@ -247,7 +247,8 @@ class _Fingerprints:
             match self._step(id):
                 case Upscale() as step:
                     prompts = list(map(self._line, step.prompts))
-                    self.yielded[id] = digest([_plugin(step.upscaler), prompts, step.variations, step.seed])
+                    parts = self.plan.pipelines[step.pipeline].parts
+                    self.yielded[id] = digest([_plugin(step.upscaler), parts, prompts, step.variations, step.seed])
                 case Compare() as step:
                     pairs = [[self._pixels(pair.reference), self._pixels(pair.image)] for pair in step.pairs]
                     self.yielded[id] = digest(pairs)

@@ -39,6 +39,8 @@ from aquatint.plan.steps import (
     Save,
     Step,
     Traffic,
+    Upscale,
+    User,
 )
 from aquatint.plan.uses import awaits, needs, uses
 from aquatint.plan.working import loading
@@ -156,9 +158,10 @@ class Planner:
 
     def _weighty(self, step: Step) -> tuple[str, ...]:
         """Return the keys of the components with weights that `step` uses."""
-        if not isinstance(step, Generate | Phase | Save):
+        if not isinstance(step, User):
             return ()
-        asked = step.pipeline, None if step.roles is None else tuple(step.roles)
+        roles = None if isinstance(step, Upscale) else step.roles
+        asked = step.pipeline, None if roles is None else tuple(roles)
         if asked not in self._keys:
             keys = dict.fromkeys(uses(step, self.pipelines).values())
             self._keys[asked] = tuple(key for key in keys if self.components[key].dtype is not None)
@@ -281,14 +284,14 @@ class Planner:
 
     def _parts(self, step: Step) -> list[str]:
         """Return the keys of the components of the step's pipeline, in its order."""
-        if not isinstance(step, Generate | Phase | Save):
+        if not isinstance(step, User):
             return []
         return [key for key in self.pipelines[step.pipeline].parts.values() if key is not None]
 
     def _weightless(self, task: str) -> tuple[str, ...]:
         """Return the keys of the components without weights that a task needs."""
         step = self._tasks[task][0].steps[0]
-        if not isinstance(step, Generate | Phase | Save):
+        if not isinstance(step, User):
             return ()
         asked = step.pipeline, tuple(step.roles or ()) if isinstance(step, Save) else None
         if asked not in self._bare:
@@ -361,7 +364,7 @@ def _arrivals(
     keys: dict[str, type[Load | Return]], step: Step, parts: list[str], counts: Counter[str]
 ) -> Iterator[Load | Return]:
     """Yield the loads and returns of `keys` for `step`, in the order of its pipeline, and empty them."""
-    assert isinstance(step, Generate | Phase | Save)
+    assert isinstance(step, User)
     places = {key: index for index, key in enumerate(parts)}
     for key in sorted(keys, key=lambda key: places.get(key, len(places))):
         kind = keys[key]

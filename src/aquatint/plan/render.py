@@ -42,6 +42,7 @@ from aquatint.plan.steps import (
     Text,
     Traffic,
     Upscale,
+    User,
 )
 from aquatint.plan.texts import shown
 from aquatint.plan.uses import loras, takes_pictures, uses
@@ -88,12 +89,10 @@ def summary(plan: Plan, resident: AbstractSet[str] = frozenset()) -> str:
 
 
 def prompters(plan: Plan) -> list[str]:
-    """Return the names of the upscalers and weighters that `plan` uses and that run language models of their own."""
+    """Return the names of the weighters that `plan` uses and that run language models of their own."""
     found: dict[str, None] = {}
     for step in plan.steps:
-        if isinstance(step, Upscale):
-            found[step.upscaler.name] = None
-        elif isinstance(step, Generate) and step.weighter is not None and _has_model(step.weighter):
+        if isinstance(step, Generate) and step.weighter is not None and _has_model(step.weighter):
             found[step.weighter.name] = None
     return list(found)
 
@@ -134,7 +133,8 @@ def _steps(plan: Plan, resident: AbstractSet[str]) -> Iterator[str]:
                 yield from _generated(plan, step, fresh, files)
                 fresh.clear()
             case Upscale():
-                yield from _rewritten(step)
+                yield from _rewritten(plan, step, fresh)
+                fresh.clear()
             case Compare():
                 yield from _compared(step)
             case Grid():
@@ -260,7 +260,7 @@ def _quoted(line: Line) -> str:
     return json.dumps(shown(line), ensure_ascii=False)
 
 
-def _rewritten(step: Upscale) -> Iterator[str]:
+def _rewritten(plan: Plan, step: Upscale, fresh: set[str]) -> Iterator[str]:
     upscaler = step.upscaler
     made = len(step.prompts) * step.variations
     names = f"{step.id}[0]" if made == 1 else f"{step.id}[0] to {step.id}[{made - 1}]"
@@ -268,6 +268,7 @@ def _rewritten(step: Upscale) -> Iterator[str]:
     yield _line("upscale", f"{upscaler.name} ({upscaler.plugin}{by}): {names}")
     each = f", {step.variations} variations each" if step.variations > 1 else ""
     yield _line("", ", ".join(map(_quoted, step.prompts)) + f"{each}, seed {step.seed}")
+    yield from _reused(plan, step, fresh)
 
 
 def _compared(step: Compare) -> Iterator[str]:
@@ -286,7 +287,7 @@ def _saved(plan: Plan, step: Save, fresh: set[str]) -> Iterator[str]:
     yield _line("  write", f"{step.path}/, {ranged(total)} of weights")
 
 
-def _reused(plan: Plan, step: Generate | Phase | Save, fresh: set[str]) -> Iterator[str]:
+def _reused(plan: Plan, step: User, fresh: set[str]) -> Iterator[str]:
     used = uses(step, plan.pipelines).items()
     reused = [_called(role, plan.components[key]) for role, key in used if key not in fresh]
     if reused:

@@ -125,6 +125,7 @@ class LoraUse(Record, frozen=True):
 class Pipeline(Record, frozen=True):
     """A diffusers pipeline made of components; `key` is equal exactly when class, parts, options and weights are.
 
+    An upscaler's language model and its tokenizer are one, too; its class is the plugin's name.
     LoRAs are parts of it, in roles of their own, which `loras` has as well. They are beside the components that they
     change, which are the same with and without them.
     """
@@ -278,6 +279,7 @@ class Upscale(Record, frozen=True, tag="upscale"):
 
     id: str
     upscaler: Plugin
+    pipeline: str  # its language model and that one's tokenizer, if it has any
     prompts: list[Line]
     variations: int
     seed: int
@@ -369,6 +371,9 @@ class Return(Record, frozen=True, tag="return"):
     component: str
     place: Place  # of the statement that they are brought back for
 
+
+User = Generate | Phase | Upscale | Save
+"""A step that works with components."""
 
 Step = Load | Phase | Generate | Upscale | Compare | Grid | Save | Print | Release | Evict | Return
 

@@ -22,11 +22,11 @@ from aquatint.plan.steps import (
     PictureFile,
     Pipeline,
     Print,
-    Save,
     Step,
     Text,
     TextRef,
     Upscale,
+    User,
 )
 from aquatint.plan.texts import references
 
@@ -36,11 +36,9 @@ Reference = ImageRef | TextRef | NumberRef
 
 def uses(step: Step, pipelines: Mapping[str, Pipeline]) -> dict[str, str]:
     """Return the keys of the components that `step` works with, by role; none for a step that works with none."""
-    match step:
-        case Generate() | Phase() | Save():
-            roles = step.roles
-        case _:
-            return {}
+    if not isinstance(step, User):
+        return {}
+    roles = None if isinstance(step, Upscale) else step.roles
     parts = pipelines[step.pipeline].parts
     return {role: key for role, key in parts.items() if key is not None and (roles is None or role in roles)}
 
@@ -56,7 +54,7 @@ def needs(step: Step, pipelines: Mapping[str, Pipeline], components: Mapping[str
     A pipeline is made with its tokenizers, its scheduler and whatever else has no weights, in each phase.
     """
     used = dict.fromkeys(uses(step, pipelines).values())
-    if isinstance(step, Generate | Phase):
+    if isinstance(step, Generate | Phase | Upscale):
         parts = pipelines[step.pipeline].parts.values()
         used |= dict.fromkeys(key for key in parts if key is not None and components[key].dtype is None)
     return list(used)

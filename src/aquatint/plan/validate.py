@@ -138,7 +138,7 @@ def _check_steps(plan: Plan) -> None:
                 if step.component in evicted:
                     raise PlanError(f"step `{step.id}` loads `{step.component}`, which is to be brought back")
                 loaded.add(step.component)
-            case Generate() | Phase() | Save():
+            case Generate() | Phase() | Upscale() | Save():
                 if step.pipeline not in plan.pipelines:
                     raise PlanError(f"step `{step.id}` uses an unknown pipeline `{step.pipeline}`")
                 used = uses(step, plan.pipelines)
@@ -149,14 +149,14 @@ def _check_steps(plan: Plan) -> None:
                     _check_save(step, used)
                 elif isinstance(step, Phase):
                     _check_phase(step, later)
+                elif isinstance(step, Upscale):
+                    _check_quantization(step.upscaler.quantization, f"`{step.upscaler.name}`")
+                    if step.variations < 1:
+                        raise PlanError(f"step `{step.id}` makes no variations")
                 elif twice := sorted(step.arguments.keys() & step.deferred.keys()):
                     raise PlanError(f"step `{step.id}` has two values for `{twice[0]}`")
                 elif isinstance(step, Generate) and step.weighter is not None:
                     _check_plugin("weighter", step.weighter)
-            case Upscale():
-                _check_quantization(step.upscaler.quantization, f"`{step.upscaler.name}`")
-                if step.variations < 1:
-                    raise PlanError(f"step `{step.id}` makes no variations")
             case Compare():
                 if wrong := [metric for metric in step.metrics if metric not in METRICS]:
                     raise PlanError(f"step `{step.id}` measures by `{wrong[0]}`, which is no metric")

@@ -84,6 +84,27 @@ class Form:
     max_shard_size: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Rewriting:
+    """What an upscaler is asked for: `variations` strings of each of `prompts`, with the plugin's `options`.
+
+    The options are after defaults, under their names in its schema. All that is drawn comes of `seed`.
+    """
+
+    options: Mapping[str, Json]
+    prompts: Sequence[str]
+    variations: int
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rewritten:
+    """What an upscaler wrote: the strings of the first prompt, then those of the next; `warnings` are for people."""
+
+    texts: Sequence[str]
+    warnings: Sequence[str] = ()
+
+
 @dataclass(slots=True)
 class Counters:
     """Calls of the libraries, counted where they are made; a load may quantize, or restore from the store instead.
@@ -176,6 +197,13 @@ class Engine(Protocol):
 
     def can_tile(self, pipeline: Any) -> bool:
         """Return whether a part of an assembled pipeline can decode pictures in tiles."""
+        ...
+
+    def rewrite(self, upscaler: Plugin, parts: Mapping[str, Loaded], asked: Rewriting) -> Rewritten:
+        """Let an upscaler rewrite prompts with live `parts`, by role; raise `EngineError` if it can't.
+
+        The same prompts under the same seed give the same strings, whatever the engine did before.
+        """
         ...
 
     def measure(self, reference: Image, image: Image, metrics: Sequence[str]) -> dict[str, float]:

@@ -226,6 +226,16 @@ class DenoiseStep(Event, frozen=True):
     number: ImageNumber = 1
 
 
+class PromptsRewritten(Event, frozen=True):
+    """An upscaler has rewritten the prompts of a statement."""
+
+    step: StepId
+    upscaler: Annotated[str, Meta(description="the script's name of the upscaler")]
+    prompts: Annotated[list[str], Meta(description="for each string, the prompt that it was made of")]
+    texts: Annotated[list[str], Meta(description="the strings, as many")]
+    seconds: Seconds
+
+
 class ImageWritten(Event, frozen=True):
     """An image is in its file, whole."""
 

@@ -27,7 +27,7 @@ from aquatint.plan.steps import (
     Upscale,
 )
 from aquatint.runtime.account import SinkFailed, Stop
-from aquatint.runtime.engine import Counters, Engine, EngineError
+from aquatint.runtime.engine import Counters, Engine
 from aquatint.runtime.events import Event, Printed, RunFinished
 from aquatint.runtime.ladder import Ladder
 from aquatint.runtime.memory_probe import Meter
@@ -40,15 +40,13 @@ from aquatint.runtime.steps.generates import Generates
 from aquatint.runtime.steps.grids import grid
 from aquatint.runtime.steps.loads import Loads
 from aquatint.runtime.steps.saves import save
+from aquatint.runtime.steps.upscales import upscale
 from aquatint.runtime.work import ahead
 from aquatint.runtime.yielded import Yielded
 
 __all__ = ["Executor", "Options", "Resort"]
 
 Sink = Callable[[Event], None]
-
-CANT_UPSCALE = "this version plans `upscale`, and can't run it yet", "write the prompts into the script"
-"""What is said of a step that can be planned only, and what to do."""
 
 
 class Executor:
@@ -148,8 +146,8 @@ class _Course:
                 run.residents.next_statement()
                 self.loads.release_unforeseen()
             case Upscale():
-                if not run.is_settled(step):
-                    run.account.fail(step, EngineError(*CANT_UPSCALE), "rewriting prompts", [])
+                upscale(run, self.loads, self.ladder, step)
+                run.residents.next_statement()
             case Compare():
                 compare(run, step)
             case Grid():

@@ -14,7 +14,7 @@ from aquatint.catalog.hardware import SHARED_MEMORY
 from aquatint.catalog.models import OFFLOADS
 from aquatint.plan.batches import unit
 from aquatint.plan.render import sized
-from aquatint.plan.steps import Generate, Pipeline, Save
+from aquatint.plan.steps import Generate, Pipeline, Save, Upscale
 from aquatint.plan.uses import uses
 from aquatint.runtime.engine import EngineError, LacksMemory
 from aquatint.runtime.events import OutOfMemory, Released, Rung
@@ -46,7 +46,11 @@ class Ladder:
         return self._taken.get(self._units.get(step, step), [])
 
     def with_less(
-        self, user: Generate | Save, doing: str, work: Callable[[], T], undo: Callable[[], None] = lambda: None
+        self,
+        user: Generate | Upscale | Save,
+        doing: str,
+        work: Callable[[], T],
+        undo: Callable[[], None] = lambda: None,
     ) -> T:
         """Return what `work` returns, which is part of what `user` does.
 
@@ -64,7 +68,7 @@ class Ladder:
             undo()
             self._climb(user, doing, lack)
 
-    def _climb(self, user: Generate | Save, doing: str, lack: LacksMemory) -> None:
+    def _climb(self, user: Generate | Upscale | Save, doing: str, lack: LacksMemory) -> None:
         taken = self._taken.setdefault(self._units[user.id], [])
         others = self._others(user)
         # There may be something to release again: between phases others have theirs.
@@ -86,13 +90,13 @@ class Ladder:
                 assert_never(rung)
         self.run.engine.reclaim()
 
-    def _rungs(self, user: Generate | Save) -> Iterator[Rung]:
+    def _rungs(self, user: Generate | Upscale | Save) -> Iterator[Rung]:
         """Yield the rungs that there are for `user`, the cheapest first."""
         resort = self.run.options.out_of_memory
         if resort == Resort.FAIL:
             return
         yield "release"
-        if isinstance(user, Save):
+        if not isinstance(user, Generate):
             return
         # The hooks that offload are on live modules.
         if self._pipeline(user).offload is None:
@@ -116,19 +120,19 @@ class Ladder:
                 self.owed.add(key)
                 self.run.account.emit(Released(step, key, released.component.role))
 
-    def _others(self, user: Generate | Save) -> list[str]:
+    def _others(self, user: Generate | Upscale | Save) -> list[str]:
         """Return what is loaded and no part of the pipeline, the last loaded first."""
         own = set(self._pipeline(user).parts.values())
         live = (loaded.component.key for loaded in self.run.residents.components())
         return [key for key in live if key not in own][::-1]
 
-    def _weighty(self, user: Generate | Save) -> list[str]:
+    def _weighty(self, user: Generate | Upscale | Save) -> list[str]:
         """Return the parts of the pipeline that have weights and are loaded."""
         own = set(self._pipeline(user).parts.values())
         components = self.run.residents.components()
         return [each.component.key for each in components if each.component.key in own and each.component.dtype]
 
-    def _pipeline(self, user: Generate | Save) -> Pipeline:
+    def _pipeline(self, user: Generate | Upscale | Save) -> Pipeline:
         return self.run.plan.pipelines[user.pipeline]
 
     def _numbers(self, doing: str, lack: LacksMemory, taken: list[Rung]) -> str:
@@ -145,7 +149,7 @@ class Ladder:
             lines.append(f"tried already: {', '.join(taken)}")
         return "\n".join(lines)
 
-    def _ways_out(self, user: Generate | Save) -> Iterator[str]:
+    def _ways_out(self, user: Generate | Upscale | Save) -> Iterator[str]:
         resort, pipeline = self.run.options.out_of_memory, self._pipeline(user)
         if resort == Resort.FAIL:
             yield "run with `--out-of-memory exact`, which goes on with less in memory at a time"
@@ -169,7 +173,7 @@ class Ladder:
         yield "take a smaller size, a quantizer of fewer bits or a narrower dtype"
 
 
-def _is_batched(user: Generate | Save) -> bool:
+def _is_batched(user: Generate | Upscale | Save) -> bool:
     return isinstance(user, Generate) and any(output.batch is not None for output in user.outputs)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import importlib.metadata
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -38,6 +38,7 @@ from aquatint.runtime.picture_texts import (
     Format,
     read_texts,
 )
+from aquatint.runtime.rewrites import Rewrite
 
 PEFT = "peft"
 """What LoRAs are put on components with; its version is recorded of pictures that were made with one."""
@@ -92,10 +93,11 @@ def about_image(
     size: tuple[int, int],
     engine: dict[str, Json],
     out_of_memory: Sequence[Rung] = (),
+    rewrites: Mapping[str, Rewrite] | None = None,
 ) -> About:
     """Return what the image of `output` says about itself; `engine` is what the engine says decides the bits.
 
-    `out_of_memory` is what was done where memory didn't suffice.
+    `out_of_memory` is what was done where memory didn't suffice, `rewrites` what upscalers made of arguments, by name.
     """
     pipeline = plan.pipelines[step.pipeline]
     added = loras(pipeline)
@@ -132,8 +134,25 @@ def about_image(
         "engine": _with_peft(engine) if added else engine,
         **({"batch": batch} if (batch := _batch(plan, output, out_of_memory)) is not None else {}),
         **({"out_of_memory": list(out_of_memory)} if out_of_memory else {}),
+        **({"rewritten": {name: _rewritten(each) for name, each in rewrites.items()}} if rewrites else {}),
     }
-    return About(_parameters(plan, step, output, size), record, step.metadata, step.sidecar)
+    return About(_parameters(plan, step, output, size, rewrites or {}), record, step.metadata, step.sidecar)
+
+
+def _rewritten(rewrite: Rewrite) -> Json:
+    """Return what a record says of an argument that upscalers changed: as it was written, and what rewrote it."""
+    by = [
+        {
+            "plugin": each.upscaler.plugin,
+            "name": each.upscaler.name,
+            "options": each.upscaler.options,
+            "quantization": msgspec.to_builtins(each.upscaler.quantization),
+            "seed": each.seed,
+            "variation": each.variation,
+        }
+        for each in rewrite.origins
+    ]
+    return {"written": rewrite.written, "by": by}
 
 
 def about_sheet(plan: Plan, step: Grid) -> About:
@@ -263,7 +282,9 @@ def _scheduler(plan: Plan, step: Generate) -> str | None:
     return step.scheduler or (None if key is None else plan.components[key].class_name)
 
 
-def _parameters(plan: Plan, step: Generate, output: Output, size: tuple[int, int]) -> str:
+def _parameters(
+    plan: Plan, step: Generate, output: Output, size: tuple[int, int], rewrites: Mapping[str, Rewrite]
+) -> str:
     arguments = step.arguments
     lines = [_plain(arguments.get("prompt") or "")]
     if negative := _plain(arguments.get("negative_prompt") or ""):
@@ -285,6 +306,11 @@ def _parameters(plan: Plan, step: Generate, output: Output, size: tuple[int, int
             fields[f"Quantizer {role}"] = quantizer_label(plan.components[key])
     for role, use in loras(pipeline).items():
         fields[f"Weight {role}"] = use.weight
+    for name, rewrite in rewrites.items():
+        fields[f"Written {name.replace('_', ' ')}"] = rewrite.written
+        fields[f"Upscaler {name.replace('_', ' ')}"] = ", ".join(
+            dict.fromkeys(each.upscaler.plugin for each in rewrite.origins)
+        )
     fields["Version"] = f"aquatint {plan.aquatint}"
     lines.append(", ".join(f"{name}: {_quoted(value)}" for name, value in fields.items() if value is not None))
     return "\n".join(lines)

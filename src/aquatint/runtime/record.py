@@ -109,6 +109,24 @@ class PictureRecord(Record, frozen=True):
     hash: str
 
 
+class UpscalerRecord(Record, frozen=True):
+    """What rewrote a prompt: the plugin, what its script called the upscaler, and how it was set."""
+
+    plugin: str
+    seed: int
+    variation: int
+    name: str = ""
+    options: dict[str, Json] = msgspec.field(default_factory=dict)
+    quantization: QuantizationRecord | None = None
+
+
+class RewriteRecord(Record, frozen=True):
+    """An argument as it was written, before upscalers made of it what the call was given."""
+
+    written: str
+    by: Annotated[list[UpscalerRecord], msgspec.Meta(max_length=_PARTS_LIMIT)] = msgspec.field(default_factory=list)
+
+
 class ImageRecord(Record, frozen=True):
     """What the record of an image says. `engine` is what the engine said decides the bits."""
 
@@ -133,6 +151,7 @@ class ImageRecord(Record, frozen=True):
     pictures: dict[str, Annotated[list[PictureRecord], msgspec.Meta(min_length=1, max_length=_PARTS_LIMIT)]] = (
         msgspec.field(default_factory=dict)
     )
+    rewritten: dict[str, RewriteRecord] = msgspec.field(default_factory=dict)  # arguments that upscalers changed
     scaled: tuple[_Side, _Side] | None = None  # what the pictures were brought to
     deferred: dict[str, Json] = msgspec.field(default_factory=dict)
     """Arguments that were another step's result, which no record holds."""

@@ -87,7 +87,7 @@ def without_idle_loads(plan: Plan, settled: Settled) -> Plan:
     used: set[str] = set()
     for step in reversed(plan.steps):
         match step:
-            case Generate() | Save() if step.id not in settled:
+            case Generate() | Upscale() | Save() if step.id not in settled:
                 used.update(needs(step, plan.pipelines, plan.components))
             case Phase() if step.generate not in settled:
                 used.update(needs(step, plan.pipelines, plan.components))

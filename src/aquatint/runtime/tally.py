@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from aquatint.plan.memory import held
-from aquatint.plan.steps import Generate, Load, Phase, Plan, Return, Save
+from aquatint.plan.steps import Generate, Load, Phase, Plan, Return, Save, Upscale
 from aquatint.plan.uses import needs, uses
 from aquatint.runtime.events import Event, Evicted, ImageWritten, LoadFinished, ModelTotals, Released, Returned
 
@@ -98,7 +98,7 @@ def loaded_for(plan: Plan) -> dict[str, str]:
         match step:
             case Load() | Return():
                 waiting.setdefault(step.component, []).append(step.id)
-            case Generate() | Phase() | Save():
+            case Generate() | Phase() | Upscale() | Save():
                 user = step.generate if isinstance(step, Phase) else step.id
                 for key in needs(step, plan.pipelines, plan.components):
                     found |= dict.fromkeys(waiting.pop(key, ()), user)

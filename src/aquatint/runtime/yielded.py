@@ -31,6 +31,7 @@ from aquatint.plan.steps import (
 )
 from aquatint.plan.texts import complete, references
 from aquatint.plan.uses import awaits
+from aquatint.runtime.rewrites import Origin, Rewrite
 
 KEPT = 100_000
 """How many files, and how many strings and numbers, are known of the plans that came before."""
@@ -42,6 +43,7 @@ class Yielded:
     def __init__(self) -> None:
         self.made: dict[ImageRef, Path] = {}
         self.known: dict[TextRef | NumberRef, str | float] = {}
+        self._origins: dict[TextRef, Origin] = {}
         self._pictures: dict[ImageRef, Image | Path] = {}
         self._last_use: dict[ImageRef, int] = {}
         self._files: dict[ImageRef, str] = {}
@@ -51,6 +53,7 @@ class Yielded:
         """Go on with `plan`: only pictures that its steps wait for are kept, and the last `KEPT` of what is known."""
         _shorten(self.made)
         _shorten(self.known)
+        _shorten(self._origins)
         self._pictures.clear()
         self._last_use = dict(_waits(plan))
         self._files = {
@@ -69,6 +72,29 @@ class Yielded:
         """Know the file of a picture, for steps of this plan and of later ones."""
         self.made[image] = path
         self.keep(image, path)
+
+    def keep_text(self, reference: TextRef, text: str, origin: Origin) -> None:
+        """Know a string that an upscaler wrote."""
+        self.known[reference] = text
+        self._origins[reference] = origin
+
+    def rewrites(self, step: Generate) -> dict[str, Rewrite]:
+        """Return those arguments of `step` that have upscalers' strings in them, by name, before they are completed."""
+        found: dict[str, Rewrite] = {}
+        for name, given in step.deferred.items():
+            if isinstance(given, Text):
+                origins = [self._origins[each] for each in references(given) if each in self._origins]
+                if origins:
+                    found[name] = Rewrite(self._written(given), origins)
+        return found
+
+    def _written(self, line: Line) -> str:
+        """Return `line` complete, with the prompts in place of what upscalers made of them."""
+        known = dict.fromkeys(references(line))
+        return complete(line, {
+            each: self._written(self._origins[each].prompt) if each in self._origins else self.known.get(each, "-")
+            for each in known
+        })  # fmt: skip
 
     def drop_after(self, number: int) -> None:
         """Drop the pictures that no step after the one at `number` uses."""

@@ -17,6 +17,7 @@ from aquatint.runtime.image_calls import ImageCalls, Made
 from aquatint.runtime.ladder import Ladder
 from aquatint.runtime.metadata import about_image
 from aquatint.runtime.outputs import OutputPolicy
+from aquatint.runtime.rewrites import Rewrite
 from aquatint.runtime.run import Run
 from aquatint.runtime.steps.loads import Loads
 
@@ -37,6 +38,7 @@ class Generates:
         self._lost: set[str] = set()  # those that failed in one of their phases
         self._failed: dict[str, EngineError] = {}  # by batch, why its call failed
         self._batches = _by_batch(run.plan)
+        self._rewrites: dict[str, Rewrite] = {}  # of the statement whose turn it is
 
     def phase(self, step: Phase) -> None:
         """Carry the calls of a later generate step on; what goes wrong with one is that step's failure."""
@@ -67,6 +69,7 @@ class Generates:
         if (reason := self.run.yielded.unreadable(step)) is not None:
             self.run.account.fail(step, EngineError(reason), "reading its pictures", [])
             return
+        self._rewrites = self.run.yielded.rewrites(step)
         step, pictures = self.run.yielded.completed(step)
         written: list[str] = []
         doing = f"assembling the pipeline of `{step.model}`"
@@ -199,7 +202,7 @@ class Generates:
             run.account.warn(step.id, warning)
         was_unbatched = output.batch is not None and made.of == 1
         taken = [rung for rung in self.ladder.taken(step.id) if rung != "unbatched" or was_unbatched]
-        about = about_image(run.plan, step, output, picture.size, run.facts, taken)
+        about = about_image(run.plan, step, output, picture.size, run.facts, taken, self._rewrites)
         started = run.options.clock()
         path = run.outputs.write(output.path, picture, about)
         if path is None:

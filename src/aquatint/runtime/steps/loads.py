@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 
 from aquatint.catalog.quantizers import label
-from aquatint.plan.steps import Component, Evict, Generate, Load, Phase, Plan, Release, Return, Save
+from aquatint.plan.steps import Component, Evict, Generate, Load, Phase, Plan, Release, Return, Save, Upscale, User
 from aquatint.plan.uses import needs, uses
 from aquatint.runtime.engine import EngineError, Loaded
 from aquatint.runtime.events import Evicted, LoadFinished, LoadStarted, Released, Returned
@@ -26,7 +26,7 @@ class Loads:
         self.failed: set[str] = set()
         self._unforeseen: list[str] = []
         self._asked: Counter[str] = Counter()  # of the call whose parts take turns, by component
-        self._users = {step.id: step for step in run.plan.steps if isinstance(step, Generate | Save)}
+        self._users = {step.id: step for step in run.plan.steps if isinstance(step, Generate | Upscale | Save)}
         self._loaded_for = loaded_for(run.plan)
         self._ahead = _loads_ahead(run.plan)
         self._spare: int | None = None  # of the budget, what the plan never takes
@@ -78,7 +78,7 @@ class Loads:
             return False
         return True
 
-    def _load_with_less(self, step: str, user: Generate | Save | None, component: Component) -> None:
+    def _load_with_less(self, step: str, user: Generate | Upscale | Save | None, component: Component) -> None:
         """Load a component for `user`, or leave it to the calls that need it."""
         if user is None:
             self._load(step, component)
@@ -92,7 +92,7 @@ class Loads:
 
         self.ladder.with_less(user, f"loading `{component.role}`", load)
 
-    def bring(self, step: Generate | Phase | Save) -> None:
+    def bring(self, step: User) -> None:
         """Load what isn't there of all that the plan has loaded for `step`: for want of memory, or as it was put off.
 
         What was put off waits for a picture's call to ask for it.
@@ -221,7 +221,7 @@ class Loads:
             return None
         return None if moved is None else (moved.bytes, self.run.options.clock() - started)
 
-    def skips(self, step: Generate | Save) -> bool:
+    def skips(self, step: Generate | Upscale | Save) -> bool:
         """Skip a step that needs what could not be loaded, and return whether it was."""
         pipelines = self.run.plan.pipelines
         parts: Mapping[str, str | None] = (
@@ -232,11 +232,11 @@ class Loads:
             self.run.account.skip(step, f"it needs {_listed(lost)}, which could not be loaded")
         return bool(lost)
 
-    def parts(self, step: Save) -> dict[str, Loaded]:
+    def parts(self, step: Upscale | Save) -> dict[str, Loaded]:
         """Return what `step` works with, by role, all of it live."""
         return {role: self.run.residents[key] for role, key in uses(step, self.run.plan.pipelines).items()}
 
-    def count_reuses(self, step: Generate | Phase | Save) -> None:
+    def count_reuses(self, step: User) -> None:
         """Count and tell what `step` finds loaded for an earlier statement."""
         used = uses(step, self.run.plan.pipelines)
         for role, key in self.run.residents.reused(self.run.plan.pipelines[step.pipeline]):

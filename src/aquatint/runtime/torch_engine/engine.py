@@ -12,12 +12,23 @@ from PIL.Image import Image
 
 from aquatint.catalog.pipelines import is_text_encoder
 from aquatint.plan import uses
-from aquatint.plan.steps import Component, Json, Pipeline
+from aquatint.plan.steps import Component, Json, Pipeline, Plugin
 from aquatint.runtime.beside import Beside
-from aquatint.runtime.engine import Counters, DeviceMemory, EngineError, Form, Generation, Loaded, OnStep
+from aquatint.runtime.engine import (
+    Counters,
+    DeviceMemory,
+    EngineError,
+    Form,
+    Generation,
+    Loaded,
+    OnStep,
+    Rewriting,
+    Rewritten,
+)
 from aquatint.runtime.store import Store
 from aquatint.runtime.torch_engine import (
     calls,
+    determinism,
     devices,
     generating,
     loading,
@@ -25,6 +36,7 @@ from aquatint.runtime.torch_engine import (
     memory,
     offloading,
     saving,
+    upscalers,
     weights,
 )
 from aquatint.runtime.torch_engine.assembled import Assembled
@@ -183,6 +195,21 @@ class TorchEngine:
             self._loras.let_go(loaded.object)
         elif isinstance(loaded.object, self._libraries.torch.nn.Module):
             self._loras.take_off(loaded.object)
+
+    def rewrite(self, upscaler: Plugin, parts: Mapping[str, Loaded], asked: Rewriting) -> Rewritten:
+        """Let an upscaler rewrite prompts with live `parts`, by role; raise `EngineError` if it can't."""
+        module = upscalers.of(upscaler.plugin)
+        torch = self._libraries.torch
+        wanted = len(asked.prompts) * asked.variations
+        with (
+            engine_error(f"`{upscaler.plugin}` can't rewrite the prompts"), torch.no_grad(),
+            determinism.seeded(torch, asked.seed, self.device),
+        ):  # fmt: skip
+            made = module.rewrite(self._libraries, {role: part.object for role, part in parts.items()}, asked)
+            if len(made.texts) != wanted or not all(isinstance(text, str) for text in made.texts):
+                raise EngineError(f"`{upscaler.plugin}` was asked for {wanted} strings, and made something else",
+                                  "update the package that brings the plugin")  # fmt: skip
+        return made
 
     def measure(self, reference: Image, image: Image, metrics: Sequence[str]) -> dict[str, float]:
         """Return each of `metrics` (names of `catalog.metrics`) of two RGB pictures; raise `EngineError`."""

@@ -1,0 +1,25 @@
+"""Where strings come from that upscalers wrote: what is recorded of pictures that are made with them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from aquatint.plan.steps import Line, Plugin
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a string comes from: the prompt that was written, and what rewrote it; `variation` counts from 0."""
+
+    prompt: Line
+    upscaler: Plugin
+    seed: int
+    variation: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rewrite:
+    """An argument with strings of upscalers in it: what it would be with the prompts as they were written, and they."""
+
+    written: str
+    origins: list[Origin]
