@@ -22,7 +22,7 @@ from aquatint.plan.texts import shown
 from aquatint.source import Source
 from aquatint.syntax.parser import parse
 
-few = settings(max_examples=150, deadline=None, derandomize=True, database=None)
+few = settings(max_examples=100, deadline=None, derandomize=True, database=None)
 
 PIECES = [
     "{",
@@ -113,7 +113,7 @@ def patterns(draw: st.DrawFn, depth: int = 2) -> str:
     return "".join(parts)
 
 
-@few
+@settings(few, max_examples=50)
 @given(patterns(), st.integers(0, 2**40))
 def test_what_is_drawn_is_one_of_all_and_a_longer_list_begins_like_a_shorter(text: str, seed: int) -> None:
     wildcards = {"w": ("x", "3::{y|z}")}
@@ -182,6 +182,13 @@ def test_files_of_wildcards_are_inputs_of_the_plan(tmp_path: Path, monkeypatch: 
     assert sorted(name for name in plan.inputs if "words" in name) == [
         "file words/a.txt", "file words/far/b.txt", "glob words/far/*.txt",
     ]  # fmt: skip
+
+
+def test_a_file_that_is_too_large_for_a_wildcard(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("x" * 1_000_001)
+    with pytest.raises(ExpansionMistakes) as problem:
+        expand("b __a__", str(tmp_path))
+    assert [(each.code, each.offset, each.length) for each in problem.value.mistakes] == [("too-large", 2, 5)]
 
 
 def test_a_chain_of_wildcards_may_be_as_deep_as_choices_are() -> None:

@@ -33,7 +33,7 @@ from aquatint.language.patterns import (
     too_few,
     without_never,
 )
-from aquatint.language.values import Builtin, type_name
+from aquatint.language.values import ITEM_LIMIT, Builtin, type_name
 from aquatint.plan.keys import digest
 from aquatint.source import Source, Span
 
@@ -49,6 +49,7 @@ FOLDER = "wildcards"
 _WILD = frozenset("*?[")
 _TRIES = 20  # draws for each option of a choice of several, before what is left is drawn from
 _STEPS_OF_A_DRAW = 8
+_STEPS_OF_A_MARK = 5  # of a brace, a bar and so on, while a text is read
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +137,7 @@ def _expand(
         raise ValueError("takes as `seed` a whole number from 0")
     if seed is not None and count is None:
         raise ValueError("draws nothing without `count`, and needs no `seed` then")
+    outside.work += _reading(text)
     parts, problems = parse_pattern(text)
     mistakes = [Mistake("bad-expansion", each.message, each.offset, each.length, each.help) for each in problems]
     known = _Wildcards(_lists_of(outside, folder, wildcards), mistakes)
@@ -189,6 +191,12 @@ class _Folder:
             yield from (posixpath.join(self._folder, each) for each in self._matching(pattern))
 
     def lines(self, key: str) -> _List:
+        is_new = f"file {key}" not in self._outside.inputs
+        text = self._outside.text(key).text
+        if len(text) > ITEM_LIMIT:
+            raise OutsideProblem("too-large", f"`{key}` has more than {ITEM_LIMIT:,} characters")
+        if is_new:
+            self._outside.work += _reading(text)
         return self._outside.value(key, _lines_in)  # type: ignore[no-any-return]
 
     def unknown(self, name: str) -> tuple[str, str]:
@@ -220,6 +228,11 @@ class _Words:
 
     def unknown(self, name: str) -> tuple[str, str]:
         return f"`{name}` in `wildcards`", did_you_mean(name, self._given, "wildcards")
+
+
+def _reading(text: str) -> int:
+    """Return how many steps it takes to read `text`."""
+    return _STEPS_OF_A_MARK * sum(map(text.count, ("{", "|", "__", "\n")))
 
 
 def _matches(name: str, pattern: str) -> bool:
