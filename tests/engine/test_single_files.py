@@ -82,8 +82,13 @@ def test_components_are_those_of_diffusers(written: Written, name: str) -> None:
         assert loaded.streamed >= len([key for key in ours if not key.endswith("position_ids")])
 
 
-@pytest.mark.parametrize("name", MADE)
-@pytest.mark.parametrize("uri", [None, "sdnq;type=int8", "bnb;bits=4;bits4-quant-type=nf4"])
+@pytest.mark.parametrize(
+    ("name", "uri"),
+    [
+        ("sd", None), ("sd", "sdnq;type=int8"), ("sd", "bnb;bits=4;bits4-quant-type=nf4"),
+        ("sdxl-two-widths", "sdnq;type=int8"),
+    ],
+)  # fmt: skip
 def test_bytes_are_known_from_the_header(written: Written, name: str, uri: str | None) -> None:
     file, config = written(name)
     for role in MADE[name]:
