@@ -35,8 +35,8 @@ MAGICPROMPT_SCHEMA = Schema("magicprompt", (
     Setting("prepend_prompt", "bool", "Put the written prompt before what a chat model wrote.", False),
     Setting("batch", "bool", "Let the model write several prompts at once.", True),
     Setting("max_batch", "int", "The most prompts at once.", 50, minimum=1),
-    Setting("block_regex", "str", "A regular expression: what matches it is written anew."),
+    Setting("block_regex", "str", "A regular expression: what matches it is written anew.", pattern=True),
     Setting("max_attempts", "int", "How often that is tried.", 10, minimum=1, maximum=1000),
     Setting("smart_truncate", "bool", "Cut a prompt that runs out of tokens after its last whole phrase.", False),
-    Setting("cleanup", "names", "Regular expressions: what matches one of them is taken out."),
+    Setting("cleanup", "names", "Regular expressions: what matches one of them is taken out.", pattern=True),
 ))  # fmt: skip

@@ -34,6 +34,7 @@ class Setting:
     maximum: float | None = None
     above: float | None = None
     aliases: tuple[str, ...] = ()
+    pattern: bool = False  # whether its strings are regular expressions, of the package `regex`
     deferred: bool = False  # whether its strings may be such that are known only when the plan runs
 
     def problem(self, value: Any) -> str | None:
@@ -47,6 +48,8 @@ class Setting:
         chosen = value if self.type == "names" and _is_list(value) else [value]
         if self.choices and (wrong := [item for item in chosen if item not in self.choices]):
             return f"`{self.name}` can't be {_described_value(wrong[0])}"
+        if self.pattern and (faults := [found for item in chosen if (found := _fault(item)) is not None]):
+            return f"`{self.name}` has no regular expression: {faults[0]}"
         if self.minimum is not None and value < self.minimum:
             return f"`{self.name}` must be at least {_bound(self.minimum)}, not {value}"
         if self.above is not None and value <= self.above:
@@ -89,6 +92,18 @@ class Schema:
     def all_names(self) -> list[str]:
         """Return every name that `find` knows, for suggestions."""
         return [name for setting in self.settings for name in (setting.name, *setting.aliases)]
+
+
+def _fault(pattern: str) -> str | None:
+    """Return what is wrong with a regular expression, or None."""
+    # Imported here: few scripts have one.
+    import regex
+
+    try:
+        regex.compile(pattern)
+    except regex.error as error:
+        return f"in {_described_value(pattern)}, {error}"
+    return None
 
 
 def _bound(number: float) -> str:
