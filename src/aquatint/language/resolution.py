@@ -176,7 +176,7 @@ class Resolver:
         components: dict[str, Component] = {}
         for part in (read.model, read.tokenizer):
             place = _Place(source.value, found.revision, found.folder, part, source.span)
-            component = self._component(model, part.role, place, part.has_weights)
+            component = self._component(model, part.role, place, None, part.has_weights)
             if component is not None:
                 components[part.role] = component
         self._device, device = self.world.device, self._device
@@ -461,7 +461,7 @@ class Resolver:
         return _Place(source.value, found, folder, other, source.span)
 
     def _component(
-        self, model: Model, role: str, place: _Place, base: Checkpoint, is_quantized: bool
+        self, model: Model, role: str, place: _Place, base: Checkpoint | None, is_quantized: bool
     ) -> Component | None:  # fmt: skip
         own = model.parts.get(role, {})
         part = place.part
@@ -469,7 +469,7 @@ class Resolver:
             if not part.has_weights:
                 return self._made(role, place, None, None, None)
             variant = _value(own if "variant" in own else model.settings, "variant") if part.file is None else None
-            if part.file is None and base.file is not None and place.source == base.source:
+            if part.file is None and base is not None and base.file is not None and place.source == base.source:
                 _require_weights(role, place, base)
             if (
                 variant is not None
