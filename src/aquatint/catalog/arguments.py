@@ -36,9 +36,13 @@ FAMILIAR = {
 PICTURE = object()
 """Stands for a picture in a value that `problem` is asked about: pictures are there only when a plan runs."""
 
+VIDEO = [PICTURE]
+"""Stands for a video in the same way, by its identity: its frames are what a call is given."""
+
 # How diffusers writes the type of a picture; `PipelineImageInput` is one or several.
 _PICTURE = re.compile(r"PipelineImageInput|(?:PIL\.)?Image\.Image")
 # Of the same types, and no pictures; or pictures for an adapter, which has to be loaded first.
+_OF_FRAMES = re.compile(r"(?:\w+_)?(?:video|frames)")
 _NO_PICTURE = re.compile(r".*(?:latents|embeds)|ip_adapter.*")
 
 # Lists for others, such as `editing_prompt`, are several for one image.
@@ -128,7 +132,9 @@ def problem(argument: Argument, value: Any) -> str | None:
         return None if isinstance(value, str) else "`prompt` takes a string"
     if is_prompt(argument.name) and isinstance(value, list | tuple) and "str" in parts:
         return f"`{argument.name}` takes a string"  # as `prompt` is one: pipelines take one string for each
-    if not any(_fits(part, value) for part in parts):
+    if not any(_fits(part, value) for part in parts) or (
+        value is VIDEO and not _OF_FRAMES.fullmatch(argument.name)  # a picture for each prompt, or views of one thing
+    ):
         return f"`{argument.name}` takes {_described(parts)}"
     if isinstance(value, int | float) and not isinstance(value, bool):
         low, high = _MINIMUM.get(argument.name), _MAXIMUM.get(argument.name)

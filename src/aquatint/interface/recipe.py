@@ -20,7 +20,7 @@ from aquatint.runtime.record import ComponentRecord, ImageRecord, PictureRecord,
 from aquatint.source import Source
 
 _FIRST = ("prompt", "negative_prompt")
-_LAST = ("size", "scheduler", "seed", "images", "images_per_batch", "output", "metadata", "sidecar")
+_LAST = ("size", "scheduler", "seed", "images", "images_per_batch", "fps", "output", "metadata", "sidecar")
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +116,7 @@ def of_record(record: ImageRecord) -> Recipe:
         **({"scheduler": record.scheduler} if scheduler and record.scheduler != scheduler.class_name else {}),
         **{name: _files(files) for name, files in record.pictures.items()},
         **({} if record.scaled is None else dict(zip(("width", "height"), record.scaled, strict=True))),
+        **({} if record.fps is None else {"fps": _plain(record.fps)}),
         "seed": record.seed,
     }
     if record.batch is not None:
@@ -281,3 +282,7 @@ def expression(value: Any) -> str:
 
 def _key(name: str) -> str:
     return name if name.isascii() and name.isidentifier() else f"({quoted(name)})"
+
+
+def _plain(number: float) -> float:
+    return int(number) if number.is_integer() else number

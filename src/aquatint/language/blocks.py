@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Any
 
 from aquatint.catalog import quantizers
-from aquatint.catalog.arguments import FAMILIAR, MANAGED, PICTURE, is_prompt, problem, scriptable
+from aquatint.catalog.arguments import FAMILIAR, MANAGED, PICTURE, VIDEO, is_prompt, problem, scriptable
 from aquatint.catalog.models import GENERATE, LATER_MODEL, LORA, MODEL, OF_TASKS, PART, RESERVED_PARTS
 from aquatint.catalog.pipelines import PipelineInfo, component_roles
 from aquatint.catalog.settings import Schema
@@ -508,10 +508,13 @@ def _standing_in(value: Any) -> Any:
     match value:
         case Deferred():
             return "" if value.kind == "string" else 0.0
+        case ImageValue(kind="video"):
+            return VIDEO
         case ImageValue() | PictureFile():
             return PICTURE
         case Result():
-            return PICTURE if len(value.images) == 1 else [PICTURE] * len(value.images)
+            each = [_standing_in(image) for image in value.images]
+            return each[0] if len(each) == 1 else each
         case tuple():
             return [_standing_in(item) for item in value]
     return plain(value)

@@ -6,12 +6,13 @@ Everything that can be known before a model is loaded is checked here.
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-from aquatint.catalog import schedulers
+from aquatint.catalog import media, schedulers
 from aquatint.catalog.arguments import needed, scriptable
+from aquatint.catalog.media import Kind
 from aquatint.catalog.models import GENERATE
 from aquatint.catalog.pipelines import PipelineInfo
 from aquatint.catalog.tasks import without_size
@@ -107,7 +108,7 @@ class Generating:
             self.pictures.fit(settings),
             self.pictures.leave_steps(settings, info),
             self._has_good_scheduler(settings, resolved, target),
-            "output" not in settings or self.outputs.is_good(settings["output"]),
+            self._has_good_file(settings, info),
         )
         if not all(checks):
             return UNKNOWN
@@ -129,8 +130,10 @@ class Generating:
         summary = quantizer_summary(resolved.quantizers, resolved.info)
         prompt = settings["prompt"].value if "prompt" in settings else ""
         told = prompt.name if isinstance(prompt, Deferred) else prompt
-        paths = self._paths(settings, target.name, summary, told, seed, count, node)
-        if paths is None:
+        kind = media.kind_of(info)
+        paths = self._paths(settings, target.name, summary, told, seed, count, node, media.SUFFIXES[kind][0])
+        named = settings["output"].span if "output" in settings else node.verb.span
+        if paths is None or not self._has_encoder(paths, named):
             return UNKNOWN
         self.builder.add_pipeline(resolved.pipeline, resolved.components)
         outputs = [Output(seed=seed + number, path=path) for number, path in enumerate(paths)]
@@ -151,6 +154,7 @@ class Generating:
             weighter=plugin_of(settings["weighter"].value) if "weighter" in settings else None,
             images_per_batch=settings["images_per_batch"].value if "images_per_batch" in settings else 1,
             scaled=scaled,
+            fps=_rate(arguments, settings, info) if kind == "video" else None,
             span=node.verb.span,
         )
         if self.told is not None:
@@ -163,7 +167,7 @@ class Generating:
         facts = dict(sorted({**arguments, **texts}.items()))
         images = tuple(
             ImageValue(ImageRef(step=step, index=number), MappingProxyType(
-                {"model": target.name, "quantizer": summary, "seed": output.seed, **facts, "path": output.path}))
+                {"model": target.name, "quantizer": summary, "seed": output.seed, **facts, "path": output.path}), kind)
             for number, output in enumerate(outputs)
         )  # fmt: skip
         self.made += images
@@ -182,8 +186,7 @@ class Generating:
         settings, _ = self.blocks.arguments(given, info)
         self._has_good_size(settings)
         self._has_good_scheduler(settings, None, model)
-        if "output" in settings:
-            self.outputs.is_good(settings["output"])
+        self._has_good_file(settings, info)
         if sketch is not None and info is not None and sketch.is_whole and sound:
             self._has_all(given, settings, info, node)
 
@@ -255,6 +258,31 @@ class Generating:
                 return False
         return sound and not asked.errors
 
+    def _has_good_file(self, settings: Mapping[str, Setting], info: PipelineInfo | None) -> bool:
+        """Return whether the file can hold what the pipeline makes, of which nothing is known without `info`."""
+        kind: Kind | None = None if info is None else media.kind_of(info)
+        output, fps = settings.get("output"), settings.get("fps")
+        sound = True
+        if fps is not None and info is not None and kind != "video":
+            message = f"`fps` is of videos, and a `{info.name}` makes {media.NAMES[kind or 'image']}"
+            self._error("unknown-setting", message, fps.name_span, help="leave `fps` out")
+            sound = False
+        if output is not None and kind is not None:
+            sound = self.outputs.is_good(output, media.SUFFIXES[kind], media.NAMES[kind]) and sound
+        elif output is not None:
+            known = dict.fromkeys(suffix for suffixes in media.SUFFIXES.values() for suffix in suffixes)
+            sound = self.outputs.is_good(output, tuple(known), "what `generate` makes") and sound
+        return sound
+
+    def _has_encoder(self, paths: Sequence[str], at: Span) -> bool:
+        """Return whether what writes a video's file is installed, or report that it isn't."""
+        if not paths[0].lower().endswith(media.SUFFIX_OF_PACKAGE) or self.blocks.world.is_installed(media.PACKAGE):
+            return True
+        self._error("package-not-installed", f"writing `{media.SUFFIX_OF_PACKAGE}` needs `{media.PACKAGE}`, which is "
+                    "not installed", at, help="install it: `pip install 'aquatint[video]'`, or write a `.webp` or "
+                    "`.gif`")  # fmt: skip
+        return False
+
     @staticmethod
     def _arguments(settings: Mapping[str, Setting]) -> tuple[dict[str, Any], dict[str, steps.Deferred]]:
         """Return the arguments of the pipeline's call, `size` taken apart: those that are known, and the others."""
@@ -277,11 +305,12 @@ class Generating:
         seed: int,
         count: int,
         node: n.Action,
+        suffix: str,
     ) -> list[str] | None:
         setting = settings.get("output")
         if setting is None:
             stem = "-".join(part for part in (slug(model), slug(summary), slug(prompt)) if part)
-            return [self.outputs.free(f"{stem}-{seed + number}.png", node.span) for number in range(count)]
+            return [self.outputs.free(f"{stem}-{seed + number}{suffix}", node.span) for number in range(count)]
         # One name for several images: each gets its seed.
         path = written(setting.value)
         stem, suffix = posixpath.splitext(path)
@@ -291,6 +320,18 @@ class Generating:
     def _error(self, code: str, message: str, span: Span, *, help: str | None = None) -> Unknown:
         self.diagnostics.error(code, message, span, help=help)
         return UNKNOWN
+
+
+def _rate(arguments: dict[str, Any], settings: Mapping[str, Setting], info: PipelineInfo) -> float:
+    """Return the frames in a second of a video. What the pipeline itself is to know of them becomes its argument."""
+    own = [name for name in media.RATES if name in info.arguments]
+    if "fps" in settings:
+        fps = float(settings["fps"].value)
+        if "fps" in own:
+            arguments["fps"] = round(fps)
+        return fps
+    said = [arguments.get(name, info.arguments[name].default) for name in own]
+    return float(next((rate for rate in said if isinstance(rate, int | float) and rate >= 1), info.fps or media.FPS))
 
 
 def _given(value: Any) -> steps.Deferred | None:

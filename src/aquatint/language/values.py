@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from aquatint.catalog import quantizers
+from aquatint.catalog.media import Kind
 from aquatint.catalog.models import MODEL
 from aquatint.catalog.prompt_plugins import PromptPlugin
 from aquatint.language.scope import UNKNOWN as UNKNOWN
@@ -241,10 +242,14 @@ class Deferred:
 
 @dataclass(frozen=True, slots=True)
 class ImageValue:
-    """One image of a result. The pixels exist when the plan runs; the facts are known before, or are `Deferred`."""
+    """One image of a result, or what else one seed comes to: of that `kind`.
+
+    The pixels exist when the plan runs; the facts are known before, or are `Deferred`.
+    """
 
     ref: ImageRef
     facts: Mapping[str, Any] = field(compare=False)
+    kind: Kind = "image"
 
     def members(self) -> dict[str, Any]:
         return dict(self.facts)
@@ -411,9 +416,9 @@ def type_name(value: Any) -> str:
         case Model():
             return "a model"
         case Result():
-            return "a result"
+            return "a result" if value.images[0].kind == "image" else f"a {value.images[0].kind}"
         case ImageValue():
-            return "an image"
+            return "an image" if value.kind == "image" else f"a {value.kind}"
         case Deferred():
             return f"a deferred {value.kind}"
         case Prompter():

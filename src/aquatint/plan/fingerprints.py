@@ -43,7 +43,10 @@ Parts = dict[str, str]
 """A fingerprint: by name, hashes of all that decides a file. The names are for people: `argument prompt`, `seed`."""
 
 LOSSY = (".jpg", ".jpeg")
-"""Suffixes of pictures that don't hold the pixels that were made: who works with one works with what its file holds."""
+"""Suffixes of pictures that don't hold the pixels that were made: who works with one works with what its file holds.
+
+So it is with videos, in whatever form: some hold fewer colours, or one frame for several that are alike.
+"""
 
 _SIZE = 8  # bytes of a part's hash
 
@@ -131,6 +134,8 @@ class _Fingerprints:
         parts = {"seed": _hash(output.seed), "format": _hash(_form(output.path))}
         if batch := self._batch(output):
             parts["batch"] = _hash(batch)
+        if step.fps is not msgspec.UNSET:
+            parts["fps"] = _hash(step.fps)
         if step.metadata:
             parts |= {"metadata": _hash(True), "name of the model": _hash(step.model),
                       "names of quantizers": _hash(step.quantizers)}  # fmt: skip

@@ -178,6 +178,8 @@ def _generated(plan: Plan, step: Generate, fresh: set[str], files: dict[ImageRef
         settings["pipeline"] = plan.pipelines[step.pipeline].class_name
     if step.scaled is not None:
         settings["size"] = "{}x{}".format(*step.scaled)
+    if step.fps is not UNSET:
+        settings["fps"] = f"{step.fps:g}"
     settings = dict(sorted(settings.items()))
     for role, use in loras(plan.pipelines[step.pipeline]).items():
         settings[role] = f"{json.dumps(use.weight)} ({', '.join(use.roles)})"

@@ -241,6 +241,7 @@ class Generate(Record, frozen=True, tag="generate"):
     weighter: Plugin | None = None  # what turns the prompt into embeddings, instead of the pipeline
     sidecar: bool = False  # whether the record is written beside the image, too
     scaled: tuple[int, int] | None = None  # width and height that the pictures it is given are brought to; None: as is
+    fps: float | msgspec.UnsetType = msgspec.UNSET  # frames in a second of the videos that it makes; unset: no videos
 
 
 class Phase(Record, frozen=True, tag="phase"):

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from PIL.Image import Image
 
 from aquatint.plan.steps import Component, Json, Pipeline
+from aquatint.runtime.media import Medium
 
 
 class EngineError(Exception):
@@ -125,8 +126,8 @@ class Call(Protocol):
     warnings: list[str]
     """What the libraries had to say so far, for people."""
 
-    def advance(self) -> list[Image] | Needs:
-        """Go on until a part is needed that isn't loaded, or to the end, and return a picture for each seed.
+    def advance(self) -> list[Medium] | Needs:
+        """Go on until a part is needed that isn't loaded, or to the end, and return a picture or video for each seed.
 
         Raises `EngineError`, and what `on_step` raises. After an error there is nothing to go on with.
         """
@@ -167,7 +168,7 @@ class Engine(Protocol):
         ...
 
     def begin(self, pipeline: Any, generation: Generation, on_step: OnStep) -> Call:
-        """Return the call of an assembled pipeline that makes RGB images, before it has done anything.
+        """Return the call of an assembled pipeline that makes RGB images or videos, before it has done anything.
 
         The same call gives the same bits, whatever the engine did before and does in between.
         """

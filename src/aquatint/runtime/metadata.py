@@ -12,14 +12,14 @@ import importlib.metadata
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import msgspec
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from aquatint.catalog import pipelines, schedulers
+from aquatint.catalog import media, pipelines, schedulers
 from aquatint.catalog.arguments import scriptable
 from aquatint.catalog.quantizers import label
 from aquatint.plan.batches import companions
@@ -28,6 +28,8 @@ from aquatint.plan.uses import loras
 from aquatint.runtime.engine import EngineError
 from aquatint.runtime.events import Rung
 from aquatint.runtime.picture_texts import (
+    COMMENT,
+    DESCRIPTION,
     EXIF_IFD,
     IMAGE_DESCRIPTION,
     PARAMETERS,
@@ -91,24 +93,29 @@ def about_image(
     size: tuple[int, int],
     engine: dict[str, Json],
     out_of_memory: Sequence[Rung] = (),
+    frames: int | None = None,
 ) -> About:
-    """Return what the image of `output` says about itself; `engine` is what the engine says decides the bits.
+    """Return what the image of `output` says about itself, or the video of so many `frames`.
 
-    `out_of_memory` is what was done where memory didn't suffice.
+    `engine` is what the engine says decides the bits, `out_of_memory` what was done where memory didn't suffice.
     """
     pipeline = plan.pipelines[step.pipeline]
     added = loras(pipeline)
+    packages = [PEFT] if added else []
+    if PurePath(output.path).suffix.lower() == media.SUFFIX_OF_PACKAGE:
+        packages.append(media.PACKAGE)
     components = {
         role: described(plan.components[key], step.quantizers.get(role))
         for role, key in pipeline.parts.items()
         if key is not None
     }
     record: dict[str, Json] = {
-        **head(plan, "image", step),
+        **head(plan, "image" if frames is None else "video", step),
         "statement": step.statement,
         "seed": output.seed,
         "plan_seed": plan.plan_seed,
         "size": list(size),
+        **({} if frames is None else {"frames": frames, "fps": step.fps}),
         "model": step.model,
         "scheduler": _scheduler(plan, step),
         "arguments": step.arguments,
@@ -126,7 +133,7 @@ def about_image(
             **({"loras": msgspec.to_builtins(added)} if added else {}),
         },
         "components": components,
-        "engine": _with_peft(engine) if added else engine,
+        "engine": _with_versions(engine, packages),
         **({"batch": batch} if (batch := _batch(plan, output, out_of_memory)) is not None else {}),
         **({"out_of_memory": list(out_of_memory)} if out_of_memory else {}),
     }
@@ -141,7 +148,7 @@ def about_sheet(plan: Plan, step: Grid) -> About:
 
 
 def embedded(form: Format, about: About) -> dict[str, Any]:
-    """Return the arguments by which Pillow's `save` writes `about` into a file of `form`.
+    """Return the arguments by which Pillow's `save` writes `about` into a file of `form`; of an MP4, its tags.
 
     A record that is too long for a JPEG file, and stands beside it, is left out. Raises `EngineError`.
     """
@@ -151,6 +158,10 @@ def embedded(form: Format, about: About) -> dict[str, Any]:
             chunks.add_text(PARAMETERS, about.parameters)  # tEXt, or iTXt where Latin-1 is not enough
         chunks.add_text(RECORD, about.text)
         return {"pnginfo": chunks}
+    if form == "MP4":
+        return {COMMENT: about.text, **({DESCRIPTION: about.parameters} if about.parameters else {})}
+    if form == "GIF":
+        return {"comment": about.text.encode()}
     body = _exif(about.parameters, about.text)
     if form != "JPEG" or len(body) <= _EXIF_LIMIT:
         return {"exif": body}
@@ -208,12 +219,12 @@ def described(component: Component, quantizer: str | None) -> dict[str, Json]:
     return described
 
 
-def _with_peft(engine: dict[str, Json]) -> dict[str, Json]:
-    """Return what the engine says of itself with the version of peft, which decides nothing without a LoRA."""
+def _with_versions(engine: dict[str, Json], packages: Sequence[str]) -> dict[str, Json]:
+    """Return what the engine says of itself with the versions of packages that decide nothing of most pictures."""
     versions = engine.get("versions")
-    if not isinstance(versions, dict):
+    if not packages or not isinstance(versions, dict):
         return engine
-    return {**engine, "versions": {**versions, PEFT: installed_version(PEFT)}}
+    return {**engine, "versions": {**versions, **{package: installed_version(package) for package in packages}}}
 
 
 def installed_version(package: str) -> str | None:

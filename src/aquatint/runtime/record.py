@@ -98,7 +98,7 @@ class PictureRecord(Record, frozen=True):
 
 
 class ImageRecord(Record, frozen=True):
-    """What the record of an image says. `engine` is what the engine said decides the bits."""
+    """What the record of an image or of a video says. `engine` is what the engine said decides the bits."""
 
     version: int
     aquatint: str
@@ -121,6 +121,8 @@ class ImageRecord(Record, frozen=True):
         msgspec.field(default_factory=dict)
     )
     scaled: tuple[_Side, _Side] | None = None  # what the pictures were brought to
+    frames: Annotated[int, msgspec.Meta(ge=1)] | None = None  # of a video, and how many of them in a second
+    fps: Annotated[float, msgspec.Meta(ge=1, le=240)] | None = None
     deferred: dict[str, Json] = msgspec.field(default_factory=dict)
     """Arguments that were another step's result, which no record holds."""
 
@@ -144,9 +146,9 @@ def read_json(text: str) -> dict[str, Json]:
 
 
 def image_record(found: Mapping[str, Json]) -> ImageRecord:
-    """Return the record of an image that `found`, which `read_json` returned, is. Raises `RecordError`."""
-    if found["kind"] != "image":
-        raise RecordError(f"is that of a {found['kind']}, not of an image")
+    """Return the record of an image or video that `found`, which `read_json` returned, is. Raises `RecordError`."""
+    if found["kind"] not in ("image", "video"):
+        raise RecordError(f"is that of a {found['kind']}, not of an image or video")
     try:
         record = msgspec.convert(found, ImageRecord)
     except msgspec.ValidationError as error:
@@ -198,7 +200,7 @@ def _wrong(record: ImageRecord) -> Iterable[str]:
             yield from (f"the quantizer of `{role}`: {wrong}" for wrong in _wrong_quantizer(component.quantization))
     for name, value in record.arguments.items():
         # What `generate` takes beside the call's arguments, such as the file to write, is not a stranger's to say.
-        if not _is_name(name) or GENERATE.find(name) is not None:
+        if not _is_name(name) or (GENERATE.find(name) is not None and (name != "fps" or record.fps is None)):
             yield f"`{name}` is no argument"
         elif not _is_writable(value):
             yield f"`{name}` has a number or a character that can't be written"

@@ -15,6 +15,7 @@ import msgspec
 from PIL import Image as images
 from PIL.Image import Image
 
+from aquatint.catalog.media import is_video
 from aquatint.catalog.picture_files import BYTES_LIMIT, NoPicture, decoded
 from aquatint.plan.steps import (
     Deferred,
@@ -31,6 +32,8 @@ from aquatint.plan.steps import (
 )
 from aquatint.plan.texts import complete, references
 from aquatint.plan.uses import awaits
+from aquatint.runtime.media import Clip, Medium
+from aquatint.runtime.media_files import read_clip
 
 KEPT = 100_000
 """How many files, and how many strings and numbers, are known of the plans that came before."""
@@ -42,7 +45,8 @@ class Yielded:
     def __init__(self) -> None:
         self.made: dict[ImageRef, Path] = {}
         self.known: dict[TextRef | NumberRef, str | float] = {}
-        self._pictures: dict[ImageRef, Image | Path] = {}
+        self._videos: set[ImageRef] = set()
+        self._pictures: dict[ImageRef, Medium | Path] = {}
         self._last_use: dict[ImageRef, int] = {}
         self._files: dict[ImageRef, str] = {}
         self._read: dict[PictureFile, Image | str] = {}
@@ -53,6 +57,12 @@ class Yielded:
         _shorten(self.known)
         self._pictures.clear()
         self._last_use = dict(_waits(plan))
+        self._videos.update(
+            ImageRef(step.id, index)
+            for step in plan.steps
+            if isinstance(step, Generate) and step.fps is not msgspec.UNSET
+            for index in range(len(step.outputs))
+        )
         self._files = {
             ImageRef(step.id, index): output.path
             for step in plan.steps
@@ -60,7 +70,7 @@ class Yielded:
             for index, output in enumerate(step.outputs)
         }
 
-    def keep(self, image: ImageRef, picture: Image | Path) -> None:
+    def keep(self, image: ImageRef, picture: Medium | Path) -> None:
         """Keep a picture, or where its file is, if a step waits for it."""
         if image in self._last_use:
             self._pictures[image] = picture
@@ -76,10 +86,17 @@ class Yielded:
             del self._pictures[image]
 
     def picture(self, image: ImageRef) -> Image | None:
-        """Return a picture, None if it was not made or is gone."""
+        """Return a picture, None if it was not made or is gone, or is none."""
+        found = self.medium(image)
+        return found if isinstance(found, Image) else None
+
+    def medium(self, image: ImageRef) -> Medium | None:
+        """Return a picture or what else a seed has come to, None if it was not made or is gone."""
         match self._pictures.get(image, self.made.get(image)):
             case Path() as path:
                 try:
+                    if image in self._videos or is_video(path.name):
+                        return read_clip(path)
                     with images.open(path) as opened:
                         return opened.convert("RGB")
                 except OSError:  # gone, or not a picture
@@ -99,7 +116,7 @@ class Yielded:
             match reference:
                 case ImageRef():
                     # A sheet and a table have an empty place for it.
-                    if isinstance(step, Generate) and self.picture(reference) is None:
+                    if isinstance(step, Generate) and self.medium(reference) is None:
                         return f"it needs image {reference.index} of `{reference.step}`, which was not made"
                 case TextRef() | NumberRef():
                     if reference not in self.known and not isinstance(step, Grid):
@@ -147,7 +164,8 @@ class Yielded:
     def _given(self, given: Deferred) -> Any:
         match given:
             case ImageRef():
-                return self.picture(given)
+                medium = self.medium(given)
+                return list(medium.frames) if isinstance(medium, Clip) else medium
             case PictureFile():
                 return self._read[given]
             case Text():

@@ -15,6 +15,7 @@ from aquatint.plan import uses
 from aquatint.plan.steps import Component, Json, Pipeline
 from aquatint.runtime.beside import Beside
 from aquatint.runtime.engine import Counters, DeviceMemory, EngineError, Form, Generation, Loaded, OnStep
+from aquatint.runtime.media import Medium
 from aquatint.runtime.store import Store
 from aquatint.runtime.torch_engine import (
     calls,
@@ -134,10 +135,10 @@ class TorchEngine:
         return assembled
 
     def begin(self, pipeline: Assembled, generation: Generation, on_step: OnStep) -> TorchCall:
-        """Return the call of an assembled pipeline that makes RGB images, before it has done anything."""
+        """Return the call of an assembled pipeline that makes RGB images or videos, before it has done anything."""
         generate = generating.work(self._libraries, pipeline.make, generation, on_step)
 
-        def counted(told: generating.Told) -> list[Image]:
+        def counted(told: generating.Told) -> list[Medium]:
             try:
                 images = generate(told)
             finally:

@@ -12,6 +12,7 @@ from PIL.Image import Image
 from aquatint.catalog import schedulers
 from aquatint.diagnostics import did_you_mean
 from aquatint.runtime.engine import EngineError, Generation, OnStep
+from aquatint.runtime.media import Clip, Medium
 from aquatint.runtime.torch_engine.faults import engine_error
 from aquatint.runtime.torch_engine.libraries import Libraries
 
@@ -32,8 +33,8 @@ class _Stopped(Exception):
 
 def work(
     libraries: Libraries, make: Callable[[], Any], generation: Generation, on_step: OnStep
-) -> Callable[[Told], list[Image]]:
-    """Return what makes the images with a pipeline of its own, which `make` returns; it is given what Python warns of.
+) -> Callable[[Told], list[Medium]]:
+    """Return what makes the media with a pipeline of its own, which `make` returns; it is given what Python warns of.
 
     Raises `EngineError` for arguments that no call takes; what is returned raises it, too, and whatever `on_step` does.
     """
@@ -41,7 +42,7 @@ def work(
     if taken:
         raise EngineError(f"`{taken[0]}` can't be an argument of `generate`: the program sets it")
 
-    def generate(told: Told) -> list[Image]:
+    def generate(told: Told) -> list[Medium]:
         pipeline = make()
         arguments = dict(generation.arguments)
         name = type(pipeline).__name__
@@ -62,7 +63,7 @@ def work(
         try:
             with engine_error(f"{name} can't make this image"):
                 made = pipeline(**arguments, generator=generator, output_type="pil")
-                return _pictures(made, len(generators), pipeline, told)
+                return _media(made, len(generators), pipeline, told)
         except EngineError as error:
             if isinstance(error.__cause__, _Stopped):
                 raise error.__cause__.cause from None
@@ -111,19 +112,32 @@ def _reporter(on_step: OnStep) -> Any:
     return report
 
 
-def _pictures(made: Any, count: int, pipeline: Any, told: Told) -> list[Image]:
+def _media(made: Any, count: int, pipeline: Any, told: Told) -> list[Medium]:
     # All that is heard of a picture of NaN: numpy's remark on casting it, and the picture is black.
     if any(issubclass(each.category, RuntimeWarning) and "in cast" in str(each.message) for each in told):
         raise EngineError(
             f"{type(pipeline).__name__} made a picture of numbers that are none (NaN)",
             "float16 overflows in some models: take `dtype: float32` or `bfloat16`, for the `vae` first of all",
         )
-    images = getattr(made, "images", None)
-    if not images or not isinstance(images[0], Image):
+    # `image` is what two pipelines of Kandinsky call it.
+    named = (getattr(made, name, None) for name in ("images", "frames", "image"))
+    found = next((each for each in named if isinstance(each, list | tuple)), ())
+    media = [medium for each in found if (medium := _medium(each)) is not None]
+    if not media or len(media) < len(found):
         raise EngineError(f"{type(pipeline).__name__} makes no pictures")
-    if count > 1 and len(images) != count:
+    if count > 1 and len(media) != count:
         raise EngineError(
-            f"{type(pipeline).__name__} made {len(images)} pictures for {count} prompts",
+            f"{type(pipeline).__name__} made {len(media)} pictures for {count} prompts",
             "leave `images_per_batch` out: each image then has a call of its own",
         )
-    return [image.convert("RGB") for image in images[:count]]
+    return media[:count]
+
+
+def _medium(made: Any) -> Medium | None:
+    """Return what one seed has come to: a picture, or a list of them, which is a video. None for anything else."""
+    match made:
+        case Image():
+            return made.convert("RGB")
+        case [*frames] if frames and all(isinstance(frame, Image) for frame in frames):
+            return Clip(tuple(frame.convert("RGB") for frame in frames))
+    return None
