@@ -1,4 +1,4 @@
-"""Videos of a tiny pipeline with the real libraries: the frames of a plain program, in files that are equal each time."""
+"""Videos of a tiny pipeline with the real libraries: a plain program's frames, in files that are equal each time."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ def encoded(medium: Medium, form: Format, about: About | None, fps: float = medi
             _mp4(medium, buffer, fps, texts)
         case _:
             what = "pictures" if isinstance(medium, Image) else "videos"
-            raise EngineError(f"{what} can't be written as {form}", "end the name of the file with another suffix")
+            raise EngineError(f"can't write {what} as {form}", "end the name of the file with another suffix")
     return buffer.getvalue()
 
 
