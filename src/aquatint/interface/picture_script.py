@@ -20,7 +20,14 @@ if TYPE_CHECKING:
     from aquatint.runtime.record import ImageRecord
 
 _STEM = 200  # bytes of a name: with what comes behind it must fit into 255
-_SUFFIXES = {"PNG": ".png", "JPEG": ".jpg", "WEBP": ".webp", "GIF": ".gif", "MP4": ".mp4"}
+_SUFFIXES = {
+    "PNG": ".png",
+    "JPEG": ".jpg",
+    "WEBP": ".webp",
+    "GIF": ".gif",
+    "MP4": ".mp4",
+    "SAFETENSORS": ".safetensors",
+}
 _KNOWN = frozenset(suffix for suffixes in SUFFIXES.values() for suffix in suffixes)
 THREADS_LIMIT = 64
 """Threads that a record may ask for: no stranger's picture starts thousands."""

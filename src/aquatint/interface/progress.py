@@ -273,7 +273,8 @@ class Log:
             case LoadSpared():
                 return [_done("spared", event.role, "nothing asked for it")]
             case ImageWritten():
-                return [_done("wrote", event.path, f"seed {event.seed}", duration(event.seconds))]
+                verb, what = ("made", "what others need") if event.path is None else ("wrote", event.path)
+                return [_done(verb, what, f"seed {event.seed}", duration(event.seconds))]
             case GridWritten():
                 return [_done("wrote", event.path, f"sheet of {number(event.cells, 'picture')}")]
             case TableWritten():

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-from aquatint.catalog import media, schedulers
+from aquatint.catalog import media, schedulers, tensor_files
 from aquatint.catalog.arguments import needed, scriptable
 from aquatint.catalog.media import Kind
 from aquatint.catalog.models import GENERATE
@@ -36,6 +36,7 @@ from aquatint.language.values import (
     Result,
     Setting,
     Size,
+    TensorValue,
     Unknown,
     layered,
     plain,
@@ -44,7 +45,7 @@ from aquatint.language.values import (
 from aquatint.language.why import Statement
 from aquatint.plan import steps
 from aquatint.plan.builder import PlanBuilder
-from aquatint.plan.steps import ImageRef, Output, PictureFile
+from aquatint.plan.steps import ImageRef, Output, PictureFile, TensorFile
 from aquatint.source import Span
 from aquatint.syntax import nodes as n
 
@@ -101,6 +102,8 @@ class Generating:
         resolved = as_task(resolved, info)
         settings, sound = self.blocks.arguments(given, info)
         # Each check speaks, so that all mistakes of a statement are told at once.
+        is_latent = _is_latent(settings, info)
+        kind = media.kind_of(info, is_latent)
         checks = (
             sound,
             self._has_all(given, settings, resolved.info, node),
@@ -108,7 +111,7 @@ class Generating:
             self.pictures.fit(settings),
             self.pictures.leave_steps(settings, info),
             self._has_good_scheduler(settings, resolved, target),
-            self._has_good_file(settings, info),
+            self._has_good_file(settings, info, kind),
         )
         if not all(checks):
             return UNKNOWN
@@ -130,8 +133,11 @@ class Generating:
         summary = quantizer_summary(resolved.quantizers, resolved.info)
         prompt = settings["prompt"].value if "prompt" in settings else ""
         told = prompt.name if isinstance(prompt, Deferred) else prompt
-        kind = media.kind_of(info)
-        paths = self._paths(settings, target.name, summary, told, seed, count, node, media.SUFFIXES[kind][0])
+        arguments.pop("output_type", None)
+        if is_latent:
+            arguments = dict(sorted({**arguments, "output_type": media.LATENT}.items()))
+        suffix = None if kind == "tensors" else media.SUFFIXES[kind][0]
+        paths = self._paths(settings, target.name, summary, told, seed, count, node, suffix)
         named = settings["output"].span if "output" in settings else node.verb.span
         if paths is None or not self._has_encoder(paths, named):
             return UNKNOWN
@@ -152,7 +158,10 @@ class Generating:
             statement=node.span.text,
             deferred=deferred,
             weighter=plugin_of(settings["weighter"].value) if "weighter" in settings else None,
-            images_per_batch=settings["images_per_batch"].value if "images_per_batch" in settings else 1,
+            # Tensors have no place in a batch of which others' are known.
+            images_per_batch=settings["images_per_batch"].value
+            if "images_per_batch" in settings and kind != "tensors"
+            else 1,
             scaled=scaled,
             fps=_rate(arguments, settings, info) if kind == "video" else None,
             span=node.verb.span,
@@ -160,14 +169,26 @@ class Generating:
         if self.told is not None:
             device, turn = self.blocks.world.device, expressions.names_of_turn()
             self.told.append(
-                Statement(step, "generate", node.span, tuple(paths), target, settings, resolved, device, turn)
+                Statement(
+                    step,
+                    "generate",
+                    node.span,
+                    tuple(path for path in paths if path is not None),
+                    target,
+                    settings,
+                    resolved,
+                    device,
+                    turn,
+                )
             )
         texts = {name: settings[name].value for name, value in deferred.items() if isinstance(value, steps.Text)}
-        texts |= {name: value.path for name, value in deferred.items() if isinstance(value, PictureFile)}
+        texts |= {name: value.path for name, value in deferred.items() if isinstance(value, PictureFile | TensorFile)}
         facts = dict(sorted({**arguments, **texts}.items()))
+        tensors = (media.LATENTS,) if is_latent else media.tensors_of(info)
         images = tuple(
             ImageValue(ImageRef(step=step, index=number), MappingProxyType(
-                {"model": target.name, "quantizer": summary, "seed": output.seed, **facts, "path": output.path}), kind)
+                {"model": target.name, "quantizer": summary, "seed": output.seed, **facts, "path": output.path}
+            ), kind, tensors)
             for number, output in enumerate(outputs)
         )  # fmt: skip
         self.made += images
@@ -186,7 +207,7 @@ class Generating:
         settings, _ = self.blocks.arguments(given, info)
         self._has_good_size(settings)
         self._has_good_scheduler(settings, None, model)
-        self._has_good_file(settings, info)
+        self._has_good_file(settings, info, None if info is None else media.kind_of(info, _is_latent(settings, info)))
         if sketch is not None and info is not None and sketch.is_whole and sound:
             self._has_all(given, settings, info, node)
 
@@ -258,25 +279,27 @@ class Generating:
                 return False
         return sound and not asked.errors
 
-    def _has_good_file(self, settings: Mapping[str, Setting], info: PipelineInfo | None) -> bool:
+    def _has_good_file(self, settings: Mapping[str, Setting], info: PipelineInfo | None, kind: Kind | None) -> bool:
         """Return whether the file can hold what the pipeline makes, of which nothing is known without `info`."""
-        kind: Kind | None = None if info is None else media.kind_of(info)
         output, fps = settings.get("output"), settings.get("fps")
         sound = True
         if fps is not None and info is not None and kind != "video":
             message = f"`fps` is of videos, and a `{info.name}` makes {media.NAMES[kind or 'image']}"
             self._error("unknown-setting", message, fps.name_span, help="leave `fps` out")
             sound = False
-        if output is not None and kind is not None:
-            sound = self.outputs.is_good(output, media.SUFFIXES[kind], media.NAMES[kind]) and sound
+        if output is not None and info is not None and kind is not None:
+            # Where the decoding was not left out by name, a suffix may do so.
+            suffixes = media.SUFFIXES[kind] if "output_type" in settings else media.suffixes_of(info)
+            sound = self.outputs.is_good(output, suffixes, media.NAMES[kind]) and sound
         elif output is not None:
             known = dict.fromkeys(suffix for suffixes in media.SUFFIXES.values() for suffix in suffixes)
             sound = self.outputs.is_good(output, tuple(known), "what `generate` makes") and sound
         return sound
 
-    def _has_encoder(self, paths: Sequence[str], at: Span) -> bool:
+    def _has_encoder(self, paths: Sequence[str | None], at: Span) -> bool:
         """Return whether what writes a video's file is installed, or report that it isn't."""
-        if not paths[0].lower().endswith(media.SUFFIX_OF_PACKAGE) or self.blocks.world.is_installed(media.PACKAGE):
+        is_needed = paths[0] is not None and paths[0].lower().endswith(media.SUFFIX_OF_PACKAGE)
+        if not is_needed or self.blocks.world.is_installed(media.PACKAGE):
             return True
         self._error("package-not-installed", f"writing `{media.SUFFIX_OF_PACKAGE}` needs `{media.PACKAGE}`, which is "
                     "not installed", at, help="install it: `pip install 'aquatint[video]'`, or write a `.webp` or "
@@ -305,9 +328,12 @@ class Generating:
         seed: int,
         count: int,
         node: n.Action,
-        suffix: str,
-    ) -> list[str] | None:
+        suffix: str | None,
+    ) -> Sequence[str | None] | None:
+        """Return the names of the files, None for each that isn't written; None after reporting one that is taken."""
         setting = settings.get("output")
+        if setting is None and suffix is None:
+            return [None] * count
         if setting is None:
             stem = "-".join(part for part in (slug(model), slug(summary), slug(prompt)) if part)
             return [self.outputs.free(f"{stem}-{seed + number}{suffix}", node.span) for number in range(count)]
@@ -320,6 +346,16 @@ class Generating:
     def _error(self, code: str, message: str, span: Span, *, help: str | None = None) -> Unknown:
         self.diagnostics.error(code, message, span, help=help)
         return UNKNOWN
+
+
+def _is_latent(settings: Mapping[str, Setting], info: PipelineInfo) -> bool:
+    """Return whether a call is to leave the decoding out, as its `output_type` or the name of its file says."""
+    if not info.latent or media.tensors_of(info):
+        return False
+    output, asked = settings.get("output"), settings.get("output_type")
+    if asked is not None:
+        return bool(asked.value == media.LATENT)
+    return output is not None and str(output.value).lower().endswith(tensor_files.SUFFIX)
 
 
 def _rate(arguments: dict[str, Any], settings: Mapping[str, Setting], info: PipelineInfo) -> float:
@@ -337,25 +373,28 @@ def _rate(arguments: dict[str, Any], settings: Mapping[str, Setting], info: Pipe
 def _given(value: Any) -> steps.Deferred | None:
     """Return an argument that earlier steps yield as the plan has it, None for one that is known already."""
     match value:
-        case ImageValue():
-            return value.ref
-        case PictureFile():
-            return value
+        case ImageValue() | PictureFile() | TensorValue() | TensorFile():
+            return _item(value)
         case Result():
-            references: list[steps.Picture | steps.Text] = [image.ref for image in value.images]
+            references = [_item(image) for image in value.images]
             return references[0] if len(references) == 1 else references
         case Deferred():
             return _text(value)
-        case tuple() if any(isinstance(item, Deferred | ImageValue | PictureFile) for item in value):
+        case tuple() if any(isinstance(item, _LATER) for item in value):
             return [_item(item) for item in value]
     return None
 
 
-def _item(value: Any) -> steps.Picture | steps.Text:
+_LATER = Deferred | ImageValue | PictureFile | TensorValue | TensorFile
+
+
+def _item(value: Any) -> steps.Given:
     match value:
-        case ImageValue():
+        case ImageValue(kind="tensors"):
+            return value.tensor(value.tensors[0]).ref
+        case ImageValue() | TensorValue():
             return value.ref
-        case PictureFile():
+        case PictureFile() | TensorFile():
             return value
     return _text(value)
 

@@ -92,7 +92,8 @@ class PlanBuilder:
         self.spans[step.id] = span
         self.per_batch[step.id] = images_per_batch
         for output in outputs:
-            self.outputs[output.path] = place
+            if output.path is not None:
+                self.outputs[output.path] = place
         return step.id
 
     def upscale(

@@ -33,6 +33,8 @@ from aquatint.plan.steps import (
     Record,
     Save,
     Step,
+    TensorFile,
+    TensorRef,
     Text,
     TextRef,
     Upscale,
@@ -92,6 +94,8 @@ class _Fingerprints:
                 case Generate():
                     shared = self._known(step)
                     for index, output in enumerate(step.outputs):
+                        if output.path is None:
+                            continue
                         own = None if shared is None else shared | self._of_output(step, output)
                         yield Planned(output.path, step.id, index, own)
                 case Grid() | Save():
@@ -131,7 +135,7 @@ class _Fingerprints:
         return parts
 
     def _of_output(self, step: Generate, output: Output) -> Parts:
-        parts = {"seed": _hash(output.seed), "format": _hash(_form(output.path))}
+        parts = {"seed": _hash(output.seed), "format": _hash(_form(str(output.path)))}
         if batch := self._batch(output):
             parts["batch"] = _hash(batch)
         if step.fps is not msgspec.UNSET:
@@ -209,20 +213,24 @@ class _Fingerprints:
             self.images[step.id] = digest(self._generate(step))
         output = step.outputs[reference.index]
         return [
-            self.images[step.id], output.seed, PurePath(output.path).suffix.lower() in LOSSY, *self._batch(output)
+            self.images[step.id], output.seed, PurePath(output.path or "").suffix.lower() in LOSSY, *self._batch(output)
         ]  # fmt: skip
 
     def _file(self, reference: ImageRef) -> str:
         step = self._step(reference.step)
         assert isinstance(step, Generate)
-        return step.outputs[reference.index].path
+        return str(step.outputs[reference.index].path)
 
     def _given(self, given: Deferred) -> Json:
         match given:
             case ImageRef():
                 return ["image", self._pixels(given)]
+            case TensorRef():
+                return ["tensor", self._pixels(given.image), given.name]
             case PictureFile():
                 return ["file", given.hash]
+            case TensorFile():
+                return ["tensors", given.hash, given.name]
             case Text():
                 return self._line(given)
             case list():

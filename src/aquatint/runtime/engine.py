@@ -65,8 +65,8 @@ class Generation:
     """One call to make: the pipeline's arguments, the seeds of the images' CPU generators, the scheduler's class name.
 
     A call of several images has a list of one for each where an argument is each one's own. Arguments are JSON, or
-    pictures and lists of pictures. With `tiling` what decodes the pictures does so in tiles where it can, which takes
-    less memory and changes pixels.
+    pictures, tensors and lists of such. With `tiling` what decodes the pictures does so in tiles where it can, which
+    takes less memory and changes pixels.
     """
 
     arguments: Mapping[str, Any]
@@ -168,7 +168,7 @@ class Engine(Protocol):
         ...
 
     def begin(self, pipeline: Any, generation: Generation, on_step: OnStep) -> Call:
-        """Return the call of an assembled pipeline that makes RGB images or videos, before it has done anything.
+        """Return the call of an assembled pipeline that makes images, videos or tensors, before it has done anything.
 
         The same call gives the same bits, whatever the engine did before and does in between.
         """

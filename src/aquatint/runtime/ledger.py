@@ -19,7 +19,7 @@ from msgspec.structs import replace
 from aquatint import __version__
 from aquatint.plan.fingerprints import Planned, planned
 from aquatint.plan.keys import digest
-from aquatint.plan.steps import ImageRef, Json, Plan
+from aquatint.plan.steps import ImageRef, Json, Plan, TensorRef
 from aquatint.plan.uses import Reference, awaits
 from aquatint.runtime.failures import cannot, reason
 from aquatint.runtime.journal import Content, EngineEntry, Entry, Journal
@@ -197,11 +197,14 @@ class Ledger:
         return all(self._is_there(reference) for reference in awaits(self._steps[step]))
 
     def _is_there(self, reference: Reference) -> bool:
+        if isinstance(reference, TensorRef):
+            reference = reference.image
         if not isinstance(reference, ImageRef):
             return reference in self.known and self._has_all(reference.step)
         path = self._paths.get((reference.step, reference.index))
         if path is None:
-            return False
+            # Of this plan, it was made for this run's sake; of another, nobody knows here what it was made of.
+            return reference.step in self._steps and self._has_all(reference.step)
         return self.done(path) is not None or (path in self.written and self._is_whole(self.planned[path]))
 
     def _why(self, entry: Entry) -> Iterator[str]:

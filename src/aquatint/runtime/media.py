@@ -5,9 +5,12 @@ How each is written to a file and read from one is in `media_files`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from PIL.Image import Image
+
+from aquatint.catalog.tensor_files import Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,4 +25,11 @@ class Clip:
         return self.frames[0].size
 
 
-Medium = Image | Clip
+@dataclass(frozen=True, slots=True)
+class Tensors:
+    """What another pipeline goes on with, by the names of this one's output; at least one."""
+
+    values: Mapping[str, Tensor]
+
+
+Medium = Image | Clip | Tensors

@@ -1,4 +1,4 @@
-"""Encodes pictures and videos as files, in memory, and reads videos back.
+"""Encodes pictures, videos and tensors as files, in memory, and reads those that aren't pictures back.
 
 The same medium, text and frames in a second give the same bytes, whatever the machine is called and whatever time it
 is; of an MP4, with the same PyAV. What the text says is in `metadata`.
@@ -16,14 +16,14 @@ import numpy
 from PIL import Image as images
 from PIL.Image import Image
 
-from aquatint.catalog import media
+from aquatint.catalog import media, tensor_files
 from aquatint.runtime.engine import EngineError
-from aquatint.runtime.media import Clip, Medium
+from aquatint.runtime.media import Clip, Medium, Tensors
 from aquatint.runtime.metadata import About, embedded
 from aquatint.runtime.picture_texts import Format
 
 FORMATS: dict[str, Format] = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".gif": "GIF",
-                              ".mp4": "MP4"}  # fmt: skip
+                              ".mp4": "MP4", ".safetensors": "SAFETENSORS"}  # fmt: skip
 """The suffixes that can be written, in lower case."""
 
 _QUALITY = "16"  # x264's constant rate factor: 0 is lossless, and of 17 people say that they see no difference
@@ -33,7 +33,7 @@ _BT709 = 1  # by FFmpeg's numbers for matrix, primaries and transfer
 def encoded(medium: Medium, form: Format, about: About | None, fps: float = media.FPS) -> bytes:
     """Return `medium` as a file of `form`, a video of `fps` frames in a second. Raises `EngineError`.
 
-    A picture is PNG, JPEG or WebP; a video is WebP, GIF or MP4.
+    A picture is PNG, JPEG or WebP; a video is WebP, GIF or MP4; tensors are safetensors.
     """
     texts = {} if about is None or not about.inside else embedded(form, about)
     buffer = io.BytesIO()
@@ -51,8 +51,10 @@ def encoded(medium: Medium, form: Format, about: About | None, fps: float = medi
             _save_all(medium, buffer, form, _durations(len(medium.frames), fps, 10), texts)
         case Clip(), "MP4":
             _mp4(medium, buffer, fps, texts)
+        case Tensors(), "SAFETENSORS":
+            return tensor_files.packed(medium.values, texts)
         case _:
-            what = "pictures" if isinstance(medium, Image) else "videos"
+            what = "pictures" if isinstance(medium, Image) else "videos" if isinstance(medium, Clip) else "tensors"
             raise EngineError(f"can't write {what} as {form}", "end the name of the file with another suffix")
     return buffer.getvalue()
 
@@ -78,6 +80,16 @@ def read_clip(path: Path) -> Clip:
     if not frames:
         raise OSError("it has no frames")
     return Clip(frames)
+
+
+def read_tensors(path: Path) -> Tensors:
+    """Return the tensors in the file at `path`. Raises `OSError` if there are none."""
+    with open(path, "rb") as stream:
+        body = stream.read(tensor_files.BYTES_LIMIT + 1)
+    try:
+        return Tensors(tensor_files.unpacked(body))
+    except tensor_files.NoTensors as error:
+        raise OSError(str(error)) from error
 
 
 def _frame(opened: Image, number: int) -> Image:

@@ -20,10 +20,10 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from aquatint.catalog import media, pipelines, schedulers
-from aquatint.catalog.arguments import scriptable
+from aquatint.catalog.arguments import MANAGED, scriptable
 from aquatint.catalog.quantizers import label
 from aquatint.plan.batches import companions
-from aquatint.plan.steps import Component, Deferred, Generate, Grid, Json, Output, PictureFile, Plan, Save
+from aquatint.plan.steps import Component, Deferred, Generate, Grid, Json, Output, PictureFile, Plan, Save, TensorFile
 from aquatint.plan.uses import loras
 from aquatint.runtime.engine import EngineError
 from aquatint.runtime.events import Rung
@@ -90,19 +90,19 @@ def about_image(
     plan: Plan,
     step: Generate,
     output: Output,
-    size: tuple[int, int],
+    size: tuple[int, int] | None,
     engine: dict[str, Json],
     out_of_memory: Sequence[Rung] = (),
     frames: int | None = None,
 ) -> About:
-    """Return what the image of `output` says about itself, or the video of so many `frames`.
+    """Return what the image of `output` says about itself, or the video of so many `frames`; tensors have no `size`.
 
     `engine` is what the engine says decides the bits, `out_of_memory` what was done where memory didn't suffice.
     """
     pipeline = plan.pipelines[step.pipeline]
     added = loras(pipeline)
     packages = [PEFT] if added else []
-    if PurePath(output.path).suffix.lower() == media.SUFFIX_OF_PACKAGE:
+    if PurePath(output.path or "").suffix.lower() == media.SUFFIX_OF_PACKAGE:
         packages.append(media.PACKAGE)
     components = {
         role: described(plan.components[key], step.quantizers.get(role))
@@ -110,11 +110,11 @@ def about_image(
         if key is not None
     }
     record: dict[str, Json] = {
-        **head(plan, "image" if frames is None else "video", step),
+        **head(plan, "tensors" if size is None else "image" if frames is None else "video", step),
         "statement": step.statement,
         "seed": output.seed,
         "plan_seed": plan.plan_seed,
-        "size": list(size),
+        **({} if size is None else {"size": list(size)}),
         **({} if frames is None else {"frames": frames, "fps": step.fps}),
         "model": step.model,
         "scheduler": _scheduler(plan, step),
@@ -148,7 +148,7 @@ def about_sheet(plan: Plan, step: Grid) -> About:
 
 
 def embedded(form: Format, about: About) -> dict[str, Any]:
-    """Return the arguments by which Pillow's `save` writes `about` into a file of `form`; of an MP4, its tags.
+    """Return the arguments by which Pillow's `save` writes `about` into a file of `form`; of others, texts by name.
 
     A record that is too long for a JPEG file, and stands beside it, is left out. Raises `EngineError`.
     """
@@ -160,6 +160,8 @@ def embedded(form: Format, about: About) -> dict[str, Any]:
         return {"pnginfo": chunks}
     if form == "MP4":
         return {COMMENT: about.text, **({DESCRIPTION: about.parameters} if about.parameters else {})}
+    if form == "SAFETENSORS":
+        return {RECORD: about.text, **({PARAMETERS: about.parameters} if about.parameters else {})}
     if form == "GIF":
         return {"comment": about.text.encode()}
     body = _exif(about.parameters, about.text)
@@ -236,7 +238,7 @@ def installed_version(package: str) -> str | None:
 
 
 def _given(step: Generate) -> dict[str, Json]:
-    """Return what a record says of the arguments that are no JSON: pictures in files, which can be given again."""
+    """Return what a record says of the arguments that are no JSON: those in files can be given again."""
     files = {name: given for name, given in step.deferred.items() if all(map(_is_file, _items(given)))}
     others = {name: given for name, given in step.deferred.items() if name not in files}
     found: dict[str, Json] = {"deferred": msgspec.to_builtins(others)}
@@ -254,7 +256,7 @@ def _items(given: Deferred) -> list[Any]:
 
 
 def _is_file(given: Any) -> bool:
-    return isinstance(given, PictureFile)
+    return isinstance(given, PictureFile | TensorFile)
 
 
 def _batch(plan: Plan, output: Output, out_of_memory: Sequence[Rung]) -> Json:
@@ -269,7 +271,7 @@ def _scheduler(plan: Plan, step: Generate) -> str | None:
     return step.scheduler or (None if key is None else plan.components[key].class_name)
 
 
-def _parameters(plan: Plan, step: Generate, output: Output, size: tuple[int, int]) -> str:
+def _parameters(plan: Plan, step: Generate, output: Output, size: tuple[int, int] | None) -> str:
     arguments = step.arguments
     lines = [_plain(arguments.get("prompt") or "")]
     if negative := _plain(arguments.get("negative_prompt") or ""):
@@ -282,7 +284,7 @@ def _parameters(plan: Plan, step: Generate, output: Output, size: tuple[int, int
         "Schedule type": next((SCHEDULE_TYPES.get(name) for name, is_set in scheduler.options.items() if is_set), None),
         "CFG scale": _argument(plan, step, "guidance_scale"),
         "Seed": output.seed,
-        "Size": f"{size[0]}x{size[1]}",
+        "Size": None if size is None else f"{size[0]}x{size[1]}",
         "Model": step.model,
     }
     pipeline = plan.pipelines[step.pipeline]
@@ -310,7 +312,7 @@ def _defaults(plan: Plan, step: Generate) -> dict[str, Json]:
     return {
         name: argument.default
         for name, argument in sorted(known.items())
-        if name not in step.arguments and argument.default is not None
+        if name not in step.arguments and argument.default is not None and name not in MANAGED
     }
 
 

@@ -68,11 +68,13 @@ class Outputs:
         """Return the error that `path` exists under the policy `error`."""
         return EngineError(f"`{self.locate(path)}` exists", "move it away, or choose another policy for existing files")
 
-    def settled(self, path: str, target: Path | None = None) -> Path | None:
+    def settled(self, path: str | None, target: Path | None = None) -> Path | None:
         """Return where the output `path` is, if the policy is not to make it again; None if it is to be made.
 
-        `target` is where it is to be, if that isn't where `locate` says.
+        `target` is where it is to be, if that isn't where `locate` says. What is written nowhere has no path.
         """
+        if path is None:
+            return None
         target = target or self.locate(path)
         if self.policy not in (OutputPolicy.RESUME, OutputPolicy.SKIP):
             return None

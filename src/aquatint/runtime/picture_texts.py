@@ -7,6 +7,7 @@ texts say is the business of `record` and `infotext`; `metadata` writes them.
 from __future__ import annotations
 
 import io
+import json
 import struct
 import warnings
 import zlib
@@ -16,7 +17,9 @@ from typing import Literal
 
 from PIL import Image
 
-Format = Literal["PNG", "JPEG", "WEBP", "GIF", "MP4"]
+from aquatint.catalog.tensor_files import TEXTS
+
+Format = Literal["PNG", "JPEG", "WEBP", "GIF", "MP4", "SAFETENSORS"]
 
 PARAMETERS, RECORD = "parameters", "aquatint"
 """Keywords of a PNG's text chunks: A1111's form, and the record."""
@@ -79,11 +82,13 @@ def read_texts(body: bytes) -> PictureTexts:
         return _of_gif(body)
     if body[4:8] == b"ftyp":
         return _of_mp4(body)
+    if body[8:9] == b"{" and 0 < int.from_bytes(body[:8], "little") <= len(body) - 8:
+        return _of_tensors(body)
     if body.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{"):
         if len(body) > TEXT_LIMIT:
             raise UnreadablePicture(f"is a record of more than {TEXT_LIMIT >> 20} MiB")
         return PictureTexts(None, record=body.decode("utf-8-sig", "replace"))
-    raise UnreadablePicture("is empty" if not body else "is not a PNG, JPEG or WebP picture, nor a GIF or MP4")
+    raise UnreadablePicture("is empty" if not body else "is no kind of file that Aquatint writes")
 
 
 def _of_png(body: bytes) -> PictureTexts:
@@ -253,3 +258,15 @@ def _tags(listed: bytes) -> Iterator[tuple[str, str]]:
         if len(data) > TEXT_LIMIT:
             raise UnreadablePicture(f"is damaged: it has a text of more than {TEXT_LIMIT >> 20} MiB")
         yield _NAMES[kind], data[8:].decode("utf-8", "replace")
+
+
+def _of_tensors(body: bytes) -> PictureTexts:
+    end = 8 + int.from_bytes(body[:8], "little")
+    if end > TEXT_LIMIT:
+        raise UnreadablePicture(f"is damaged: it has a text of more than {TEXT_LIMIT >> 20} MiB")
+    try:
+        found = json.loads(body[8:end]).get(TEXTS, {})
+        texts = {name: text for name, text in found.items() if isinstance(text, str)}
+    except (ValueError, RecursionError, AttributeError):
+        raise UnreadablePicture("is damaged: it begins like a file of tensors, and is none") from None
+    return PictureTexts("SAFETENSORS", None, texts.get(PARAMETERS), texts.get(RECORD))

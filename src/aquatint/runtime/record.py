@@ -25,6 +25,10 @@ _Side = Annotated[int, msgspec.Meta(ge=1, le=65_536)]
 _Seed = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 
 
+KINDS = ("image", "video", "tensors")
+"""What records are of that `generate` has made."""
+
+
 class RecordError(Exception):
     """A text is no record that can be used; the message says why, and follows "its record"."""
 
@@ -98,7 +102,7 @@ class PictureRecord(Record, frozen=True):
 
 
 class ImageRecord(Record, frozen=True):
-    """What the record of an image or of a video says. `engine` is what the engine said decides the bits."""
+    """What the record of an image, of a video or of tensors says. `engine` is what the engine said decides the bits."""
 
     version: int
     aquatint: str
@@ -110,7 +114,7 @@ class ImageRecord(Record, frozen=True):
     arguments: dict[str, Json]
     pipeline: PipelineRecord
     components: dict[str, ComponentRecord]
-    size: tuple[int, int]
+    size: tuple[int, int] | None = None
     scheduler: str | None = None
     plan_seed: int = 0
     engine: dict[str, Json] = msgspec.field(default_factory=dict)
@@ -146,9 +150,12 @@ def read_json(text: str) -> dict[str, Json]:
 
 
 def image_record(found: Mapping[str, Json]) -> ImageRecord:
-    """Return the record of an image or video that `found`, which `read_json` returned, is. Raises `RecordError`."""
-    if found["kind"] not in ("image", "video"):
-        raise RecordError(f"is that of a {found['kind']}, not of an image or video")
+    """Return the record of something that `generate` made from `found`, as `read_json` returned it.
+
+    Raises `RecordError`.
+    """
+    if found["kind"] not in KINDS:
+        raise RecordError(f"is that of a {found['kind']}, not of an image")
     try:
         record = msgspec.convert(found, ImageRecord)
     except msgspec.ValidationError as error:

@@ -17,7 +17,7 @@ from aquatint.runtime.events import DenoiseStep, GenerateStarted, ImageWritten
 from aquatint.runtime.failures import explain
 from aquatint.runtime.image_calls import ImageCalls, Made
 from aquatint.runtime.ladder import Ladder
-from aquatint.runtime.media import Clip
+from aquatint.runtime.media import Clip, Tensors
 from aquatint.runtime.metadata import about_image
 from aquatint.runtime.outputs import OutputPolicy
 from aquatint.runtime.run import Run
@@ -206,7 +206,13 @@ class Generates:
         was_unbatched = output.batch is not None and made.of == 1
         taken = [rung for rung in self.ladder.taken(step.id) if rung != "unbatched" or was_unbatched]
         frames = len(picture.frames) if isinstance(picture, Clip) else None
-        about = about_image(run.plan, step, output, picture.size, run.facts, taken, frames)
+        if output.path is None:
+            run.account.images += 1
+            run.yielded.keep_unwritten(image, picture)
+            run.account.emit(ImageWritten(step.id, None, output.seed, seconds, index + 1))
+            return
+        size = None if isinstance(picture, Tensors) else picture.size
+        about = about_image(run.plan, step, output, size, run.facts, taken, frames)
         started = run.options.clock()
         path = run.outputs.write(output.path, picture, about, FPS if step.fps is UNSET else step.fps)
         if path is None:

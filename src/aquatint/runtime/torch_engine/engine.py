@@ -135,8 +135,8 @@ class TorchEngine:
         return assembled
 
     def begin(self, pipeline: Assembled, generation: Generation, on_step: OnStep) -> TorchCall:
-        """Return the call of an assembled pipeline that makes RGB images or videos, before it has done anything."""
-        generate = generating.work(self._libraries, pipeline.make, generation, on_step)
+        """Return the call of an assembled pipeline that makes images, videos or tensors, not begun."""
+        generate = generating.work(self._libraries, pipeline.make, generation, on_step, self.device)
 
         def counted(told: generating.Told) -> list[Medium]:
             try:
