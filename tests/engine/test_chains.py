@@ -64,7 +64,7 @@ def pixels(file: Path) -> bytes:
 
 
 def refining(folder: Path, *outputs: str) -> str:
-    base = 'let base = generate b { %s, size: 64x64, denoising_end: 0.5, output_type: "latent" }' % SETTINGS
+    base = f'let base = generate b {{ {SETTINGS}, size: 64x64, denoising_end: 0.5, output_type: "latent" }}'
     refined = [f'generate b {{ {SETTINGS}, image: base, denoising_start: 0.5, output: "{name}" }}' for name in outputs]
     return "\n".join([f'model b {{ source: "{folder}" }}', base, *refined])
 
@@ -87,9 +87,7 @@ def test_a_refiner_goes_on_where_the_base_has_stopped(engine: Engine, folder: Ti
 
 
 @pytest.mark.slow
-def test_latents_in_a_file_are_the_library_s_and_are_gone_on_with(
-    engine: Engine, folder: Tiny, tmp_path: Path
-) -> None:
+def test_latents_in_a_file_are_the_library_s_and_are_gone_on_with(engine: Engine, folder: Tiny, tmp_path: Path) -> None:
     written = f'generate b {{ {SETTINGS}, size: 64x64, output: "x.safetensors" }}'
     text = f'model b {{ source: "{folder("sdxl")}" }}\nlet x = {written}\n'
     used = f'generate b {{ {SETTINGS}, image: x, strength: 0.9, output: "two.png" }}'

@@ -123,7 +123,8 @@ def _mp4(clip: Clip, buffer: io.BytesIO, fps: float, texts: dict[str, str]) -> N
         context = stream.codec_context
         # With several threads a frame's bits depend on how many there are.
         context.thread_count = 1
-        context.options = {"crf": _QUALITY, "preset": "medium", "flags": "+bitexact"}
+        # Its assembly reads beside what it is given: bits then depend on what lay in memory before.
+        context.options = {"crf": _QUALITY, "preset": "medium", "flags": "+bitexact", "x264-params": "asm=0"}
         context.colorspace = context.color_primaries = context.color_trc = _BT709
         for frame in clip.frames:
             picture = av.VideoFrame.from_ndarray(numpy.asarray(frame), format="rgb24")
