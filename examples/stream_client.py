@@ -61,8 +61,8 @@ def main() -> int:
                 match told:
                     case {"event": "diagnostic"}:
                         print(f"{told['file']}:{told['line']}: {told['severity']}: {told['message']}")
-                    case {"event": "image_written"}:
-                        print(f"{told['statement']}: wrote {told['path']}")
+                    case {"event": "image_written", "path": str(path)}:
+                        print(f"{told['statement']}: wrote {path}")
                     case {"event": "done"}:
                         print(f"{told['statement']}: {'done' if told['ok'] else 'not done'}")
                     case _:

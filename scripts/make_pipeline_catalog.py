@@ -312,6 +312,35 @@ def described(module: Module, function: ast.FunctionDef) -> dict[str, list[Any]]
     }
 
 
+def yields(library: Library, module: Module, call: ast.FunctionDef) -> list[str]:
+    """Return the names of what a call returns, in their order; nothing where that can't be told."""
+    returned = [node.value for node in ast.walk(call) if isinstance(node, ast.Return)]
+    made = [node for node in returned if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("Output")]
+    if not made:
+        return []
+    # The last one is that of the call that goes to its end.
+    last = max(made, key=lambda node: node.lineno)
+    home = library.find(ast.unparse(last.func), module)
+    fields = [] if home is None else [
+        item.target.id for item in home[1].body if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name)
+    ]  # fmt: skip
+    named = [keyword.arg for keyword in last.keywords if keyword.arg]
+    return [*dict.fromkeys([*fields[: len(last.args)], *named])]
+
+
+def gives_latents(call: ast.FunctionDef) -> bool:
+    """Return whether a call can leave out the decoding of what it has made."""
+    return any(isinstance(node, ast.Constant) and node.value == "latent" for node in ast.walk(call))
+
+
+def rate(module: Module) -> int | None:
+    """Return the frames in a second of which the example in a pipeline's own documentation writes a video."""
+    example = module.constants.get("EXAMPLE_DOC_STRING")
+    text = example.value if isinstance(example, ast.Constant) else ""
+    found = re.search(r"\bfps=(\d+)", str(text))
+    return None if found is None else int(found[1])
+
+
 def describe(library: Library, name: str, tasks: list[str]) -> dict[str, Any] | None:
     """Return a pipeline's entry; None if `name` is no pipeline class, or one that can't be called."""
     ancestry = library.ancestry(name)
@@ -338,6 +367,7 @@ def describe(library: Library, name: str, tasks: list[str]) -> dict[str, Any] | 
     entry = {
         "truncates": truncates, "tasks": tasks, "components": components, "optional": optional, "options": options,
         "arguments": arguments, "lora": next((base for base in bases if base in loras), None),
+        "yields": yields(library, *call), "latent": gives_latents(call[1]), "fps": rate(call[0]),
     }  # fmt: skip
     return {key: content for key, content in entry.items() if content}
 

@@ -196,7 +196,7 @@ def test_int8_of_bnb_with_four_dimensions_on_a_cpu_is_explained() -> None:
     [
         ({"no_such_argument": 1}, "no_such_argument"),
         ({"width": 63}, "divisible by 8"),
-        ({"output_type": "latent"}, "the program sets it"),
+        ({"return_dict": False}, "the program sets it"),
         ({"num_images_per_prompt": 2}, "the program sets it"),
     ],
 )

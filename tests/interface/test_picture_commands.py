@@ -174,7 +174,7 @@ def test_no_text_steers_the_terminal(folder: Path, capsys: pytest.CaptureFixture
         ("a\0b", "error[missing-file]: can't read `a\N{REPLACEMENT CHARACTER}b`: not a name of a file\n"),
         ("x" * 300, f"error[missing-file]: can't read `{'x' * 300}`: file name too long\n"),
         ("plain.png", "error[no-record]: `plain.png` doesn't say how it was made\n"),
-        ("text.txt", "error[unreadable-picture]: `text.txt` is not a PNG, JPEG or WebP picture\n"),
+        ("text.txt", "error[unreadable-picture]: `text.txt` is no kind of file that Aquatint writes\n"),
         ("empty.png", "error[unreadable-picture]: `empty.png` is empty\n"),
         ("huge.png", "error[unreadable-picture]: `huge.png` is larger than 256 MiB\n"),
         ("cut.png", "error[bad-record]: the record of `cut.png` is not JSON\n"),
@@ -310,8 +310,8 @@ error[wrong-type]: `unet` is a submodule, and takes `none` only
   |
 1 | unet=5
   | ^^^^
-  = help: set what it has: `unet.source`, `unet.config`, `unet.subfolder`, `unet.dtype`, `unet.variant`, `unet.revision`, \
-`unet.quantizer`, or `unet=none`
+  = help: set what it has: `unet.source`, `unet.config`, `unet.subfolder`, `unet.dtype`, `unet.variant`, \
+`unet.revision`, `unet.quantizer`, or `unet=none`
 
 error[wrong-type]: `size` takes a size, not `big`
  --> --set:1:6

@@ -48,7 +48,7 @@ def made_again(
         for output in step.outputs
     ]
     for step, output in images[:IMAGES]:
-        text = about_image(plan, step, output, (64, 64), {}).text
+        text = about_image(plan, step, output, (64, 64), {}, frames=None if step.fps is msgspec.UNSET else 9).text
         script = text_of(with_output(image_record(read_json(text))))
         assert formatted(parse(Source("", script)).script) == script
         evaluation = cases.evaluate(script, cases.options_of(f"--device {plan.device} --lint"), files or {})
@@ -56,14 +56,14 @@ def made_again(
         assert {item.code for item in evaluation.diagnostics} <= known, cases.errors(evaluation)
         made = [each for each in evaluation.plan.steps if isinstance(each, Generate)]
         assert len(made) == (len(companions(plan, output)) or 1)
-        [again] = [each for each in made if each.outputs[0].path == "again.png"]
+        [again] = [each for each in made if each.outputs[0].path.startswith("again.")]
         pairs.append((deciding(plan, step, output), deciding(evaluation.plan, again, again.outputs[0])))
     return pairs
 
 
 def with_output(record: ImageRecord) -> Any:
     recipe = of_record(record)
-    recipe.arguments["output"] = "again.png"
+    recipe.arguments["output"] = "again.png" if record.fps is None else "again.mp4"
     return recipe
 
 
@@ -73,7 +73,7 @@ def deciding(plan: Plan, step: Generate, output: Output) -> dict[str, Any]:
     own = None if scheduler is None else plan.components[scheduler].class_name
     return {
         "pipeline": msgspec.to_builtins(pipeline), "arguments": step.arguments, "seed": output.seed,
-        "deferred": step.deferred, "scaled": step.scaled,
+        "deferred": step.deferred, "scaled": step.scaled, "fps": step.fps,
         "batch": companions(plan, output), "index": None if output.batch is None else output.batch.index,
         "weighter": step.weighter and (step.weighter.plugin, step.weighter.options, step.weighter.quantization),
         "scheduler": step.scheduler or own, "types": {name: type(each) for name, each in step.arguments.items()},

@@ -73,8 +73,8 @@ def test_a_file_that_is_cut_off_behind_its_texts_is_read() -> None:
     ("body", "said"),
     [
         (b"", "is empty"),
-        (b"GIF89a", "is not a PNG, JPEG or WebP picture"),
-        (b"\0" * 1000, "is not a PNG, JPEG or WebP picture"),
+        (b"GIF89a", "is damaged: it begins like a GIF, and is none"),
+        (b"\0" * 1000, "is no kind of file that Aquatint writes"),
         (SIGNATURE, "is damaged: it begins like a PNG picture, and is none"),
         (SIGNATURE + b"\xff" * 100, "is damaged: it begins like a PNG picture, and is none"),
         (b"\xff\xd8\xff\xe0", "is damaged: it begins like a JPEG picture, and is none"),

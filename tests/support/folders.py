@@ -42,10 +42,23 @@ FLUX: Parts = {
     "tokenizer_2": _T5_TOKENIZER, "transformer": ("diffusers", "FluxTransformer2DModel"), "vae": _VAE,
 }  # fmt: skip
 
+WAN: Parts = {
+    "scheduler": _FLOW, "text_encoder": ("transformers", "UMT5EncoderModel"), "tokenizer": _T5_TOKENIZER,
+    "transformer": ("diffusers", "WanTransformer3DModel"), "vae": ("diffusers", "AutoencoderKLWan"),
+}  # fmt: skip
+"""Those of a pipeline that makes videos."""
+
 DECODER: Parts = {
     "scheduler": _FLOW, "movq": ("diffusers", "VQModel"), "unet": ("diffusers", "UNet2DConditionModel"),
 }  # fmt: skip
 """Those of a pipeline that begins with tensors which another one makes."""
+
+PRIOR: Parts = {
+    "scheduler": ("diffusers", "UnCLIPScheduler"), "prior": ("diffusers", "PriorTransformer"), "tokenizer": _TOKENIZER,
+    "image_encoder": ("transformers", "CLIPVisionModelWithProjection"), "text_encoder": _CLIP_2,
+    "image_processor": ("transformers", "CLIPImageProcessor"),
+}  # fmt: skip
+"""Those of the pipeline that makes them."""
 
 HUB = {
     "stabilityai/stable-diffusion-xl-base-1.0": ("StableDiffusionXLPipeline", SDXL),
@@ -136,6 +149,8 @@ def write_models(folder: Path) -> None:
     write_pipeline(folder / "sdxl", "StableDiffusionXLPipeline", SDXL, force_zeros_for_empty_prompt=True)
     write_pipeline(folder / "sd3", "StableDiffusion3Pipeline", SD3)
     write_pipeline(folder / "flux", "FluxPipeline", FLUX, shards=3)
+    write_pipeline(folder / "wan", "WanPipeline", WAN)
+    write_pipeline(folder / "prior", "KandinskyV22PriorPipeline", PRIOR)
     write_pipeline(folder / "kandinsky", "KandinskyV22Pipeline", DECODER)
     write_pipeline(folder / "half", "StableDiffusionPipeline", SD, variants=("fp16",), **unsafe)
     write_pipeline(folder / "both", "StableDiffusionPipeline", SD, variants=(None, "fp16"), **unsafe)

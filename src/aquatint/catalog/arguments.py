@@ -36,10 +36,24 @@ FAMILIAR = {
 PICTURE = object()
 """Stands for a picture in a value that `problem` is asked about: pictures are there only when a plan runs."""
 
+VIDEO = [PICTURE]
+"""Stands for a video in the same way, by its identity: its frames are what a call is given."""
+
+TENSOR = object()
+"""Stands for a tensor that another pipeline makes, or a file holds."""
+
 # How diffusers writes the type of a picture; `PipelineImageInput` is one or several.
 _PICTURE = re.compile(r"PipelineImageInput|(?:PIL\.)?Image\.Image")
 # Of the same types, and no pictures; or pictures for an adapter, which has to be loaded first.
+_OF_FRAMES = re.compile(r"(?:\w+_)?(?:video|frames)")
 _NO_PICTURE = re.compile(r".*(?:latents|embeds)|ip_adapter.*")
+
+# As pictures, latents or embeddings can be given.
+_TENSOR = re.compile(r"(?:torch\.)?(?:Float)?Tensor|PipelineImageInput")
+_NO_TENSOR = re.compile(r"ip_adapter.*")
+
+_CHOICES = {"output_type": ("pil", "latent")}
+"""Values of arguments of which pipelines take more than a script has a use for."""
 
 # Lists for others, such as `editing_prompt`, are several for one image.
 _PROMPT = re.compile(r"(negative_)?prompt(_[0-9])?")
@@ -56,7 +70,10 @@ def scriptable(info: PipelineInfo) -> Mapping[str, Argument]:
     """Return the arguments of a pipeline's call that a script can set, by name."""
     found = _SCRIPTABLE.get(id(info))
     if found is None:
-        named = {name: argument for name, argument in info.arguments.items() if _is_scriptable(argument)}
+        named = {
+            name: argument for name, argument in info.arguments.items()
+            if _is_scriptable(argument) or (name == "output_type" and info.latent)
+        }  # fmt: skip
         found = _SCRIPTABLE[id(info)] = info, MappingProxyType(named)
     return found[1]
 
@@ -68,7 +85,7 @@ _NEEDED: dict[int, tuple[PipelineInfo, tuple[str, ...]]] = {}
 
 def _is_scriptable(argument: Argument) -> bool:
     parts = _alternatives(argument.type)
-    if takes_pictures(argument):
+    if takes_pictures(argument) or takes_tensors(argument):
         return True
     return argument.name not in MANAGED and any(part in _SIMPLE or _is_plain_list(part) for part in parts)
 
@@ -76,6 +93,13 @@ def _is_scriptable(argument: Argument) -> bool:
 def takes_pictures(argument: Argument) -> bool:
     """Return whether a picture, or several, can be an argument."""
     return not _NO_PICTURE.fullmatch(argument.name) and any(map(_has_pictures, _alternatives(argument.type)))
+
+
+def takes_tensors(argument: Argument) -> bool:
+    """Return whether a tensor, or several, can be an argument."""
+    if argument.name in MANAGED or _NO_TENSOR.fullmatch(argument.name):
+        return False
+    return any(map(_has_tensors, _alternatives(argument.type)))
 
 
 def is_text_too(argument: Argument) -> bool:
@@ -108,6 +132,10 @@ def _has_pictures(part: str) -> bool:
     return any(_PICTURE.fullmatch(word) for word in _inside(part))
 
 
+def _has_tensors(part: str) -> bool:
+    return any(_TENSOR.fullmatch(word) for word in _inside(part))
+
+
 def _inside(part: str) -> Sequence[str]:
     """Return the alternatives of a list's items, or of what is no list."""
     if not part.startswith(("list[", "List[", "tuple[")):
@@ -124,11 +152,16 @@ def is_prompt(name: str) -> bool:
 def problem(argument: Argument, value: Any) -> str | None:
     """Return why `value`, a plain Python value, can't be `argument`'s, or None if it can."""
     parts = _alternatives(argument.type)
+    if (choices := _CHOICES.get(argument.name)) is not None:
+        wanted = " or ".join(f'`"{choice}"`' for choice in choices)
+        return None if value in choices else f"`{argument.name}` takes {wanted}"
     if argument.name == "prompt":
         return None if isinstance(value, str) else "`prompt` takes a string"
     if is_prompt(argument.name) and isinstance(value, list | tuple) and "str" in parts:
         return f"`{argument.name}` takes a string"  # as `prompt` is one: pipelines take one string for each
-    if not any(_fits(part, value) for part in parts):
+    if not any(_fits(part, value) for part in parts) or (
+        value is VIDEO and not _OF_FRAMES.fullmatch(argument.name)  # a picture for each prompt, or views of one thing
+    ):
         return f"`{argument.name}` takes {_described(parts)}"
     if isinstance(value, int | float) and not isinstance(value, bool):
         low, high = _MINIMUM.get(argument.name), _MAXIMUM.get(argument.name)
@@ -141,7 +174,7 @@ def problem(argument: Argument, value: Any) -> str | None:
 
 def _is_writable(value: Any) -> bool:
     """Return whether `value` can be written into a plan."""
-    if value is PICTURE:
+    if value is PICTURE or value is TENSOR:
         return True
     if isinstance(value, Mapping):
         return all(map(_is_writable, value.values()))
@@ -180,12 +213,21 @@ def _fits(part: str, value: Any) -> bool:
         return isinstance(value, Mapping)
     if value is PICTURE:
         return _PICTURE.fullmatch(part) is not None
+    if value is TENSOR:
+        return _TENSOR.fullmatch(part) is not None
     is_list = (
-        part == "PipelineImageInput" or _is_plain_list(part) or (part.lower()[:4] == "list" and _has_pictures(part))
+        part == "PipelineImageInput"
+        or _is_list_of_tensors(part)
+        or _is_plain_list(part)
+        or (part.lower()[:4] == "list" and _has_pictures(part))
     )
     if is_list and isinstance(value, list | tuple):
         return all(any(_fits(piece, item) for piece in _inside(part)) for item in value)
     return False
+
+
+def _is_list_of_tensors(part: str) -> bool:
+    return part.lower().startswith(("list[", "tuple[")) and _has_tensors(part)
 
 
 def _described(parts: Sequence[str]) -> str:
@@ -198,8 +240,9 @@ def _described(parts: Sequence[str]) -> str:
     }
     known = [
         names.get(part) or ("an image" if _PICTURE.fullmatch(part) else "a list of images" if _has_pictures(part)
+        else "a tensor" if _TENSOR.fullmatch(part) else "a list of tensors" if _has_tensors(part)
         else "a list" if part[:4].lower() == "list" or part.startswith("tuple") else "a map")
-        for part in parts if part in names or _has_pictures(part) or _is_plain_list(part)
+        for part in parts if part in names or _has_pictures(part) or _has_tensors(part) or _is_plain_list(part)
     ]  # fmt: skip
     unique = list(dict.fromkeys(known))
     return (

@@ -74,6 +74,8 @@ GENERATE = Schema("generate", (
     Setting("scheduler", "str", "Another scheduler of diffusers, made from the settings of the checkpoint's, and its "
             "options: `CLASS;option=value`, or `+;option=value` for the checkpoint's own."),
     Setting("output", "str", "The file to write. Without it the name is made of model, quantizer, prompt and seed."),
+    Setting("fps", "float", "Of a video, the frames in a second; without it, what the pipeline is told, or what it was "
+            "made for.", minimum=1, maximum=240),
     Setting("metadata", "bool", "Whether the file says how it was made.", True),
     Setting("weighter", "any", "What turns the prompt into embeddings, instead of the pipeline itself: a `weighter`."),
     Setting("sidecar", "bool", "Whether a file beside the image, called like it with `.json` behind, says how it was "

@@ -63,7 +63,9 @@ class PipelineInfo:
     `tasks` is empty for a class that no `AutoPipelineFor...` chooses; `options` are the settings of
     `model_index.json` that aren't components, with their defaults. One that `truncates` takes the whole number of its
     steps that its `strength` comes to, which may be none. `lora` is the class of `diffusers.loaders` that reads LoRAs
-    for it, None for one that takes none.
+    for it, None for one that takes none. `yields` are the names of what its call returns, none where that isn't known;
+    with `latent` the call can leave the decoding out. `fps` are the frames in a second of which diffusers' own example
+    writes its videos, if there is one.
     """
 
     name: str
@@ -73,6 +75,9 @@ class PipelineInfo:
     arguments: Mapping[str, Argument]
     truncates: bool = False
     lora: str | None = None
+    yields: tuple[str, ...] = ()
+    latent: bool = False
+    fps: int | None = None
 
     @cached_property
     def denoisers(self) -> tuple[str, ...]:
@@ -109,6 +114,9 @@ class _Entry(msgspec.Struct):
     tasks: list[str] = []
     truncates: bool = False
     lora: str | None = None
+    yields: list[str] = []
+    latent: bool = False
+    fps: int | None = None
 
 
 class SchedulerEntry(msgspec.Struct):
@@ -202,4 +210,7 @@ def pipeline(class_name: str) -> PipelineInfo | None:
         MappingProxyType(arguments),
         entry.truncates,
         entry.lora,
+        tuple(entry.yields),
+        entry.latent,
+        entry.fps,
     )

@@ -16,7 +16,7 @@ from aquatint.catalog.arguments import needed, scriptable, takes_pictures
 from aquatint.catalog.pipelines import PipelineInfo, families, pipeline, pipeline_names
 
 # A controlnet, or attention that is perturbed, adds to a pipeline and takes none of its weights away.
-_TASK = re.compile(r"Img2Img|Inpaint(?:ing)?|ControlNet(?:Union)?|PAG")
+_TASK = re.compile(r"Img2Img|Inpaint(?:ing)?|VideoToVideo|ControlNet(?:Union)?|PAG")
 _CONTROLNET = "controlnet"
 
 Roles = Mapping[str, str]

@@ -34,7 +34,7 @@ def read_picture(name: str) -> Picture:
     try:
         texts = read_texts(body)
     except UnreadablePicture as error:
-        help = "pictures that Aquatint writes are PNG, JPEG or WebP; a record may be in a file beside them, too"
+        help = "it writes PNG, JPEG, WebP, GIF, MP4 and safetensors; a record may be in a file beside them, too"
         raise Refusal("unreadable-picture", f"`{name}` {error}", help) from None
     text, beside = texts.record, None
     if text is None and texts.form is not None:

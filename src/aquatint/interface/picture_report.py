@@ -37,7 +37,9 @@ def lines_of(picture: Picture, image: ImageRecord | None, width: int) -> Iterato
 
 def _title(picture: Picture) -> str:
     texts = picture.texts
-    facts = [] if texts.form is None else [{"PNG": "PNG", "JPEG": "JPEG", "WEBP": "WebP"}[texts.form]]
+    facts: list[str] = (
+        [] if texts.form is None else [{"WEBP": "WebP", "SAFETENSORS": "safetensors"}.get(texts.form, texts.form)]
+    )
     facts += [] if texts.size is None else [f"{texts.size[0]}x{texts.size[1]}"]
     if picture.record is not None:
         where = "a record" if texts.form is None else "its record is beside it" if picture.is_beside else "its record"
@@ -63,7 +65,10 @@ def _of_image(record: ImageRecord) -> Rows:
     if record.scaled is not None:
         yield "brought to", "{}x{}".format(*record.scaled)
     yield "seed", str(record.seed)
-    yield "size", f"{record.size[0]}x{record.size[1]}"
+    if record.size is not None:
+        yield "size", f"{record.size[0]}x{record.size[1]}"
+    if record.frames is not None and record.fps is not None:
+        yield "frames", f"{record.frames}, {record.fps:g} in a second"
     if record.batch is not None:
         yield "batch", f"number {record.batch.index + 1} of {len(record.batch.images)} images of one call"
         for number, each in enumerate(record.batch.images, 1):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aquatint.catalog.models import OUTPUT_SUFFIXES
+from aquatint.catalog.media import SUFFIXES
 from aquatint.interface.exits import Refusal
 from aquatint.interface.picture import Picture, image_of, read_picture
 
@@ -20,7 +20,15 @@ if TYPE_CHECKING:
     from aquatint.runtime.record import ImageRecord
 
 _STEM = 200  # bytes of a name: with what comes behind it must fit into 255
-_SUFFIXES = {"PNG": ".png", "JPEG": ".jpg", "WEBP": ".webp"}
+_SUFFIXES = {
+    "PNG": ".png",
+    "JPEG": ".jpg",
+    "WEBP": ".webp",
+    "GIF": ".gif",
+    "MP4": ".mp4",
+    "SAFETENSORS": ".safetensors",
+}
+_KNOWN = frozenset(suffix for suffixes in SUFFIXES.values() for suffix in suffixes)
 THREADS_LIMIT = 64
 """Threads that a record may ask for: no stranger's picture starts thousands."""
 
@@ -40,7 +48,7 @@ class PictureScript:
 
 def add_picture_options(command: argparse.ArgumentParser) -> None:
     """Declare the picture, and what is to be another than its record says."""
-    command.add_argument("image", metavar="IMAGE", help="a PNG, JPEG or WebP picture, or the file with its record")
+    command.add_argument("image", metavar="IMAGE", help="a picture or video, or the file with its record")
     command.add_argument(
         "--set", metavar="NAME=VALUE", action="append", default=[],
         help="take another value than the record's: of a setting of `generate` (seed=5), of the model "
@@ -130,6 +138,6 @@ def _output(picture: Picture) -> str:
     path = Path(picture.name)
     if picture.texts.form is None:
         path = path.with_suffix("")  # a record called x.png.json is about x.png
-    suffix = path.suffix if path.suffix.lower() in OUTPUT_SUFFIXES else _SUFFIXES[picture.texts.form or "PNG"]
+    suffix = path.suffix if path.suffix.lower() in _KNOWN else _SUFFIXES[picture.texts.form or "PNG"]
     stem = "".join(character for character in path.stem if character.isprintable())
     return f"{stem.encode()[:_STEM].decode(errors='ignore') or 'picture'}-replay{suffix}"

@@ -278,7 +278,8 @@ class Log:
                 head = _done("rewrote", event.upscaler, strings, duration(event.seconds))
                 return [head, *([(f"  {printable(text)}", "dim")] for text in event.texts)]
             case ImageWritten():
-                return [_done("wrote", event.path, f"seed {event.seed}", duration(event.seconds))]
+                verb, what = ("made", "what others need") if event.path is None else ("wrote", event.path)
+                return [_done(verb, what, f"seed {event.seed}", duration(event.seconds))]
             case GridWritten():
                 return [_done("wrote", event.path, f"sheet of {number(event.cells, 'picture')}")]
             case TableWritten():

@@ -22,7 +22,9 @@ from aquatint.runtime.record import ComponentRecord, ImageRecord, PictureRecord,
 from aquatint.source import Source
 
 _FIRST = ("prompt", "negative_prompt")
-_LAST = ("size", "scheduler", "weighter", "seed", "images", "images_per_batch", "output", "metadata", "sidecar")
+_LAST = (
+    "size", "scheduler", "weighter", "seed", "images", "images_per_batch", "fps", "output", "metadata", "sidecar",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +126,7 @@ def of_record(record: ImageRecord) -> Recipe:
         **{name: _files(files) for name, files in record.pictures.items()},
         **({} if record.scaled is None else dict(zip(("width", "height"), record.scaled, strict=True))),
         **({} if record.weighter is None else {"weighter": _weighter(record.weighter, made)}),
+        **({} if record.fps is None else {"fps": _plain(record.fps)}),
         "seed": record.seed,
     }
     if record.batch is not None:
@@ -322,3 +325,7 @@ def expression(value: Any) -> str:
 
 def _key(name: str) -> str:
     return name if name.isascii() and name.isidentifier() else f"({quoted(name)})"
+
+
+def _plain(number: float) -> float:
+    return int(number) if number.is_integer() else number

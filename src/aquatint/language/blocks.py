@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Any
 
 from aquatint.catalog import prompt_plugins, quantizers
-from aquatint.catalog.arguments import FAMILIAR, MANAGED, PICTURE, is_prompt, problem, scriptable
+from aquatint.catalog.arguments import FAMILIAR, MANAGED, PICTURE, TENSOR, VIDEO, is_prompt, problem, scriptable
 from aquatint.catalog.models import GENERATE, LATER_MODEL, LORA, MODEL, OF_TASKS, PART, RESERVED_PARTS
 from aquatint.catalog.pipelines import PipelineInfo, component_roles
 from aquatint.catalog.settings import Schema
@@ -37,6 +37,7 @@ from aquatint.language.values import (
     Result,
     Setting,
     Size,
+    TensorValue,
     Unknown,
     called_exactly,
     layered,
@@ -47,7 +48,7 @@ from aquatint.language.values import (
     without_paths,
 )
 from aquatint.language.world import World
-from aquatint.plan.steps import PictureFile
+from aquatint.plan.steps import PictureFile, TensorFile
 from aquatint.source import Span
 from aquatint.syntax import nodes as n
 
@@ -433,7 +434,7 @@ class Blocks:
             if wrong is not None:
                 is_type = " takes " in wrong
                 actual = called_exactly(setting.value) if is_type else f"`{quoted(setting.value)}`"
-                help = (
+                help = _which(setting.value) or (
                     "write a `for` for several prompts"
                     if is_prompt(name) and isinstance(setting.value, tuple)
                     else conversion(setting.value, lambda meant: problem(known[name], meant) is None, setting.span)
@@ -451,7 +452,7 @@ class Blocks:
         elif name in info.arguments:
             self.diagnostics.error(
                 "not-supported-yet",
-                f"`{name}` takes tensors, or an adapter's images, which this version can't pass on",
+                f"`{name}` takes an adapter's images, or what no script has, which this version can't pass on",
                 setting.name_span,
             )
         elif name in OF_TASKS:
@@ -538,6 +539,14 @@ def _called_block(role: str) -> str:
     return "a LoRA" if role == _LORA else f"submodule `{role}`"
 
 
+def _which(value: Any) -> str | None:
+    """Return what to write for a result of several tensors, of which an argument takes one; None for any other."""
+    image = value.images[0] if isinstance(value, Result) else value
+    if not isinstance(image, ImageValue) or len(image.tensors) < 2:
+        return None
+    return "name one of them: " + ", ".join(f"`.{name}`" for name in image.tensors)
+
+
 def _is_good(known: Described, value: Any) -> bool:
     return known.problem(value) is None
 
@@ -549,10 +558,17 @@ def _standing_in(value: Any) -> Any:
     match value:
         case Deferred():
             return "" if value.kind == "string" else 0.0
+        case TensorValue() | TensorFile():
+            return TENSOR
+        case ImageValue(kind="tensors"):
+            return TENSOR if len(value.tensors) == 1 else value
+        case ImageValue(kind="video"):
+            return VIDEO
         case ImageValue() | PictureFile():
             return PICTURE
         case Result():
-            return PICTURE if len(value.images) == 1 else [PICTURE] * len(value.images)
+            each = [_standing_in(image) for image in value.images]
+            return each[0] if len(each) == 1 else each
         case tuple():
             return [_standing_in(item) for item in value]
     return plain(value)

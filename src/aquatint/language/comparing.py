@@ -100,10 +100,11 @@ class Comparing:
         if value is UNKNOWN:
             return None
         found = list(images_in(value))
-        wrong = next((item for item in found if not isinstance(item, ImageValue)), None)
+        wrong = next((item for item in found if not _is_image(item)), None)
         if wrong is not None or not found:
             what = "no image" if not found else type_name(wrong)
-            self._error("wrong-type", f"`compare` takes results of `generate`, not {what}", target.span)
+            takes = "pictures" if isinstance(wrong, ImageValue) else "results of `generate`"
+            self._error("wrong-type", f"`compare` takes {takes}, not {what}", target.span)
             return None
         return found
 
@@ -139,6 +140,10 @@ def _groups(value: Any) -> list[Any]:
     """Return the results of a list, each of which is compared for itself; what else there is is compared together."""
     is_of_results = isinstance(value, tuple) and any(isinstance(item, Result | tuple) for item in value)
     return list(value) if is_of_results else [value]
+
+
+def _is_image(value: Any) -> bool:
+    return isinstance(value, ImageValue) and value.kind == "image"
 
 
 def _counted(images: Sequence[ImageValue]) -> str:

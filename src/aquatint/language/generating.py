@@ -6,12 +6,13 @@ Everything that can be known before a model is loaded is checked here.
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-from aquatint.catalog import schedulers
+from aquatint.catalog import media, schedulers, tensor_files
 from aquatint.catalog.arguments import needed, scriptable
+from aquatint.catalog.media import Kind
 from aquatint.catalog.models import GENERATE
 from aquatint.catalog.pipelines import PipelineInfo
 from aquatint.catalog.tasks import without_size
@@ -35,6 +36,7 @@ from aquatint.language.values import (
     Result,
     Setting,
     Size,
+    TensorValue,
     Unknown,
     layered,
     plain,
@@ -44,7 +46,7 @@ from aquatint.language.weighting import Weighting
 from aquatint.language.why import Statement
 from aquatint.plan import steps
 from aquatint.plan.builder import PlanBuilder
-from aquatint.plan.steps import ImageRef, Output, PictureFile
+from aquatint.plan.steps import ImageRef, Output, PictureFile, TensorFile
 from aquatint.source import Span
 from aquatint.syntax import nodes as n
 
@@ -102,6 +104,8 @@ class Generating:
         resolved = as_task(resolved, info)
         settings, sound = self.blocks.arguments(given, info)
         # Each check speaks, so that all mistakes of a statement are told at once.
+        is_latent = _is_latent(settings, info)
+        kind = media.kind_of(info, is_latent)
         checks = (
             sound,
             self._has_all(given, settings, resolved.info, node),
@@ -110,7 +114,7 @@ class Generating:
             self.pictures.leave_steps(settings, info),
             self._has_good_scheduler(settings, resolved, target),
             self.weighting.fits(settings, info, resolved.roles, self.running),
-            "output" not in settings or self.outputs.is_good(settings["output"]),
+            self._has_good_file(settings, info, kind),
         )
         if not all(checks):
             return UNKNOWN
@@ -130,8 +134,13 @@ class Generating:
         summary = quantizer_summary(resolved.quantizers, resolved.info)
         prompt = settings["prompt"].value if "prompt" in settings else ""
         told = prompt.name if isinstance(prompt, Deferred) else prompt
-        paths = self._paths(settings, target.name, summary, told, seed, count, node)
-        if paths is None:
+        arguments.pop("output_type", None)
+        if is_latent:
+            arguments = dict(sorted({**arguments, "output_type": media.LATENT}.items()))
+        suffix = None if kind == "tensors" else media.SUFFIXES[kind][0]
+        paths = self._paths(settings, target.name, summary, told, seed, count, node, suffix)
+        named = settings["output"].span if "output" in settings else node.verb.span
+        if paths is None or not self._has_encoder(paths, named):
             return UNKNOWN
         self.builder.add_pipeline(resolved.pipeline, resolved.components)
         outputs = [Output(seed=seed + number, path=path) for number, path in enumerate(paths)]
@@ -150,21 +159,37 @@ class Generating:
             statement=node.span.text,
             deferred=deferred,
             weighter=plugin_of(settings["weighter"].value) if "weighter" in settings else None,
-            images_per_batch=settings["images_per_batch"].value if "images_per_batch" in settings else 1,
+            # Tensors have no place in a batch of which others' are known.
+            images_per_batch=settings["images_per_batch"].value
+            if "images_per_batch" in settings and kind != "tensors"
+            else 1,
             scaled=scaled,
+            fps=_rate(arguments, settings, info) if kind == "video" else None,
             span=node.verb.span,
         )
         if self.told is not None:
             device, turn = self.blocks.world.device, expressions.names_of_turn()
             self.told.append(
-                Statement(step, "generate", node.span, tuple(paths), target, settings, resolved, device, turn)
+                Statement(
+                    step,
+                    "generate",
+                    node.span,
+                    tuple(path for path in paths if path is not None),
+                    target,
+                    settings,
+                    resolved,
+                    device,
+                    turn,
+                )
             )
         texts = {name: settings[name].value for name, value in deferred.items() if isinstance(value, steps.Text)}
-        texts |= {name: value.path for name, value in deferred.items() if isinstance(value, PictureFile)}
+        texts |= {name: value.path for name, value in deferred.items() if isinstance(value, PictureFile | TensorFile)}
         facts = dict(sorted({**arguments, **texts}.items()))
+        tensors = (media.LATENTS,) if is_latent else media.tensors_of(info)
         images = tuple(
             ImageValue(ImageRef(step=step, index=number), MappingProxyType(
-                {"model": target.name, "quantizer": summary, "seed": output.seed, **facts, "path": output.path}))
+                {"model": target.name, "quantizer": summary, "seed": output.seed, **facts, "path": output.path}
+            ), kind, tensors)
             for number, output in enumerate(outputs)
         )  # fmt: skip
         self.made += images
@@ -183,8 +208,7 @@ class Generating:
         settings, _ = self.blocks.arguments(given, info)
         self._has_good_size(settings)
         self._has_good_scheduler(settings, None, model)
-        if "output" in settings:
-            self.outputs.is_good(settings["output"])
+        self._has_good_file(settings, info, None if info is None else media.kind_of(info, _is_latent(settings, info)))
         if sketch is not None and info is not None and sketch.is_whole and sound:
             self._has_all(given, settings, info, node)
 
@@ -256,6 +280,33 @@ class Generating:
                 return False
         return sound and not asked.errors
 
+    def _has_good_file(self, settings: Mapping[str, Setting], info: PipelineInfo | None, kind: Kind | None) -> bool:
+        """Return whether the file can hold what the pipeline makes, of which nothing is known without `info`."""
+        output, fps = settings.get("output"), settings.get("fps")
+        sound = True
+        if fps is not None and info is not None and kind != "video":
+            message = f"`fps` is of videos, and a `{info.name}` makes {media.NAMES[kind or 'image']}"
+            self._error("unknown-setting", message, fps.name_span, help="leave `fps` out")
+            sound = False
+        if output is not None and info is not None and kind is not None:
+            # Where the decoding was not left out by name, a suffix may do so.
+            suffixes = media.SUFFIXES[kind] if "output_type" in settings else media.suffixes_of(info)
+            sound = self.outputs.is_good(output, suffixes, media.NAMES[kind]) and sound
+        elif output is not None:
+            known = dict.fromkeys(suffix for suffixes in media.SUFFIXES.values() for suffix in suffixes)
+            sound = self.outputs.is_good(output, tuple(known), "what `generate` makes") and sound
+        return sound
+
+    def _has_encoder(self, paths: Sequence[str | None], at: Span) -> bool:
+        """Return whether what writes a video's file is installed, or report that it isn't."""
+        is_needed = paths[0] is not None and paths[0].lower().endswith(media.SUFFIX_OF_PACKAGE)
+        if not is_needed or self.blocks.world.is_installed(media.PACKAGE):
+            return True
+        self._error("package-not-installed", f"writing `{media.SUFFIX_OF_PACKAGE}` needs `{media.PACKAGE}`, which is "
+                    "not installed", at, help="install it: `pip install 'aquatint[video]'`, or write a `.webp` or "
+                    "`.gif`")  # fmt: skip
+        return False
+
     @staticmethod
     def _arguments(settings: Mapping[str, Setting]) -> tuple[dict[str, Any], dict[str, steps.Deferred]]:
         """Return the arguments of the pipeline's call, `size` taken apart: those that are known, and the others."""
@@ -278,11 +329,15 @@ class Generating:
         seed: int,
         count: int,
         node: n.Action,
-    ) -> list[str] | None:
+        suffix: str | None,
+    ) -> Sequence[str | None] | None:
+        """Return the names of the files, None for each that isn't written; None after reporting one that is taken."""
         setting = settings.get("output")
+        if setting is None and suffix is None:
+            return [None] * count
         if setting is None:
             stem = "-".join(part for part in (slug(model), slug(summary), slug(prompt)) if part)
-            return [self.outputs.free(f"{stem}-{seed + number}.png", node.span) for number in range(count)]
+            return [self.outputs.free(f"{stem}-{seed + number}{suffix}", node.span) for number in range(count)]
         # One name for several images: each gets its seed.
         path = written(setting.value)
         stem, suffix = posixpath.splitext(path)
@@ -294,28 +349,53 @@ class Generating:
         return UNKNOWN
 
 
+def _is_latent(settings: Mapping[str, Setting], info: PipelineInfo) -> bool:
+    """Return whether a call is to leave the decoding out, as its `output_type` or the name of its file says."""
+    if not info.latent or media.tensors_of(info):
+        return False
+    output, asked = settings.get("output"), settings.get("output_type")
+    if asked is not None:
+        return bool(asked.value == media.LATENT)
+    return output is not None and str(output.value).lower().endswith(tensor_files.SUFFIX)
+
+
+def _rate(arguments: dict[str, Any], settings: Mapping[str, Setting], info: PipelineInfo) -> float:
+    """Return the frames in a second of a video. What the pipeline itself is to know of them becomes its argument."""
+    own = [name for name in media.RATES if name in info.arguments]
+    if "fps" in settings:
+        fps = float(settings["fps"].value)
+        if "fps" in own:
+            arguments["fps"] = round(fps)
+        return fps
+    said = [arguments.get(name, info.arguments[name].default) for name in own]
+    return float(next((rate for rate in said if isinstance(rate, int | float) and rate >= 1), info.fps or media.FPS))
+
+
 def _given(value: Any) -> steps.Deferred | None:
     """Return an argument that earlier steps yield as the plan has it, None for one that is known already."""
     match value:
-        case ImageValue():
-            return value.ref
-        case PictureFile():
-            return value
+        case ImageValue() | PictureFile() | TensorValue() | TensorFile():
+            return _item(value)
         case Result():
-            references: list[steps.Picture | steps.Text] = [image.ref for image in value.images]
+            references = [_item(image) for image in value.images]
             return references[0] if len(references) == 1 else references
         case Deferred():
             return _text(value)
-        case tuple() if any(isinstance(item, Deferred | ImageValue | PictureFile) for item in value):
+        case tuple() if any(isinstance(item, _LATER) for item in value):
             return [_item(item) for item in value]
     return None
 
 
-def _item(value: Any) -> steps.Picture | steps.Text:
+_LATER = Deferred | ImageValue | PictureFile | TensorValue | TensorFile
+
+
+def _item(value: Any) -> steps.Given:
     match value:
-        case ImageValue():
+        case ImageValue(kind="tensors"):
+            return value.tensor(value.tensors[0]).ref
+        case ImageValue() | TensorValue():
             return value.ref
-        case PictureFile():
+        case PictureFile() | TensorFile():
             return value
     return _text(value)
 

@@ -62,7 +62,7 @@ class Grids:
         self, setting: Setting | None, node: n.Action, made: Sequence[ImageValue]
     ) -> list[ImageValue] | None:
         if setting is None or setting.value is None:
-            images = list(made)
+            images = [image for image in made if image.kind == "image"]
             if not images:
                 # A mistake in the statements before it has been reported already.
                 if not self.diagnostics.has_errors:
@@ -72,8 +72,9 @@ class Grids:
             return images
         flat: list[ImageValue] = []
         for item in images_in(setting.value):
-            if not isinstance(item, ImageValue):
-                self._error("wrong-type", f"`images` takes results of `generate`, not {type_name(item)}", setting.span)
+            if not isinstance(item, ImageValue) or item.kind != "image":
+                what = "pictures" if isinstance(item, ImageValue) else "results of `generate`"
+                self._error("wrong-type", f"`images` takes {what}, not {type_name(item)}", setting.span)
                 return None
             flat.append(item)
         if not flat:

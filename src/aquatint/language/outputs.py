@@ -111,11 +111,12 @@ class OutputNames:
 
     def free(self, path: str, span: Span) -> str:
         """Take `path`, or the first name made of it that no statement before has taken, and return it."""
+        stem, suffix = posixpath.splitext(path)
         number = self._numbers.get(path, 1)
-        free = path if number == 1 else f"{path.removesuffix('.png')}-{number}.png"
+        free = path if number == 1 else f"{stem}-{number}{suffix}"
         while self._file(free) in self._spans:
             number += 1
-            free = f"{path.removesuffix('.png')}-{number}.png"
+            free = f"{stem}-{number}{suffix}"
         self._numbers[path] = number
         self._spans[self._file(free)] = span
         return free

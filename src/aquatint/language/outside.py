@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from fnmatch import fnmatchcase
 from typing import Any, NoReturn
 
-from aquatint.catalog import compatibility, hardware, picture_files
+from aquatint.catalog import compatibility, hardware, picture_files, tensor_files
 from aquatint.catalog.quantizer_backends import backend
 from aquatint.catalog.quantizers import canonical
 from aquatint.diagnostics import Label, did_you_mean, nearest
@@ -20,7 +20,7 @@ from aquatint.language.disk import Entry
 from aquatint.language.formats import FormatProblem
 from aquatint.language.values import Builtin, Device, PathText, Quantizer, type_name
 from aquatint.language.world import World
-from aquatint.plan.steps import PictureFile
+from aquatint.plan.steps import PictureFile, TensorFile
 from aquatint.source import Source, Span
 
 FILE_LIMIT = 16 << 20
@@ -96,6 +96,25 @@ class Outside:
             hash = hashlib.sha256(body).hexdigest()
             self.inputs[f"file {path}"] = hash
             self._values[key] = PictureFile(path=path, hash=hash, width=width, height=height)
+        return self._values[key]  # type: ignore[no-any-return]
+
+    def tensor(self, path: str, name: str) -> TensorFile:
+        """Return what a plan has of the tensor that an argument called `name` takes from a safetensors file."""
+        key = (path, tensor_files.unpacked, name)
+        if key not in self._values:
+            try:
+                body = self._world.files.read(path, tensor_files.BYTES_LIMIT + 1)
+            except (OSError, ValueError) as error:
+                self._refuse(path, error)
+            if len(body) > tensor_files.BYTES_LIMIT:
+                raise OutsideProblem("too-large", f"`{path}` is larger than {tensor_files.BYTES_LIMIT >> 20} MiB")
+            try:
+                name = tensor_files.chosen(tensor_files.unpacked(body), name)
+            except tensor_files.NoTensors as error:
+                raise OutsideProblem("malformed-file", f"`{path}` {error}") from None
+            hash = hashlib.sha256(body).hexdigest()
+            self.inputs[f"file {path}"] = hash
+            self._values[key] = TensorFile(path=path, hash=hash, name=name)
         return self._values[key]  # type: ignore[no-any-return]
 
     def matching(self, pattern: str, folder: str) -> tuple[PathText, ...]:

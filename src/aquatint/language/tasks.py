@@ -13,10 +13,10 @@ from typing import Any
 
 import msgspec
 
-from aquatint.catalog import tasks
-from aquatint.catalog.arguments import is_text_too, scriptable, takes_pictures
+from aquatint.catalog import tasks, tensor_files
+from aquatint.catalog.arguments import is_text_too, scriptable, takes_pictures, takes_tensors
 from aquatint.catalog.models import GENERATE
-from aquatint.catalog.pipelines import PipelineInfo
+from aquatint.catalog.pipelines import Argument, PipelineInfo
 from aquatint.catalog.tasks import Roles
 from aquatint.diagnostics import Diagnostics, Label
 from aquatint.language.outside import Outside, OutsideProblem
@@ -75,8 +75,12 @@ def as_task(resolved: Resolved, info: PipelineInfo) -> Resolved:
     )
 
 
+def _takes_files(argument: Argument) -> bool:
+    return (takes_pictures(argument) or takes_tensors(argument)) and not is_text_too(argument)
+
+
 class Pictures:
-    """Reads the heads of the pictures that scripts name; `written` tells where a file is written by the script."""
+    """Reads what is in the pictures and tensors that scripts name; `written` tells where a script writes a file."""
 
     def __init__(self, diagnostics: Diagnostics, outside: Outside, written: Callable[[str], Span | None]) -> None:
         self.diagnostics = diagnostics
@@ -87,8 +91,8 @@ class Pictures:
         """Return `given` with pictures for the names of files, unknown ones after reporting why one can't be taken."""
         known = {} if info is None else scriptable(info)
         return {
-            name: replace(setting, value=self._value(setting.value, setting))
-            if name in known and takes_pictures(known[name]) and not is_text_too(known[name]) else setting
+            name: replace(setting, value=self._value(setting.value, setting, known[name]))
+            if name in known and _takes_files(known[name]) else setting
             for name, setting in given.items()
         }  # fmt: skip
 
@@ -121,11 +125,14 @@ class Pictures:
         )  # fmt: skip
         return False
 
-    def _value(self, value: Any, setting: Setting) -> Any:
+    def _value(self, value: Any, setting: Setting, argument: Argument) -> Any:
         if isinstance(value, tuple):
-            found = tuple(self._value(item, setting) for item in value)
+            found = tuple(self._value(item, setting, argument) for item in value)
             return UNKNOWN if UNKNOWN in found else found
         if not isinstance(value, str):
+            return value
+        is_tensor = takes_tensors(argument) and value.lower().endswith(tensor_files.SUFFIX)
+        if not is_tensor and not takes_pictures(argument):
             return value
         path = posixpath.join(posixpath.dirname(setting.span.source.name), value)
         if (place := self.written(path)) is not None:
@@ -136,7 +143,7 @@ class Pictures:
             )  # fmt: skip
             return UNKNOWN
         try:
-            return self.outside.picture(path)
+            return self.outside.tensor(path, argument.name) if is_tensor else self.outside.picture(path)
         except OutsideProblem as problem:
             self.diagnostics.error(
                 problem.code, problem.message, setting.span, labels=problem.labels, help=problem.help

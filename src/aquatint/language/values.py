@@ -12,12 +12,13 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from aquatint.catalog import quantizers
+from aquatint.catalog.media import Kind
 from aquatint.catalog.models import MODEL
 from aquatint.catalog.prompt_plugins import PromptPlugin
 from aquatint.language.scope import UNKNOWN as UNKNOWN
 from aquatint.language.scope import Scope
 from aquatint.language.scope import Unknown as Unknown
-from aquatint.plan.steps import Hole, ImageRef, Text
+from aquatint.plan.steps import Hole, ImageRef, TensorFile, TensorRef, Text
 from aquatint.plan.texts import shown as shown_line
 from aquatint.source import Span
 from aquatint.syntax import nodes as n
@@ -241,16 +242,37 @@ class Deferred:
 
 @dataclass(frozen=True, slots=True)
 class ImageValue:
-    """One image of a result. The pixels exist when the plan runs; the facts are known before, or are `Deferred`."""
+    """One image of a result, or what else one seed comes to: of that `kind`.
+
+    The pixels exist when the plan runs; the facts are known before, or are `Deferred`.
+    """
 
     ref: ImageRef
     facts: Mapping[str, Any] = field(compare=False)
+    kind: Kind = "image"
+    tensors: tuple[str, ...] = ()  # the names of those that it is, if it is of that kind
 
     def members(self) -> dict[str, Any]:
-        return dict(self.facts)
+        return {**self.facts, **{name: self.tensor(name) for name in self.tensors}}
+
+    def tensor(self, name: str) -> TensorValue:
+        of = self.facts["path"] or self.facts["model"]
+        return TensorValue(TensorRef(self.ref.step, self.ref.index, name), str(of))
 
     def __str__(self) -> str:
-        return str(self.facts["path"])
+        path = self.facts["path"]
+        return f"{', '.join(self.tensors)} of {self.facts['model']}" if path is None else str(path)
+
+
+@dataclass(frozen=True, slots=True)
+class TensorValue:
+    """One of the tensors that a statement makes for others; `of` is what messages call what it is of."""
+
+    ref: TensorRef
+    of: str = field(compare=False)
+
+    def __str__(self) -> str:
+        return f"{self.ref.name} of {self.of}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,7 +283,7 @@ class Result:
     images: tuple[ImageValue, ...]
 
     def members(self) -> dict[str, Any]:
-        first = dict(self.images[0].facts)
+        first = self.images[0].members()
         # Its images are also its items.
         return {**first, "images": self.images, "paths": tuple(image.facts["path"] for image in self.images)}
 
@@ -413,9 +435,11 @@ def type_name(value: Any) -> str:
         case Model():
             return "a model"
         case Result():
-            return "a result"
+            return "a result" if value.images[0].kind == "image" else type_name(value.images[0])
         case ImageValue():
-            return "an image"
+            return {"image": "an image", "video": "a video", "tensors": "a result of tensors"}[value.kind]
+        case TensorValue() | TensorFile():
+            return "a tensor"
         case Deferred():
             return f"a deferred {value.kind}"
         case Prompter():

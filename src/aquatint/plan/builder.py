@@ -78,6 +78,7 @@ class PlanBuilder:
         weighter: Plugin | None,
         images_per_batch: int,
         scaled: tuple[int, int] | None,
+        fps: float | None,
         span: Span,
     ) -> str:
         """Add a generate step and return its id."""
@@ -85,12 +86,14 @@ class PlanBuilder:
             id=self._name("g"), pipeline=pipeline, model=model, quantizers=quantizers, arguments=arguments,
             scheduler=scheduler, outputs=outputs, metadata=metadata, place=place, statement=statement,
             deferred=deferred, weighter=weighter, sidecar=sidecar, scaled=scaled,
+            fps=UNSET if fps is None else fps,
         )  # fmt: skip
         self.steps.append(step)
         self.spans[step.id] = span
         self.per_batch[step.id] = images_per_batch
         for output in outputs:
-            self.outputs[output.path] = place
+            if output.path is not None:
+                self.outputs[output.path] = place
         return step.id
 
     def upscale(

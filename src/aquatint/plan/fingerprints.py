@@ -33,6 +33,8 @@ from aquatint.plan.steps import (
     Record,
     Save,
     Step,
+    TensorFile,
+    TensorRef,
     Text,
     TextRef,
     Upscale,
@@ -43,7 +45,10 @@ Parts = dict[str, str]
 """A fingerprint: by name, hashes of all that decides a file. The names are for people: `argument prompt`, `seed`."""
 
 LOSSY = (".jpg", ".jpeg")
-"""Suffixes of pictures that don't hold the pixels that were made: who works with one works with what its file holds."""
+"""Suffixes of pictures that don't hold the pixels that were made: who works with one works with what its file holds.
+
+So it is with videos, in whatever form: some hold fewer colours, or one frame for several that are alike.
+"""
 
 _SIZE = 8  # bytes of a part's hash
 
@@ -89,6 +94,8 @@ class _Fingerprints:
                 case Generate():
                     shared = self._known(step)
                     for index, output in enumerate(step.outputs):
+                        if output.path is None:
+                            continue
                         own = None if shared is None else shared | self._of_output(step, output)
                         yield Planned(output.path, step.id, index, own)
                 case Grid() | Save():
@@ -128,9 +135,11 @@ class _Fingerprints:
         return parts
 
     def _of_output(self, step: Generate, output: Output) -> Parts:
-        parts = {"seed": _hash(output.seed), "format": _hash(_form(output.path))}
+        parts = {"seed": _hash(output.seed), "format": _hash(_form(str(output.path)))}
         if batch := self._batch(output):
             parts["batch"] = _hash(batch)
+        if step.fps is not msgspec.UNSET:
+            parts["fps"] = _hash(step.fps)
         if step.metadata:
             parts |= {"metadata": _hash(True), "name of the model": _hash(step.model),
                       "names of quantizers": _hash(step.quantizers)}  # fmt: skip
@@ -206,20 +215,24 @@ class _Fingerprints:
             self.images[step.id] = digest(self._generate(step))
         output = step.outputs[reference.index]
         return [
-            self.images[step.id], output.seed, PurePath(output.path).suffix.lower() in LOSSY, *self._batch(output)
+            self.images[step.id], output.seed, PurePath(output.path or "").suffix.lower() in LOSSY, *self._batch(output)
         ]  # fmt: skip
 
     def _file(self, reference: ImageRef) -> str:
         step = self._step(reference.step)
         assert isinstance(step, Generate)
-        return step.outputs[reference.index].path
+        return str(step.outputs[reference.index].path)
 
     def _given(self, given: Deferred) -> Json:
         match given:
             case ImageRef():
                 return ["image", self._pixels(given)]
+            case TensorRef():
+                return ["tensor", self._pixels(given.image), given.name]
             case PictureFile():
                 return ["file", given.hash]
+            case TensorFile():
+                return ["tensors", given.hash, given.name]
             case Text():
                 return self._line(given)
             case list():

@@ -39,6 +39,8 @@ from aquatint.plan.steps import (
     Return,
     Save,
     Step,
+    TensorFile,
+    TensorRef,
     Text,
     Traffic,
     Upscale,
@@ -185,6 +187,8 @@ def _generated(plan: Plan, step: Generate, fresh: set[str], files: dict[ImageRef
         settings["pipeline"] = plan.pipelines[step.pipeline].class_name
     if step.scaled is not None:
         settings["size"] = "{}x{}".format(*step.scaled)
+    if step.fps is not UNSET:
+        settings["fps"] = f"{step.fps:g}"
     settings = dict(sorted(settings.items()))
     for role, use in loras(plan.pipelines[step.pipeline]).items():
         settings[role] = f"{json.dumps(use.weight)} ({', '.join(use.roles)})"
@@ -198,8 +202,13 @@ def _generated(plan: Plan, step: Generate, fresh: set[str], files: dict[ImageRef
         yield _line("", ", ".join(f"{name} {value}" for name, value in settings.items()))
     yield from _reused(plan, step, fresh)
     for index, output in enumerate(step.outputs):
-        files[ImageRef(step.id, index)] = output.path
-        yield _line("  write", f"{output.path}, seed {output.seed}{_in_batch(plan, output)}")
+        files[ImageRef(step.id, index)] = output.path or f"{step.id}[{index}]"
+        what = (
+            _line("  write", output.path)
+            if output.path is not None
+            else _line("  keep", files[ImageRef(step.id, index)])
+        )
+        yield f"{what}, seed {output.seed}{_in_batch(plan, output)}"
 
 
 def _batched(plan: Plan) -> str:
@@ -248,8 +257,12 @@ def _given(value: Deferred, files: Mapping[ImageRef, str]) -> str:
     match value:
         case ImageRef(step=name, index=index):
             return files.get(value, f"{name}[{index}]")
+        case TensorRef():
+            return f"{files.get(value.image, f'{value.step}[{value.index}]')} ({value.name})"
         case PictureFile():
             return value.path
+        case TensorFile():
+            return f"{value.path} ({value.name})"
         case Text():
             return _quoted(value)
         case list():

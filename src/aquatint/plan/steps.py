@@ -160,11 +160,12 @@ class InBatch(Record, frozen=True):
 class Output(Record, frozen=True, omit_defaults=True):
     """One image to be made: its seed and the file that it goes to, relative to the folder of the run.
 
-    `batch` is None for an image that has a call of its own.
+    `path` is None for tensors that are made for the steps after it, and written nowhere. `batch` is None for an image
+    that has a call of its own.
     """
 
     seed: int
-    path: str
+    path: str | None
     batch: InBatch | None = None
 
 
@@ -189,6 +190,27 @@ class PictureFile(Record, frozen=True, tag="file"):
     hash: str
     width: int
     height: int
+
+
+class TensorRef(Record, frozen=True, tag="tensor"):
+    """The tensor called `name` among those that image number `index` (from 0) of the step called `step` comes to."""
+
+    step: str
+    index: int
+    name: str
+
+    @property
+    def image(self) -> ImageRef:
+        """All that this seed of the step comes to."""
+        return ImageRef(self.step, self.index)
+
+
+class TensorFile(Record, frozen=True, tag="tensors"):
+    """The tensor called `name` in a safetensors file that is there while the plan is made: its path, its SHA-256."""
+
+    path: str
+    hash: str
+    name: str
 
 
 class TextRef(Record, frozen=True, tag="string"):
@@ -228,8 +250,11 @@ Line = str | Text
 Picture = ImageRef | PictureFile
 """A picture that a call is given: an earlier step's, or a file's."""
 
-Deferred = Picture | Text | list[Picture | Text]
-"""An argument that is there when the plan runs: what steps before this one yield, and pictures in files."""
+Given = Picture | TensorRef | TensorFile | Text
+"""What an argument, or an item of one, is that no JSON can hold."""
+
+Deferred = Given | list[Given]
+"""An argument that is there when the plan runs: what steps before this one yield, and what is in files."""
 
 
 class Load(Record, frozen=True, tag="load"):
@@ -261,6 +286,7 @@ class Generate(Record, frozen=True, tag="generate"):
     weighter: Plugin | None = None  # what turns the prompt into embeddings, instead of the pipeline
     sidecar: bool = False  # whether the record is written beside the image, too
     scaled: tuple[int, int] | None = None  # width and height that the pictures it is given are brought to; None: as is
+    fps: float | msgspec.UnsetType = msgspec.UNSET  # frames in a second of the videos that it makes; unset: no videos
 
 
 class Phase(Record, frozen=True, tag="phase"):

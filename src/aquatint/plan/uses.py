@@ -23,6 +23,8 @@ from aquatint.plan.steps import (
     Pipeline,
     Print,
     Step,
+    TensorFile,
+    TensorRef,
     Text,
     TextRef,
     Upscale,
@@ -30,7 +32,7 @@ from aquatint.plan.steps import (
 )
 from aquatint.plan.texts import references
 
-Reference = ImageRef | TextRef | NumberRef
+Reference = ImageRef | TensorRef | TextRef | NumberRef
 """Something that a step yields when it runs."""
 
 
@@ -84,21 +86,23 @@ def awaits(step: Step) -> Iterator[Reference]:
 
 
 def takes_pictures(step: Generate) -> bool:
-    """Return whether the calls of `step` are given pictures."""
+    """Return whether the calls of `step` are given pictures, or tensors, which may stand for some."""
     return any(map(_has_picture, step.deferred.values()))
 
 
 def _has_picture(given: object) -> bool:
-    return isinstance(given, ImageRef | PictureFile) or (isinstance(given, list) and any(map(_has_picture, given)))
+    return isinstance(given, ImageRef | PictureFile | TensorRef | TensorFile) or (
+        isinstance(given, list) and any(map(_has_picture, given))
+    )
 
 
 def _inside(given: Deferred) -> Iterator[Reference]:
     match given:
-        case ImageRef():
+        case ImageRef() | TensorRef():
             yield given
         case Text():
             yield from references(given)
-        case PictureFile():
+        case PictureFile() | TensorFile():
             pass  # it is there before anything runs
         case list():
             for item in given:

@@ -43,6 +43,7 @@ from aquatint.plan.steps import (
     Return,
     Save,
     Step,
+    TensorRef,
     Text,
     TextRef,
     Upscale,
@@ -208,6 +209,8 @@ class _Made:
         match reference:
             case ImageRef(step=name, index=index):
                 there, what = 0 <= index < self.images.get(name, 0), f"image {index}"
+            case TensorRef(step=name, index=index, name=tensor):
+                there, what = 0 <= index < self.images.get(name, 0), f"`{tensor}`"
             case TextRef(step=name, index=index):
                 there, what = 0 <= index < self.strings.get(name, 0), f"string {index}"
             case NumberRef(step=name, metric=metric, index=index):

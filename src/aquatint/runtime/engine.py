@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from PIL.Image import Image
 
 from aquatint.plan.steps import Component, Json, Pipeline, Plugin
+from aquatint.runtime.media import Medium
 
 
 class EngineError(Exception):
@@ -64,8 +65,8 @@ class Generation:
     """One call to make: the pipeline's arguments, the seeds of the images' CPU generators, the scheduler's class name.
 
     A call of several images has a list of one for each where an argument is each one's own. Arguments are JSON, or
-    pictures and lists of pictures. With `tiling` what decodes the pictures does so in tiles where it can, which takes
-    less memory and changes pixels. `weighter` turns the prompts into embeddings; None: the pipeline does.
+    pictures, tensors and lists of such. With `tiling` what decodes the pictures does so in tiles where it can, which
+    takes less memory and changes pixels. `weighter` turns the prompts into embeddings; None: the pipeline does.
     """
 
     arguments: Mapping[str, Any]
@@ -147,8 +148,8 @@ class Call(Protocol):
     warnings: list[str]
     """What the libraries had to say so far, for people."""
 
-    def advance(self) -> list[Image] | Needs:
-        """Go on until a part is needed that isn't loaded, or to the end, and return a picture for each seed.
+    def advance(self) -> list[Medium] | Needs:
+        """Go on until a part is needed that isn't loaded, or to the end, and return a picture or video for each seed.
 
         Raises `EngineError`, and what `on_step` raises. After an error there is nothing to go on with.
         """
@@ -189,7 +190,7 @@ class Engine(Protocol):
         ...
 
     def begin(self, pipeline: Any, generation: Generation, on_step: OnStep) -> Call:
-        """Return the call of an assembled pipeline that makes RGB images, before it has done anything.
+        """Return the call of an assembled pipeline that makes images, videos or tensors, before it has done anything.
 
         The same call gives the same bits, whatever the engine did before and does in between.
         """

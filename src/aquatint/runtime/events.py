@@ -237,10 +237,10 @@ class PromptsRewritten(Event, frozen=True):
 
 
 class ImageWritten(Event, frozen=True):
-    """An image is in its file, whole."""
+    """An image is in its file, whole; or it is made, where it is kept for later statements alone."""
 
     step: StepId
-    path: File
+    path: File | None
     seed: Seed
     seconds: Seconds
     number: ImageNumber = 1

@@ -9,10 +9,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from PIL.Image import Image
-
 from aquatint.plan.steps import Companion, Component, Generate, ImageRef, Plan
 from aquatint.runtime.engine import Call, Engine, Generation, Needs, OnStep
+from aquatint.runtime.media import Medium
 from aquatint.runtime.residents import Residents
 
 
@@ -24,14 +23,14 @@ class _UnderWay:
     size: int
     places: dict[ImageRef, int]
     seconds: float = 0.0
-    pictures: list[Image] | None = None
+    pictures: list[Medium] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """A picture, its share of the seconds that its call took, what the libraries said, and how many the call made."""
+    """What a seed has come to, its share of its call's seconds, what the libraries said, how many the call made."""
 
-    picture: Image
+    picture: Medium
     seconds: float
     warnings: list[str]
     of: int

@@ -17,12 +17,14 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from aquatint import __version__
+from aquatint.catalog import media
 from aquatint.plan.fingerprints import Planned, planned
 from aquatint.plan.keys import digest
-from aquatint.plan.steps import ImageRef, Json, Plan
+from aquatint.plan.steps import ImageRef, Json, Plan, TensorRef
 from aquatint.plan.uses import Reference, awaits
 from aquatint.runtime.failures import cannot, reason
 from aquatint.runtime.journal import Content, EngineEntry, Entry, Journal
+from aquatint.runtime.metadata import installed_version
 
 WRITTEN_BY = "written by"
 """Beside what an engine says of itself, the versions of what draws sheets and writes files."""
@@ -72,7 +74,7 @@ class Ledger:
         self.known = known
         self.complain = complain
         self.planned: dict[str, Planned] = {}
-        for each in planned(plan):
+        for each in map(_with_encoder, planned(plan)):
             # Two of one name, in a plan that no script comes to, can't both be there: neither is ever done.
             self.planned[each.path] = replace(each, parts=None) if each.path in self.planned else each
         self.written: set[str] = set()
@@ -197,11 +199,14 @@ class Ledger:
         return all(self._is_there(reference) for reference in awaits(self._steps[step]))
 
     def _is_there(self, reference: Reference) -> bool:
+        if isinstance(reference, TensorRef):
+            reference = reference.image
         if not isinstance(reference, ImageRef):
             return reference in self.known and self._has_all(reference.step)
         path = self._paths.get((reference.step, reference.index))
         if path is None:
-            return False
+            # Of this plan, it was made for this run's sake; of another, nobody knows here what it was made of.
+            return reference.step in self._steps and self._has_all(reference.step)
         return self.done(path) is not None or (path in self.written and self._is_whole(self.planned[path]))
 
     def _why(self, entry: Entry) -> Iterator[str]:
@@ -221,6 +226,14 @@ def made_with(facts: Mapping[str, Json], plan: Plan) -> dict[str, Json]:
     if plan.aquatint != __version__:
         versions["plan"] = plan.aquatint  # its metadata say so
     return {**facts, WRITTEN_BY: versions}
+
+
+def _with_encoder(planned: Planned) -> Planned:
+    """Return `planned` with the version of what encodes its file, where that isn't in all that the engine says."""
+    if planned.parts is None or not planned.path.lower().endswith(media.SUFFIX_OF_PACKAGE):
+        return planned
+    encoder = digest(installed_version(media.PACKAGE))
+    return replace(planned, parts={**planned.parts, f"version of {media.PACKAGE}": encoder})
 
 
 def differences(old: Mapping[str, Json], new: Mapping[str, Json], of: str = "") -> Iterator[str]:

@@ -13,22 +13,24 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import msgspec
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from aquatint.catalog import pipelines, schedulers
-from aquatint.catalog.arguments import scriptable
+from aquatint.catalog import media, pipelines, schedulers
+from aquatint.catalog.arguments import MANAGED, scriptable
 from aquatint.catalog.quantizers import label
 from aquatint.plan.batches import companions
-from aquatint.plan.steps import Component, Deferred, Generate, Grid, Json, Output, PictureFile, Plan, Save
+from aquatint.plan.steps import Component, Deferred, Generate, Grid, Json, Output, PictureFile, Plan, Save, TensorFile
 from aquatint.plan.uses import loras
 from aquatint.runtime.engine import EngineError
 from aquatint.runtime.events import Rung
 from aquatint.runtime.picture_texts import (
+    COMMENT,
+    DESCRIPTION,
     EXIF_IFD,
     IMAGE_DESCRIPTION,
     PARAMETERS,
@@ -90,28 +92,34 @@ def about_image(
     plan: Plan,
     step: Generate,
     output: Output,
-    size: tuple[int, int],
+    size: tuple[int, int] | None,
     engine: dict[str, Json],
     out_of_memory: Sequence[Rung] = (),
     rewrites: Mapping[str, Rewrite] | None = None,
+    frames: int | None = None,
 ) -> About:
-    """Return what the image of `output` says about itself; `engine` is what the engine says decides the bits.
+    """Return what the image of `output` says about itself, or the video of so many `frames`; tensors have no `size`.
 
-    `out_of_memory` is what was done where memory didn't suffice, `rewrites` what upscalers made of arguments, by name.
+    `engine` is what the engine says decides the bits, `out_of_memory` what was done where memory didn't suffice,
+    `rewrites` what upscalers made of arguments, by name.
     """
     pipeline = plan.pipelines[step.pipeline]
     added = loras(pipeline)
+    packages = [PEFT] if added else []
+    if PurePath(output.path or "").suffix.lower() == media.SUFFIX_OF_PACKAGE:
+        packages.append(media.PACKAGE)
     components = {
         role: described(plan.components[key], step.quantizers.get(role))
         for role, key in pipeline.parts.items()
         if key is not None
     }
     record: dict[str, Json] = {
-        **head(plan, "image", step),
+        **head(plan, "tensors" if size is None else "image" if frames is None else "video", step),
         "statement": step.statement,
         "seed": output.seed,
         "plan_seed": plan.plan_seed,
-        "size": list(size),
+        **({} if size is None else {"size": list(size)}),
+        **({} if frames is None else {"frames": frames, "fps": step.fps}),
         "model": step.model,
         "scheduler": _scheduler(plan, step),
         "arguments": step.arguments,
@@ -131,7 +139,7 @@ def about_image(
             **({"loras": msgspec.to_builtins(added)} if added else {}),
         },
         "components": components,
-        "engine": _with_peft(engine) if added else engine,
+        "engine": _with_versions(engine, packages),
         **({"batch": batch} if (batch := _batch(plan, output, out_of_memory)) is not None else {}),
         **({"out_of_memory": list(out_of_memory)} if out_of_memory else {}),
         **({"rewritten": {name: _rewritten(each) for name, each in rewrites.items()}} if rewrites else {}),
@@ -163,7 +171,7 @@ def about_sheet(plan: Plan, step: Grid) -> About:
 
 
 def embedded(form: Format, about: About) -> dict[str, Any]:
-    """Return the arguments by which Pillow's `save` writes `about` into a file of `form`.
+    """Return the arguments by which Pillow's `save` writes `about` into a file of `form`; of others, texts by name.
 
     A record that is too long for a JPEG file, and stands beside it, is left out. Raises `EngineError`.
     """
@@ -173,6 +181,12 @@ def embedded(form: Format, about: About) -> dict[str, Any]:
             chunks.add_text(PARAMETERS, about.parameters)  # tEXt, or iTXt where Latin-1 is not enough
         chunks.add_text(RECORD, about.text)
         return {"pnginfo": chunks}
+    if form == "MP4":
+        return {COMMENT: about.text, **({DESCRIPTION: about.parameters} if about.parameters else {})}
+    if form == "SAFETENSORS":
+        return {RECORD: about.text, **({PARAMETERS: about.parameters} if about.parameters else {})}
+    if form == "GIF":
+        return {"comment": about.text.encode()}
     body = _exif(about.parameters, about.text)
     if form != "JPEG" or len(body) <= _EXIF_LIMIT:
         return {"exif": body}
@@ -230,12 +244,12 @@ def described(component: Component, quantizer: str | None) -> dict[str, Json]:
     return described
 
 
-def _with_peft(engine: dict[str, Json]) -> dict[str, Json]:
-    """Return what the engine says of itself with the version of peft, which decides nothing without a LoRA."""
+def _with_versions(engine: dict[str, Json], packages: Sequence[str]) -> dict[str, Json]:
+    """Return what the engine says of itself with the versions of packages that decide nothing of most pictures."""
     versions = engine.get("versions")
-    if not isinstance(versions, dict):
+    if not packages or not isinstance(versions, dict):
         return engine
-    return {**engine, "versions": {**versions, PEFT: installed_version(PEFT)}}
+    return {**engine, "versions": {**versions, **{package: installed_version(package) for package in packages}}}
 
 
 # Once: each run of a session asks for all of them, and what was imported stays what it was.
@@ -249,7 +263,7 @@ def installed_version(package: str) -> str | None:
 
 
 def _given(step: Generate) -> dict[str, Json]:
-    """Return what a record says of the arguments that are no JSON: pictures in files, which can be given again."""
+    """Return what a record says of the arguments that are no JSON: those in files can be given again."""
     files = {name: given for name, given in step.deferred.items() if all(map(_is_file, _items(given)))}
     others = {name: given for name, given in step.deferred.items() if name not in files}
     found: dict[str, Json] = {"deferred": msgspec.to_builtins(others)}
@@ -267,7 +281,7 @@ def _items(given: Deferred) -> list[Any]:
 
 
 def _is_file(given: Any) -> bool:
-    return isinstance(given, PictureFile)
+    return isinstance(given, PictureFile | TensorFile)
 
 
 def _batch(plan: Plan, output: Output, out_of_memory: Sequence[Rung]) -> Json:
@@ -283,7 +297,7 @@ def _scheduler(plan: Plan, step: Generate) -> str | None:
 
 
 def _parameters(
-    plan: Plan, step: Generate, output: Output, size: tuple[int, int], rewrites: Mapping[str, Rewrite]
+    plan: Plan, step: Generate, output: Output, size: tuple[int, int] | None, rewrites: Mapping[str, Rewrite]
 ) -> str:
     arguments = step.arguments
     lines = [_plain(arguments.get("prompt") or "")]
@@ -297,7 +311,7 @@ def _parameters(
         "Schedule type": next((SCHEDULE_TYPES.get(name) for name, is_set in scheduler.options.items() if is_set), None),
         "CFG scale": _argument(plan, step, "guidance_scale"),
         "Seed": output.seed,
-        "Size": f"{size[0]}x{size[1]}",
+        "Size": None if size is None else f"{size[0]}x{size[1]}",
         "Model": step.model,
     }
     pipeline = plan.pipelines[step.pipeline]
@@ -330,7 +344,7 @@ def _defaults(plan: Plan, step: Generate) -> dict[str, Json]:
     return {
         name: argument.default
         for name, argument in sorted(known.items())
-        if name not in step.arguments and argument.default is not None
+        if name not in step.arguments and argument.default is not None and name not in MANAGED
     }
 
 

@@ -1,13 +1,12 @@
-"""Writes pictures to disk: whole or not at all, and by a policy for names that are taken.
+"""Writes pictures and other media to disk: whole or not at all, and by a policy for names that are taken.
 
-What goes into a file beside its pixels is in `metadata`; what a file is called is the plan's choice.
+What is in a file is made in `media_files`, what it says of itself in `metadata`; its name is the plan's choice.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import io
 import json
 import os
 import secrets
@@ -18,20 +17,17 @@ from itertools import count
 from pathlib import Path
 from typing import assert_never
 
-from PIL.Image import Image
-
+from aquatint.catalog.media import FPS
 from aquatint.runtime.engine import EngineError
 from aquatint.runtime.failures import cannot
 from aquatint.runtime.journal import Content, content_of_bytes
 from aquatint.runtime.ledger import Ledger
-from aquatint.runtime.metadata import About, embedded
-from aquatint.runtime.picture_texts import Format
+from aquatint.runtime.media import Medium
+from aquatint.runtime.media_files import FORMATS, encoded
+from aquatint.runtime.metadata import About
 from aquatint.runtime.store import locks
 
 _PREFIX, _SUFFIX = ".aquatint-", ".part"  # of a file that is being written
-
-FORMATS: dict[str, Format] = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
-"""The suffixes that can be written, in lower case."""
 
 SIDECAR = ".json"
 """What is put behind a picture's whole name for the file that its record is in: two formats of one name have two."""
@@ -72,11 +68,13 @@ class Outputs:
         """Return the error that `path` exists under the policy `error`."""
         return EngineError(f"`{self.locate(path)}` exists", "move it away, or choose another policy for existing files")
 
-    def settled(self, path: str, target: Path | None = None) -> Path | None:
+    def settled(self, path: str | None, target: Path | None = None) -> Path | None:
         """Return where the output `path` is, if the policy is not to make it again; None if it is to be made.
 
-        `target` is where it is to be, if that isn't where `locate` says.
+        `target` is where it is to be, if that isn't where `locate` says. What is written nowhere has no path.
         """
+        if path is None:
+            return None
         target = target or self.locate(path)
         if self.policy not in (OutputPolicy.RESUME, OutputPolicy.SKIP):
             return None
@@ -112,8 +110,10 @@ class Outputs:
         for folder in {self.locate(path).parent for path in paths if "\0" not in path}:
             _sweep(folder)
 
-    def write(self, path: str, image: Image, about: About | None) -> Path | None:
-        """Write `image` and return the file's name; None under `skip` when the name was taken meanwhile.
+    def write(self, path: str, medium: Medium, about: About | None, fps: float = FPS) -> Path | None:
+        """Write `medium` and return the file's name; None under `skip` when the name was taken meanwhile.
+
+        A video has `fps` frames in a second.
 
         Nothing is visible under the final name before all of it is on disk, the file beside it included, if `about`
         asks for one. Raises `EngineError`.
@@ -122,9 +122,9 @@ class Outputs:
         form = FORMATS.get(target.suffix.lower())
         if form is None:
             known = ", ".join(FORMATS)
-            raise EngineError(f"can't write `{target}`: its name says no picture format", f"end it in one of {known}")
+            raise EngineError(f"can't write `{target}`: its name says no format", f"end it in one of {known}")
         beside = about.text.encode() if about is not None and about.beside else None
-        return self.write_bytes(path, encoded(image, form, about), beside)
+        return self.write_bytes(path, encoded(medium, form, about, fps), beside)
 
     def write_bytes(self, path: str, body: bytes, beside: bytes | None = None) -> Path | None:
         """Write a file of `body` as `write` does a picture, and one of `beside` next to it."""
@@ -238,21 +238,6 @@ def _is_taken(target: Path) -> bool:
         return os.path.lexists(target)
     except ValueError:  # a NUL in the name; writing says so
         return False
-
-
-def encoded(image: Image, form: Format, about: About | None) -> bytes:
-    """Return `image` as a file of `form`; the same picture and text give the same bytes."""
-    buffer = io.BytesIO()
-    extra = {} if about is None or not about.inside else embedded(form, about)
-    match form:
-        case "PNG":
-            image.save(buffer, "PNG", **extra)
-        case "JPEG":
-            image.convert("RGB").save(buffer, "JPEG", quality=95, subsampling=0, **extra)
-        case "WEBP":
-            # Lossless: pictures are compared by their pixels.
-            image.save(buffer, "WEBP", lossless=True, **extra)
-    return buffer.getvalue()
 
 
 def _beside(picture: Path) -> Path:

@@ -7,6 +7,7 @@ texts say is the business of `record` and `infotext`; `metadata` writes them.
 from __future__ import annotations
 
 import io
+import json
 import struct
 import warnings
 import zlib
@@ -16,10 +17,15 @@ from typing import Literal
 
 from PIL import Image
 
-Format = Literal["PNG", "JPEG", "WEBP"]
+from aquatint.catalog.tensor_files import TEXTS
+
+Format = Literal["PNG", "JPEG", "WEBP", "GIF", "MP4", "SAFETENSORS"]
 
 PARAMETERS, RECORD = "parameters", "aquatint"
 """Keywords of a PNG's text chunks: A1111's form, and the record."""
+
+COMMENT, DESCRIPTION = "comment", "description"
+"""FFmpeg's names of an MP4's tags for the record and for A1111's form; a GIF has the record as its comment."""
 
 IMAGE_DESCRIPTION = 0x010E
 """Exif's tag for the record."""
@@ -72,11 +78,17 @@ def read_texts(body: bytes) -> PictureTexts:
         return _of_exif(body, "JPEG")
     if body.startswith(b"RIFF") and body[8:12] == b"WEBP":
         return _of_exif(body, "WEBP")
+    if body.startswith((b"GIF87a", b"GIF89a")):
+        return _of_gif(body)
+    if body[4:8] == b"ftyp":
+        return _of_mp4(body)
+    if body[8:9] == b"{" and 0 < int.from_bytes(body[:8], "little") <= len(body) - 8:
+        return _of_tensors(body)
     if body.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{"):
         if len(body) > TEXT_LIMIT:
             raise UnreadablePicture(f"is a record of more than {TEXT_LIMIT >> 20} MiB")
         return PictureTexts(None, record=body.decode("utf-8-sig", "replace"))
-    raise UnreadablePicture("is empty" if not body else "is not a PNG, JPEG or WebP picture")
+    raise UnreadablePicture("is empty" if not body else "is no kind of file that Aquatint writes")
 
 
 def _of_png(body: bytes) -> PictureTexts:
@@ -175,3 +187,86 @@ def _of_exif(body: bytes, form: Format) -> PictureTexts:
     if max(len(record or ""), len(parameters or "")) > TEXT_LIMIT:
         raise UnreadablePicture(f"is damaged: it has a text of more than {TEXT_LIMIT >> 20} MiB")
     return PictureTexts(form, size, parameters, record)
+
+
+def _of_gif(body: bytes) -> PictureTexts:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            with Image.open(io.BytesIO(body), formats=("GIF",)) as image:
+                size, comment = image.size, image.info.get("comment", b"")
+        except Exception:  # as in `_of_exif`
+            raise UnreadablePicture("is damaged: it begins like a GIF, and is none") from None
+    if len(comment) > TEXT_LIMIT:
+        raise UnreadablePicture(f"is damaged: it has a text of more than {TEXT_LIMIT >> 20} MiB")
+    text = comment.decode("utf-8", "replace") if isinstance(comment, bytes) else str(comment)
+    return PictureTexts("GIF", size, record=text if text.lstrip().startswith("{") else None)
+
+
+# Where an MP4 has its tags: boxes in boxes, the last of a tag's own name.
+_TAGS = (b"moov", b"udta", b"meta", b"ilst")
+_NAMES = {b"\xa9cmt": COMMENT, b"desc": DESCRIPTION}
+_TEXT = 1  # the type of a value that is UTF-8
+
+
+def _of_mp4(body: bytes) -> PictureTexts:
+    # By hand, not with PyAV: an extra, whose decoders are not to see a stranger's file for the sake of a text.
+    tags = dict(_tags(_box(body, _TAGS)))
+    header = _box(body, (b"moov", b"trak", b"tkhd"))
+    size = None
+    if len(header) in (84, 96):  # by its version; width and height come last, in 65536ths of a pixel
+        width, height = struct.unpack(">II", header[-8:])
+        size = width >> 16, height >> 16
+    record = tags.get(COMMENT)
+    return PictureTexts(
+        "MP4", size, tags.get(DESCRIPTION), record if record is not None and record.startswith("{") else None
+    )
+
+
+def _box(body: bytes, path: tuple[bytes, ...]) -> bytes:
+    """Return what is in the first box at `path`, nothing if there is none."""
+    for kind in path:
+        body = next((inside for name, inside in _boxes(body) if name == kind), b"")
+        # This one has a version and flags before the boxes in it.
+        body = body[4:] if kind == b"meta" else body
+    return body
+
+
+def _boxes(body: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Yield the boxes of an MP4 or of one of its boxes, up to where they are cut off: kind and content."""
+    place = 0
+    for _ in range(_CHUNK_LIMIT):
+        if len(body) < place + 8:
+            return
+        length, kind = struct.unpack(">I4s", body[place : place + 8])
+        head = 8
+        if length == 1 and len(body) >= place + 16:
+            (length,), head = struct.unpack(">Q", body[place + 8 : place + 16]), 16
+        length = length or len(body) - place  # up to the end
+        if length < head:
+            return
+        yield kind, body[place + head : place + length]
+        place += length
+    raise UnreadablePicture(f"has more than {_CHUNK_LIMIT:,} parts")
+
+
+def _tags(listed: bytes) -> Iterator[tuple[str, str]]:
+    for kind, inside in _boxes(listed):
+        data = _box(inside, (b"data",))
+        if kind not in _NAMES or len(data) < 8 or int.from_bytes(data[:4]) != _TEXT:
+            continue
+        if len(data) > TEXT_LIMIT:
+            raise UnreadablePicture(f"is damaged: it has a text of more than {TEXT_LIMIT >> 20} MiB")
+        yield _NAMES[kind], data[8:].decode("utf-8", "replace")
+
+
+def _of_tensors(body: bytes) -> PictureTexts:
+    end = 8 + int.from_bytes(body[:8], "little")
+    if end > TEXT_LIMIT:
+        raise UnreadablePicture(f"is damaged: it has a text of more than {TEXT_LIMIT >> 20} MiB")
+    try:
+        found = json.loads(body[8:end]).get(TEXTS, {})
+        texts = {name: text for name, text in found.items() if isinstance(text, str)}
+    except (ValueError, RecursionError, AttributeError):
+        raise UnreadablePicture("is damaged: it begins like a file of tensors, and is none") from None
+    return PictureTexts("SAFETENSORS", None, texts.get(PARAMETERS), texts.get(RECORD))

@@ -26,6 +26,10 @@ _Side = Annotated[int, msgspec.Meta(ge=1, le=65_536)]
 _Seed = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 
 
+KINDS = ("image", "video", "tensors")
+"""What records are of that `generate` has made."""
+
+
 class RecordError(Exception):
     """A text is no record that can be used; the message says why, and follows "its record"."""
 
@@ -128,7 +132,7 @@ class RewriteRecord(Record, frozen=True):
 
 
 class ImageRecord(Record, frozen=True):
-    """What the record of an image says. `engine` is what the engine said decides the bits."""
+    """What the record of an image, of a video or of tensors says. `engine` is what the engine said decides the bits."""
 
     version: int
     aquatint: str
@@ -140,7 +144,7 @@ class ImageRecord(Record, frozen=True):
     arguments: dict[str, Json]
     pipeline: PipelineRecord
     components: dict[str, ComponentRecord]
-    size: tuple[int, int]
+    size: tuple[int, int] | None = None
     scheduler: str | None = None
     plan_seed: int = 0
     engine: dict[str, Json] = msgspec.field(default_factory=dict)
@@ -153,6 +157,8 @@ class ImageRecord(Record, frozen=True):
     )
     rewritten: dict[str, RewriteRecord] = msgspec.field(default_factory=dict)  # arguments that upscalers changed
     scaled: tuple[_Side, _Side] | None = None  # what the pictures were brought to
+    frames: Annotated[int, msgspec.Meta(ge=1)] | None = None  # of a video, and how many of them in a second
+    fps: Annotated[float, msgspec.Meta(ge=1, le=240)] | None = None
     deferred: dict[str, Json] = msgspec.field(default_factory=dict)
     """Arguments that were another step's result, which no record holds."""
 
@@ -176,8 +182,11 @@ def read_json(text: str) -> dict[str, Json]:
 
 
 def image_record(found: Mapping[str, Json]) -> ImageRecord:
-    """Return the record of an image that `found`, which `read_json` returned, is. Raises `RecordError`."""
-    if found["kind"] != "image":
+    """Return the record of something that `generate` made from `found`, as `read_json` returned it.
+
+    Raises `RecordError`.
+    """
+    if found["kind"] not in KINDS:
         raise RecordError(f"is that of a {found['kind']}, not of an image")
     try:
         record = msgspec.convert(found, ImageRecord)
@@ -230,7 +239,7 @@ def _wrong(record: ImageRecord) -> Iterable[str]:
             yield from (f"the quantizer of `{role}`: {wrong}" for wrong in _wrong_quantizer(component.quantization))
     for name, value in record.arguments.items():
         # What `generate` takes beside the call's arguments, such as the file to write, is not a stranger's to say.
-        if not _is_name(name) or GENERATE.find(name) is not None:
+        if not _is_name(name) or (GENERATE.find(name) is not None and (name != "fps" or record.fps is None)):
             yield f"`{name}` is no argument"
         elif not _is_writable(value):
             yield f"`{name}` has a number or a character that can't be written"

@@ -19,6 +19,7 @@ from aquatint.plan.steps import (
     Return,
     Save,
     Step,
+    TensorRef,
     TextRef,
     Upscale,
 )
@@ -27,6 +28,8 @@ from aquatint.runtime import saved_folders
 from aquatint.runtime.engine import EngineError
 from aquatint.runtime.outputs import OutputPolicy, Outputs
 
+_IDLE = "nothing that is left to do needs what it yields"
+
 Settled = Mapping[str, str | EngineError]
 """By the id of a step, why it is skipped, or how it fails."""
 
@@ -34,14 +37,17 @@ Settled = Mapping[str, str | EngineError]
 def settled(plan: Plan, outputs: Outputs) -> Settled:
     """Return the steps of `plan` whose outcome existing files decide.
 
-    What yields strings or numbers is carried out for as long as something needs them, be its own file done or not.
+    What yields strings or numbers, or tensors that are written nowhere, is carried out for as long as something needs
+    them, be its own file done or not.
     """
     found: dict[str, str | EngineError] = {}
-    needed: set[str] = set()  # steps whose strings and numbers others need
-    asked: set[str] = set()  # steps whose strings and numbers anything would need
+    needed: set[str] = set()  # steps whose strings, numbers and tensors others need
+    asked: set[str] = set()  # steps whose strings, numbers and tensors anything would need
     for step in reversed(plan.steps):
         outcome = _outcome(step, outputs, step.id in needed, step.id in asked)
-        yielding = {reference.step for reference in awaits(step) if isinstance(reference, TextRef | NumberRef)}
+        yielding = {
+            reference.step for reference in awaits(step) if isinstance(reference, TextRef | NumberRef | TensorRef)
+        }
         asked |= yielding
         if outcome is None:
             needed |= yielding
@@ -52,8 +58,10 @@ def settled(plan: Plan, outputs: Outputs) -> Settled:
 
 def _outcome(step: Step, outputs: Outputs, is_needed: bool, is_asked: bool) -> str | EngineError | None:
     match step:
-        case Generate():
-            return _files([output.path for output in step.outputs], outputs)
+        case Generate() if paths := [output.path for output in step.outputs if output.path is not None]:
+            return _files(paths, outputs)
+        case Generate() if is_asked and not is_needed:
+            return _IDLE
         case Save():
             return saved_folders.settled(outputs, step.path)
         case Grid():
@@ -61,7 +69,7 @@ def _outcome(step: Step, outputs: Outputs, is_needed: bool, is_asked: bool) -> s
         case Compare(path=str(path)) if not is_needed:
             return _files([path], outputs)
         case Upscale() if is_asked and not is_needed:
-            return "nothing that is left to do needs what it yields"
+            return _IDLE
         case _:
             return None
 

@@ -62,7 +62,7 @@ Work = LoadAhead | ImageAhead | SaveAhead
 
 
 def ahead(
-    plan: Plan, resident: AbstractSet[str], settled: Collection[str], there: Callable[[str], bool]
+    plan: Plan, resident: AbstractSet[str], settled: Collection[str], there: Callable[[str | None], bool]
 ) -> Iterator[Work]:
     """Yield what `plan` has to do when `resident` components are loaded, without what the `settled` steps would do.
 

@@ -15,7 +15,10 @@ import msgspec
 from PIL import Image as images
 from PIL.Image import Image
 
+from aquatint.catalog import tensor_files
+from aquatint.catalog.media import is_video
 from aquatint.catalog.picture_files import BYTES_LIMIT, NoPicture, decoded
+from aquatint.catalog.tensor_files import Tensor
 from aquatint.plan.steps import (
     Deferred,
     Generate,
@@ -26,12 +29,19 @@ from aquatint.plan.steps import (
     PictureFile,
     Plan,
     Step,
+    TensorFile,
+    TensorRef,
     Text,
     TextRef,
 )
 from aquatint.plan.texts import complete, references
 from aquatint.plan.uses import awaits
+from aquatint.runtime.media import Clip, Medium, Tensors
+from aquatint.runtime.media_files import read_clip, read_tensors
 from aquatint.runtime.rewrites import Origin, Rewrite
+
+UNWRITTEN = 32
+"""How many seeds' tensors, which no file has, are kept of the plans that came before."""
 
 KEPT = 100_000
 """How many files, and how many strings and numbers, are known of the plans that came before."""
@@ -42,31 +52,45 @@ class Yielded:
 
     def __init__(self) -> None:
         self.made: dict[ImageRef, Path] = {}
+        self._unwritten: dict[ImageRef, Medium] = {}
         self.known: dict[TextRef | NumberRef, str | float] = {}
         self._origins: dict[TextRef, Origin] = {}
-        self._pictures: dict[ImageRef, Image | Path] = {}
+        self._videos: set[ImageRef] = set()
+        self._pictures: dict[ImageRef, Medium | Path] = {}
         self._last_use: dict[ImageRef, int] = {}
         self._files: dict[ImageRef, str] = {}
-        self._read: dict[PictureFile, Image | str] = {}
+        self._read: dict[PictureFile | TensorFile, Image | Tensor | str] = {}
 
     def begin(self, plan: Plan) -> None:
         """Go on with `plan`: only pictures that its steps wait for are kept, and the last `KEPT` of what is known."""
         _shorten(self.made)
         _shorten(self.known)
         _shorten(self._origins)
+        _shorten(self._unwritten, UNWRITTEN)
         self._pictures.clear()
         self._last_use = dict(_waits(plan))
+        self._videos.update(
+            ImageRef(step.id, index)
+            for step in plan.steps
+            if isinstance(step, Generate) and step.fps is not msgspec.UNSET
+            for index in range(len(step.outputs))
+        )
         self._files = {
             ImageRef(step.id, index): output.path
             for step in plan.steps
             if isinstance(step, Generate)
             for index, output in enumerate(step.outputs)
+            if output.path is not None
         }
 
-    def keep(self, image: ImageRef, picture: Image | Path) -> None:
+    def keep(self, image: ImageRef, picture: Medium | Path) -> None:
         """Keep a picture, or where its file is, if a step waits for it."""
         if image in self._last_use:
             self._pictures[image] = picture
+
+    def keep_unwritten(self, image: ImageRef, medium: Medium) -> None:
+        """Keep what no file has, for steps of this plan and of later ones."""
+        self._unwritten[image] = medium
 
     def keep_file(self, image: ImageRef, path: Path) -> None:
         """Know the file of a picture, for steps of this plan and of later ones."""
@@ -102,10 +126,19 @@ class Yielded:
             del self._pictures[image]
 
     def picture(self, image: ImageRef) -> Image | None:
-        """Return a picture, None if it was not made or is gone."""
-        match self._pictures.get(image, self.made.get(image)):
+        """Return a picture, None if it was not made or is gone, or is none."""
+        found = self.medium(image)
+        return found if isinstance(found, Image) else None
+
+    def medium(self, image: ImageRef) -> Medium | None:
+        """Return a picture or what else a seed has come to, None if it was not made or is gone."""
+        match self._pictures.get(image, self._unwritten.get(image, self.made.get(image))):
             case Path() as path:
                 try:
+                    if path.suffix.lower() == tensor_files.SUFFIX:
+                        return read_tensors(path)
+                    if image in self._videos or is_video(path.name):
+                        return read_clip(path)
                     with images.open(path) as opened:
                         return opened.convert("RGB")
                 except OSError:  # gone, or not a picture
@@ -123,9 +156,12 @@ class Yielded:
         """Return why `step` can't be carried out for want of what earlier steps were to yield, or None."""
         for reference in awaits(step):
             match reference:
+                case TensorRef():
+                    if not isinstance(self.medium(reference.image), Tensors):
+                        return f"it needs `{reference.name}` of `{reference.step}`, which was not made"
                 case ImageRef():
                     # A sheet and a table have an empty place for it.
-                    if isinstance(step, Generate) and self.picture(reference) is None:
+                    if isinstance(step, Generate) and self.medium(reference) is None:
                         return f"it needs image {reference.index} of `{reference.step}`, which was not made"
                 case TextRef() | NumberRef():
                     if reference not in self.known and not isinstance(step, Grid):
@@ -138,7 +174,7 @@ class Yielded:
         They are kept until another step's are read: what `completed` hands out is what was found sound here.
         """
         files = [each for given in step.deferred.values() for each in (given if isinstance(given, list) else [given])
-                 if isinstance(each, PictureFile)]  # fmt: skip
+                 if isinstance(each, PictureFile | TensorFile)]  # fmt: skip
         self._read = {each: self._read[each] if each in self._read else _from_file(each) for each in files}
         return next((found for found in self._read.values() if isinstance(found, str)), None)
 
@@ -173,8 +209,13 @@ class Yielded:
     def _given(self, given: Deferred) -> Any:
         match given:
             case ImageRef():
-                return self.picture(given)
-            case PictureFile():
+                medium = self.medium(given)
+                return list(medium.frames) if isinstance(medium, Clip) else medium
+            case TensorRef():
+                found = self.medium(given.image)
+                # What a pipeline leaves out is left out for the next one, too.
+                return found.values.get(given.name) if isinstance(found, Tensors) else None
+            case PictureFile() | TensorFile():
                 return self._read[given]
             case Text():
                 return complete(given, self.known)
@@ -186,18 +227,19 @@ def _is_text(value: Any) -> bool:
     return isinstance(value, str) or (isinstance(value, list) and all(isinstance(item, str) for item in value))
 
 
-def _from_file(picture: PictureFile) -> Image | str:
-    """Return the picture, or why it isn't what the plan has seen in its file."""
+def _from_file(picture: PictureFile | TensorFile) -> Image | Tensor | str:
+    """Return the picture or tensor, or why it isn't what the plan has seen in its file."""
+    what, limit = ("picture", BYTES_LIMIT) if isinstance(picture, PictureFile) else ("file", tensor_files.BYTES_LIMIT)
     try:
         with open(picture.path, "rb") as stream:
-            body = stream.read(BYTES_LIMIT + 1)
+            body = stream.read(limit + 1)
     except OSError:
         return f"`{picture.path}` is gone, or can't be read any more"
     if hashlib.sha256(body).hexdigest() != picture.hash:
-        return f"`{picture.path}` is not the picture any more that the plan was made with"
+        return f"`{picture.path}` is not the {what} any more that the plan was made with"
     try:
-        return decoded(body)
-    except NoPicture as error:
+        return decoded(body) if isinstance(picture, PictureFile) else tensor_files.unpacked(body)[picture.name]
+    except (NoPicture, tensor_files.NoTensors) as error:
         return f"`{picture.path}` {error}"
 
 
@@ -216,11 +258,11 @@ def _waits(plan: Plan) -> Iterator[tuple[ImageRef, int]]:
     """Yield each picture that other steps use with the number of the one that does, in order."""
     for number, step in enumerate(plan.steps):
         for reference in awaits(step):
-            if isinstance(reference, ImageRef):
-                yield reference, number
+            if isinstance(reference, ImageRef | TensorRef):
+                yield (reference.image if isinstance(reference, TensorRef) else reference), number
 
 
-def _shorten(known: dict[Any, Any]) -> None:
-    """Forget what is oldest beyond `KEPT`."""
-    for oldest in list(islice(known, max(0, len(known) - KEPT))):
+def _shorten(known: dict[Any, Any], most: int = KEPT) -> None:
+    """Forget what is oldest beyond `most`."""
+    for oldest in list(islice(known, max(0, len(known) - most))):
         del known[oldest]

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from support.tiny import crossed, joint, unets
+from support.tiny import chained, crossed, joint, moving, unets
 
 
 def build(name: str, folder: Path) -> Path:
@@ -38,6 +38,7 @@ MORE: dict[str, Callable[[], Any]] = {
     "flux2klein": joint.flux_2_klein, "bria": joint.bria, "ovis": joint.ovis, "cogview4": joint.cog_view_4,
     "hidream": joint.hi_dream, "pixart-alpha": crossed.pixart_alpha, "pixart-sigma": crossed.pixart_sigma,
     "sana": crossed.sana, "sana-sprint": crossed.sana_sprint, "hunyuandit": crossed.hunyuan_dit,
-    "lumina": crossed.lumina,
+    "lumina": crossed.lumina, "wan": moving.wan, "kandinsky-prior": chained.kandinsky_prior,
+    "kandinsky-decoder": chained.kandinsky_decoder,
 }  # fmt: skip
 """Those that are compared with plain programs and are of no other test."""

@@ -80,8 +80,9 @@ def _told(name: str, options: argparse.Namespace) -> str:
         text = picture.texts.parameters.rstrip("\n")
         return (printable_text(text) if sys.stdout.isatty() else text) + "\n"
     from aquatint.interface.picture_report import lines_of
+    from aquatint.runtime.record import KINDS
 
-    is_image = picture.record is not None and picture.record["kind"] == "image"
+    is_image = picture.record is not None and picture.record["kind"] in KINDS
     lines = lines_of(picture, image_of(picture) if is_image else None, shutil.get_terminal_size().columns)
     return "".join(f"{line}\n" for line in lines)
 

@@ -115,6 +115,8 @@ def _spare_original(plan: Plan, options: argparse.Namespace) -> None:
         return
     for step in plan.steps:
         for output in step.outputs if isinstance(step, Generate) else ():
+            if output.path is None:
+                continue
             target = options.output_dir / output.path
             if os.path.exists(target) and os.path.samefile(target, options.image):
                 raise Refusal("bad-command-line", f"`{options.image}` is the picture that is to be made again",

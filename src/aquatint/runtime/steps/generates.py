@@ -6,6 +6,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
+from msgspec import UNSET
+
+from aquatint.catalog.media import FPS
 from aquatint.catalog.prompt_plugins import prompt_plugin
 from aquatint.plan.batches import companions
 from aquatint.plan.fingerprints import LOSSY
@@ -15,6 +18,7 @@ from aquatint.runtime.events import DenoiseStep, GenerateStarted, ImageWritten
 from aquatint.runtime.failures import explain
 from aquatint.runtime.image_calls import ImageCalls, Made
 from aquatint.runtime.ladder import Ladder
+from aquatint.runtime.media import Clip, Tensors
 from aquatint.runtime.metadata import about_image
 from aquatint.runtime.outputs import OutputPolicy
 from aquatint.runtime.rewrites import Rewrite
@@ -202,9 +206,16 @@ class Generates:
             run.account.warn(step.id, warning)
         was_unbatched = output.batch is not None and made.of == 1
         taken = [rung for rung in self.ladder.taken(step.id) if rung != "unbatched" or was_unbatched]
-        about = about_image(run.plan, step, output, picture.size, run.facts, taken, self._rewrites)
+        frames = len(picture.frames) if isinstance(picture, Clip) else None
+        if output.path is None:
+            run.account.images += 1
+            run.yielded.keep_unwritten(image, picture)
+            run.account.emit(ImageWritten(step.id, None, output.seed, seconds, index + 1))
+            return
+        size = None if isinstance(picture, Tensors) else picture.size
+        about = about_image(run.plan, step, output, size, run.facts, taken, self._rewrites, frames)
         started = run.options.clock()
-        path = run.outputs.write(output.path, picture, about)
+        path = run.outputs.write(output.path, picture, about, FPS if step.fps is UNSET else step.fps)
         if path is None:
             run.account.warn(step.id, f"`{run.outputs.locate(output.path)}` was made by someone else meanwhile")
         else:
@@ -213,7 +224,7 @@ class Generates:
             written.append(str(path))
             seconds += run.options.clock() - started
             run.account.emit(ImageWritten(step.id, str(path), output.seed, seconds, index + 1))
-            if path.suffix.lower() in LOSSY:
+            if path.suffix.lower() in LOSSY or isinstance(picture, Clip):
                 # What is made of it is what a later run would make of the file.
                 run.yielded.keep_file(image, path)
                 return

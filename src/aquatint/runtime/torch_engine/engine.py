@@ -25,6 +25,7 @@ from aquatint.runtime.engine import (
     Rewriting,
     Rewritten,
 )
+from aquatint.runtime.media import Medium
 from aquatint.runtime.store import Store
 from aquatint.runtime.torch_engine import (
     calls,
@@ -146,10 +147,10 @@ class TorchEngine:
         return assembled
 
     def begin(self, pipeline: Assembled, generation: Generation, on_step: OnStep) -> TorchCall:
-        """Return the call of an assembled pipeline that makes RGB images, before it has done anything."""
-        generate = generating.work(self._libraries, pipeline.make, generation, on_step)
+        """Return the call of an assembled pipeline that makes images, videos or tensors, not begun."""
+        generate = generating.work(self._libraries, pipeline.make, generation, on_step, self.device)
 
-        def counted(told: generating.Told) -> list[Image]:
+        def counted(told: generating.Told) -> list[Medium]:
             try:
                 images = generate(told)
             finally:

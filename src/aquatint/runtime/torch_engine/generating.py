@@ -10,14 +10,16 @@ from typing import Any
 
 from PIL.Image import Image
 
-from aquatint.catalog import schedulers
+from aquatint.catalog import media, schedulers
+from aquatint.catalog.pipelines import pipeline as pipeline_info
 from aquatint.diagnostics import did_you_mean
 from aquatint.runtime.engine import EngineError, Generation, OnStep
-from aquatint.runtime.torch_engine import weighters
+from aquatint.runtime.media import Clip, Medium, Tensors
+from aquatint.runtime.torch_engine import tensors, weighters
 from aquatint.runtime.torch_engine.faults import engine_error
 from aquatint.runtime.torch_engine.libraries import Libraries
 
-OURS = frozenset({"generator", "output_type", "return_dict", "callback_on_step_end", "num_images_per_prompt"})
+OURS = frozenset({"generator", "return_dict", "callback_on_step_end", "num_images_per_prompt"})
 """Call arguments of a pipeline that a script does not decide: what is in a call, and its seeds, are the plan's."""
 
 
@@ -33,9 +35,9 @@ class _Stopped(Exception):
 
 
 def work(
-    libraries: Libraries, make: Callable[[], Any], generation: Generation, on_step: OnStep
-) -> Callable[[Told], list[Image]]:
-    """Return what makes the images with a pipeline of its own, which `make` returns; it is given what Python warns of.
+    libraries: Libraries, make: Callable[[], Any], generation: Generation, on_step: OnStep, device: str = "cpu"
+) -> Callable[[Told], list[Medium]]:
+    """Return what makes the media with a pipeline of its own, which `make` returns; it is given what Python warns of.
 
     Raises `EngineError` for arguments that no call takes; what is returned raises it, too, and whatever `on_step` does.
     """
@@ -43,9 +45,9 @@ def work(
     if taken:
         raise EngineError(f"`{taken[0]}` can't be an argument of `generate`: the program sets it")
 
-    def generate(told: Told) -> list[Image]:
+    def generate(told: Told) -> list[Medium]:
         pipeline = make()
-        arguments = dict(generation.arguments)
+        arguments = {name: tensors.live(libraries.torch, each, device) for name, each in generation.arguments.items()}
         name = type(pipeline).__name__
         known = inspect.signature(type(pipeline).__call__).parameters
         unknown = [argument for argument in arguments if argument not in known]
@@ -53,6 +55,9 @@ def work(
             # Some pipelines take any keyword and ignore it.
             help = did_you_mean(unknown[0], set(known) - OURS - {"self", "kwargs"}, "arguments")
             raise EngineError(f"{name} has no argument `{unknown[0]}`", help)
+        info = pipeline_info(name)
+        if "output_type" in known and not (info and media.tensors_of(info)):
+            arguments.setdefault("output_type", "pil")
         if "callback_on_step_end" in known:
             arguments["callback_on_step_end"] = _reporter(on_step)
         # The scheduler is the one part that changes while it works. One that is offloaded is used again: put it back.
@@ -67,8 +72,8 @@ def work(
             weighing = weighters.of(weighter.plugin).weighing(libraries, pipeline, arguments, weighter.options)
         try:
             with engine_error(f"{name} can't make this image"), libraries.torch.no_grad(), weighing as given:
-                made = pipeline(**given, generator=generator, output_type="pil")
-                return _pictures(made, len(generators), pipeline, told)
+                made = pipeline(**given, generator=generator)
+                return _media(libraries.torch, made, generation, pipeline, told)
         except EngineError as error:
             if isinstance(error.__cause__, _Stopped):
                 raise error.__cause__.cause from None
@@ -117,19 +122,50 @@ def _reporter(on_step: OnStep) -> Any:
     return report
 
 
-def _pictures(made: Any, count: int, pipeline: Any, told: Told) -> list[Image]:
+def _media(torch: Any, made: Any, generation: Generation, pipeline: Any, told: Told) -> list[Medium]:
+    name, count = type(pipeline).__name__, len(generation.seeds)
+    info = pipeline_info(name)
+    is_latent = generation.arguments.get("output_type") == media.LATENT
+    if is_latent or (info and media.tensors_of(info)):
+        if (handed_on := _tensors(torch, made, is_latent)) is None:
+            raise EngineError(f"{name} makes no tensors")
+        return [handed_on]
     # All that is heard of a picture of NaN: numpy's remark on casting it, and the picture is black.
     if any(issubclass(each.category, RuntimeWarning) and "in cast" in str(each.message) for each in told):
         raise EngineError(
             f"{type(pipeline).__name__} made a picture of numbers that are none (NaN)",
             "float16 overflows in some models: take `dtype: float32` or `bfloat16`, for the `vae` first of all",
         )
-    images = getattr(made, "images", None)
-    if not images or not isinstance(images[0], Image):
-        raise EngineError(f"{type(pipeline).__name__} makes no pictures")
-    if count > 1 and len(images) != count:
+    # `image` is what two pipelines of Kandinsky call it.
+    named = (getattr(made, name, None) for name in ("images", "frames", "image"))
+    found = next((each for each in named if isinstance(each, list | tuple)), ())
+    mediums = [medium for each in found if (medium := _medium(each)) is not None]
+    if not mediums or len(mediums) < len(found):
+        raise EngineError(f"{name} makes no pictures")
+    if count > 1 and len(mediums) != count:
         raise EngineError(
-            f"{type(pipeline).__name__} made {len(images)} pictures for {count} prompts",
+            f"{name} made {len(mediums)} pictures for {count} prompts",
             "leave `images_per_batch` out: each image then has a call of its own",
         )
-    return [image.convert("RGB") for image in images[:count]]
+    return mediums[:count]
+
+
+def _tensors(torch: Any, made: Any, is_latent: bool) -> Tensors | None:
+    """Return the tensors that a call has come to: its latents, or all that its pipeline makes."""
+    if is_latent:
+        named = (getattr(made, name, None) for name in ("images", "frames", "image"))
+        found = {media.LATENTS: next((each for each in named if isinstance(each, torch.Tensor)), None)}
+    else:
+        found = dict(made.items())
+    kept = {name: tensors.kept(torch, each) for name, each in found.items() if isinstance(each, torch.Tensor)}
+    return Tensors(kept) if kept else None
+
+
+def _medium(made: Any) -> Medium | None:
+    """Return what one seed has come to: a picture, or a list of them, which is a video. None for anything else."""
+    match made:
+        case Image():
+            return made.convert("RGB")
+        case [*frames] if frames and all(isinstance(frame, Image) for frame in frames):
+            return Clip(tuple(frame.convert("RGB") for frame in frames))
+    return None

@@ -1,0 +1,69 @@
+"""What pipelines make beside pictures, and as which files each kind of that is written.
+
+A file's suffix is what decides its form; how one is encoded is the runtime's business.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import PurePosixPath
+from typing import Literal
+
+from aquatint.catalog import tensor_files
+from aquatint.catalog.models import OUTPUT_SUFFIXES
+from aquatint.catalog.pipelines import PipelineInfo
+
+Kind = Literal["image", "video", "tensors"]
+"""What one seed comes to: a picture, frames that follow one another, or what another pipeline goes on with."""
+
+VIDEO_SUFFIXES = (".mp4", ".webp", ".gif")
+
+SUFFIXES: dict[Kind, tuple[str, ...]] = {
+    "image": OUTPUT_SUFFIXES, "video": VIDEO_SUFFIXES, "tensors": (tensor_files.SUFFIX,),
+}  # fmt: skip
+"""As what each kind can be written, in lower case; the first is that of a file which a script gives no name."""
+
+NAMES: dict[Kind, str] = {"image": "pictures", "video": "videos", "tensors": "tensors"}
+"""What messages call several of a kind."""
+
+SUFFIX_OF_PACKAGE = ".mp4"
+PACKAGE = "av"
+"""The suffix whose files need a package beside what is always installed, and that package."""
+
+FPS = 10.0
+"""Frames in a second of a video of which nobody says another number; that of diffusers' own `export_to_video`."""
+
+RATES = ("fps", "frame_rate")
+"""Arguments of pipelines that say of how many frames in a second the video is to be."""
+
+
+LATENT = "latent"
+"""The `output_type` of a call that leaves the decoding out."""
+
+LATENTS = "latents"
+"""What the tensor is called that such a call makes."""
+
+_EMBEDDINGS = re.compile(r".*(?:embeds|embeddings)(?:_pooled)?")
+
+
+def kind_of(info: PipelineInfo, is_latent: bool = False) -> Kind:
+    """Return what the calls of a pipeline make; `is_latent` says that they leave the decoding out."""
+    if is_latent or tensors_of(info):
+        return "tensors"
+    return "video" if "frames" in info.yields else "image"
+
+
+def tensors_of(info: PipelineInfo) -> tuple[str, ...]:
+    """Return what a pipeline that makes nothing but tensors calls them; nothing for one that makes pictures."""
+    return info.yields if all(map(_EMBEDDINGS.fullmatch, info.yields)) else ()
+
+
+def suffixes_of(info: PipelineInfo) -> tuple[str, ...]:
+    """Return as what the files of a pipeline can be written; tensors, where it can leave the decoding out, are last."""
+    own = SUFFIXES[kind_of(info)]
+    return own + SUFFIXES["tensors"] if info.latent and kind_of(info) != "tensors" else own
+
+
+def is_video(path: str) -> bool:
+    """Return whether a file's name says that it holds a video, and nothing else."""
+    return PurePosixPath(path).suffix.lower() in set(VIDEO_SUFFIXES) - set(OUTPUT_SUFFIXES)

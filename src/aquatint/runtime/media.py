@@ -1,0 +1,35 @@
+"""What one seed of a call comes to, in the computer's memory: a picture, or what else a pipeline makes.
+
+How each is written to a file and read from one is in `media_files`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from PIL.Image import Image
+
+from aquatint.catalog.tensor_files import Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """A video: RGB pictures of one size, at least one, in their order."""
+
+    frames: tuple[Image, ...]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of each frame, in pixels."""
+        return self.frames[0].size
+
+
+@dataclass(frozen=True, slots=True)
+class Tensors:
+    """What another pipeline goes on with, by the names of this one's output; at least one."""
+
+    values: Mapping[str, Tensor]
+
+
+Medium = Image | Clip | Tensors

@@ -1,0 +1,132 @@
+"""Encodes pictures, videos and tensors as files, in memory, and reads those that aren't pictures back.
+
+The same medium, text and frames in a second give the same bytes, whatever the machine is called and whatever time it
+is; of an MP4, with the same PyAV. What the text says is in `metadata`.
+"""
+
+from __future__ import annotations
+
+import io
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy
+from PIL import Image as images
+from PIL.Image import Image
+
+from aquatint.catalog import media, tensor_files
+from aquatint.runtime.engine import EngineError
+from aquatint.runtime.media import Clip, Medium, Tensors
+from aquatint.runtime.metadata import About, embedded
+from aquatint.runtime.picture_texts import Format
+
+FORMATS: dict[str, Format] = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".gif": "GIF",
+                              ".mp4": "MP4", ".safetensors": "SAFETENSORS"}  # fmt: skip
+"""The suffixes that can be written, in lower case."""
+
+_QUALITY = "16"  # x264's constant rate factor: 0 is lossless, and of 17 people say that they see no difference
+_BT709 = 1  # by FFmpeg's numbers for matrix, primaries and transfer
+
+
+def encoded(medium: Medium, form: Format, about: About | None, fps: float = media.FPS) -> bytes:
+    """Return `medium` as a file of `form`, a video of `fps` frames in a second. Raises `EngineError`.
+
+    A picture is PNG, JPEG or WebP; a video is WebP, GIF or MP4; tensors are safetensors.
+    """
+    texts = {} if about is None or not about.inside else embedded(form, about)
+    buffer = io.BytesIO()
+    match medium, form:
+        case Image(), "PNG":
+            medium.save(buffer, "PNG", **texts)
+        case Image(), "JPEG":
+            medium.convert("RGB").save(buffer, "JPEG", quality=95, subsampling=0, **texts)
+        case Image(), "WEBP":
+            # Lossless: pictures are compared by their pixels.
+            medium.save(buffer, "WEBP", lossless=True, **texts)
+        case Clip(), "WEBP":
+            _save_all(medium, buffer, form, _durations(len(medium.frames), fps, 1), {"lossless": True, **texts})
+        case Clip(), "GIF":
+            _save_all(medium, buffer, form, _durations(len(medium.frames), fps, 10), texts)
+        case Clip(), "MP4":
+            _mp4(medium, buffer, fps, texts)
+        case Tensors(), "SAFETENSORS":
+            return tensor_files.packed(medium.values, texts)
+        case _:
+            what = "pictures" if isinstance(medium, Image) else "videos" if isinstance(medium, Clip) else "tensors"
+            raise EngineError(f"can't write {what} as {form}", "end the name of the file with another suffix")
+    return buffer.getvalue()
+
+
+def read_clip(path: Path) -> Clip:
+    """Return the frames of the video at `path`, which this program wrote. Raises `OSError` if there are none."""
+    if media.is_video(str(path)) and path.suffix.lower() == media.SUFFIX_OF_PACKAGE:
+        import av
+        from av.video.reformatter import Colorspace
+
+        try:
+            with av.open(str(path)) as opened:
+                opened.streams.video[0].codec_context.thread_count = 1
+                frames = tuple(
+                    images.fromarray(frame.reformat(src_colorspace=Colorspace.ITU709, format="rgb24").to_ndarray())
+                    for frame in opened.decode(video=0)
+                )
+        except (av.FFmpegError, IndexError) as error:
+            raise OSError(str(error)) from error
+    else:
+        with images.open(path) as opened:
+            frames = tuple(_frame(opened, number) for number in range(getattr(opened, "n_frames", 1)))
+    if not frames:
+        raise OSError("it has no frames")
+    return Clip(frames)
+
+
+def read_tensors(path: Path) -> Tensors:
+    """Return the tensors in the file at `path`. Raises `OSError` if there are none."""
+    with open(path, "rb") as stream:
+        body = stream.read(tensor_files.BYTES_LIMIT + 1)
+    try:
+        return Tensors(tensor_files.unpacked(body))
+    except tensor_files.NoTensors as error:
+        raise OSError(str(error)) from error
+
+
+def _frame(opened: Image, number: int) -> Image:
+    opened.seek(number)
+    return opened.convert("RGB")
+
+
+def _durations(count: int, fps: float, unit: int) -> list[int]:
+    """Return how many milliseconds each frame is shown, in multiples of `unit`: no error adds up."""
+    ends = [round(number * 1000 / fps / unit) * unit for number in range(count + 1)]
+    return [end - start for start, end in pairwise(ends)]
+
+
+def _save_all(clip: Clip, buffer: io.BytesIO, form: Format, durations: list[int], extra: dict[str, Any]) -> None:
+    first, *others = clip.frames
+    # Played over and over.
+    first.save(buffer, form, save_all=True, append_images=others, duration=durations, loop=0, **extra)
+
+
+def _mp4(clip: Clip, buffer: io.BytesIO, fps: float, texts: dict[str, str]) -> None:
+    import av
+    from av.video.reformatter import Colorspace
+
+    width, height = clip.size
+    # What players and browsers read has one colour for each four pixels, and so only whole pairs of pixels.
+    form = "yuv420p" if width % 2 == height % 2 == 0 else "yuv444p"
+    with av.open(buffer, "w", format="mp4", options={"fflags": "+bitexact"}) as container:
+        container.metadata.update(texts)
+        stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1001))
+        stream.width, stream.height, stream.pix_fmt = width, height, form
+        context = stream.codec_context
+        # With several threads a frame's bits depend on how many there are.
+        context.thread_count = 1
+        # Its assembly reads beside what it is given: bits then depend on what lay in memory before.
+        context.options = {"crf": _QUALITY, "preset": "medium", "flags": "+bitexact", "x264-params": "asm=0"}
+        context.colorspace = context.color_primaries = context.color_trc = _BT709
+        for frame in clip.frames:
+            picture = av.VideoFrame.from_ndarray(numpy.asarray(frame), format="rgb24")
+            container.mux(stream.encode(picture.reformat(format=form, dst_colorspace=Colorspace.ITU709)))
+        container.mux(stream.encode())
