@@ -63,7 +63,8 @@ class PipelineInfo:
     `tasks` is empty for a class that no `AutoPipelineFor...` chooses; `options` are the settings of
     `model_index.json` that aren't components, with their defaults. One that `truncates` takes the whole number of its
     steps that its `strength` comes to, which may be none. `lora` is the class of `diffusers.loaders` that reads LoRAs
-    for it, None for one that takes none.
+    for it, None for one that takes none. `caching` are the things that it tells a cache of its denoiser:
+    `cache_context`, which pass of a step it is, and `current_timestep`.
     """
 
     name: str
@@ -73,6 +74,7 @@ class PipelineInfo:
     arguments: Mapping[str, Argument]
     truncates: bool = False
     lora: str | None = None
+    caching: tuple[str, ...] = ()
 
     @cached_property
     def denoisers(self) -> tuple[str, ...]:
@@ -109,6 +111,7 @@ class _Entry(msgspec.Struct):
     tasks: list[str] = []
     truncates: bool = False
     lora: str | None = None
+    caching: list[str] = []
 
 
 class SchedulerEntry(msgspec.Struct):
@@ -126,6 +129,9 @@ class _Catalog(msgspec.Struct):
     modules: list[str]
     families: dict[str, list[str]]
     loras: dict[str, list[str]]
+    networks: dict[str, list[str]]
+    attention: list[str]
+    caches: dict[str, dict[str, list[Any]]]
     pipelines: dict[str, msgspec.Raw]
 
 
@@ -167,6 +173,21 @@ def lora_roles(reader: str) -> tuple[str, ...]:
     return tuple(_catalog().loras.get(reader, ()))
 
 
+def networks() -> Mapping[str, Sequence[str]]:
+    """Return what can be set of how each class of models computes, by class name; `networks` says what that means."""
+    return _catalog().networks
+
+
+def attention_backends() -> Sequence[str]:
+    """Return diffusers' names of ways to compute attention."""
+    return _catalog().attention
+
+
+def caches() -> Mapping[str, Mapping[str, list[Any]]]:
+    """Return diffusers' configurations of caches with their fields, `[type, default]` each, as of an argument."""
+    return _catalog().caches
+
+
 def pipeline_names() -> list[str]:
     """Return the names of all pipeline classes in the catalog, sorted."""
     return sorted(_catalog().pipelines)
@@ -202,4 +223,5 @@ def pipeline(class_name: str) -> PipelineInfo | None:
         MappingProxyType(arguments),
         entry.truncates,
         entry.lora,
+        tuple(entry.caching),
     )

@@ -18,6 +18,7 @@ from aquatint.catalog.tasks import without_size
 from aquatint.diagnostics import Diagnostics, did_you_mean
 from aquatint.language.blocks import Blocks
 from aquatint.language.builtins import slug
+from aquatint.language.computing import fits_task
 from aquatint.language.deferred import line_of
 from aquatint.language.names import within
 from aquatint.language.outputs import OutputNames, written
@@ -44,6 +45,7 @@ from aquatint.language.why import Statement
 from aquatint.plan import steps
 from aquatint.plan.builder import PlanBuilder
 from aquatint.plan.steps import ImageRef, Output, PictureFile
+from aquatint.plan.uses import computing
 from aquatint.source import Span
 from aquatint.syntax import nodes as n
 
@@ -107,6 +109,7 @@ class Generating:
             self.pictures.fit(settings),
             self.pictures.leave_steps(settings, info),
             self._has_good_scheduler(settings, resolved, target),
+            fits_task(target, computing(resolved.pipeline), info, self.diagnostics),
             "output" not in settings or self.outputs.is_good(settings["output"]),
         )
         if not all(checks):

@@ -24,7 +24,7 @@ from aquatint.catalog.quantizers import canonical
 from aquatint.catalog.tasks import Roles
 from aquatint.catalog.working import Working, working
 from aquatint.diagnostics import Diagnostics, Label, did_you_mean
-from aquatint.language import adapting, claims, coverage, prequantized, suitability
+from aquatint.language import adapting, claims, computing, coverage, prequantized, suitability
 from aquatint.language.coverage import Use
 from aquatint.language.names import inside
 from aquatint.language.values import UNKNOWN, Model, Quantizer, Setting, shown
@@ -204,15 +204,19 @@ class Resolver:
         added = adapting.added(model, info, by_role, self.world, self.diagnostics, self._report)
         if added is None:
             return None
+        how = computing.settings(model, by_role, self._offload, self.world, self.diagnostics)
+        if how is None:
+            return None
         loras = {}
         for role, (component, loras[role]) in added.items():
             keys[role] = component.key
             components[component.key] = component
-        key = pipeline_key(checkpoint.pipeline, keys, checkpoint.options, self._offload, loras)
+        key = pipeline_key(checkpoint.pipeline, keys, checkpoint.options, self._offload, loras, how)
         pipeline = Pipeline(
             key=key, class_name=checkpoint.pipeline, source=checkpoint.source,
             revision=checkpoint.revision, parts=keys, options=checkpoint.options, offload=self._offload,
             subfolder=checkpoint.subfolder, omitted=_omitted(whole, checkpoint), loras=loras or UNSET,
+            computing=how or UNSET,
         )  # fmt: skip
         try:
             steps = checkpoints.train_timesteps(checkpoint.folder / checkpoint.subfolder)

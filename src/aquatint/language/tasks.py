@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 import msgspec
+from msgspec import UNSET
 
 from aquatint.catalog import tasks
 from aquatint.catalog.arguments import is_text_too, scriptable, takes_pictures
@@ -24,7 +25,7 @@ from aquatint.language.resolution import Resolved
 from aquatint.language.values import UNKNOWN, Setting
 from aquatint.plan.keys import pipeline_key
 from aquatint.plan.steps import PictureFile
-from aquatint.plan.uses import loras
+from aquatint.plan.uses import computing, loras
 from aquatint.source import Span
 
 
@@ -63,8 +64,11 @@ def as_task(resolved: Resolved, info: PipelineInfo) -> Resolved:
     parts = {role: key for role, key in own.parts.items() if role in info.components or role in added}
     parts |= {role: None for role in info.components if role not in parts}
     options = {name: value for name, value in own.options.items() if name in info.options}
-    key = pipeline_key(info.name, parts, options, own.offload, added)
-    pipeline = msgspec.structs.replace(own, key=key, class_name=info.name, parts=parts, options=options)
+    how = {role: settings for role, settings in computing(own).items() if parts.get(role) is not None}
+    key = pipeline_key(info.name, parts, options, own.offload, added, how)
+    pipeline = msgspec.structs.replace(
+        own, key=key, class_name=info.name, parts=parts, options=options, computing=how or UNSET
+    )
     used = {key for key in parts.values() if key is not None}
     return replace(
         resolved,

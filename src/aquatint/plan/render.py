@@ -25,6 +25,7 @@ from aquatint.plan.steps import (
     Generate,
     Grid,
     ImageRef,
+    Json,
     Line,
     Load,
     Output,
@@ -42,7 +43,7 @@ from aquatint.plan.steps import (
     Upscale,
 )
 from aquatint.plan.texts import shown
-from aquatint.plan.uses import loras, takes_pictures, uses
+from aquatint.plan.uses import computing, loras, takes_pictures, uses
 
 _WIDTH = 10  # of the verb that a line begins with
 
@@ -181,6 +182,8 @@ def _generated(plan: Plan, step: Generate, fresh: set[str], files: dict[ImageRef
     settings = dict(sorted(settings.items()))
     for role, use in loras(plan.pipelines[step.pipeline]).items():
         settings[role] = f"{json.dumps(use.weight)} ({', '.join(use.roles)})"
+    for role, own in computing(plan.pipelines[step.pipeline]).items():
+        settings |= {f"{role} {name}": _of_computing(value) for name, value in own.items()}
     if step.scheduler is not None:
         settings["scheduler"] = json.dumps(step.scheduler)
     if step.weighter is not None:
@@ -191,6 +194,11 @@ def _generated(plan: Plan, step: Generate, fresh: set[str], files: dict[ImageRef
     for index, output in enumerate(step.outputs):
         files[ImageRef(step.id, index)] = output.path
         yield _line("  write", f"{output.path}, seed {output.seed}{_in_batch(plan, output)}")
+
+
+def _of_computing(value: Json) -> str:
+    """Return a setting of how a part computes; of a cache what its configuration is called."""
+    return str(value["config"]) if isinstance(value, dict) else json.dumps(value)
 
 
 def _batched(plan: Plan) -> str:

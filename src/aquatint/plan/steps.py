@@ -115,7 +115,8 @@ class Pipeline(Record, frozen=True):
     """A diffusers pipeline made of components; `key` is equal exactly when class, parts, options and weights are.
 
     LoRAs are parts of it, in roles of their own, which `loras` has as well. They are beside the components that they
-    change, which are the same with and without them.
+    change, which are the same with and without them. `computing` has, by role, the settings of how parts compute:
+    those of `catalog.networks`, which change no weights, and so are no component's.
     """
 
     key: str
@@ -128,6 +129,7 @@ class Pipeline(Record, frozen=True):
     subfolder: str = ""  # of `source`, where its `model_index.json` is
     omitted: list[str] = msgspec.field(default_factory=list)  # roles that the checkpoint has, and the script leaves out
     loras: dict[str, LoraUse] | msgspec.UnsetType = msgspec.UNSET  # by role; in the order of their keys
+    computing: dict[str, dict[str, Json]] | msgspec.UnsetType = msgspec.UNSET
 
 
 class InBatch(Record, frozen=True):

@@ -24,7 +24,7 @@ from aquatint.catalog.arguments import scriptable
 from aquatint.catalog.quantizers import label
 from aquatint.plan.batches import companions
 from aquatint.plan.steps import Component, Deferred, Generate, Grid, Json, Output, PictureFile, Plan, Save
-from aquatint.plan.uses import loras
+from aquatint.plan.uses import computing, loras
 from aquatint.runtime.engine import EngineError
 from aquatint.runtime.events import Rung
 from aquatint.runtime.picture_texts import (
@@ -124,6 +124,7 @@ def about_image(
             "options": pipeline.options,
             "key": pipeline.key,
             **({"loras": msgspec.to_builtins(added)} if added else {}),
+            **({"computing": how} if (how := computing(pipeline)) else {}),
         },
         "components": components,
         "engine": _with_peft(engine) if added else engine,

@@ -14,6 +14,7 @@ from typing import Annotated, Any, NoReturn
 
 import msgspec
 
+from aquatint.catalog import networks
 from aquatint.catalog.models import BATCH_LIMIT, DTYPES, GENERATE, MODEL, OFFLOADS, RESERVED_PARTS
 from aquatint.catalog.quantizers import backend, problems
 from aquatint.plan.steps import ByteRange, Json, Record, Stored
@@ -63,7 +64,10 @@ class LoraUseRecord(Record, frozen=True):
 
 
 class PipelineRecord(Record, frozen=True, rename={"class_name": "class"}):
-    """The pipeline that the submodules made up; LoRAs are among these, and `loras` has them by their names there."""
+    """The pipeline that the submodules made up; LoRAs are among these, and `loras` has them by their names there.
+
+    `computing` has the settings of how submodules computed, by their roles.
+    """
 
     class_name: str
     source: str
@@ -74,6 +78,7 @@ class PipelineRecord(Record, frozen=True, rename={"class_name": "class"}):
     omitted: list[str] = msgspec.field(default_factory=list)
     offload: str | None = None
     loras: dict[str, LoraUseRecord] = msgspec.field(default_factory=dict)
+    computing: dict[str, dict[str, Json]] = msgspec.field(default_factory=dict)
 
 
 class CompanionRecord(Record, frozen=True):
@@ -185,6 +190,11 @@ def _wrong(record: ImageRecord) -> Iterable[str]:
     if len(record.components) + len(pipeline.omitted) > _PARTS_LIMIT:
         yield f"it has more than {_PARTS_LIMIT} submodules"
     yield from _wrong_loras(record)
+    for role, settings in pipeline.computing.items():
+        if role not in record.components or not _is_writable(settings):
+            yield f"`{role}` is no submodule that computes as it says"
+        elif wrong := networks.problems(settings, record.components[role].class_name):
+            yield f"`{role}`: {wrong[0]}"
     for role in (*(role for role in record.components if role not in pipeline.loras), *pipeline.omitted):
         # A block of such a name would be something else in a model.
         if not _is_name(role) or MODEL.find(role) is not None or role in RESERVED_PARTS:
