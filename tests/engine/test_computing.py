@@ -80,7 +80,9 @@ CASES: dict[str, tuple[str, str, Callable[[Any], None], dict[str, int]]] = {
         "flux", 'cache { config: "FirstBlockCacheConfig", threshold: 0.9 }',
         cached("FirstBlockCacheConfig", threshold=0.9), {},
     ),
-    "attention": ("zimage", 'transformer { attention: "_native_math" }', attending("_native_math"), {"num_inference_steps": 6}),
+    "attention": (
+        "zimage", 'transformer { attention: "_native_math" }', attending("_native_math"), {"num_inference_steps": 6},
+    ),
     "broadcast": (
         "flux", 'cache { config: "PyramidAttentionBroadcastConfig", spatial_attention_block_skip_range: 3 }',
         cached("PyramidAttentionBroadcastConfig", spatial_attention_block_skip_range=3), {},
@@ -102,6 +104,10 @@ CASES: dict[str, tuple[str, str, Callable[[Any], None], dict[str, int]]] = {
         {},
     ),
 }  # fmt: skip
+CASES["compiled"] = (
+    "qwenimage", "compile: true", lambda pipeline: pipeline.transformer.compile_repeated_blocks(),
+    {"num_inference_steps": 1},
+)  # fmt: skip
 FAST = ("tiling", "first-block")
 
 
@@ -122,6 +128,7 @@ def test_pictures_are_those_of_a_plain_program(engine: TorchEngine, folder: Tiny
     assert one != without
 
 
+@SLOW
 def test_a_cache_that_a_class_refuses_leaves_nothing_behind(engine: TorchEngine, folder: Tiny, tmp_path: Path) -> None:
     cache = 'cache { config: "FirstBlockCacheConfig" }'
     text = "\n".join([
@@ -129,7 +136,8 @@ def test_a_cache_that_a_class_refuses_leaves_nothing_behind(engine: TorchEngine,
         f'generate m {{ {DRAW}, num_inference_steps: 2, size: 64x64, output: "good.png" }}',
     ])  # fmt: skip
     events: list[Event] = []
-    plan = planned.plan(planned.model(folder("chroma"), "", after=text))
+    plan = planned.plan(planned.model(folder("ovis"), "", after=text))
     Executor(engine, events.append, Options(output_dir=tmp_path)).run(plan)
-    assert [event.message for event in events if isinstance(event, StatementFailed)] == []
-    assert pixels(tmp_path / "good.png") == plainly(folder("chroma"), lambda pipeline: None, num_inference_steps=2)
+    [failed] = [event.message for event in events if isinstance(event, StatementFailed)]
+    assert failed.startswith("can't put a FirstBlockCacheConfig on a OvisImageTransformer2DModel: ")
+    assert pixels(tmp_path / "good.png") == plainly(folder("ovis"), lambda pipeline: None, num_inference_steps=2)

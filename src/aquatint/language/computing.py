@@ -34,7 +34,7 @@ def settings(
     """
     found: dict[str, dict[str, Json]] = {}
     sound = True
-    unmet: dict[str, Setting] = {}
+    met: set[str] = set()
     for role, component in components.items():
         for name in ABILITIES:
             setting = chosen_for(model, role, name)
@@ -43,11 +43,12 @@ def settings(
             if not networks.can(component.class_name, name):
                 # The model's is for those denoisers that have it.
                 if setting is model.settings.get(name):
-                    unmet.setdefault(name, setting)
                     continue
                 _unfit(role, component, name, setting, components, diagnostics)
                 sound = False
-            elif name in ("cache", "compile") and offload is not None:
+                continue
+            met.add(name)
+            if name in ("cache", "compile") and offload is not None:
                 diagnostics.error(
                     "not-supported-yet", f"`{name}` can't be had with `offload` in this version", setting.name_span,
                     help="take one of them out",
@@ -59,10 +60,11 @@ def settings(
                 found.setdefault(role, {})[name] = value
             else:
                 sound = False
-    for name, setting in unmet.items():
-        if not any(name in own for own in found.values()) and sound:
-            role = next(role for role in components if is_denoiser(role))
-            _unfit(role, components[role], name, setting, components, diagnostics)
+    for name in ABILITIES:
+        setting = model.settings.get(name)
+        meant = [role for role in components if chosen_for(model, role, name) is setting]
+        if setting is not None and setting.value and meant and name not in met:
+            _unfit(meant[0], components[meant[0]], name, setting, components, diagnostics)
             sound = False
     return found if sound else None
 
@@ -104,7 +106,7 @@ def _has_attention(setting: Setting, world: World, diagnostics: Diagnostics) -> 
                           help=_others(world.device))  # fmt: skip
     elif package is not None and not world.is_installed(package):
         diagnostics.error("package-not-installed", f"{asked} needs the package `{package}`, which is not installed",
-                          setting.span, help=f"install it, or take another: {_others('cpu')}")  # fmt: skip
+                          setting.span, help=f"install it, or take another: {_others(world.device)}")  # fmt: skip
     else:
         return True
     return False
@@ -144,7 +146,7 @@ def fits_task(
             what = "which pass of a step it is at" if need == "cache_context" else "at which time step it is"
             diagnostics.error(
                 "unfit-setting", f"a `{info.name}` doesn't tell its `{role}` {what}, and a `{config}` needs that",
-                setting.name_span, help="leave `cache` out for this task: `(... with { cache: none })`",
+                setting.name_span, help="leave it out here: `(... with { cache: none })`",
             )  # fmt: skip
             return False
     return True
