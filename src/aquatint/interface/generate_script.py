@@ -35,7 +35,8 @@ class Request:
 
     `settings` are the model's own that are texts, by their names in a script. Of `quantizers`, None is none; of
     `submodules`, None is one that is left out. `negative_prompts` go with every prompt, so that with any of them no
-    prompt has its own. `pictures` are the files of those arguments that take one. `output` is a template.
+    prompt has its own. `pictures` are the files of those arguments that take one, or one for each controlnet.
+    `output` is a template.
     """
 
     source: str
@@ -48,7 +49,7 @@ class Request:
     guidance_scales: Sequence[int | float] = ()
     images: Sequence[str] = ()
     strengths: Sequence[int | float] = ()
-    pictures: Mapping[str, str] = field(default_factory=dict)
+    pictures: Mapping[str, str | Sequence[str]] = field(default_factory=dict)
     inference_steps: Sequence[int] = ()
     seeds: Sequence[int] = ()
     size: tuple[int, int] | None = None
@@ -63,7 +64,7 @@ def script(request: Request) -> str:
     loops, given = _turns(request)
     target = name if "q" not in loops else f"({name} with {{ quantizer: q }})"
     body = [f"{key}: {value}" for key, value in given.items()]
-    body += [f"{name}: {quoted(file)}" for name, file in request.pictures.items()]
+    body += [f"{name}: {_files(file)}" for name, file in request.pictures.items()]
     if request.size is not None:
         body.append(f"size: {request.size[0]}x{request.size[1]}")
     if request.scheduler is not None:
@@ -79,6 +80,10 @@ def script(request: Request) -> str:
         joined = "for " + ", ".join(clauses) if len(", ".join(clauses)) <= 90 else "for " + ",\n    ".join(clauses)
         lines = [*f"{joined} {{".split("\n"), *(f"    {line}" for line in lines), "}"]
     return "\n".join([*_model(name, request), "", *lines]) + "\n"
+
+
+def _files(files: str | Sequence[str]) -> str:
+    return quoted(files) if isinstance(files, str) else f"[{', '.join(map(quoted, files))}]"
 
 
 def model_name(source: str) -> str:

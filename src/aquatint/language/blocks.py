@@ -11,12 +11,15 @@ from functools import partial
 from types import MappingProxyType
 from typing import Any
 
+import msgspec
+
 from aquatint.catalog import quantizers
 from aquatint.catalog.arguments import FAMILIAR, MANAGED, PICTURE, is_prompt, problem, scriptable
 from aquatint.catalog.models import GENERATE, LATER_MODEL, LORA, MODEL, OF_TASKS, PART, RESERVED_PARTS
 from aquatint.catalog.pipelines import PipelineInfo, component_roles
 from aquatint.catalog.settings import Schema
 from aquatint.catalog.settings import Setting as Described
+from aquatint.catalog.tasks import is_further_controlnet
 from aquatint.diagnostics import Diagnostics, Label, did_you_mean
 from aquatint.language import computing
 from aquatint.language.conversions import conversion
@@ -53,6 +56,7 @@ from aquatint.syntax import nodes as n
 
 _LORA = LORA.name
 _CACHE = "cache"
+_CONTROLNET = "controlnet"
 
 
 class Blocks:
@@ -243,7 +247,7 @@ class Blocks:
                     continue  # to look for what was meant takes its time
                 if name in later:
                     self._later(name, setting.name_span)
-                elif role is None and (name == _LORA or name in component_roles()):
+                elif role is None and (name == _LORA or name in component_roles() or is_further_controlnet(name)):
                     made[name] = self._omission(name, setting)
                 else:
                     parts = [*schema.names(), "defaults"] if role is None else schema.names()
@@ -464,11 +468,17 @@ class Blocks:
         return Setting(UNKNOWN, setting.span, setting.name_span, setting.layer)
 
     def _parts(self, block: n.Block) -> list[n.Part]:
-        """Return the parts of `block`, each name once but for LoRAs."""
+        """Return the parts of `block`, each name once but for LoRAs; controlnets after the first have numbers."""
         first: dict[str, n.Part] = {}
         loras: list[n.Part] = []
+        controlnets = 0
         for item in block.items:
             if isinstance(item, n.Part):
+                if item.name.text == _CONTROLNET:
+                    controlnets += 1
+                    if controlnets > 1:
+                        numbered = msgspec.structs.replace(item.name, text=f"{_CONTROLNET}_{controlnets}")
+                        item = msgspec.structs.replace(item, name=numbered)
                 if item.name.text == _LORA:
                     loras.append(item)
                     continue

@@ -107,6 +107,7 @@ class Generating:
             self._has_all(given, settings, resolved.info, node),
             self._has_good_size(settings),
             self.pictures.fit(settings),
+            self.pictures.steer(settings, info, resolved.roles),
             self.pictures.leave_steps(settings, info),
             self._has_good_scheduler(settings, resolved, target),
             fits_task(target, computing(resolved.pipeline), info, self.diagnostics),

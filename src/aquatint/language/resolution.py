@@ -21,7 +21,7 @@ from aquatint.catalog.hub_files import Request
 from aquatint.catalog.layers import Network
 from aquatint.catalog.pipelines import PipelineInfo, is_denoiser, is_text_encoder
 from aquatint.catalog.quantizers import canonical
-from aquatint.catalog.tasks import Roles
+from aquatint.catalog.tasks import Roles, is_further_controlnet
 from aquatint.catalog.working import Working, working
 from aquatint.diagnostics import Diagnostics, Label, did_you_mean
 from aquatint.language import adapting, claims, computing, coverage, prequantized, suitability
@@ -294,10 +294,11 @@ class Resolver:
         for role, settings in model.parts.items():
             if role not in roles:
                 help = did_you_mean(role, roles, "it has")
-                if role in claims.ADDED:
+                if claims.is_added(role):
                     help = f"say where it is: `{role} {{ source: ... }}`"
                     if "source" in settings:
-                        help = f"no pipeline for the weights of a `{checkpoint.pipeline}` has one"
+                        several = " beside a first one" if is_further_controlnet(role) else ""
+                        help = f"no pipeline for the weights of a `{checkpoint.pipeline}` has one{several}"
                 self.diagnostics.error("unknown-submodule", f"model `{model.name}` has no submodule `{role}`",
                                        model.part_spans[role], labels=_newer_source(model), help=help)  # fmt: skip
                 sound = False
@@ -347,7 +348,8 @@ class Resolver:
         self, role: str, part: Part, source: Setting, subfolder: str | None, revision: str | None
     ) -> _Place | None:
         folder, found = _found(source.value, revision)
-        inside = subfolder if subfolder is not None else role if (folder / role).is_dir() else ""
+        own = claims.home(role)
+        inside = subfolder if subfolder is not None else own if (folder / own).is_dir() else ""
         other = checkpoints.read_component(folder, inside, part)
         return _Place(source.value, found, folder, other, source.span)
 
@@ -456,7 +458,7 @@ def _request(model: Model, role: str | None = None) -> Request:
     if not source and not subfolder:
         subfolder = f"{base}/{role}" if base else role
     variant = _value(own if "variant" in own else whole, "variant")
-    return Request(str(source or _value(whole, "source")), revision, variant, subfolder, role,
+    return Request(str(source or _value(whole, "source")), revision, variant, subfolder, claims.home(role),
                    insists="variant" in own)  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from PIL.Image import Image
 
+from aquatint.catalog import tasks
 from aquatint.catalog.pipelines import is_text_encoder
 from aquatint.plan import uses
 from aquatint.plan.steps import Component, Json, Pipeline
@@ -128,6 +129,8 @@ class TorchEngine:
             if role not in objects and role not in loras:
                 assert not isinstance(part, Component), f"{role} has to be loaded"
                 objects[role] = None if part is None else part.object
+        if len(several := tasks.steering(objects)) > 1:
+            objects["controlnet"] = [objects.pop(role) for role in several]
         assembled = Assembled(self._libraries, pipeline, found, objects, places, self.device)
         # What is wrong with it shows here, and offloading hangs its hooks on live modules once.
         assembled.make()
