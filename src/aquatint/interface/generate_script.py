@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import PurePath
 
-from aquatint.catalog.models import DTYPES
+from aquatint.catalog.models import DTYPES, PART
 from aquatint.interface.submodel_uri import Submodule
 from aquatint.source import Source
 
@@ -150,8 +150,10 @@ def _submodule(submodule: Submodule) -> list[str]:
 
 
 def _setting(key: str, value: str | None) -> str:
-    # The names of data types are constants of the language.
-    return value if key == "dtype" and value in DTYPES else _or_none(value)
+    # The names of data types are constants of the language; what is no truth value is told of where the script is.
+    known = PART.find(key)
+    is_truth = known is not None and known.type == "bool" and value in ("true", "false")
+    return value if value and (is_truth or (key == "dtype" and value in DTYPES)) else _or_none(value)
 
 
 def _turns(request: Request) -> tuple[dict[str, list[str]], dict[str, str]]:
