@@ -399,9 +399,10 @@ def test_several_controlnets_and_how_a_submodule_computes(
         '    source: "models/sd"', "    vae { tiling: true }", '    controlnet { source: "models/controlnet" }',
         '    controlnet_2 { source: "models/controlnet", quantizer: "sdnq" }', "}", "",
     ]  # fmt: skip
-    assert f'    image: ["{files[0]}", "{files[1]}"]\n' in text
+    both = f'["{files[0]}","{files[1]}",]'
+    assert f"image:{both}" in "".join(text.split())
     text = emitted(*line, "--images", str(files[0]), "--control-image", *map(str, files), capsys=capsys)
-    assert f'    image: "{files[0]}"\n    control_image: ["{files[0]}", "{files[1]}"]\n' in text
+    assert f"control_image:{both}" in "".join(text.split())
     code, _, err = said(*line, "--images", str(files[0]), "--plan", "--device", "cpu", capsys=capsys)
     assert (code, err.partition("\n")[0]) == (
         2, "error[wrong-value]: the model has 2 controlnets, and `image` 1 picture"
