@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from aquatint.catalog.networks import ON_CPU
+from aquatint.catalog.pipelines import attention_backends, caches, networks
 from aquatint.plan.steps import Plan
 from aquatint.runtime.events import Event, LoadStarted, StatementFailed
 from aquatint.runtime.executor import Executor, Options
@@ -141,3 +143,30 @@ def test_a_cache_that_a_class_refuses_leaves_nothing_behind(engine: TorchEngine,
     [failed] = [event.message for event in events if isinstance(event, StatementFailed)]
     assert failed.startswith("can't put a FirstBlockCacheConfig on a OvisImageTransformer2DModel: ")
     assert pixels(tmp_path / "good.png") == plainly(folder("ovis"), lambda pipeline: None, num_inference_steps=2)
+
+
+@SLOW
+def test_the_catalog_says_of_classes_what_they_say_of_themselves() -> None:
+    import diffusers
+    from diffusers.hooks.text_kv_cache import TextKVCacheConfig
+    from diffusers.models.attention_dispatch import AttentionBackendName
+    from diffusers.models.cache_utils import CacheMixin
+
+    found = [each for name in sorted(networks()) if (each := getattr(diffusers, name, None)) is not None]
+    assert len(found) > 60
+    for each in found:
+        known = networks()[each.__name__]
+        assert ("cache" in known) == issubclass(each, CacheMixin), each
+        assert ("compile" in known) == bool(getattr(each, "_repeated_blocks", None)), each
+        assert all(hasattr(each, f"enable_{ability}") for ability in ("tiling", "slicing") if ability in known), each
+    for name, fields in caches().items():
+        assert list(fields) == list(getattr(diffusers.hooks, name, TextKVCacheConfig).__dataclass_fields__), name
+    assert list(attention_backends()) == [each.value for each in AttentionBackendName]
+
+
+@SLOW
+@pytest.mark.parametrize("backend", ON_CPU)
+def test_attention_that_a_cpu_is_said_to_have(engine: TorchEngine, folder: Tiny, tmp_path: Path, backend: str) -> None:
+    draw = f'generate m {{ {DRAW}, num_inference_steps: 1, size: 64x64, output: "a.png" }}'
+    run(engine, planned.plan(planned.model(folder("flux"), f'attention: "{backend}"', after=draw)), tmp_path)
+    assert pixels(tmp_path / "a.png") == plainly(folder("flux"), attending(backend), num_inference_steps=1)
