@@ -1,4 +1,4 @@
-"""Write the catalog of diffusers pipelines: what each is made of, and which arguments its call takes.
+"""Write the catalog of diffusers pipelines: what each is made of, which arguments its call takes, what its models do.
 
 Reads the source of the installed diffusers and imports none of it: a pipeline that needs a package which isn't
 installed is in the catalog all the same, and the result depends on diffusers' version alone.
@@ -32,6 +32,10 @@ TASKS = {
     "VIDEO2VIDEO": "video-to-video",
     "TEXT2AUDIO": "text-to-audio",
 }
+
+
+# What caches need of a pipeline: the names of a step's passes, and the number of the time step that it is at.
+CACHING = {"cache_context": r"\.cache_context\(", "current_timestep": r"def current_timestep\("}
 
 
 @dataclass(frozen=True)
@@ -120,6 +124,51 @@ class Library:
         listed = {name: assigned(node).get("_lora_loadable_modules") for name, node in found.items()}
         return {name: ast.literal_eval(modules) for name, modules in sorted(listed.items()) if modules is not None}
 
+    def networks(self) -> dict[str, list[str]]:
+        """Return what can be set of how each class of models computes, of those of which anything can.
+
+        `tiling` and `slicing` are of autoencoders, `attention` of models whose layers ask for their attention by name,
+        `cache` of those that can leave out steps' work, `compile` of those that name the blocks that they repeat.
+        """
+        modules = [Module(path) for path in sorted((self.root / "models").rglob("*.py"))]
+        homes: dict[str, list[Module]] = {}
+        for module in modules:
+            for name in module.classes:
+                homes.setdefault(name, []).append(module)
+        dispatching = _dispatching(modules)
+        found: dict[str, list[str]] = {}
+        for name, at in sorted(homes.items()):
+            ancestry = self.ancestry(name, homes)
+            bases = {node.name for _, node in ancestry}
+            if "ModelMixin" not in bases or name == "ModelMixin":
+                continue
+            abilities = [ability for ability in ("tiling", "slicing") if _can_switch(ancestry, ability)]
+            abilities += ["attention"] if any(module in dispatching for module in at) else []
+            abilities += ["cache"] if "CacheMixin" in bases else []
+            blocks = next((b for _, node in ancestry if (b := assigned(node).get("_repeated_blocks"))), None)
+            abilities += ["compile"] if blocks is not None and ast.literal_eval(blocks) else []
+            if abilities:
+                found[name] = abilities
+        return found
+
+    def attention(self) -> list[str]:
+        """Return the names of the ways to compute attention."""
+        found = Module(self.root / "models" / "attention_dispatch.py").classes["AttentionBackendName"]
+        return [ast.literal_eval(value) for value in assigned(found).values()]
+
+    def caches(self) -> dict[str, dict[str, list[Any]]]:
+        """Return the configurations of caches that a model's `enable_cache` takes, each with its fields."""
+        mixin = Module(self.root / "models" / "cache_utils.py").classes["CacheMixin"]
+        enable = next(each for each in mixin.body if isinstance(each, ast.FunctionDef) and each.name == "enable_cache")
+        names = [
+            ast.unparse(call.args[1])
+            for call in ast.walk(enable)
+            if isinstance(call, ast.Call) and ast.unparse(call.func) == "isinstance"
+        ]
+        modules = [Module(path) for path in sorted((self.root / "hooks").glob("*.py"))]
+        homes = {name: module for module in modules for name in module.classes}
+        return {name: _fields(homes[name], homes[name].classes[name]) for name in sorted(names)}
+
     def _exported_from(self, package: str) -> list[str]:
         tree = ast.parse((self.root / "__init__.py").read_text(encoding="utf-8"))
         return sorted(
@@ -129,22 +178,28 @@ class Library:
             for alias in node.names
         )
 
-    def find(self, name: str, used_in: Module | None = None) -> tuple[Module, ast.ClassDef] | None:
-        """Return the class that `name` means in the module `used_in`, and the module that defines it."""
+    def find(
+        self, name: str, used_in: Module | None = None, homes: dict[str, list[Module]] | None = None
+    ) -> tuple[Module, ast.ClassDef] | None:
+        """Return the class that `name` means in the module `used_in`, and the module that defines it.
+
+        `homes` are the modules that have classes of a name; those of the pipelines unless it is given.
+        """
         if used_in is not None:
             if name in used_in.classes:
                 return used_in, used_in.classes[name]
             name = used_in.aliases.get(name, name)
         # Where a class exists twice, the other one is kept for old imports only.
-        homes = sorted(self.homes.get(name, []), key=lambda module: "deprecated" in module.path.parts)
-        return (homes[0], homes[0].classes[name]) if homes else None
+        own = (self.homes if homes is None else homes).get(name, [])
+        own = sorted(own, key=lambda module: "deprecated" in module.path.parts)
+        return (own[0], own[0].classes[name]) if own else None
 
-    def ancestry(self, name: str) -> list[tuple[Module, ast.ClassDef]]:
-        """Return the class and its bases within the pipelines, nearest first."""
+    def ancestry(self, name: str, homes: dict[str, list[Module]] | None = None) -> list[tuple[Module, ast.ClassDef]]:
+        """Return the class and its bases within the pipelines, or within `homes`, nearest first."""
         found: list[tuple[Module, ast.ClassDef]] = []
 
         def visit(module: Module | None, name: str) -> None:
-            home = self.find(name, module)
+            home = self.find(name, module, homes)
             if home is not None and home not in found:
                 found.append(home)
                 for base in home[1].bases:
@@ -199,6 +254,65 @@ def assigned(node: ast.ClassDef) -> dict[str, ast.expr]:
         if isinstance(each, ast.Assign)
         for target in each.targets
         if isinstance(target, ast.Name)
+    }
+
+
+def _dispatching(modules: list[Module]) -> set[Module]:
+    """Return the modules whose layers ask for their attention by name, or are of a module whose layers do."""
+    found = {module for module in modules if _attending(module)}
+    layers = {module.path.stem: _with_layers_of(module, _attending(module)) for module in found}
+    for module in modules:
+        for node in module.tree.body:
+            if isinstance(node, ast.ImportFrom):
+                names = layers.get((node.module or "").rpartition(".")[2], set())
+                if any(alias.name in names for alias in node.names):
+                    found.add(module)
+    return found
+
+
+def _attending(module: Module) -> list[str]:
+    """Return the classes of `module` that compute attention in the way that they are told."""
+    return [name for name, node in module.classes.items() if "_attention_backend" in assigned(node)]
+
+
+def _with_layers_of(module: Module, processors: list[str]) -> set[str]:
+    """Return the classes of `module` that are `processors`, or name one of these, or a class that does."""
+    found = set(processors)
+    while True:
+        more = {
+            name for name, node in module.classes.items()
+            if name not in found and any(isinstance(each, ast.Name) and each.id in found for each in ast.walk(node))
+        }  # fmt: skip
+        if not more:
+            return found
+        found |= more
+
+
+def _can_switch(ancestry: list[tuple[Module, ast.ClassDef]], ability: str) -> bool:
+    """Return whether `enable_tiling`, or `enable_slicing`, does something for a class: some inherit it and refuse."""
+    enable = method(ancestry, f"enable_{ability}")
+    if enable is None or isinstance(enable[1].body[-1], ast.Raise):
+        return False
+    return any(
+        ast.unparse(target) == f"self.use_{ability}"
+        for _, node in ancestry
+        for item in node.body
+        if isinstance(item, ast.FunctionDef) and item.name == "__init__"
+        for each in ast.walk(item)
+        if isinstance(each, ast.Assign)
+        for target in each.targets
+    )
+
+
+def _fields(module: Module, node: ast.ClassDef) -> dict[str, list[Any]]:
+    """Return the fields of a dataclass, as `described` does the parameters of a method."""
+    return {
+        each.target.id: [
+            " | ".join(alternatives(each.annotation)),
+            *([] if each.value is None else [value(each.value, module)]),
+        ]
+        for each in node.body
+        if isinstance(each, ast.AnnAssign) and isinstance(each.target, ast.Name)
     }
 
 
@@ -364,10 +478,12 @@ def describe(library: Library, name: str, tasks: list[str]) -> dict[str, Any] | 
     timesteps = method(ancestry, "get_timesteps")
     truncates = timesteps is not None and "int(num_inference_steps * strength)" in ast.unparse(timesteps[1])
     loras = library.loras
+    source = "\n".join(ast.unparse(node) for _, node in ancestry)
+    caching = [need for need in ("cache_context", "current_timestep") if re.search(CACHING[need], source)]
     entry = {
         "truncates": truncates, "tasks": tasks, "components": components, "optional": optional, "options": options,
         "arguments": arguments, "lora": next((base for base in bases if base in loras), None),
-        "yields": yields(library, *call), "latent": gives_latents(call[1]), "fps": rate(call[0]),
+        "yields": yields(library, *call), "latent": gives_latents(call[1]), "fps": rate(call[0]), "caching": caching,
     }  # fmt: skip
     return {key: content for key, content in entry.items() if content}
 
@@ -388,7 +504,8 @@ def catalog() -> str:
     version = json.dumps(importlib.metadata.version("diffusers"))
     names = {
         "schedulers": library.schedulers(), "modules": library.modules(), "families": library.families(),
-        "loras": library.loras,
+        "loras": library.loras, "networks": library.networks(), "attention": library.attention(),
+        "caches": library.caches(),
     }  # fmt: skip
     head = "".join(f"{json.dumps(key)}:{json.dumps(value, separators=(',', ':'))}," for key, value in names.items())
     return f'{{"diffusers":{version},{head}"pipelines":{{\n' + ",\n".join(lines) + "\n}}\n"

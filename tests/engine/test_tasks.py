@@ -112,6 +112,41 @@ def test_a_controlnet_from_elsewhere_is_that_of_a_plain_program(
     assert picture == plainly(f"StableDiffusionControlNet{task}Pipeline", whole, **call)
 
 
+@pytest.mark.parametrize("family", ["sd", pytest.param("sdxl", marks=pytest.mark.slow)])
+def test_several_controlnets_are_those_of_a_plain_program(
+    engine: Engine, folder: Tiny, given: Path, tmp_path: Path, family: str
+) -> None:
+    import diffusers
+
+    made, control = folder(family), folder("controlnet" if family == "sd" else "sdxl-controlnet")
+    image, other = given / "picture.png", given / "mask.png"
+    model = (
+        f'controlnet {{ source: "{control}" }}, controlnet {{ source: "{control}", quantizer: "sdnq;quant-conv=true" }}'
+    )
+    settings = [
+        f'image: ["{image}", "{other}"], controlnet_conditioning_scale: [0.5, 1.5]',
+        f'image: "{image}", control_image: ["{other}", "{image}"], strength: 0.9',
+    ]
+    both = "\n".join(
+        f'generate m {{ prompt: "a red cat", seed: 7, num_inference_steps: {STEPS}, output: "{number}.png", {each} }}'
+        for number, each in enumerate(settings)
+    )
+    pictures = painted(engine, tmp_path, planned.model(made, model, after=both))
+    pipeline = plain.assembled(made, "none")
+    nets = [
+        plain.part(control, "controlnet", "diffusers", "ControlNetModel", kind) for kind in ("none", "sdnq-int8")
+    ]  # fmt: skip
+    prefix, options = ("StableDiffusion", _UNSAFE) if family == "sd" else ("StableDiffusionXL", {})
+    whole = getattr(diffusers, f"{prefix}ControlNetPipeline")(**pipeline.components, controlnet=nets, **options)
+    opened = {each: Image.open(each).convert("RGB") for each in (image, other)}
+    assert pictures == [
+        plainly(f"{prefix}ControlNetPipeline", whole, image=[opened[image], opened[other]],
+                controlnet_conditioning_scale=[0.5, 1.5]),
+        plainly(f"{prefix}ControlNetImg2ImgPipeline", whole, image=image, strength=0.9,
+                control_image=[opened[other], opened[image]]),
+    ]  # fmt: skip
+
+
 def test_a_size_brings_the_picture_to_it_before_the_call(
     engine: Engine, folder: Tiny, given: Path, tmp_path: Path
 ) -> None:

@@ -500,6 +500,29 @@ def compare(name: str, actual: str, update: bool) -> None:
     assert actual == file.read_text(encoding="utf-8")
 
 
+def test_several_controlnets_and_how_a_submodule_computes(
+    models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = [tmp_path / "edges.png", tmp_path / "depth.png"]
+    for file in files:
+        Image.new("RGB", (64, 48)).save(file)
+    nets = ("--control-nets", "models/controlnet", "models/controlnet;quantizer=sdnq")
+    line = ("models/sd", "--prompts", "x", "--seeds", "1", "--vae", "+;tiling=true", *nets)
+    text = emitted(*line, "--images", *map(str, files), capsys=capsys)
+    assert text.splitlines()[1:7] == [
+        '    source: "models/sd"', "    vae { tiling: true }", '    controlnet { source: "models/controlnet" }',
+        '    controlnet_2 { source: "models/controlnet", quantizer: "sdnq" }', "}", "",
+    ]  # fmt: skip
+    both = f'["{files[0]}","{files[1]}",]'
+    assert f"image:{both}" in "".join(text.split())
+    text = emitted(*line, "--images", str(files[0]), "--control-image", *map(str, files), capsys=capsys)
+    assert f"control_image:{both}" in "".join(text.split())
+    code, _, err = said(*line, "--images", str(files[0]), "--plan", "--device", "cpu", capsys=capsys)
+    assert (code, err.partition("\n")[0]) == (
+        2, "error[wrong-value]: the model has 2 controlnets, and `image` 1 picture"
+    )  # fmt: skip
+
+
 def test_a_controlnet_of_a_model_that_has_one(models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     parts = folders.SD | {"controlnet": ("diffusers", "ControlNetModel")}
     source = folders.write_pipeline(tmp_path / "steered", "StableDiffusionControlNetPipeline", parts)

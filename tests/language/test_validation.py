@@ -39,6 +39,33 @@ def test_a_sound_step() -> None:
     saving(["vae"], variant="fp16", max_shard_size=1)
 
 
+FLUX = "a `FluxTransformer2DModel`"
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"attention": "sage_hub"}, "there is no attention `sage_hub`"),
+        ({"attention": []}, "there is no attention `[]`"),
+        ({"tiling": True}, f"{FLUX} can't do `tiling`"),
+        ({"compile": False}, "`compile` is not true"),
+        ({"cache": {"config": "os.system"}}, "there is no such cache"),
+        ({"cache": {"config": ["x"]}}, "there is no such cache"),
+        ({"cache": {"config": "FirstBlockCacheConfig", "threshold": "x"}}, "`threshold` takes a number"),
+        ({"cache": {"config": "FirstBlockCacheConfig", "x": 1}}, "`FirstBlockCacheConfig` has no option `x`"),
+        ({"cache": {"config": "FasterCacheConfig", "attention_weight_callback": "x"}},
+         "`FasterCacheConfig` has no option `attention_weight_callback`"),
+        ({"cache": {"config": "MagCacheConfig"}}, "`mag_ratios` is missing"),
+    ],
+)  # fmt: skip
+def test_ways_to_compute_that_are_refused(settings: dict[str, Json], message: str) -> None:
+    part = msgspec.structs.replace(component("t", "transformer"), class_name="FluxTransformer2DModel")
+    whole = msgspec.structs.replace(pipeline("p", {"transformer": "t"}), computing={"transformer": settings})
+    with pytest.raises(PlanError) as error:
+        validate(plan([part], [whole], []))
+    assert str(error.value) == f"pipeline `p`, `transformer`: {message}"
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

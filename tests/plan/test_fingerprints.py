@@ -138,6 +138,12 @@ def test_a_component_touches_what_its_pipeline_makes() -> None:
     assert touched(plan, changed(plan, pipelines=pipelines)) == ALL - {"c.webp"}
 
 
+def test_how_a_part_computes_touches_pictures_and_no_saved_weights() -> None:
+    plan = chain()
+    pipelines = plan.pipelines | {"p": changed(plan.pipelines["p"], computing={"vae": {"tiling": True}})}
+    assert touched(plan, changed(plan, pipelines=pipelines)) == ALL - {"c.webp", "saved"}
+
+
 def test_what_is_made_of_a_picture_sees_its_pixels_and_not_its_file() -> None:
     def named(path: str) -> Plan:
         return with_step(chain(), "g1", lambda step: changed(step, outputs=[Output(1, path), Output(2, "a2.png")]))

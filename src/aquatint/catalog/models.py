@@ -6,6 +6,7 @@ Names only this language's; the arguments of a pipeline's call are in `pipelines
 from __future__ import annotations
 
 from aquatint.catalog.metrics import METRICS
+from aquatint.catalog.pipelines import attention_backends
 from aquatint.catalog.settings import Schema, Setting
 
 DTYPES = ("float32", "float16", "bfloat16")
@@ -13,6 +14,8 @@ DTYPES = ("float32", "float16", "bfloat16")
 
 OFFLOADS = ("model", "group", "sequential")
 """How a model's weights can be kept off the GPU while others have their turn, by diffusers' names."""
+
+_ATTENTION = tuple(attention_backends())
 
 MODEL = Schema("model", (
     Setting("source", "str", "Where the checkpoint is: `builtin:NAME`, a folder in the diffusers layout, a hub id that "
@@ -32,6 +35,12 @@ MODEL = Schema("model", (
     Setting("offload", "str", "Hold the weights in the computer's memory and bring them to the GPU for their turn: "
             "`model` a submodule at a time, `group` a block of layers, `sequential` a layer. Each needs less of the "
             "GPU's memory than the one before it, and takes longer.", choices=OFFLOADS),
+    Setting("attention", "str", "How the denoiser computes attention, by diffusers' name for that, such as `native`, "
+            "`_native_math` or `sage`.", choices=_ATTENTION),
+    Setting("cache", "map", "What of earlier steps the denoiser uses again: a block with `config`, one of diffusers' "
+            "configurations such as `FirstBlockCacheConfig`, and its options."),
+    Setting("compile", "bool", "Compile the denoiser's repeated blocks with torch, which takes a while at the first "
+            "picture."),
 ))  # fmt: skip
 """The settings of a `model` block; its parts are the submodules, `lora` and `defaults`."""
 
@@ -45,6 +54,11 @@ PART = Schema("submodule", (
     Setting("variant", "str", "As the model's `variant`, for this submodule alone."),
     Setting("revision", "str", "As the model's `revision`, for this submodule alone."),
     Setting("quantizer", "quantizer", "This submodule's quantizer; `none` leaves it as it is."),
+    Setting("tiling", "bool", "Of a `vae`: work on a picture in tiles, which takes less memory and changes pixels."),
+    Setting("slicing", "bool", "Of a `vae`: work on the pictures of a batch one by one, which takes less memory."),
+    Setting("attention", "str", "As the model's `attention`, for this submodule alone.", choices=_ATTENTION),
+    Setting("cache", "map", "As the model's `cache`, for this submodule alone."),
+    Setting("compile", "bool", "As the model's `compile`, for this submodule alone."),
 ))  # fmt: skip
 """The settings of a submodule's block."""
 
@@ -126,7 +140,7 @@ SAVE = Schema("save", (
 RESERVED_PARTS = frozenset({"defaults", "lora"})
 """Blocks inside `model` that are no submodules."""
 
-LATER_MODEL = ("device", "compile")
+LATER_MODEL = ("device",)
 """Settings of the language's design that this version does not have."""
 
 OF_TASKS = {

@@ -65,7 +65,8 @@ class PipelineInfo:
     steps that its `strength` comes to, which may be none. `lora` is the class of `diffusers.loaders` that reads LoRAs
     for it, None for one that takes none. `yields` are the names of what its call returns, none where that isn't known;
     with `latent` the call can leave the decoding out. `fps` are the frames in a second of which diffusers' own example
-    writes its videos, if there is one.
+    writes its videos, if there is one. `caching` are the things that it tells a cache of its denoiser:
+    `cache_context`, which pass of a step it is, and `current_timestep`.
     """
 
     name: str
@@ -78,6 +79,7 @@ class PipelineInfo:
     yields: tuple[str, ...] = ()
     latent: bool = False
     fps: int | None = None
+    caching: tuple[str, ...] = ()
 
     @cached_property
     def denoisers(self) -> tuple[str, ...]:
@@ -117,6 +119,7 @@ class _Entry(msgspec.Struct):
     yields: list[str] = []
     latent: bool = False
     fps: int | None = None
+    caching: list[str] = []
 
 
 class SchedulerEntry(msgspec.Struct):
@@ -134,6 +137,9 @@ class _Catalog(msgspec.Struct):
     modules: list[str]
     families: dict[str, list[str]]
     loras: dict[str, list[str]]
+    networks: dict[str, list[str]]
+    attention: list[str]
+    caches: dict[str, dict[str, list[Any]]]
     pipelines: dict[str, msgspec.Raw]
 
 
@@ -175,6 +181,21 @@ def lora_roles(reader: str) -> tuple[str, ...]:
     return tuple(_catalog().loras.get(reader, ()))
 
 
+def networks() -> Mapping[str, Sequence[str]]:
+    """Return what can be set of how each class of models computes, by class name; `networks` says what that means."""
+    return _catalog().networks
+
+
+def attention_backends() -> Sequence[str]:
+    """Return diffusers' names of ways to compute attention."""
+    return _catalog().attention
+
+
+def caches() -> Mapping[str, Mapping[str, list[Any]]]:
+    """Return diffusers' configurations of caches with their fields, `[type, default]` each, as of an argument."""
+    return _catalog().caches
+
+
 def pipeline_names() -> list[str]:
     """Return the names of all pipeline classes in the catalog, sorted."""
     return sorted(_catalog().pipelines)
@@ -213,4 +234,5 @@ def pipeline(class_name: str) -> PipelineInfo | None:
         tuple(entry.yields),
         entry.latent,
         entry.fps,
+        tuple(entry.caching),
     )

@@ -8,7 +8,7 @@ if their names differ in a task alone, as those of `ChromaPipeline` and `ChromaI
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from functools import lru_cache
 
@@ -18,6 +18,8 @@ from aquatint.catalog.pipelines import PipelineInfo, families, pipeline, pipelin
 # A controlnet, or attention that is perturbed, adds to a pipeline and takes none of its weights away.
 _TASK = re.compile(r"Img2Img|Inpaint(?:ing)?|VideoToVideo|ControlNet(?:Union)?|PAG")
 _CONTROLNET = "controlnet"
+
+_STEERING = re.compile(r"controlnet(?:_[2-9])?")
 
 Roles = Mapping[str, str]
 """The submodules that there are, by role, each with its class."""
@@ -78,11 +80,32 @@ def _is_idle(info: PipelineInfo, roles: Roles) -> bool:
     if _CONTROLNET not in roles:
         return False
     place = info.components.get(_CONTROLNET)
-    return place is None or roles[_CONTROLNET] not in place.classes
+    if place is None or roles[_CONTROLNET] not in place.classes:
+        return True
+    return len(steering(roles)) > 1 and not takes_several(info, roles[_CONTROLNET])
 
 
 def _can_be_made(info: PipelineInfo, roles: Roles) -> bool:
     return all(part.optional or role in roles for role, part in info.components.items())
+
+
+def is_further_controlnet(role: str) -> bool:
+    """Return whether a role is that of a controlnet beside the first one: `controlnet_2` and so on, to `_9`.
+
+    No pipeline has such a component: it is given a list of them as its `controlnet`.
+    """
+    return role != _CONTROLNET and _STEERING.fullmatch(role) is not None
+
+
+def steering(roles: Iterable[str]) -> list[str]:
+    """Return those of `roles` that are of controlnets, in their order."""
+    return sorted(filter(_STEERING.fullmatch, roles))
+
+
+def takes_several(info: PipelineInfo, class_name: str) -> bool:
+    """Return whether a pipeline takes a list of controlnets of that class."""
+    place = info.components.get(_CONTROLNET)
+    return place is not None and f"list[{class_name}]" in place.classes
 
 
 def without_size(info: PipelineInfo) -> bool:

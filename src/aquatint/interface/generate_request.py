@@ -23,6 +23,14 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 def request(options: argparse.Namespace, diagnostics: Diagnostics) -> Request:
     """Return what `options` ask for, without what is wrong in them, which is reported."""
+    images, pictures = options.images or (), {}
+    if options.mask_image is not None:
+        pictures["mask_image"] = options.mask_image
+    if options.control_image is not None:
+        pictures["control_image"] = _one_or_all(options.control_image)
+    elif len(options.control_nets or ()) > 1:
+        # One for each controlnet, and not one picture after the other.
+        images, pictures = (), {**pictures, **({"image": _one_or_all(images)} if images else {})}
     per_batch = [options.images_per_batch] if options.images_per_batch is not None else None
     return Request(
         source=options.model,
@@ -33,13 +41,9 @@ def request(options: argparse.Namespace, diagnostics: Diagnostics) -> Request:
         quantizer_map=_quantizer_map(options.quantizer_map or ()),
         quantizers=[None if uri in ABSENT else uri for uri in options.quantizer or ()],
         guidance_scales=_numbers("--guidance-scales", options.guidance_scales, diagnostics),
-        images=options.images or (),
+        images=images,
         strengths=_numbers("--strengths", options.strengths, diagnostics),
-        pictures={
-            name: file
-            for name, file in (("mask_image", options.mask_image), ("control_image", options.control_image))
-            if file is not None
-        },
+        pictures=pictures,
         inference_steps=_integers("--inference-steps", options.inference_steps, diagnostics),
         seeds=_integers("--seeds", options.seeds, diagnostics),
         size=_size(options.output_size, diagnostics),
@@ -49,6 +53,10 @@ def request(options: argparse.Namespace, diagnostics: Diagnostics) -> Request:
         upscalers=[uri for uri in options.prompt_upscaler or () if uri not in ABSENT],
         weighter=None if options.prompt_weighter in ABSENT else options.prompt_weighter,
     )
+
+
+def _one_or_all(files: Sequence[str]) -> str | Sequence[str]:
+    return files[0] if len(files) == 1 else files
 
 
 def _settings(options: argparse.Namespace) -> dict[str, str]:
@@ -75,17 +83,14 @@ def _submodules(options: argparse.Namespace, diagnostics: Diagnostics) -> dict[s
     for number, uri in enumerate(options.text_encoders or (), start=1):
         uris["text_encoder" if number == 1 else f"text_encoder_{number}"] = uri
     uris |= {"vae": options.vae, "image_encoder": options.image_encoder}
-    if options.control_nets:
-        uris["controlnet"] = options.control_nets[0]
-        for uri in options.control_nets[1:]:
-            span = _whole("--control-nets", uri)
-            diagnostics.error("not-supported-yet", "this version can't put several controlnets into a model", span)
-    names = {"controlnet": "--control-nets"}
+    for number, uri in enumerate(options.control_nets or (), start=1):
+        uris["controlnet" if number == 1 else f"controlnet_{number}"] = uri
     made: dict[str, Submodule | None] = {}
     for role, uri in uris.items():
         if uri is None or uri.strip() == OWN:
             continue
-        option = names.get(role, "--text-encoders" if role.startswith("text_") else f"--{role.replace('_', '-')}")
+        of_several = {"text": "--text-encoders", "controlnet": "--control-nets"}
+        option = of_several.get(role.partition("_")[0], f"--{role.replace('_', '-')}")
         made[role] = parse_submodule(option, uri, diagnostics)
     return made
 

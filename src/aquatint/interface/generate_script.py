@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import PurePath
 
-from aquatint.catalog.models import DTYPES
+from aquatint.catalog.models import DTYPES, PART
 from aquatint.interface.submodel_uri import Submodule
 from aquatint.source import Source
 
@@ -37,8 +37,8 @@ class Request:
 
     `settings` are the model's own that are texts, by their names in a script. Of `quantizers`, None is none; of
     `submodules`, None is one that is left out. `negative_prompts` go with every prompt, so that with any of them no
-    prompt has its own. `pictures` are the files of those arguments that take one. `output` is a template. Each of
-    `upscalers` rewrites what the one before it has written.
+    prompt has its own. `pictures` are the files of those arguments that take one, or one for each controlnet.
+    `output` is a template. Each of `upscalers` rewrites what the one before it has written.
     """
 
     source: str
@@ -51,7 +51,7 @@ class Request:
     guidance_scales: Sequence[int | float] = ()
     images: Sequence[str] = ()
     strengths: Sequence[int | float] = ()
-    pictures: Mapping[str, str] = field(default_factory=dict)
+    pictures: Mapping[str, str | Sequence[str]] = field(default_factory=dict)
     inference_steps: Sequence[int] = ()
     seeds: Sequence[int] = ()
     size: tuple[int, int] | None = None
@@ -68,7 +68,7 @@ def script(request: Request) -> str:
     loops, given = _turns(request)
     target = name if "q" not in loops else f"({name} with {{ quantizer: q }})"
     body = [f"{key}: {value}" for key, value in given.items()]
-    body += [f"{name}: {quoted(file)}" for name, file in request.pictures.items()]
+    body += [f"{name}: {_files(file)}" for name, file in request.pictures.items()]
     if request.size is not None:
         body.append(f"size: {request.size[0]}x{request.size[1]}")
     if request.scheduler is not None:
@@ -89,6 +89,10 @@ def script(request: Request) -> str:
         f"upscaler {name} = {quoted(uri)}" for name, uri in zip(_upscalers(request), request.upscalers, strict=True)
     ]
     return "\n".join([*upscalers, *_model(name, request), "", *_rewritten(request), *lines]) + "\n"
+
+
+def _files(files: str | Sequence[str]) -> str:
+    return quoted(files) if isinstance(files, str) else f"[{', '.join(map(quoted, files))}]"
 
 
 def model_name(source: str) -> str:
@@ -156,8 +160,10 @@ def _submodule(submodule: Submodule) -> list[str]:
 
 
 def _setting(key: str, value: str | None) -> str:
-    # The names of data types are constants of the language.
-    return value if key == "dtype" and value in DTYPES else _or_none(value)
+    # The names of data types are constants of the language; what is no truth value is told of where the script is.
+    known = PART.find(key)
+    is_truth = known is not None and known.type == "bool" and value in ("true", "false")
+    return value if value and (is_truth or (key == "dtype" and value in DTYPES)) else _or_none(value)
 
 
 def _turns(request: Request) -> tuple[dict[str, str], dict[str, str]]:

@@ -85,6 +85,8 @@ def _of_image(record: ImageRecord) -> Rows:
     yield "source", _place(pipeline.source, pipeline.subfolder, pipeline.revision)
     if pipeline.offload is not None:
         yield "offload", pipeline.offload
+    for role, own in pipeline.computing.items():
+        yield "computed", ", ".join([role, *(f"{name} {_shown(value)}" for name, value in own.items())])
     for role, part in record.components.items():
         yield role, ", ".join(_facts(part, record, role))
         yield "", f"files {part.identity}"

@@ -116,6 +116,7 @@ def of_record(record: ImageRecord) -> Recipe:
                 settings["variant"] = part.variant
             if chosen[role] != (own if role in covered else None):
                 settings["quantizer"] = chosen[role]
+        settings |= pipeline.computing.get(role, {})
         if settings:
             made.parts[role] = settings
     made.parts |= dict.fromkeys(pipeline.omitted)

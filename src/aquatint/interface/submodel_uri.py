@@ -23,8 +23,8 @@ ABSENT = ("none", "null")
 AUTO = ("dtype", "auto")
 """The data type of a submodule that is the model's."""
 
-NAMES = tuple(name for name in PART.names() if name != "source")
-"""The names that a URI takes behind its source."""
+NAMES = tuple(each.name for each in PART.settings if each.name != "source" and each.type != "map")
+"""The names that a URI takes behind its source; a map has no form there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ def parse_submodule(option: str, uri: str, diagnostics: Diagnostics) -> Submodul
         elif not equals or not written.strip():
             whole = Span(given, piece.start, piece.start + len(piece.text))
             diagnostics.error("malformed-uri", f"`{piece.text}` is not of the form `name=value`", whole)
-        elif known is None or known.name == "source":
+        elif known is None or known.name not in NAMES:
             help = _instead(written.strip(), piece.text, last_quantizer, source)
             diagnostics.error("unknown-setting", f"`{option}` has no setting `{written.strip()}`", name_span, help=help)
         elif known.name in settings:

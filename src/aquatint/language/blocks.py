@@ -11,18 +11,21 @@ from functools import partial
 from types import MappingProxyType
 from typing import Any
 
+import msgspec
+
 from aquatint.catalog import prompt_plugins, quantizers
 from aquatint.catalog.arguments import FAMILIAR, MANAGED, PICTURE, TENSOR, VIDEO, is_prompt, problem, scriptable
 from aquatint.catalog.models import GENERATE, LATER_MODEL, LORA, MODEL, OF_TASKS, PART, RESERVED_PARTS
 from aquatint.catalog.pipelines import PipelineInfo, component_roles
 from aquatint.catalog.settings import Schema
 from aquatint.catalog.settings import Setting as Described
+from aquatint.catalog.tasks import is_further_controlnet
 from aquatint.diagnostics import Diagnostics, Label, did_you_mean
-from aquatint.language import suitability
+from aquatint.language import computing
 from aquatint.language.conversions import conversion
 from aquatint.language.deferred import NotYet, deferred_in
 from aquatint.language.expressions import Expressions
-from aquatint.language.names import within
+from aquatint.language.names import inside, within
 from aquatint.language.scope import Scope
 from aquatint.language.values import (
     ATOMS,
@@ -52,10 +55,9 @@ from aquatint.plan.steps import PictureFile, TensorFile
 from aquatint.source import Span
 from aquatint.syntax import nodes as n
 
-TABLED = ("compile",)
-"""Settings that this version lacks, and of which it is known which quantizers they go with."""
-
 _LORA = LORA.name
+_CACHE = "cache"
+_CONTROLNET = "controlnet"
 
 
 class Blocks:
@@ -219,6 +221,8 @@ class Blocks:
             spans.pop(role, None)
         for item in self._parts(block):
             role = item.name.text
+            if role == _CACHE:
+                continue  # it is among `own`
             if role in own:
                 settings[role] = self._once(role, Setting(None, item.name.span, item.name.span, layer), own)
             elif role not in MODEL.names():
@@ -228,14 +232,12 @@ class Blocks:
             elif role in RESERVED_PARTS:
                 defaults = layered(defaults, self.given(item.block, scope, layer))
             elif role in LATER_MODEL:
-                if role not in TABLED:
-                    self._later(role, item.name.span)
+                self._later(role, item.name.span)
             else:
                 part_layer: Layer = "submodule" if layer == "model" else layer
                 checked = self._checked_settings(item.block, PART, scope, part_layer, (), role)
                 parts[role] = layered(parts.get(role, {}), checked)
                 spans[role] = item.name.span
-        self._refuse_or_postpone(block, [settings, *parts.values()])
         frozen_parts = MappingProxyType({role: MappingProxyType(own) for role, own in parts.items()})
         return Model(
             name, at, MappingProxyType(settings), frozen_parts, MappingProxyType(spans), MappingProxyType(defaults),
@@ -281,9 +283,8 @@ class Blocks:
                 if self.diagnostics.is_full:
                     continue  # to look for what was meant takes its time
                 if name in later:
-                    if name not in TABLED:
-                        self._later(name, setting.name_span)
-                elif role is None and (name == _LORA or name in component_roles()):
+                    self._later(name, setting.name_span)
+                elif role is None and (name == _LORA or name in component_roles() or is_further_controlnet(name)):
                     made[name] = self._omission(name, setting)
                 else:
                     parts = [*schema.names(), "defaults"] if role is None else schema.names()
@@ -291,14 +292,29 @@ class Blocks:
                     self.diagnostics.error("unknown-setting", f"{what} has no setting `{name}`", setting.name_span,
                                            help=did_you_mean(name, parts, "settings"))  # fmt: skip
                 continue
-            made[known.name] = self.fitting(known, self._once(known.name, setting, made))
+            fitting = self.fitting(known, self._once(known.name, setting, made))
+            if known.name == _CACHE and isinstance(fitting.value, Mapping):
+                span = fitting.span
+                given = {key: Setting(v, span, inside(span, key), layer) for key, v in fitting.value.items()}
+                fitting = self._cache(fitting, given)
+            made[known.name] = fitting
+        for item in block.items:
+            if isinstance(item, n.Part) and item.name.text == _CACHE and schema.find(_CACHE) is not None:
+                at = Setting(None, item.block.span, item.name.span, layer)
+                given = {name: self._now(each) for name, each in self._settings(item.block, scope, layer).items()}
+                made[_CACHE] = self._once(_CACHE, self._cache(at, given), made)
         if role is not None:
             for item in block.items:
-                if isinstance(item, n.Part):
+                if isinstance(item, n.Part) and not (item.name.text == _CACHE and schema.find(_CACHE) is not None):
                     self.diagnostics.error(
                         "unknown-setting", f"{_called_block(role)} has no part `{item.name.text}`", item.name.span
                     )
         return made
+
+    def _cache(self, at: Setting, given: Mapping[str, Setting]) -> Setting:
+        """Return the setting of a `cache` block with the settings `given`, unknown after reporting what is wrong."""
+        value = computing.check_cache(given, at, self.diagnostics)
+        return replace(at, value=value if value is UNKNOWN else MappingProxyType(value))
 
     def fitting(self, known: Described, setting: Setting) -> Setting:
         """Return what `setting` comes to as the one described by `known`: unknown if it doesn't fit that."""
@@ -323,18 +339,6 @@ class Blocks:
         message = f"`{role}` takes `none` or a block, not {type_name(setting.value)}"
         self.diagnostics.error("wrong-type", message, setting.span, help=help)
         return Setting(UNKNOWN, setting.span, setting.name_span, setting.layer)
-
-    def _refuse_or_postpone(self, block: n.Block, layers: list[Mapping[str, Setting]]) -> None:
-        """Say of what `block` asks for and this version lacks whether the model's quantizers would refuse it, too."""
-        quantizers = [setting.value for layer in layers if (setting := layer.get("quantizer")) is not None]
-        for item in block.items:
-            name = item.name.text
-            if name not in TABLED:
-                continue
-            if (found := suitability.refused_by_quantizers(name, quantizers)) is not None:
-                suitability.refuse(f"`{name}`", *found, item.name.span, self.diagnostics)
-            else:
-                self._later(name, item.name.span)
 
     def _fits(self, known: Described, setting: Setting) -> bool:
         if self._now(setting).value is UNKNOWN:
@@ -506,11 +510,17 @@ class Blocks:
         return Setting(UNKNOWN, setting.span, setting.name_span, setting.layer)
 
     def _parts(self, block: n.Block) -> list[n.Part]:
-        """Return the parts of `block`, each name once but for LoRAs."""
+        """Return the parts of `block`, each name once but for LoRAs; controlnets after the first have numbers."""
         first: dict[str, n.Part] = {}
         loras: list[n.Part] = []
+        controlnets = 0
         for item in block.items:
             if isinstance(item, n.Part):
+                if item.name.text == _CONTROLNET:
+                    controlnets += 1
+                    if controlnets > 1:
+                        numbered = msgspec.structs.replace(item.name, text=f"{_CONTROLNET}_{controlnets}")
+                        item = msgspec.structs.replace(item, name=numbered)
                 if item.name.text == _LORA:
                     loras.append(item)
                     continue

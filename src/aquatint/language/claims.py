@@ -11,7 +11,7 @@ from aquatint.catalog.checkpoints import Checkpoint, CheckpointError, Part, loca
 from aquatint.catalog.model_types import FAMILIES, is_of_type, is_type, type_names, type_of
 from aquatint.catalog.omissions import can_do_without, use_of
 from aquatint.catalog.pipelines import PipelineInfo, component_roles, pipeline
-from aquatint.catalog.tasks import relatives, serving
+from aquatint.catalog.tasks import is_further_controlnet, relatives, serving, takes_several
 from aquatint.diagnostics import Diagnostics, Label, did_you_mean
 from aquatint.language.values import Model
 
@@ -58,7 +58,29 @@ def with_added(model: Model, checkpoint: Checkpoint, info: PipelineInfo) -> tupl
         info = serving(info, classes(checkpoint), ())
         options = {name: value for name, value in checkpoint.options.items() if name in info.options}
         checkpoint = replace(checkpoint, pipeline=info.name, options=options)
+    for role in sorted(role for role in model.parts if is_further_controlnet(role) and "source" in model.parts[role]):
+        first, others = checkpoint.parts.get("controlnet"), [info, *map(pipeline, relatives(info.name))]
+        own = _class_of(model, role)
+        if first is None or own not in (None, first.class_name):
+            continue
+        if not any(other and takes_several(other, first.class_name) for other in others):
+            continue
+        part = Part(role, first.library, first.class_name, role, True)
+        checkpoint = replace(checkpoint, parts={**checkpoint.parts, role: part})
+        info = serving(info, classes(checkpoint), ())
+        options = {name: value for name, value in checkpoint.options.items() if name in info.options}
+        checkpoint = replace(checkpoint, pipeline=info.name, options=options)
     return checkpoint, info
+
+
+def is_added(role: str) -> bool:
+    """Return whether a model can be given a submodule in `role` though its checkpoint lacks it."""
+    return role in ADDED or is_further_controlnet(role)
+
+
+def home(role: str) -> str:
+    """Return the folder that a whole pipeline has for the submodule `role`: of all controlnets it is the first's."""
+    return "controlnet" if is_further_controlnet(role) else role
 
 
 def classes(checkpoint: Checkpoint) -> dict[str, str]:
@@ -75,7 +97,7 @@ def _class_of(model: Model, role: str) -> str | None:
     )
     try:
         folder = locate(source or "", revision)
-        inside = subfolder if subfolder is not None else role if (folder / role).is_dir() else ""
+        inside = subfolder if subfolder is not None else home(role) if (folder / home(role)).is_dir() else ""
         found = read_config(folder, inside).get("_class_name")
     except (CheckpointError, OSError, ValueError):
         return None  # what is wrong with it is said where it is read

@@ -19,6 +19,7 @@ from aquatint.catalog.tasks import without_size
 from aquatint.diagnostics import Diagnostics, did_you_mean
 from aquatint.language.blocks import Blocks
 from aquatint.language.builtins import slug
+from aquatint.language.computing import fits_task
 from aquatint.language.deferred import line_of
 from aquatint.language.names import within
 from aquatint.language.outputs import OutputNames, written
@@ -47,6 +48,7 @@ from aquatint.language.why import Statement
 from aquatint.plan import steps
 from aquatint.plan.builder import PlanBuilder
 from aquatint.plan.steps import ImageRef, Output, PictureFile, TensorFile
+from aquatint.plan.uses import computing
 from aquatint.source import Span
 from aquatint.syntax import nodes as n
 
@@ -111,8 +113,10 @@ class Generating:
             self._has_all(given, settings, resolved.info, node),
             self._has_good_size(settings),
             self.pictures.fit(settings),
+            self.pictures.steer(settings, info, resolved.roles),
             self.pictures.leave_steps(settings, info),
             self._has_good_scheduler(settings, resolved, target),
+            fits_task(target, computing(resolved.pipeline), info, self.diagnostics),
             self.weighting.fits(settings, info, resolved.roles, self.running),
             self._has_good_file(settings, info, kind),
         )

@@ -12,7 +12,7 @@ from aquatint.language.values import Builtin
 from aquatint.source import Span
 from aquatint.syntax import nodes as n
 
-_SUBMODULE = re.compile(r"unet|vae|transformer(_\d)?|text_encoder(_\d)?|tokenizer(_\d)?|controlnet|image_encoder")
+_SUBMODULE = re.compile(r"unet|vae|transformer(_\d)?|text_encoder(_\d)?|tokenizer(_\d)?|controlnet(_\d)?|image_encoder")
 _FOREIGN = {"True": "true", "False": "false", "None": "none", "null": "none", "nil": "none"}
 
 

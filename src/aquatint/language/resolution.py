@@ -22,10 +22,10 @@ from aquatint.catalog.hub_files import Request
 from aquatint.catalog.layers import Network
 from aquatint.catalog.pipelines import PipelineInfo, is_denoiser, is_text_encoder
 from aquatint.catalog.quantizers import canonical
-from aquatint.catalog.tasks import Roles
+from aquatint.catalog.tasks import Roles, is_further_controlnet
 from aquatint.catalog.working import Working, working
 from aquatint.diagnostics import Diagnostics, Label, did_you_mean
-from aquatint.language import adapting, claims, coverage, prequantized, suitability
+from aquatint.language import adapting, claims, computing, coverage, prequantized, suitability
 from aquatint.language.coverage import Use
 from aquatint.language.names import inside
 from aquatint.language.values import UNKNOWN, Model, Quantizer, Setting, shown
@@ -263,16 +263,19 @@ class Resolver:
         added = adapting.added(model, info, by_role, self.world, self.diagnostics, self._report)
         if added is None:
             return None
+        how = computing.settings(model, by_role, self._offload, self.world, self.diagnostics)
+        if how is None:
+            return None
         loras = {}
         for role, (component, loras[role]) in added.items():
             keys[role] = component.key
             components[component.key] = component
-        key = pipeline_key(checkpoint.pipeline, keys, checkpoint.options, self._offload, loras)
+        key = pipeline_key(checkpoint.pipeline, keys, checkpoint.options, self._offload, loras, how)
         pipeline = Pipeline(
             key=key, class_name=checkpoint.pipeline, source=checkpoint.source,
             revision=checkpoint.revision, parts=keys, options=checkpoint.options, offload=self._offload,
             subfolder=checkpoint.subfolder, omitted=_omitted(whole, checkpoint), loras=loras or UNSET,
-            file=checkpoint.file or UNSET,
+            file=checkpoint.file or UNSET, computing=how or UNSET,
         )  # fmt: skip
         try:
             steps = checkpoints.train_timesteps(checkpoint.folder / checkpoint.subfolder)
@@ -378,10 +381,11 @@ class Resolver:
         for role, settings in model.parts.items():
             if role not in roles:
                 help = did_you_mean(role, roles, "it has")
-                if role in claims.ADDED:
+                if claims.is_added(role):
                     help = f"say where it is: `{role} {{ source: ... }}`"
                     if "source" in settings:
-                        help = f"no pipeline for the weights of a `{checkpoint.pipeline}` has one"
+                        several = " beside a first one" if is_further_controlnet(role) else ""
+                        help = f"no pipeline for the weights of a `{checkpoint.pipeline}` has one{several}"
                 self.diagnostics.error("unknown-submodule", f"model `{model.name}` has no submodule `{role}`",
                                        model.part_spans[role], labels=_newer_source(model), help=help)  # fmt: skip
                 sound = False
@@ -456,7 +460,8 @@ class Resolver:
         self, role: str, part: Part, source: Setting, subfolder: str | None, revision: str | None
     ) -> _Place | None:
         folder, found = _found(source.value, revision)
-        inside = subfolder if subfolder is not None else role if (folder / role).is_dir() else ""
+        own = claims.home(role)
+        inside = subfolder if subfolder is not None else own if (folder / own).is_dir() else ""
         other = checkpoints.read_component(folder, inside, part)
         return _Place(source.value, found, folder, other, source.span)
 
@@ -606,7 +611,7 @@ def _request(model: Model, role: str | None = None) -> Request:
     if not source and not subfolder:
         subfolder = f"{base}/{role}" if base else role
     variant = _value(own if "variant" in own else whole, "variant")
-    return Request(str(source or home), revision, variant, subfolder, role,
+    return Request(str(source or home), revision, variant, subfolder, claims.home(role),
                    insists="variant" in own)  # fmt: skip
 
 

@@ -16,6 +16,7 @@ from typing import Any
 from aquatint.catalog.gguf_files import is_gguf
 from aquatint.catalog.models import SAVE
 from aquatint.catalog.stored import rounded, unreadable
+from aquatint.catalog.tasks import is_further_controlnet
 from aquatint.diagnostics import Diagnostics, Label, did_you_mean
 from aquatint.language.blocks import Blocks
 from aquatint.language.names import inside
@@ -61,6 +62,11 @@ class Saving:
             return self._error(
                 "not-savable", f"`{target.name}` has a LoRA, which stays beside the weights and is not saved with them",
                 at, help=f"save the model without it: `save ({target.name} with {{ lora: none }}) {{ ... }}`",
+            )  # fmt: skip
+        if further := next((role for role in target.parts if is_further_controlnet(role)), None):
+            return self._error(
+                "not-savable", f"`{target.name}` has several controlnets, which a checkpoint has no places for", at,
+                help=f"save the model without: `save ({target.name} with {{ {further}: none }}) {{ ... }}`",
             )  # fmt: skip
         # What lies on a disk is not offloaded, and hooks would be in the way.
         kept = {name: setting for name, setting in target.settings.items() if name != "offload"}

@@ -6,7 +6,7 @@ at the place in the script that asked for it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from aquatint.catalog import compatibility
@@ -73,23 +73,6 @@ def check(
         if isinstance(at.value, Quantizer):
             sound = _note(device, at, at.value, diagnostics) and sound
     return sound
-
-
-def refused_by_quantizers(feature: str, quantizers: Iterable[Any]) -> tuple[Quantizer, Cell] | None:
-    """Return the first of `quantizers`, values of settings, that `feature` doesn't go with, and why."""
-    for each in quantizers:
-        if isinstance(each, Quantizer):
-            refused = compatibility.refusal(feature, each.backend, canonical(each.backend, each.options))
-            if refused is not None:
-                return each, refused
-    return None
-
-
-def refuse(what: str, quantizer: Quantizer, refused: Cell, span: Span, diagnostics: Diagnostics) -> None:
-    """Report that `what` can't be had with `quantizer`, and the table's reason."""
-    refuse_quantized(
-        what, quantizer.backend, canonical(quantizer.backend, quantizer.options), refused, span, diagnostics
-    )  # fmt: skip
 
 
 def refuse_quantized(

@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 import msgspec
+from msgspec import UNSET
 
 from aquatint.catalog import tasks, tensor_files
 from aquatint.catalog.arguments import is_text_too, scriptable, takes_pictures, takes_tensors
@@ -21,11 +22,25 @@ from aquatint.catalog.tasks import Roles
 from aquatint.diagnostics import Diagnostics, Label
 from aquatint.language.outside import Outside, OutsideProblem
 from aquatint.language.resolution import Resolved
-from aquatint.language.values import UNKNOWN, Setting
+from aquatint.language.values import UNKNOWN, Result, Setting
 from aquatint.plan.keys import pipeline_key
 from aquatint.plan.steps import PictureFile
-from aquatint.plan.uses import loras
+from aquatint.plan.uses import computing, loras
 from aquatint.source import Span
+
+_OF_EACH = ("controlnet_conditioning_scale", "control_guidance_start", "control_guidance_end")
+# Arguments of which there may be one for each controlnet.
+
+
+def _length(value: Any) -> int | None:
+    """Return how many items a list has, or how many pictures a result; None for what is no list."""
+    if isinstance(value, Result):
+        return len(value.images)
+    return len(value) if isinstance(value, tuple) else None
+
+
+def _several(count: int, noun: str) -> str:
+    return f"{count} {noun}" + "s" * (count != 1)
 
 
 def pipeline_for(info: PipelineInfo, roles: Roles, given: Mapping[str, Setting]) -> PipelineInfo:
@@ -60,11 +75,18 @@ def as_task(resolved: Resolved, info: PipelineInfo) -> Resolved:
         return resolved
     own = resolved.pipeline
     added = loras(own)
-    parts = {role: key for role, key in own.parts.items() if role in info.components or role in added}
+    parts = {
+        role: key for role, key in own.parts.items()
+        if role in info.components or role in added
+        or (tasks.is_further_controlnet(role) and tasks.takes_several(info, resolved.roles[role]))
+    }  # fmt: skip
     parts |= {role: None for role in info.components if role not in parts}
     options = {name: value for name, value in own.options.items() if name in info.options}
-    key = pipeline_key(info.name, parts, options, own.offload, added)
-    pipeline = msgspec.structs.replace(own, key=key, class_name=info.name, parts=parts, options=options)
+    how = {role: settings for role, settings in computing(own).items() if parts.get(role) is not None}
+    key = pipeline_key(info.name, parts, options, own.offload, added, how)
+    pipeline = msgspec.structs.replace(
+        own, key=key, class_name=info.name, parts=parts, options=options, computing=how or UNSET
+    )
     used = {key for key in parts.values() if key is not None}
     return replace(
         resolved,
@@ -108,6 +130,58 @@ class Pictures:
             "wrong-value", f"the mask is of {one.width}x{one.height} pixels, and its picture of another size",
             mask.span, labels=(Label(image.span, f"{other.width}x{other.height}"),),
             help="draw the mask on the picture itself: white is what is made anew",
+        )  # fmt: skip
+        return False
+
+    def steer(self, settings: Mapping[str, Setting], info: PipelineInfo, roles: Roles) -> bool:
+        """Return whether there is one picture, and one of whatever is a list, for each controlnet, or report it.
+
+        The pictures have to be of one size where none is said: that is the size of the controls then.
+        """
+        count = len(tasks.steering(roles))
+        if not count or "controlnet" not in info.components:
+            return True
+        sound = True
+        name = "control_image" if "control_image" in info.arguments else "image"
+        given = settings.get(name)
+        if given is not None and count > 1 and (pictures := _length(given.value) or 1) != count:
+            self.diagnostics.error(
+                "wrong-value", f"the model has {count} controlnets, and `{name}` {_several(pictures, 'picture')}",
+                given.span, help="give a list with a picture for each, in the order of the controlnets",
+            )  # fmt: skip
+            sound = False
+        for each in _OF_EACH:
+            setting = settings.get(each)
+            length = None if setting is None else _length(setting.value)
+            if setting is not None and length is not None and (length != count or count == 1):
+                self.diagnostics.error(
+                    "wrong-value", f"the model has {_several(count, 'controlnet')}, and `{each}` "
+                    f"{_several(length, 'number')}", setting.span,
+                    help="give a number for each controlnet, or one that is no list, for all",
+                )  # fmt: skip
+                sound = False
+        return sound and self._of_one_size(settings, name, info)
+
+    def _of_one_size(self, settings: Mapping[str, Setting], name: str, info: PipelineInfo) -> bool:
+        # Those with a transformer bring every picture to a size of their own.
+        if any(each in settings for each in ("size", "width", "height")) or "unet" not in info.components:
+            return True
+        sizes = [
+            (picture.width, picture.height, setting)
+            for each in dict.fromkeys(("image", name))
+            if (setting := settings.get(each)) is not None
+            for picture in (setting.value if isinstance(setting.value, tuple) else [setting.value])
+            if isinstance(picture, PictureFile)
+        ]
+        other = next((each for each in sizes if each[:2] != sizes[0][:2]), None)
+        if other is None:
+            return True
+        width, height, setting = sizes[0]
+        at = setting.span if setting.span != other[2].span else None
+        labels = () if at is None else (Label(at, f"{width}x{height}"),)
+        self.diagnostics.error(
+            "wrong-value", f"a picture to steer by is of {other[0]}x{other[1]} pixels, and another of {width}x{height}",
+            other[2].span, labels=labels, help=f"write `size: {width}x{height}`, to which all are brought",
         )  # fmt: skip
         return False
 

@@ -11,6 +11,8 @@ from typing import Any
 
 from aquatint.catalog.arguments import scriptable
 from aquatint.catalog.models import GENERATE, LORA, MODEL, PART, SAVE
+from aquatint.catalog.networks import ABILITIES, can
+from aquatint.catalog.pipelines import is_denoiser
 from aquatint.catalog.quantizers import canonical
 from aquatint.diagnostics import did_you_mean
 from aquatint.language.adapting import block_of
@@ -206,10 +208,13 @@ def _of_component(statement: Statement, role: str) -> Iterator[tuple[str, _Chain
     own = model.parts.get(role, {})
     for name in PART.names():
         reaches = is_quantized if name == "quantizer" else name in _FROM_MODEL
+        reaches = is_denoiser(role) if name in ABILITIES else reaches
         if name == "revision" and "source" in own:
             reaches = False  # it is one of the model's repository
         if component.dtype is None and name in ("dtype", "variant", "quantizer"):
             continue  # without weights
+        if name in ABILITIES and not can(component.class_name, name):
+            continue
         default = default_dtype(statement.device) if name == "dtype" else None
         chain = _layers(model.settings.get(name) if reaches else None, default) + _layers(own.get(name), None)
         if name == "variant" and chain and chain[-1].value != component.variant:

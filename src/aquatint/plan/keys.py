@@ -62,8 +62,13 @@ def pipeline_key(
     options: dict[str, Json],
     offload: str | None = None,
     loras: Mapping[str, LoraUse] | None = None,
+    computing: Mapping[str, Mapping[str, Json]] | None = None,
 ) -> str:
-    """Return the key of a pipeline: class, components by role, constructor's plain arguments, offloading, LoRAs."""
+    """Return the key of a pipeline: class, components by role, constructor's plain arguments, offloading, LoRAs.
+
+    How its parts compute is in it, too: what it makes of the same weights depends on that.
+    """
     weights = {role: use.weight for role, use in (loras or {}).items()}
     more: list[Json] = [*([] if offload is None else [offload]), *([weights] if weights else [])]
+    more += [["computing", computing]] if computing else []
     return digest(["pipeline", KEY_VERSION, class_name, parts, options, *more])

@@ -26,6 +26,7 @@ from aquatint.plan.steps import (
     Generate,
     Grid,
     ImageRef,
+    Json,
     Line,
     Load,
     Output,
@@ -47,7 +48,7 @@ from aquatint.plan.steps import (
     User,
 )
 from aquatint.plan.texts import shown
-from aquatint.plan.uses import loras, takes_pictures, uses
+from aquatint.plan.uses import computing, loras, takes_pictures, uses
 
 _WIDTH = 10  # of the verb that a line begins with
 
@@ -192,6 +193,8 @@ def _generated(plan: Plan, step: Generate, fresh: set[str], files: dict[ImageRef
     settings = dict(sorted(settings.items()))
     for role, use in loras(plan.pipelines[step.pipeline]).items():
         settings[role] = f"{json.dumps(use.weight)} ({', '.join(use.roles)})"
+    for role, own in computing(plan.pipelines[step.pipeline]).items():
+        settings |= {f"{role} {name}": _of_computing(value) for name, value in own.items()}
     if step.scheduler is not None:
         settings["scheduler"] = json.dumps(step.scheduler)
     if step.weighter is not None:
@@ -209,6 +212,11 @@ def _generated(plan: Plan, step: Generate, fresh: set[str], files: dict[ImageRef
             else _line("  keep", files[ImageRef(step.id, index)])
         )
         yield f"{what}, seed {output.seed}{_in_batch(plan, output)}"
+
+
+def _of_computing(value: Json) -> str:
+    """Return a setting of how a part computes; of a cache what its configuration is called."""
+    return str(value["config"]) if isinstance(value, dict) else json.dumps(value)
 
 
 def _batched(plan: Plan) -> str:

@@ -127,7 +127,8 @@ class Pipeline(Record, frozen=True):
 
     An upscaler's language model and its tokenizer are one, too; its class is the plugin's name.
     LoRAs are parts of it, in roles of their own, which `loras` has as well. They are beside the components that they
-    change, which are the same with and without them.
+    change, which are the same with and without them. `computing` has, by role, the settings of how parts compute:
+    those of `catalog.networks`, which change no weights, and so are no component's.
     """
 
     key: str
@@ -140,9 +141,9 @@ class Pipeline(Record, frozen=True):
     subfolder: str = ""  # of `source`, where its `model_index.json` is
     omitted: list[str] = msgspec.field(default_factory=list)  # roles that the checkpoint has, and the script leaves out
     loras: dict[str, LoraUse] | msgspec.UnsetType = msgspec.UNSET  # by role; in the order of their keys
-    file: str | msgspec.UnsetType = (
-        msgspec.UNSET
-    )  # the single file that it was made of; `source` has the configurations
+    # The single file that it was made of; `source` has the configurations then.
+    file: str | msgspec.UnsetType = msgspec.UNSET
+    computing: dict[str, dict[str, Json]] | msgspec.UnsetType = msgspec.UNSET
 
     @property
     def origin(self) -> str:

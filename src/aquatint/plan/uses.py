@@ -16,6 +16,7 @@ from aquatint.plan.steps import (
     Generate,
     Grid,
     ImageRef,
+    Json,
     LoraUse,
     NumberRef,
     Phase,
@@ -48,6 +49,11 @@ def uses(step: Step, pipelines: Mapping[str, Pipeline]) -> dict[str, str]:
 def loras(pipeline: Pipeline) -> dict[str, LoraUse]:
     """Return the LoRAs of `pipeline` by role; none for most."""
     return {} if pipeline.loras is UNSET else pipeline.loras
+
+
+def computing(pipeline: Pipeline) -> dict[str, dict[str, Json]]:
+    """Return the settings of how parts of `pipeline` compute, by role; none for most."""
+    return {} if pipeline.computing is UNSET else pipeline.computing
 
 
 def needs(step: Step, pipelines: Mapping[str, Pipeline], components: Mapping[str, Component]) -> list[str]:

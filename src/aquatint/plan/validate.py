@@ -13,7 +13,7 @@ from pathlib import PurePosixPath
 
 from msgspec import UNSET
 
-from aquatint.catalog import pipelines
+from aquatint.catalog import networks, pipelines
 from aquatint.catalog.metrics import METRICS
 from aquatint.catalog.models import OFFLOADS
 from aquatint.catalog.prompt_plugins import Kind, prompt_plugin
@@ -48,7 +48,7 @@ from aquatint.plan.steps import (
     TextRef,
     Upscale,
 )
-from aquatint.plan.uses import Reference, awaits, loras, needs, uses
+from aquatint.plan.uses import Reference, awaits, computing, loras, needs, uses
 
 
 def validate(plan: Plan) -> None:
@@ -65,6 +65,7 @@ def validate(plan: Plan) -> None:
                 raise PlanError(f"pipeline `{key}` has an unknown component `{part}` as `{role}`")
         _check_offload(plan, pipeline)
         _check_loras(plan, pipeline)
+        _check_computing(plan, pipeline)
     _check_steps(plan)
     _check_batches(plan)
 
@@ -93,6 +94,16 @@ def _check_loras(plan: Plan, pipeline: Pipeline) -> None:
     for role, key in pipeline.parts.items():
         if key is not None and (plan.components[key].library == pipelines.LOADERS) != (role in used):
             raise PlanError(f"pipeline `{pipeline.key}` has no use for its `{role}`")
+
+
+def _check_computing(plan: Plan, pipeline: Pipeline) -> None:
+    """Hold the settings of how parts compute to what their classes have."""
+    for role, settings in computing(pipeline).items():
+        key = pipeline.parts.get(role)
+        if key is None:
+            raise PlanError(f"pipeline `{pipeline.key}` says how its `{role}` computes, which it lacks")
+        if wrong := networks.problems(settings, plan.components[key].class_name):
+            raise PlanError(f"pipeline `{pipeline.key}`, `{role}`: {wrong[0]}")
 
 
 def _check_component(component: Component) -> None:

@@ -25,7 +25,7 @@ from aquatint.catalog.arguments import MANAGED, scriptable
 from aquatint.catalog.quantizers import label
 from aquatint.plan.batches import companions
 from aquatint.plan.steps import Component, Deferred, Generate, Grid, Json, Output, PictureFile, Plan, Save, TensorFile
-from aquatint.plan.uses import loras
+from aquatint.plan.uses import computing, loras
 from aquatint.runtime.engine import EngineError
 from aquatint.runtime.events import Rung
 from aquatint.runtime.picture_texts import (
@@ -137,6 +137,7 @@ def about_image(
             "key": pipeline.key,
             **({"file": pipeline.origin} if pipeline.origin != pipeline.source else {}),
             **({"loras": msgspec.to_builtins(added)} if added else {}),
+            **({"computing": how} if (how := computing(pipeline)) else {}),
         },
         "components": components,
         "engine": _with_versions(engine, packages),

@@ -14,6 +14,7 @@ from typing import Annotated, Any, NoReturn
 
 import msgspec
 
+from aquatint.catalog import networks
 from aquatint.catalog.models import BATCH_LIMIT, DTYPES, GENERATE, MODEL, OFFLOADS, RESERVED_PARTS
 from aquatint.catalog.prompt_plugins import prompt_plugin
 from aquatint.catalog.quantizers import backend, problems
@@ -69,7 +70,10 @@ class LoraUseRecord(Record, frozen=True):
 
 
 class PipelineRecord(Record, frozen=True, rename={"class_name": "class"}):
-    """The pipeline that the submodules made up; LoRAs are among these, and `loras` has them by their names there."""
+    """The pipeline that the submodules made up; LoRAs are among these, and `loras` has them by their names there.
+
+    `computing` has the settings of how submodules computed, by their roles.
+    """
 
     class_name: str
     source: str
@@ -81,6 +85,7 @@ class PipelineRecord(Record, frozen=True, rename={"class_name": "class"}):
     offload: str | None = None
     loras: dict[str, LoraUseRecord] = msgspec.field(default_factory=dict)
     file: str | None = None
+    computing: dict[str, dict[str, Json]] = msgspec.field(default_factory=dict)
 
 
 class WeighterRecord(Record, frozen=True):
@@ -226,6 +231,11 @@ def _wrong(record: ImageRecord) -> Iterable[str]:
     if len(record.components) + len(pipeline.omitted) > _PARTS_LIMIT:
         yield f"it has more than {_PARTS_LIMIT} submodules"
     yield from _wrong_loras(record)
+    for role, settings in pipeline.computing.items():
+        if role not in record.components or not _is_writable(settings):
+            yield f"`{role}` is no submodule that computes as it says"
+        elif wrong := networks.problems(settings, record.components[role].class_name):
+            yield f"`{role}`: {wrong[0]}"
     for role in (*(role for role in record.components if role not in pipeline.loras), *pipeline.omitted):
         # A block of such a name would be something else in a model.
         if not _is_name(role) or MODEL.find(role) is not None or role in RESERVED_PARTS:

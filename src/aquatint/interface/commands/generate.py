@@ -79,7 +79,10 @@ def _add_model_options(group: argparse._ArgumentGroup) -> None:
         help="one for each encoder, in order: a URI, `+` for the one that the model has, or `null` for none",
     )  # fmt: skip
     group.add_argument(
-        "--control-nets", nargs="+", metavar="URI", help="a controlnet for the model, or the settings of its own"
+        "--control-nets",
+        nargs="+",
+        metavar="URI",
+        help="a controlnet for the model, or the settings of its own; several, each steered by a picture",
     )
 
 
@@ -105,11 +108,15 @@ def _add_picture_options(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--output-size", metavar="WxH", help="in pixels: 512x768, or 512 for a square")
     group.add_argument(
         "--images", nargs="+", metavar="FILE",
-        help="pictures to begin from, each of which makes as many; with a controlnet, what it is steered by",
+        help="pictures to begin from, each of which makes as many; with a controlnet, what it is steered by, and with "
+        "several one for each",
     )  # fmt: skip
     group.add_argument("--mask-image", metavar="FILE", help="which part to paint anew: what is white")
     group.add_argument(
-        "--control-image", metavar="FILE", help="what a controlnet is steered by, where --images are to begin from"
+        "--control-image",
+        nargs="+",
+        metavar="FILE",
+        help="what a controlnet is steered by, where --images are to begin from; one for each",
     )
     group.add_argument("--strengths", nargs="+", metavar="X", help="how much of --images to paint anew, from 0 to 1")
     group.add_argument(

@@ -6,12 +6,13 @@ Pipelines keep state of the picture that they work on, and cost next to nothing 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from aquatint.plan import uses
 from aquatint.plan.steps import Pipeline
-from aquatint.runtime.torch_engine import generating, offloading
+from aquatint.runtime.torch_engine import computing, generating, offloading
 from aquatint.runtime.torch_engine.faults import engine_error
 from aquatint.runtime.torch_engine.libraries import Libraries
 from aquatint.runtime.torch_engine.standins import Place
@@ -27,7 +28,7 @@ class Assembled:
     pipeline: Pipeline
     found: Any  # the pipeline's class
     parts: Mapping[str, Any]
-    places: tuple[Place, ...]
+    places: Mapping[str, Place]
     device: str
     _offloaded: Any = field(default=None, repr=False)
     _replaced: list[tuple[Any, dict[str, Any]]] = field(default_factory=list, repr=False)
@@ -72,25 +73,40 @@ class Assembled:
 
     def can_tile(self) -> bool:
         """Return whether a part of it can decode pictures in tiles."""
-        decoders = [place for place in self.places if hasattr(place.found, "enable_tiling")]
+        decoders = [place for place in self.places.values() if hasattr(place.found, "enable_tiling")]
         return any(map(_can_tile, [place.live or place.skeleton for place in decoders] if decoders else self._live()))
 
     @contextmanager
-    def decoding_in_tiles(self) -> Iterator[None]:
-        """Let what is live decode in tiles in the body, and as it did afterwards: others share it."""
-        switched = [part for part in self._live() if _can_tile(part) and not part.use_tiling]
-        for part in switched:
-            part.enable_tiling()
-        try:
+    def computing(self, tiling: bool, timestep: computing.Timestep) -> Iterator[None]:
+        """Let what is live compute as the pipeline says in the body, and as it did afterwards: others share it.
+
+        With `tiling` it decodes in tiles as well where it can; `timestep` tells where the call is. Raises
+        `EngineError`.
+        """
+        settings = uses.computing(self.pipeline)
+        live = {role: self._dressed(role) for role in settings}
+        with ExitStack() as stack:
+            if tiling:
+                for part in self._live():
+                    if _can_tile(part):
+                        stack.enter_context(computing.switched(part, "tiling"))
+            stack.enter_context(computing.computing(self.libraries, live, settings, timestep))
             yield
-        finally:
-            for part in switched:
-                part.disable_tiling()
+
+    def _dressed(self, role: str) -> Any:
+        """Return the part in `role` with its LoRAs on, None while it isn't there."""
+        place = self.places.get(role)
+        if place is None:
+            return self.parts.get(role)
+        # A cache is hung on layers: those that the call will have.
+        if place.live is not None and all(each.place.live is not None for each in place.loras):
+            place.wear(place)
+        return place.live
 
     def _live(self) -> list[Any]:
         """Return the parts that are there: those of the places, or those that are offloaded and what has no weights."""
         if self.places:
-            return [place.live for place in self.places if place.live is not None]
+            return [place.live for place in self.places.values() if place.live is not None]
         return list(self.parts.values())
 
 

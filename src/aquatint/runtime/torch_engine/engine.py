@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 from PIL.Image import Image
 
+from aquatint.catalog import tasks
 from aquatint.catalog.pipelines import is_text_encoder
 from aquatint.plan import uses
 from aquatint.plan.steps import Component, Json, Pipeline, Plugin
@@ -141,14 +142,22 @@ class TorchEngine:
             if role not in objects and role not in loras:
                 assert not isinstance(part, Component), f"{role} has to be loaded"
                 objects[role] = None if part is None else part.object
-        assembled = Assembled(self._libraries, pipeline, found, objects, tuple(places.values()), self.device)
+        if len(several := tasks.steering(objects)) > 1:
+            objects["controlnet"] = [objects.pop(role) for role in several]
+        assembled = Assembled(self._libraries, pipeline, found, objects, places, self.device)
         # What is wrong with it shows here, and offloading hangs its hooks on live modules once.
         assembled.make()
         return assembled
 
     def begin(self, pipeline: Assembled, generation: Generation, on_step: OnStep) -> TorchCall:
         """Return the call of an assembled pipeline that makes images, videos or tensors, not begun."""
-        generate = generating.work(self._libraries, pipeline.make, generation, on_step, self.device)
+        made: list[Any] = []  # the call's own pipeline, once there is one
+
+        def make() -> Any:
+            made[:] = [pipeline.make()]
+            return made[0]
+
+        generate = generating.work(self._libraries, make, generation, on_step, self.device)
 
         def counted(told: generating.Told) -> list[Medium]:
             try:
@@ -161,9 +170,11 @@ class TorchEngine:
                 self.kept.warnings.clear()
             return images
 
-        tiled = pipeline.decoding_in_tiles if generation.tiling or self.tiling else nullcontext
+        tiling = generation.tiling or self.tiling
+        around = functools.partial(pipeline.computing, tiling, lambda: made[0].current_timestep)
         # What draws from the global generator draws for the whole call.
-        call = TorchCall(self._libraries.torch, counted, pipeline.places, generation.seeds[0], self.device, tiled)
+        places = tuple(pipeline.places.values())
+        call = TorchCall(self._libraries.torch, counted, places, generation.seeds[0], self.device, around)
         return call
 
     def can_tile(self, pipeline: Assembled) -> bool:
