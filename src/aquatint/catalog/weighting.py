@@ -31,7 +31,7 @@ class Fragment:
 
 @dataclass(frozen=True, slots=True)
 class Mistake:
-    """What is wrong in a prompt, at which of its characters; `is_lack` if it is sound, and the weighter lacks it."""
+    """What is wrong in a prompt, and at which of its characters; `is_lack`: it is sound, and the weighter lacks it."""
 
     offset: int
     length: int
