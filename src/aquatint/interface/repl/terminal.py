@@ -6,6 +6,7 @@ Only a terminal that is no `dumb` one is asked, once, and for a moment: one that
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import os
 import re
 import sys
@@ -76,7 +77,10 @@ def attributes(wait: float = WAIT) -> frozenset[int] | None:
     reads = sys.stdin.fileno()
     if not os.isatty(reads):
         return None
-    before = termios.tcgetattr(reads)
+    try:
+        before = termios.tcgetattr(reads)
+    except termios.error:  # it has gone
+        return None
     read = b""
     try:
         tty.setcbreak(reads, termios.TCSANOW)
@@ -97,8 +101,8 @@ def attributes(wait: float = WAIT) -> frozenset[int] | None:
 
 
 def _give_back(typed: bytes) -> None:
-    """Let the editor have what was typed meanwhile."""
-    if not typed:
+    """Let the editor, if there is one, have what was typed meanwhile."""
+    if not typed or importlib.util.find_spec("prompt_toolkit") is None:
         return
     from prompt_toolkit.application import get_app_session
     from prompt_toolkit.input.typeahead import store_typeahead
