@@ -310,8 +310,8 @@ error[wrong-type]: `unet` is a submodule, and takes `none` only
   |
 1 | unet=5
   | ^^^^
-  = help: set what it has: `unet.source`, `unet.config`, `unet.subfolder`, `unet.dtype`, `unet.variant`, `unet.revision`, \
-`unet.quantizer`, or `unet=none`
+  = help: set what it has: `unet.source`, `unet.config`, `unet.subfolder`, `unet.dtype`, `unet.variant`, \
+`unet.revision`, `unet.quantizer`, or `unet=none`
 
 error[wrong-type]: `size` takes a size, not `big`
  --> --set:1:6
