@@ -109,3 +109,15 @@ def test_code_of_its_own_is_refused_before_anything_is_fetched(index: dict[str, 
     with pytest.raises(CheckpointError) as raised:
         needed(Request("a/b", without=frozenset({"unet"})), NAMES, index)
     assert (raised.value.code, raised.value.message) == ("own-code", f"{asks}, which is code of its own")
+
+
+def test_a_language_model_is_its_weights_with_all_that_is_plain_beside_them() -> None:
+    names = [
+        ".gitattributes", "README.md", "config.json", "generation_config.json", "merges.txt", "model.safetensors",
+        "onnx/model.onnx", "pytorch_model.bin", "special_tokens_map.json", "tokenizer.json", "tokenizer_config.json",
+        "vocab.json",
+    ]  # fmt: skip
+    assert needed(Request("a/words", role="llm"), names, None) == [
+        "generation_config.json", "merges.txt", "special_tokens_map.json", "tokenizer.json", "tokenizer_config.json",
+        "vocab.json", "model.safetensors", "config.json",
+    ]  # fmt: skip

@@ -122,6 +122,11 @@ def builtin_names() -> list[str]:
     return sorted(entry.name for entry in folder.iterdir() if entry.is_dir()) if folder.is_dir() else []
 
 
+def builtin_pipelines() -> list[str]:
+    """Return those of the names that `builtin:` knows which are pipelines."""
+    return [name for name in builtin_names() if (builtins_folder() / name / "model_index.json").is_file()]
+
+
 _HUB_ID = re.compile(r"[\w-][\w.-]*/[\w.-]+")
 
 

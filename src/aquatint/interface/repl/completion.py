@@ -17,7 +17,7 @@ from aquatint.catalog.checkpoints import (
     BUILTIN_PREFIX,
     Checkpoint,
     CheckpointError,
-    builtin_names,
+    builtin_pipelines,
     cached_repositories,
 )
 from aquatint.catalog.model_types import type_names
@@ -199,7 +199,7 @@ def _values(at: Cursor, known: Interpreter) -> Iterable[str]:
     if at.in_string:
         match name:
             case "source":
-                builtin = (BUILTIN_PREFIX + each for each in builtin_names())
+                builtin = (BUILTIN_PREFIX + each for each in builtin_pipelines())
                 return [*builtin, *cached_repositories(), *_files(at.word)]
             case "type":
                 return type_names()
