@@ -48,7 +48,9 @@ def made_again(
         for output in step.outputs
     ]
     for step, output in images[:IMAGES]:
-        text = about_image(plan, step, output, (64, 64), {}, frames=None if step.fps is msgspec.UNSET else 9).text
+        is_tensors = output.path is None or output.path.endswith(".safetensors")
+        frames = None if step.fps is msgspec.UNSET else 9
+        text = about_image(plan, step, output, None if is_tensors else (64, 64), {}, frames=frames).text
         script = text_of(with_output(image_record(read_json(text))))
         assert formatted(parse(Source("", script)).script) == script
         evaluation = cases.evaluate(script, cases.options_of(f"--device {plan.device} --lint"), files or {})
@@ -63,7 +65,8 @@ def made_again(
 
 def with_output(record: ImageRecord) -> Any:
     recipe = of_record(record)
-    recipe.arguments["output"] = "again.png" if record.fps is None else "again.mp4"
+    suffix = "safetensors" if record.size is None else "png" if record.fps is None else "mp4"
+    recipe.arguments["output"] = f"again.{suffix}"
     return recipe
 
 

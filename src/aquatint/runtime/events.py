@@ -240,7 +240,7 @@ class ImageWritten(Event, frozen=True):
     """An image is in its file, whole; or it is made, where it is kept for later statements alone."""
 
     step: StepId
-    path: File | None
+    path: Annotated[str | None, Meta(description="the file that was written; null for what is kept in memory alone")]
     seed: Seed
     seconds: Seconds
     number: ImageNumber = 1
