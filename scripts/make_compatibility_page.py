@@ -41,9 +41,6 @@ of the GPU's memory than the one before it, and takes longer. On a device that c
 which `cpu` and `mps` are, it does nothing, and a warning says so. A model with `offload` shares no live components with
 a model that is offloaded otherwise or not at all, since the libraries hang hooks on the modules themselves.
 
-`lora` and `compile` are not in this version of the language. Where a quantizer would refuse them, its reason is what
-a script is told.
-
 ## The table
 
 **works** with nothing to know; **caveat**, works, and the note says what must be known; **refused**, with the reason in

@@ -43,7 +43,7 @@ def known() -> Interpreter:
         ("model m { of", ["offload"]),
         ("model m { offload: ", ["group", "model", "sequential"]),
         ('model m {\n  source: "builtin:shapes"\n  te', ["text_encoder"]),
-        ('model m { source: "builtin:shapes", unet { s', ["source", "subfolder"]),
+        ('model m { source: "builtin:shapes", unet { s', ["slicing", "source", "subfolder"]),
         ('model m { source: "builtin:shapes", unet { quantizer: ', ["none", "q8"]),
         ('model m { source: "builtin:shapes", defaults { num_inf', ["num_inference_steps"]),
         ('model m { source: "built', ["builtin:shapes"]),

@@ -201,7 +201,7 @@ def _local_folder(source: str) -> Path:
     beside = folder.parent
     if address := re.fullmatch(r"(?:https?://huggingface\.co/|hf://)([\w-][\w.-]*/[\w.-]+).*", source):
         help = f"write the hub id alone: `{address[1]}`"
-    elif any(character < " " for character in source):
+    elif any(character in "\n\t" for character in source):
         help = r"`\n` and `\t` are escapes: write a path of Windows with `/`, or in `'...'`"
     elif not beside.is_dir():
         help = f"the folder `{beside}` does not exist"
