@@ -100,7 +100,7 @@ def test_proposals(known: Interpreter, text: str, proposed: list[str]) -> None:
 
 def test_in_a_uri_only_the_end_is_replaced(known: Interpreter) -> None:
     for text, length in (
-        ('upscaler u = "magicprompt;var', 3), ('upscaler u = "magicprompt;part=po', 2), ('quantizer q = "bn', 2),
+        ('upscaler u = "magicprompt;variat', 6), ('upscaler u = "magicprompt;part=po', 2), ('quantizer q = "bn', 2),
         ("upscaler u = 'magicprompt;quantizer=\"sdnq;quant_co", 8), ("weighter w = 'llm4gen;llm-quantizer=s", 1),
     ):  # fmt: skip
         assert completions(text, known).length == length

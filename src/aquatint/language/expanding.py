@@ -53,7 +53,7 @@ _STEPS_OF_A_MARK = 5  # of a brace, a bar and so on, while a text is read
 
 
 @dataclass(frozen=True, slots=True)
-class Mistake:
+class ExpansionMistake:
     """What is wrong with `length` characters at `offset` of the text that is expanded, or at `span` of a file."""
 
     code: str
@@ -67,7 +67,7 @@ class Mistake:
 class ExpansionMistakes(Exception):
     """A text can't be expanded, for all these reasons."""
 
-    def __init__(self, mistakes: list[Mistake]) -> None:
+    def __init__(self, mistakes: list[ExpansionMistake]) -> None:
         super().__init__()
         self.mistakes = mistakes
 
@@ -139,7 +139,9 @@ def _expand(
         raise ValueError("draws nothing without `count`, and needs no `seed` then")
     outside.work += _reading(text)
     parts, problems = parse_pattern(text)
-    mistakes = [Mistake("bad-expansion", each.message, each.offset, each.length, each.help) for each in problems]
+    mistakes = [
+        ExpansionMistake("bad-expansion", each.message, each.offset, each.length, each.help) for each in problems
+    ]
     known = _Wildcards(_lists_of(outside, folder, wildcards), mistakes)
     known.find(parts, len(text))
     outside.work += known.steps
@@ -153,7 +155,7 @@ def _expand(
         keys = (bytes.fromhex(digest(["expand", chosen, number])) for number in range(count))
         return tuple(texts.drawn(parts, key) for key in keys)
     except _TooMuch as problem:
-        raise ExpansionMistakes([Mistake("too-large", str(problem), 0, len(text), problem.help)]) from None
+        raise ExpansionMistakes([ExpansionMistake("too-large", str(problem), 0, len(text), problem.help)]) from None
     finally:
         outside.work += texts.steps
 
@@ -284,7 +286,7 @@ def _lines_in(source: Source) -> _List:
 class _Wildcards:
     """What the wildcards of a text and of their lines stand for: `options`, by name. Adds to `mistakes`."""
 
-    def __init__(self, lists: _Lists, mistakes: list[Mistake]) -> None:
+    def __init__(self, lists: _Lists, mistakes: list[ExpansionMistake]) -> None:
         self.options: dict[str, tuple[Option, ...]] = {}
         self.steps = 0
         self._lists = lists
@@ -297,7 +299,7 @@ class _Wildcards:
     def find(self, parts: Pattern, length: int) -> None:
         """Look for all the wildcards of a text of `length` characters."""
         if self._depth(parts, None) > DEPTH_LIMIT:
-            self._mistakes.append(Mistake("bad-expansion", _TOO_DEEP, 0, length, _FLATTEN))
+            self._mistakes.append(ExpansionMistake("bad-expansion", _TOO_DEEP, 0, length, _FLATTEN))
 
     def _depth(self, parts: Pattern, line: _Line | None) -> int:
         """Return how deep choices lie in each other in `parts`, which are of the text itself or of `line`."""
@@ -376,14 +378,14 @@ class _Wildcards:
     def _mistake(self, code: str, message: str, offset: int, length: int, help: str | None, line: _Line | None) -> None:
         """Add a mistake of a line of a wildcard, or of the text itself."""
         if line is None:
-            self._mistakes.append(Mistake(code, message, offset, length, help))
+            self._mistakes.append(ExpansionMistake(code, message, offset, length, help))
             return
         span = line.span(offset, length)
         if span is None:
             message = f"{message} (in a line of `{self._way[-1]}`)"
         at = self._at
         assert at is not None
-        self._mistakes.append(Mistake(code, message, at.offset, at.length, help, span))
+        self._mistakes.append(ExpansionMistake(code, message, at.offset, at.length, help, span))
 
 
 _TOO_DEEP = f"choices lie more than {DEPTH_LIMIT} deep in each other, with those of the wildcards"

@@ -18,7 +18,7 @@ from aquatint.language.builtins import DEVICE, inclusive_range
 from aquatint.language.conversions import conversion
 from aquatint.language.deferred import HELP, NotYet, deferred_in
 from aquatint.language.draws import Draws, Turn
-from aquatint.language.expanding import ExpansionMistakes, Mistake
+from aquatint.language.expanding import ExpansionMistake, ExpansionMistakes
 from aquatint.language.foreign_members import instead
 from aquatint.language.names import inside, report_reserved_name, report_unknown_name, within
 from aquatint.language.operators import is_key, is_number, is_whole
@@ -499,7 +499,7 @@ class Expressions:
         finally:
             self.steps, self.outside.work = self.steps + self.outside.work, 0
 
-    def _mistake_in(self, text: str, at: Span, mistake: Mistake) -> None:
+    def _mistake_in(self, text: str, at: Span, mistake: ExpansionMistake) -> None:
         """Report what is wrong with `text`, the value of what stands at `at`, or with a file that it names."""
         place = within(at, text, mistake.offset, mistake.length)
         labels = () if mistake.span is None else (Label(place, "named here"),)
