@@ -37,7 +37,10 @@ def measured(engine: Engine, folder: Tiny) -> Callable[..., float]:
 
     @cache
     def of(**options: Any) -> float:
-        return error(engine.load(component(folder("sd"), "unet", written(options))).object, exact)
+        loaded = engine.load(component(folder("sd"), "unet", written(options)))
+        measured = error(loaded.object, exact)
+        engine.release(loaded)  # each of them is held otherwise, gigabytes in all
+        return measured
 
     return of
 
