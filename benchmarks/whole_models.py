@@ -124,7 +124,7 @@ def main() -> None:
     script = given.folder / "picture.aqt"
     script.write_text(
         f'model m {{ source: "{home}", dtype: bfloat16, quantizer: "{given.quantizer}" }}\n'
-        f'generate m {{ prompt: "a boat", seed: 1, size: "{given.size}", num_inference_steps: {given.steps} }}\n'
+        f'generate m {{ prompt: "a boat", seed: 1, size: {given.size}, num_inference_steps: {given.steps} }}\n'
     )
     budget = ["--memory", given.memory] if given.memory else []
     _, planning, _ = command("plan", "--device", "cpu", str(script), *budget)
