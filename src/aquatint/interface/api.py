@@ -19,6 +19,7 @@ from aquatint.interface import session as sessions
 from aquatint.interface.cli import parser
 from aquatint.interface.exits import Refusal
 from aquatint.interface.planning_options import evaluate
+from aquatint.interface.progress import PlainContext
 from aquatint.interface.report import write_diagnostics
 from aquatint.interface.running_options import session
 from aquatint.interface.script_file import read_script
@@ -139,19 +140,11 @@ class Session:
         self._session.release(self._session.resident())
 
 
-class _Told:
+class _Told(PlainContext):
     """Hands events on."""
 
     def __init__(self, on_event: Callable[[Event], None] | None) -> None:
         self._on_event = on_event
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        return None
 
     def __call__(self, event: Event) -> None:
         if self._on_event is not None:

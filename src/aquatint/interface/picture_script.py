@@ -48,7 +48,9 @@ class PictureScript:
 
 def add_picture_options(command: argparse.ArgumentParser) -> None:
     """Declare the picture, and what is to be another than its record says."""
-    command.add_argument("image", metavar="IMAGE", help="a picture or video, or the file with its record")
+    command.add_argument(
+        "image", metavar="IMAGE", help="a picture, a video, a safetensors file, or the file with its record"
+    )
     command.add_argument(
         "--set", metavar="NAME=VALUE", action="append", default=[],
         help="take another value than the record's: of a setting of `generate` (seed=5), of the model "

@@ -110,7 +110,9 @@ def as_json(event: Event) -> dict[str, Json]:
     return told
 
 
-class _Context:
+class PlainContext:
+    """What a reporter is as a context, if it has nothing to give back."""
+
     def __enter__(self) -> Self:
         return self
 
@@ -120,7 +122,7 @@ class _Context:
         return None
 
 
-class _Json(_Context):
+class _Json(PlainContext):
     def __init__(self, out: TextIO) -> None:
         self.out = out
 
@@ -130,7 +132,7 @@ class _Json(_Context):
         self.out.flush()
 
 
-class _Quiet(_Context):
+class _Quiet(PlainContext):
     def __init__(self, err: TextIO) -> None:
         self.err = err
 
@@ -139,7 +141,7 @@ class _Quiet(_Context):
             _write(self.err, [plain(line) for line in _failure(event)])
 
 
-class _Plain(_Context):
+class _Plain(PlainContext):
     def __init__(self, out: TextIO, err: TextIO) -> None:
         self.out = out
         self.err = err

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator
-from types import TracebackType
-from typing import BinaryIO, Self, TextIO
+from typing import BinaryIO, TextIO
 
 from aquatint.diagnostics import Diagnostic, Diagnostics
 from aquatint.interface import report
 from aquatint.interface.exits import DONE, FAILED, INTERRUPTED, Refusal
-from aquatint.interface.progress import as_json
+from aquatint.interface.progress import PlainContext, as_json
 from aquatint.interface.session import Outcome, Session
 from aquatint.plan.steps import Json
 from aquatint.runtime.events import Accepted, Done, Event
@@ -135,7 +134,7 @@ def _ended(outcome: Outcome) -> tuple[bool, Done]:
     return finished.interrupted, Done(is_whole and not finished.interrupted, finished.written)
 
 
-class _Lines:
+class _Lines(PlainContext):
     """Writes events and diagnostics, each with the number of the `statement` that it is of.
 
     Once the reader has left, `leave` is called, and what is told after that goes nowhere but for the end of a
@@ -147,14 +146,6 @@ class _Lines:
         self._out = out
         self._leave = leave
         self._has_left = False
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        return None
 
     def __call__(self, event: Event) -> None:
         self._write(as_json(event))

@@ -6,7 +6,6 @@ layout, changes nothing that is drawn.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import cached_property
 
 from aquatint.plan.keys import digest
@@ -56,22 +55,12 @@ class _Numbers:
     @cached_property
     def places(self) -> dict[int, Json]:
         """By where they start: the strings and verbs."""
-        starts = sorted({node.span.start for node in self._nodes() if isinstance(node, n.String | n.Action)})
+        starts = sorted({node.span.start for node in n.walk(self.script) if isinstance(node, n.String | n.Action)})
         return {start: [self.file, number] if self.file else number for number, start in enumerate(starts)}
 
     @cached_property
     def ways(self) -> dict[tuple[int, int], Json]:
         """By where they start and end: the calls and includes."""
-        found = {(node.span.start, node.span.end) for node in self._nodes() if isinstance(node, n.Call | n.Include)}
+        passed = (node.span for node in n.walk(self.script) if isinstance(node, n.Call | n.Include))
+        found = {(span.start, span.end) for span in passed}
         return {place: ["by", self.file, number] for number, place in enumerate(sorted(found))}
-
-    def _nodes(self) -> Iterator[n.Node]:
-        # Not by recursion: a long chain of operators is a deep tree.
-        waiting: list[object] = [self.script.statements]
-        while waiting:
-            item = waiting.pop()
-            if isinstance(item, tuple):
-                waiting += item
-            elif isinstance(item, n.Node):
-                yield item
-                waiting += (getattr(item, field) for field in item.__struct_fields__)

@@ -6,7 +6,6 @@ what each bracket is. Files are the interface's. `docs/formatting.md` has the ru
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import Literal
@@ -135,7 +134,7 @@ class _Roles:
         self.targets: dict[int, int] = {}
         # From each body of an `if` with several to the first.
         self.leaders: dict[int, int] = {}
-        for node in _nodes(script):
+        for node in n.walk(script):
             self._note(node)
 
     def _note(self, node: n.Node) -> None:
@@ -167,17 +166,6 @@ class _Roles:
         """Return the role of a pair of brackets after the token `before`."""
         role = self.opened.get(opener.span.start) or self.closed.get(closer.span.end)
         return role or self.named.get(before.span.start if before else -1) or "group"
-
-
-def _nodes(script: n.Script) -> Iterator[n.Node]:
-    waiting: list[object] = [script.statements]
-    while waiting:
-        item = waiting.pop()
-        if isinstance(item, tuple):
-            waiting += item
-        elif isinstance(item, n.Node):
-            yield item
-            waiting += [getattr(item, name) for name in n.fields(type(item))]
 
 
 def _read(script: n.Script) -> list[_Atom]:

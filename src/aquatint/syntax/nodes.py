@@ -307,6 +307,19 @@ def fields(kind: type[Node]) -> tuple[str, ...]:
     return names
 
 
+def walk(script: Script) -> Iterator[Node]:
+    """Yield every node of `script`, words too, in no order."""
+    # Not by recursion: a long chain of operators is a deep tree.
+    waiting: list[object] = [script.statements]
+    while waiting:
+        item = waiting.pop()
+        if isinstance(item, tuple):
+            waiting += item
+        elif isinstance(item, Node):
+            yield item
+            waiting += [getattr(item, name) for name in fields(type(item))]
+
+
 def children(node: Node) -> list[Node]:
     """Return the nodes right below `node`, in order, without words: those are names of what is beside them."""
     found: list[Node] = []

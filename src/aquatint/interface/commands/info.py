@@ -28,7 +28,7 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
         epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
     command.add_argument(
-        "images", nargs="+", metavar="IMAGE", help="a PNG, JPEG or WebP picture, or the file with its record"
+        "images", nargs="+", metavar="IMAGE", help="a picture, a video, a safetensors file, or the file with its record"
     )
     form = command.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="write a line of JSON for each, with the whole record")

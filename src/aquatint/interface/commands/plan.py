@@ -25,7 +25,7 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
     add_script_options(command)
     add_planning_options(command)
     add_warning_options(command)
-    command.add_argument("--json", action="store_true", help="write the plan as JSON, which `aquatint run` executes")
+    command.add_argument("--json", action="store_true", help="write the plan as JSON, which `aquatint run` carries out")
     command.add_argument(
         "--why", metavar="STATEMENT[.COMPONENT][.SETTING]",
         help="say which layers of the script set a setting, as in g1.unet.dtype, instead of the plan; a statement is a "

@@ -6,7 +6,6 @@ are `bitsandbytes_backend` and `sdnq_backend`; another package's is found in the
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from functools import cache
@@ -15,7 +14,7 @@ from typing import Any, Protocol, cast
 from aquatint.catalog.quantizer_backends import Backend, backend, backends, is_installed
 from aquatint.plan.steps import Json
 from aquatint.runtime.engine import EngineError
-from aquatint.runtime.torch_engine.libraries import Libraries
+from aquatint.runtime.torch_engine.libraries import Libraries, half
 
 
 class EngineBackend(Protocol):
@@ -51,7 +50,7 @@ def of(name: str) -> EngineBackend:
         raise EngineError(f"there is no quantization backend `{name}`")
     if not is_installed(found.package):
         raise missing(found)
-    return _imported(found.engine)
+    return cast(EngineBackend, half(found.engine))
 
 
 def missing(found: Backend) -> EngineError:
@@ -61,7 +60,7 @@ def missing(found: Backend) -> EngineError:
 
 def usable() -> list[EngineBackend]:
     """Return the halves that run of all backends whose library is installed."""
-    return [_imported(each.engine) for each in backends() if is_installed(each.package)]
+    return [cast(EngineBackend, half(each.engine)) for each in backends() if is_installed(each.package)]
 
 
 def is_owned(kind: type) -> bool:
@@ -72,11 +71,3 @@ def is_owned(kind: type) -> bool:
 @cache
 def _is_of_a_backend(module: str) -> bool:
     return module.startswith(tuple(owner for each in usable() for owner in each.OWNERS))
-
-
-@cache
-def _imported(name: str) -> EngineBackend:
-    try:
-        return cast(EngineBackend, importlib.import_module(name))
-    except ImportError as error:
-        raise EngineError(f"`{name}` can't be imported: {error}", "update the package that brings it") from error

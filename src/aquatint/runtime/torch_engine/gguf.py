@@ -13,7 +13,7 @@ from aquatint.catalog import checkpoints
 from aquatint.catalog.gguf_files import PACKAGE, PLAIN
 from aquatint.plan.steps import Component
 from aquatint.runtime.engine import EngineError
-from aquatint.runtime.torch_engine.libraries import Libraries
+from aquatint.runtime.torch_engine.libraries import Libraries, require
 
 _DTYPES = {"F32": "float32", "F16": "float16"}
 
@@ -27,7 +27,7 @@ def module(libraries: Libraries, component: Component, found: Any, folder: Path)
     assert component.single_file is not None and component.dtype is not None
     if component.quantization is not None:
         raise EngineError(f"`{component.single_file}` is quantized already", "leave its quantizer out")
-    _require_package()
+    require(PACKAGE, "a GGUF file", "gguf")
     from diffusers import GGUFQuantizationConfig
 
     dtype = getattr(torch, component.dtype)
@@ -48,17 +48,6 @@ def module(libraries: Libraries, component: Component, found: Any, folder: Path)
 def is_quantized(layer: Any) -> bool:
     """Return whether a layer has weights as a GGUF file has them."""
     return type(layer).__name__ == "GGUFLinear"
-
-
-def _require_package() -> None:
-    try:
-        import gguf  # type: ignore[import-not-found,unused-ignore]  # noqa: F401
-    except ModuleNotFoundError as error:
-        if error.name != PACKAGE:
-            raise
-        raise EngineError(
-            f"a GGUF file needs `{PACKAGE}`, which is not installed", 'install it: `pip install "aquatint[gguf]"`'
-        ) from None
 
 
 def _read(torch: Any, source: str) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """The one place that imports the libraries: in the right order, with the right environment, and quiet.
 
-Importing this module imports none of them; `libraries()` does, once.
+Importing this module imports none of them; `libraries()` does, once. What backends and plugins bring of their own,
+`half` imports.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Any
 
 from aquatint.catalog.quantizer_backends import backends
 from aquatint.plan.steps import Json
+from aquatint.runtime.engine import EngineError
 from aquatint.runtime.metadata import installed_version
 from aquatint.runtime.torch_engine import memory
 
@@ -83,6 +85,27 @@ def _sdnq() -> Any | None:
         if error.name != "sdnq":
             raise
         return None
+
+
+def require(package: str, what: str, extra: str) -> None:
+    """Raise `EngineError` where `package`, which `what` needs and the extra called `extra` brings, isn't installed."""
+    try:
+        importlib.import_module(package)
+    except ModuleNotFoundError as error:
+        if error.name != package:
+            raise
+        raise EngineError(
+            f"{what} needs `{package}`, which is not installed", f'install it: `pip install "aquatint[{extra}]"`'
+        ) from None
+
+
+@cache
+def half(name: str) -> Any:
+    """Return the module called `name`, the half that runs of a backend or a plugin. Raises `EngineError`."""
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise EngineError(f"`{name}` can't be imported: {error}", "update the package that brings it") from error
 
 
 def _silence(diffusers: Any, transformers: Any) -> None:

@@ -18,7 +18,7 @@ from aquatint.catalog.pipelines import LOADERS, is_denoiser
 from aquatint.plan.steps import Component
 from aquatint.runtime.engine import Counters, EngineError, Loaded
 from aquatint.runtime.torch_engine.faults import engine_error
-from aquatint.runtime.torch_engine.libraries import Libraries
+from aquatint.runtime.torch_engine.libraries import Libraries, require
 
 PACKAGE = "peft"
 
@@ -64,7 +64,7 @@ def load(libraries: Libraries, component: Component, reader: Any, counters: Coun
     """Return the LoRA that `component` is, which the class `reader` reads; raise `EngineError`."""
     from safetensors import safe_open
 
-    _require_peft()
+    require(PACKAGE, "a LoRA", "lora")
     what = f"the LoRA from `{component.source}`"
     try:
         file = loras.path(component.source, component.revision, component.subfolder)
@@ -80,17 +80,6 @@ def load(libraries: Libraries, component: Component, reader: Any, counters: Coun
         metadata = _load_sft_state_dict_metadata(str(file))
     size = sum(int(tensor.nbytes) for tensor in tensors.values())
     return Loaded(component, LoraWeights(component.key, reader, tensors, metadata), size)
-
-
-def _require_peft() -> None:
-    try:
-        import peft  # noqa: F401
-    except ModuleNotFoundError as error:
-        if error.name != PACKAGE:
-            raise
-        raise EngineError(
-            f"a LoRA needs `{PACKAGE}`, which is not installed", 'install it: `pip install "aquatint[lora]"`'
-        ) from None
 
 
 @contextmanager

@@ -6,15 +6,13 @@ Each plugin's record in the catalog names a module with these members; `of` impo
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Mapping
-from functools import cache
 from typing import Any, Protocol, cast
 
 from aquatint.catalog.prompt_plugins import prompt_plugin
 from aquatint.plan.keys import digest
 from aquatint.runtime.engine import EngineError, Rewriting, Rewritten
-from aquatint.runtime.torch_engine.libraries import Libraries
+from aquatint.runtime.torch_engine.libraries import Libraries, half
 
 
 class Upscaler(Protocol):
@@ -36,15 +34,7 @@ def of(name: str) -> Upscaler:
         raise EngineError(f"there is no upscaler plugin `{name}`", "install the package that brings it")
     if found.engine is None:
         raise EngineError(f"the upscaler plugin `{name}` can be planned with, and not run")
-    return _imported(found.engine)
-
-
-@cache
-def _imported(name: str) -> Upscaler:
-    try:
-        return cast(Upscaler, importlib.import_module(name))
-    except ImportError as error:
-        raise EngineError(f"`{name}` can't be imported: {error}", "update the package that brings it") from error
+    return cast(Upscaler, half(found.engine))
 
 
 def seed_of(seed: int, prompt: str, variation: int, attempt: int = 0) -> int:

@@ -6,7 +6,6 @@ Each plugin's record in the catalog names a module with this member; `of` import
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from typing import Any, Protocol, cast
@@ -14,7 +13,7 @@ from typing import Any, Protocol, cast
 from aquatint.catalog.prompt_plugins import prompt_plugin
 from aquatint.plan.steps import Json
 from aquatint.runtime.engine import EngineError
-from aquatint.runtime.torch_engine.libraries import Libraries
+from aquatint.runtime.torch_engine.libraries import Libraries, half
 
 
 class EngineWeighter(Protocol):
@@ -38,8 +37,4 @@ def of(name: str) -> EngineWeighter:
     plugin = prompt_plugin("weighter", name)
     if plugin is None or plugin.engine is None:
         raise EngineError(f"there is no weighter plugin `{name}` that can be run", "install the package that brings it")
-    try:
-        return cast(EngineWeighter, importlib.import_module(plugin.engine))
-    except ImportError as error:
-        message = f"`{plugin.engine}` can't be imported: {error}"
-        raise EngineError(message, "update the package that brings it") from error
+    return cast(EngineWeighter, half(plugin.engine))
