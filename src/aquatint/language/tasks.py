@@ -208,7 +208,7 @@ class Pictures:
         is_tensor = takes_tensors(argument) and value.lower().endswith(tensor_files.SUFFIX)
         if not is_tensor and not takes_pictures(argument):
             return value
-        path = posixpath.join(posixpath.dirname(setting.span.source.name), value)
+        path = posixpath.join(setting.span.source.folder, value)
         if (place := self.written(path)) is not None:
             self.diagnostics.error(
                 "not-saved-yet", f"`{path}` is written by this script: what is in it isn't known while it is planned",
