@@ -95,5 +95,6 @@ def _differing(one: Place, other: Place) -> tuple[str, Any, Any] | None:
     for name in _WIDTHS:
         values = [config.get(name, ()) for config in (first, second)]
         if values[0] != values[1] and all(value is None or isinstance(value, int | str) for value in values):
-            return name, *(("none" if value is None else value) for value in values)
+            ours, theirs = ("none" if value is None else value for value in values)
+            return name, ours, theirs
     return None
