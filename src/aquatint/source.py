@@ -5,6 +5,7 @@ Holds no opinion on what the text means; messages about it are in `diagnostics`.
 
 from __future__ import annotations
 
+import posixpath
 from bisect import bisect_right
 from dataclasses import dataclass, field
 from itertools import accumulate
@@ -23,6 +24,11 @@ class Source:
     text: str
     first_line: int = 1
     _line_starts: list[int] = field(default_factory=list, repr=False)
+
+    @property
+    def folder(self) -> str:
+        """The folder that names in the text start at; `""`, the working folder, for a `<text>` of no file."""
+        return "" if self.name.startswith("<") else posixpath.dirname(self.name)
 
     def line_starts(self) -> list[int]:
         """Return the offset of each line's first character, in order."""

@@ -374,6 +374,11 @@ def test_a_picture_that_was_given_is_given_again(folder: Path, capsys: pytest.Ca
     code, _, err = said("replay", "after.png", "--strict", capsys=capsys)
     assert code == 2
     assert "error[not-as-recorded]: `photo.png` is another picture than it was\n" in err
+    (folder / "out").mkdir()
+    (folder / "after.png").rename(folder / "out" / "after.png")
+    code, _, err = said("replay", "out/after.png", "--strict", capsys=capsys)
+    assert code == 2
+    assert "error[not-as-recorded]: `photo.png` is another picture than it was\n" in err
     for wrong in ({"seed": [given]}, {"prompt": [given]}, {"image": []}, {"image": [{"path": "", "hash": ""}]}):
         pictures.write_record(folder / "wrong.png", lambda record, wrong=wrong: record.update(pictures=wrong))
         code, _, err = said("script", "wrong.png", capsys=capsys)

@@ -321,6 +321,7 @@ def over(base: Checkpoint, source: str) -> Checkpoint:
         if part is not None and part.has_weights and role not in single_files.left_out():
             config = read_config(base.folder, part.subfolder)
             if _is_held(part, config, header, source):
+                _require_fit(part, config, header, source)
                 parts[role] = _taken(part, header, source)
     if not any(part is not None and part.file is not None for part in parts.values()):
         kind = single_files.kind(header)
@@ -343,11 +344,13 @@ def from_file(part: Part, folder: Path, source: str) -> Part:
             f"name a folder with a `{part.class_name}`",
         )  # fmt: skip
     header = single_header(source)
-    if not _is_held(part, read_config(folder, part.subfolder), header, source):
+    config = read_config(folder, part.subfolder)
+    if not _is_held(part, config, header, source):
         raise CheckpointError(
             "wrong-component", f"`{source}` holds no weights of `{part.role}`, a `{part.class_name}`",
             f"name a file or a folder with a `{part.class_name}`",
         )  # fmt: skip
+    _require_fit(part, config, header, source)
     return _taken(part, header, source)
 
 
@@ -355,6 +358,18 @@ def _is_held(part: Part, config: dict[str, Any], header: list[Tensor], source: s
     # GGUF files of diffusion models are of denoisers alone.
     is_of_kind = not is_gguf(source) or pipelines.is_denoiser(part.role)
     return is_of_kind and single_files.prefix(part, config, header) is not None
+
+
+def _require_fit(part: Part, config: dict[str, Any], header: list[Tensor], source: str) -> None:
+    why = single_files.misfit(part, config, header)
+    if why is None:
+        return
+    kind = single_files.kind(header)
+    own = "" if kind is None else f", such as those of `{single_files.repository(kind)}`"
+    raise CheckpointError(
+        "wrong-component", f"the `{part.role}` in `{source}` is that of another model: {why}",
+        f"name a file for this kind of model, or with `config` the configurations of the file's own kind{own}",
+    )  # fmt: skip
 
 
 def _taken(part: Part, header: list[Tensor], source: str) -> Part:

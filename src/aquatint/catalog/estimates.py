@@ -138,6 +138,8 @@ def quantized(network: Network, tensors: Iterable[Tensor], backend: Backend, opt
     unfit = []
     for layer in layers(network, held):
         match backend.held(options, layer):
+            case Held() if network.class_name == _CASTING[0] and layer.name == _CASTING[1]:
+                unfit.append((layer, _cast(backend)))
             case Held() as size:
                 least += size.least - layer.bytes
                 most += size.most - layer.bytes
@@ -150,6 +152,20 @@ def quantized(network: Network, tensors: Iterable[Tensor], backend: Backend, opt
     kept = tuple(Kept(each.why, each.is_gap, tuple(those)) for each, those in left.items())
     kept = tuple(sorted(kept, key=lambda each: -len(each.layers)))
     return Estimate(least, most, before.parameters, before.layers + others, count, kept, tuple(unfit))
+
+
+_CASTING = ("UNet2DConditionModel", "encoder_hid_proj.image_embeds")
+# The layer of Kandinsky's decoders for which diffusers (0.40) turns what it is given into its weight's own type.
+
+
+def _cast(backend: Backend) -> Unfit:
+    skips = next((each.name for each in backend.schema.settings if each.name in _SKIPPING), None)
+    help = None if skips is None else f'set `{skips}: ["encoder_hid_proj"]`'
+    return Unfit("diffusers turns what goes into this layer into the type that its weights are stored in", help)
+
+
+_SKIPPING = ("modules_to_not_convert", "llm_int8_skip_modules")
+# What backends call the setting that names modules to leave as they are.
 
 
 def _unfiled_bytes(network: Network, tensors: Iterable[Tensor]) -> int:

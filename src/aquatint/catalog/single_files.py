@@ -189,6 +189,36 @@ def tensors(part: Part, config: Mapping[str, Any], header: Iterable[Tensor]) -> 
     return (found, False) if renamed is None else (renamed, True)
 
 
+_WIDTHS = {
+    "UNet2DConditionModel": {"conv_in.weight": "in_channels", "attn2.to_k.weight": "cross_attention_dim"},
+    "FluxTransformer2DModel": {"x_embedder.weight": "in_channels", "context_embedder.weight": "joint_attention_dim"},
+}
+# What the names of some weights of a class end in, and what its configuration calls their width.
+_BLOCKS = {
+    "UNet2DConditionModel": ("down_blocks.", "mid_block.", "up_blocks."),
+    "FluxTransformer2DModel": ("transformer_blocks.", "single_transformer_blocks."),
+}
+# What the names of most weights of such a class begin with.
+
+
+def misfit(part: Part, config: Mapping[str, Any], header: Iterable[Tensor]) -> str | None:
+    """Return why a file's tensors can't be the component that `config` is of, None where nothing speaks against it.
+
+    Of classes whose names in such files aren't known nothing is said.
+    """
+    found, is_named = tensors(part, config, header)
+    if not is_named or part.class_name not in _BLOCKS:
+        return None
+    if not any(each.name.startswith(_BLOCKS[part.class_name]) for each in found):
+        return f"it has no weights for a `{part.class_name}`"
+    for name, setting in _WIDTHS[part.class_name].items():
+        held = {each.shape[1] for each in found if f".{each.name}".endswith(f".{name}") and len(each.shape) > 1}
+        wanted = config.get(setting)
+        if isinstance(wanted, int) and len(held) == 1 and wanted not in held:
+            return f"its `{setting}` is {held.pop()}, and the configuration says {wanted}"
+    return None
+
+
 @cache
 def _catalog() -> dict[str, Any]:
     file = Path(__file__).with_name("data") / "single_files.json"

@@ -7,7 +7,6 @@ something (`with`, `generate`) are carried out by `evaluate`, through the `Doer`
 from __future__ import annotations
 
 import math
-import posixpath
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, Protocol, assert_never
@@ -472,7 +471,7 @@ class Expressions:
             return self._carried_out(function, arguments, named, node)
         if not function.lazy and (found := deferred_in([*arguments, *named.values()])) is not None:
             return self.not_yet(NotYet(found), node.span)
-        before: list[Any] = [self.outside, posixpath.dirname(node.span.source.name)] if function.outside else []
+        before: list[Any] = [self.outside, node.span.source.folder] if function.outside else []
         if function.drawn:
             before.append(lambda: self.draws.seed(node, self.turn))
         try:

@@ -48,7 +48,7 @@ class Includes:
             message = "`include` takes a plain string: what a script is made of is known before it is evaluated"
             self.diagnostics.error("bad-include", message, at, help='write `include "file.aqt"`')
             return None
-        name = posixpath.normpath(posixpath.join(posixpath.dirname(at.source.name), node.path.text))
+        name = posixpath.normpath(posixpath.join(at.source.folder, node.path.text))
         if name not in self._scripts:
             if len(self._scripts) >= FILE_LIMIT:
                 self.diagnostics.error("too-large", f"the script includes more than {FILE_LIMIT:,} files", at)

@@ -25,7 +25,7 @@ from aquatint.catalog.quantizers import canonical
 from aquatint.catalog.tasks import Roles, is_further_controlnet
 from aquatint.catalog.working import Working, working
 from aquatint.diagnostics import Diagnostics, Label, did_you_mean
-from aquatint.language import adapting, claims, computing, coverage, prequantized, suitability
+from aquatint.language import adapting, claims, computing, coverage, neighbours, prequantized, suitability
 from aquatint.language.coverage import Use
 from aquatint.language.names import inside
 from aquatint.language.values import UNKNOWN, Model, Quantizer, Setting, shown
@@ -238,6 +238,7 @@ class Resolver:
         keys: dict[str, str | None] = {}
         components: dict[str, Component] = {}
         names: dict[str, str | None] = {}
+        places: dict[str, neighbours.Place] = {}
         for role, part in checkpoint.parts.items():
             if part is None:
                 keys[role] = None
@@ -245,6 +246,8 @@ class Resolver:
             if any(setting.value is UNKNOWN for setting in model.parts.get(role, {}).values()):
                 continue  # `_check_parts` has found that
             place = self._place(model, role, part, checkpoint, source.span)
+            if place is not None:
+                places[role] = neighbours.Place(place.part, place.folder, place.span)
             component = None if place is None else self._component(model, role, place, checkpoint, role in quantized)
             if component is None:
                 sound = False
@@ -256,6 +259,9 @@ class Resolver:
                 names[role] = prequantized.quantizer_name(component, setting)
         by_role = {role: components[key] for role, key in keys.items() if key is not None}
         chosen = {use.role: use.chosen for use in self._uses}
+        held = {role: part for role, part in checkpoint.parts.items() if part is not None}
+        own = {role: neighbours.Place(part, checkpoint.folder, source.span) for role, part in held.items()}
+        sound = neighbours.check(model, info, own, places, self.diagnostics) and sound
         sound = suitability.check(self.world.device, model, by_role, chosen, self.diagnostics) and sound
         prequantized.report(self._contradictions, self.diagnostics)
         if not coverage.check(self._uses, self.diagnostics) or not sound or self._contradictions:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import posixpath
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -30,6 +31,9 @@ from aquatint.source import Span
 
 _OF_EACH = ("controlnet_conditioning_scale", "control_guidance_start", "control_guidance_end")
 # Arguments of which there may be one for each controlnet.
+
+
+_ADDRESS = re.compile(r"[a-z]{3,5}://", re.IGNORECASE)
 
 
 def _length(value: Any) -> int | None:
@@ -208,7 +212,13 @@ class Pictures:
         is_tensor = takes_tensors(argument) and value.lower().endswith(tensor_files.SUFFIX)
         if not is_tensor and not takes_pictures(argument):
             return value
-        path = posixpath.join(posixpath.dirname(setting.span.source.name), value)
+        if _ADDRESS.match(value):
+            self.diagnostics.error(
+                "not-supported-yet", f"`{argument.name}` can't be taken from an address on the web in this version",
+                setting.span, help="fetch the file, and name it",
+            )  # fmt: skip
+            return UNKNOWN
+        path = posixpath.join(setting.span.source.folder, value)
         if (place := self.written(path)) is not None:
             self.diagnostics.error(
                 "not-saved-yet", f"`{path}` is written by this script: what is in it isn't known while it is planned",

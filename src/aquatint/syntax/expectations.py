@@ -109,6 +109,8 @@ def report_unexpected(
             written = Span(verb.span.source, verb.span.start, span.end).text
             if verb.type == "COMPARE" and written.split() == ["compare", "{", "}"]:
                 written = "compare a, b"
+            elif verb.type != "COMPARE" and written.removeprefix(verb.text).lstrip().startswith("{"):
+                written = f"{verb.text} NAME"  # what was meant for its block stands where the name would
             help = f"write `{written if len(written) <= _LONGEST else '...'} {{ {_BLOCKS[verb.type]} }}`"
             report("syntax", f"this `{verb.text}` has no block", span, help.replace("{  }", "{ }"))
     elif ended:
