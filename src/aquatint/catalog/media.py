@@ -37,7 +37,7 @@ RATES = ("fps", "frame_rate")
 """Arguments of pipelines that say of how many frames in a second the video is to be."""
 
 
-UNDECODED = {"latent": "latents", "pt": "images"}
+UNDECODED = {"latent": "latents", "pt": "pixels"}
 """By the `output_type` of a call that leaves the decoding out, what the tensor is called that it makes.
 
 What a pipeline that denoises pixels leaves out with `"pt"` is their rounding to 8 bits.
