@@ -146,7 +146,7 @@ def test_a_second_stage_takes_the_picture_and_the_encoder_of_the_first(
     of_base = f'output_type: "{handed_on}"' + (', output: "one.png"' if handed_on == "pil" else "")
     text = f"""
         model b {{ source: "{base}" }}
-        model s {{ source: "{second}", text_encoder {{ source: "{base / "text_encoder"}" }} }}
+        model s {{ source: "{second}", text_encoder {{ source: "{base}", subfolder: "text_encoder" }} }}
         let one = generate b {{ {SHORT}, size: 16x16, {of_base} }}
         generate s {{ {SHORT}, image: one, output: "two.png" }}
     """
