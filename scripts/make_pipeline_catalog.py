@@ -114,8 +114,13 @@ class Library:
         return {name: found.get(name, {}) for name in exported}
 
     def modules(self) -> list[str]:
-        """Return the names of the packages inside `diffusers.pipelines`, by which checkpoints name parts of theirs."""
-        return sorted(init.parent.name for init in (self.root / "pipelines").glob("*/__init__.py"))
+        """Return the names of the packages inside `diffusers.pipelines`, by which checkpoints name parts of theirs.
+
+        Those that diffusers has moved into one called `deprecated` are named with that.
+        """
+        packages = self.root / "pipelines"
+        inits = [*packages.glob("*/__init__.py"), *packages.glob("deprecated/*/__init__.py")]
+        return sorted(init.parent.relative_to(packages).as_posix().replace("/", ".") for init in inits)
 
     @cached_property
     def loras(self) -> dict[str, list[str]]:
@@ -447,6 +452,12 @@ def gives_latents(call: ast.FunctionDef) -> bool:
     return any(isinstance(node, ast.Constant) and node.value == "latent" for node in ast.walk(call))
 
 
+def gives_pixels(call: ast.FunctionDef) -> bool:
+    """Return whether a call that decodes nothing can return its pixels as the denoiser left them, as a tensor."""
+    asked = (ast.unparse(node) for node in ast.walk(call) if isinstance(node, ast.Compare))
+    return not gives_latents(call) and "output_type == 'pt'" in asked
+
+
 def rate(module: Module) -> int | None:
     """Return the frames in a second of which the example in a pipeline's own documentation writes a video."""
     example = module.constants.get("EXAMPLE_DOC_STRING")
@@ -483,7 +494,8 @@ def describe(library: Library, name: str, tasks: list[str]) -> dict[str, Any] | 
     entry = {
         "truncates": truncates, "tasks": tasks, "components": components, "optional": optional, "options": options,
         "arguments": arguments, "lora": next((base for base in bases if base in loras), None),
-        "yields": yields(library, *call), "latent": gives_latents(call[1]), "fps": rate(call[0]), "caching": caching,
+        "yields": yields(library, *call), "latent": gives_latents(call[1]), "pixels": gives_pixels(call[1]),
+        "fps": rate(call[0]), "caching": caching,
     }  # fmt: skip
     return {key: content for key, content in entry.items() if content}
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from aquatint.catalog.pipelines import DATA, Argument, Component, catalog_version, pipeline, pipeline_names
+from aquatint.catalog.pipelines import DATA, Argument, Component, catalog_version, library, pipeline, pipeline_names
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "scripts" / "make_pipeline_catalog.py"
@@ -90,6 +90,13 @@ def test_most_pipelines_have_a_denoiser() -> None:
     without = {name for name in pipeline_names() if not (info := pipeline(name)) or not info.denoisers}
     assert len(pipeline_names()) > 250
     assert len(without) < 20, sorted(without)
+
+
+def test_parts_of_packages_that_diffusers_has_moved_are_found_by_their_old_name() -> None:
+    moved = "diffusers.pipelines.deprecated.wuerstchen"
+    assert [library(name) for name in ("wuerstchen", moved)] == [moved, moved]
+    assert library("stable_diffusion") == "diffusers.pipelines.stable_diffusion"
+    assert library("os") is None
 
 
 def test_a_first_lookup_is_quick_and_imports_no_model_library() -> None:

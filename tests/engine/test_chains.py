@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,8 @@ Tiny = Callable[[str], Path]
 
 STEPS = 4
 CALL: dict[str, Any] = {"prompt": "a red cat", "num_inference_steps": STEPS}
+SHORT_CALL = CALL | {"num_inference_steps": 2}
+SHORT = 'prompt: "a red cat", seed: 7, num_inference_steps: 2'
 SETTINGS = f'prompt: "a red cat", seed: 7, num_inference_steps: {STEPS}'
 
 
@@ -131,6 +134,82 @@ def test_a_decoder_takes_the_members_of_what_its_prior_makes(engine: Engine, fol
     theirs = call("KandinskyV22Pipeline", parts(decoder), image_embeds=embeds.image_embeds,
                   negative_image_embeds=embeds.negative_image_embeds, num_inference_steps=STEPS,
                   width=64, height=64).images[0]  # fmt: skip
+    assert pixels(tmp_path / "cat.png") == theirs.tobytes()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("handed_on", ["pil", "pt"])
+def test_a_second_stage_takes_the_picture_and_the_encoder_of_the_first(
+    engine: Engine, folder: Tiny, tmp_path: Path, handed_on: str
+) -> None:
+    base, second = folder("if"), folder("if-super")
+    of_base = f'output_type: "{handed_on}"' + (', output: "one.png"' if handed_on == "pil" else "")
+    text = f"""
+        model b {{ source: "{base}" }}
+        model s {{ source: "{second}", text_encoder {{ source: "{base}", subfolder: "text_encoder" }} }}
+        let one = generate b {{ {SHORT}, size: 16x16, {of_base} }}
+        generate s {{ {SHORT}, image: one, output: "two.png" }}
+    """
+    assert run(engine, text, tmp_path)[0] == ["one.png" if handed_on == "pil" else None, "two.png"]
+    # As programs for these checkpoints do it: the prompt is encoded once, and the second has no encoder.
+    components = parts(base)
+    encoding = plain.assembled(base, "none")
+    embeds, others = encoding.encode_prompt(CALL["prompt"], device="cpu")
+    given = {"prompt_embeds": embeds, "negative_prompt_embeds": others, "num_inference_steps": 2}
+    one = call("IFPipeline", {**components, "requires_safety_checker": False}, **given, width=16, height=16,
+               output_type=handed_on).images  # fmt: skip
+    left_out = {"text_encoder": None, "tokenizer": None, "requires_safety_checker": False}
+    two = call("IFSuperResolutionPipeline", parts(second) | left_out, **given, image=one).images[0]
+    assert pixels(tmp_path / "two.png") == two.tobytes()
+
+
+@pytest.mark.slow
+def test_an_upscaler_takes_a_picture_or_latents_of_anything(engine: Engine, folder: Tiny, tmp_path: Path) -> None:
+    text = f"""
+        model m {{ source: "{folder("sd")}" }}
+        model x4 {{ source: "{folder("upscaler")}" }}
+        model x2 {{ source: "{folder("latent-upscaler")}" }}
+        let small = generate m {{ {SHORT}, size: 16x16, output: "small.png" }}
+        let latents = generate m {{ {SHORT}, size: 16x16, output_type: "latent" }}
+        generate x4 {{ {SHORT}, image: small, noise_level: 10, output: "four.png" }}
+        generate x2 {{ {SHORT}, image: latents, output: "two.png" }}
+        generate x2 {{ {SHORT}, image: small, output: "encoded.png" }}
+    """
+    assert run(engine, text, tmp_path)[0] == ["small.png", None, "four.png", "two.png", "encoded.png"]
+    first = {"requires_safety_checker": False, **parts(folder("sd"))}
+    x4, x2 = parts(folder("upscaler")), parts(folder("latent-upscaler"))
+    size = {"width": 16, "height": 16}
+    small = call("StableDiffusionPipeline", first, **SHORT_CALL, **size).images[0]
+    latents = call("StableDiffusionPipeline", first, **SHORT_CALL, **size, output_type="latent").images
+    four = call("StableDiffusionUpscalePipeline", x4, **SHORT_CALL, image=small, noise_level=10).images[0]
+    assert four.size == (64, 64) and pixels(tmp_path / "four.png") == four.tobytes()
+    for name, given in (("two", latents), ("encoded", small)):
+        theirs = call("StableDiffusionLatentUpscalePipeline", x2, **SHORT_CALL, image=given).images[0]
+        assert theirs.size == (32, 32) and pixels(tmp_path / f"{name}.png") == theirs.tobytes()
+
+
+@pytest.mark.slow
+def test_a_cascade_s_decoder_is_loaded_by_the_name_that_its_checkpoints_have(
+    engine: Engine, folder: Tiny, tmp_path: Path
+) -> None:
+    from diffusers.pipelines.deprecated.wuerstchen import PaellaVQModel
+
+    prior, decoder = folder("cascade-prior"), folder("cascade-decoder")
+    assert json.loads((decoder / "model_index.json").read_bytes())["vqgan"] == ["wuerstchen", "PaellaVQModel"]
+    text = f"""
+        model p {{ source: "{prior}" }}
+        model d {{ source: "{decoder}" }}
+        let made = generate p {{ {SETTINGS}, size: 64x64 }}
+        generate d {{ {SETTINGS}, image_embeddings: made.image_embeddings, guidance_scale: 1.1, output: "cat.png" }}
+    """
+    assert run(engine, text, tmp_path)[0] == [None, "cat.png"]
+    index = json.loads((decoder / "model_index.json").read_bytes())
+    components = {role: plain.part(decoder, role, *index[role], "none")
+                  for role in ("decoder", "scheduler", "text_encoder", "tokenizer")}  # fmt: skip
+    components |= {"vqgan": PaellaVQModel.from_pretrained(decoder / "vqgan"), "latent_dim_scale": 2.0}
+    made = call("StableCascadePriorPipeline", parts(prior) | {"resolution_multiple": 8}, **CALL, width=64, height=64)
+    theirs = call("StableCascadeDecoderPipeline", components, **CALL, image_embeddings=made.image_embeddings,
+                  guidance_scale=1.1).images[0]  # fmt: skip
     assert pixels(tmp_path / "cat.png") == theirs.tobytes()
 
 

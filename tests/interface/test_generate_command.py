@@ -234,6 +234,20 @@ for seed in [1, 2] {
 }
 """,
     ),
+    "a video's frames in a second": (
+        ["models/wan", "--prompts", "a circle", "--seeds", "1", "--fps", "12.5"],
+        """\
+model wan {
+    source: "models/wan"
+}
+
+generate wan {
+    prompt: "a circle"
+    seed: 1
+    fps: 12.5
+}
+""",
+    ),
     "prompts with their own negatives": (
         ["builtin:shapes", "--prompts", "a circle; blue", "a star \\; or two", "it's {{ raw }};", "--seeds", "5"],
         """\

@@ -53,6 +53,15 @@ DECODER: Parts = {
 }  # fmt: skip
 """Those of a pipeline that begins with tensors which another one makes."""
 
+STAGE_1: Parts = {
+    "scheduler": ("diffusers", "DDPMScheduler"), "unet": ("diffusers", "UNet2DConditionModel"),
+    "text_encoder": ("transformers", "T5EncoderModel"), "tokenizer": ("transformers", "T5Tokenizer"),
+}  # fmt: skip
+"""Those of a pipeline that denoises pixels."""
+
+STAGE_2: Parts = STAGE_1 | {"image_noising_scheduler": ("diffusers", "DDPMScheduler")}
+"""Those of the one that makes its pictures larger."""
+
 PRIOR: Parts = {
     "scheduler": ("diffusers", "UnCLIPScheduler"), "prior": ("diffusers", "PriorTransformer"), "tokenizer": _TOKENIZER,
     "image_encoder": ("transformers", "CLIPVisionModelWithProjection"), "text_encoder": _CLIP_2,
@@ -141,6 +150,12 @@ def _write_unfit(folder: Path, unsafe: dict[str, Any]) -> None:
     save_file(matrices, folder / "gpt2-adapted" / "text_encoder" / "model.safetensors")
 
 
+_NO_CHECKS: dict[str, Any] = {
+    **{role: [None, None] for role in ("safety_checker", "feature_extractor", "watermarker")},
+    "requires_safety_checker": False,
+}
+
+
 def write_models(folder: Path) -> None:
     """Write every folder that the cases name, below `folder`."""
     unsafe: dict[str, Any] = {"safety_checker": [None, None], "feature_extractor": [None, None],
@@ -150,6 +165,8 @@ def write_models(folder: Path) -> None:
     write_pipeline(folder / "sd3", "StableDiffusion3Pipeline", SD3)
     write_pipeline(folder / "flux", "FluxPipeline", FLUX, shards=3)
     write_pipeline(folder / "wan", "WanPipeline", WAN)
+    write_pipeline(folder / "stage-1", "IFPipeline", STAGE_1, **_NO_CHECKS)
+    write_pipeline(folder / "stage-2", "IFSuperResolutionPipeline", STAGE_2, **_NO_CHECKS)
     write_pipeline(folder / "prior", "KandinskyV22PriorPipeline", PRIOR)
     write_pipeline(folder / "kandinsky", "KandinskyV22Pipeline", DECODER)
     write_pipeline(folder / "half", "StableDiffusionPipeline", SD, variants=("fp16",), **unsafe)

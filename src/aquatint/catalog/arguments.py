@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from types import MappingProxyType
 from typing import Any
@@ -52,9 +54,6 @@ _NO_PICTURE = re.compile(r".*(?:latents|embeds)|ip_adapter.*")
 _TENSOR = re.compile(r"(?:torch\.)?(?:Float)?Tensor|PipelineImageInput")
 _NO_TENSOR = re.compile(r"ip_adapter.*")
 
-_CHOICES = {"output_type": ("pil", "latent")}
-"""Values of arguments of which pipelines take more than a script has a use for."""
-
 # Lists for others, such as `editing_prompt`, are several for one image.
 _PROMPT = re.compile(r"(negative_)?prompt(_[0-9])?")
 
@@ -70,10 +69,13 @@ def scriptable(info: PipelineInfo) -> Mapping[str, Argument]:
     """Return the arguments of a pipeline's call that a script can set, by name."""
     found = _SCRIPTABLE.get(id(info))
     if found is None:
+        # Of what pipelines take more than a script has a use for.
+        kinds = "Literal['pil', 'latent']" if info.latent else "Literal['pil', 'pt']" if info.pixels else None
         named = {
-            name: argument for name, argument in info.arguments.items()
-            if _is_scriptable(argument) or (name == "output_type" and info.latent)
-        }  # fmt: skip
+            name: replace(argument, type=kinds) if kinds and name == "output_type" else argument
+            for name, argument in info.arguments.items()
+            if _is_scriptable(argument) or (kinds and name == "output_type")
+        }
         found = _SCRIPTABLE[id(info)] = info, MappingProxyType(named)
     return found[1]
 
@@ -152,7 +154,8 @@ def is_prompt(name: str) -> bool:
 def problem(argument: Argument, value: Any) -> str | None:
     """Return why `value`, a plain Python value, can't be `argument`'s, or None if it can."""
     parts = _alternatives(argument.type)
-    if (choices := _CHOICES.get(argument.name)) is not None:
+    if argument.type.startswith("Literal["):
+        choices = ast.literal_eval(argument.type.removeprefix("Literal"))
         wanted = " or ".join(f'`"{choice}"`' for choice in choices)
         return None if value in choices else f"`{argument.name}` takes {wanted}"
     if argument.name == "prompt":

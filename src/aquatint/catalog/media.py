@@ -37,20 +37,27 @@ RATES = ("fps", "frame_rate")
 """Arguments of pipelines that say of how many frames in a second the video is to be."""
 
 
-LATENT = "latent"
-"""The `output_type` of a call that leaves the decoding out."""
+UNDECODED = {"latent": "latents", "pt": "pixels"}
+"""By the `output_type` of a call that leaves the decoding out, what the tensor is called that it makes.
 
-LATENTS = "latents"
-"""What the tensor is called that such a call makes."""
+What a pipeline that denoises pixels leaves out with `"pt"` is their rounding to 8 bits.
+"""
 
 _EMBEDDINGS = re.compile(r".*(?:embeds|embeddings)(?:_pooled)?")
 
 
-def kind_of(info: PipelineInfo, is_latent: bool = False) -> Kind:
-    """Return what the calls of a pipeline make; `is_latent` says that they leave the decoding out."""
-    if is_latent or tensors_of(info):
+def kind_of(info: PipelineInfo, is_undecoded: bool = False) -> Kind:
+    """Return what the calls of a pipeline make; `is_undecoded` says that they leave the decoding out."""
+    if is_undecoded or tensors_of(info):
         return "tensors"
     return "video" if "frames" in info.yields else "image"
+
+
+def undecoded(info: PipelineInfo) -> str | None:
+    """Return the `output_type` by which a pipeline's call leaves the decoding out, None for one that can't."""
+    if tensors_of(info):
+        return None
+    return "latent" if info.latent else "pt" if info.pixels else None
 
 
 def tensors_of(info: PipelineInfo) -> tuple[str, ...]:
@@ -61,7 +68,7 @@ def tensors_of(info: PipelineInfo) -> tuple[str, ...]:
 def suffixes_of(info: PipelineInfo) -> tuple[str, ...]:
     """Return as what the files of a pipeline can be written; tensors, where it can leave the decoding out, are last."""
     own = SUFFIXES[kind_of(info)]
-    return own + SUFFIXES["tensors"] if info.latent and kind_of(info) != "tensors" else own
+    return own + SUFFIXES["tensors"] if undecoded(info) else own
 
 
 def is_video(path: str) -> bool:

@@ -64,7 +64,8 @@ class PipelineInfo:
     `model_index.json` that aren't components, with their defaults. One that `truncates` takes the whole number of its
     steps that its `strength` comes to, which may be none. `lora` is the class of `diffusers.loaders` that reads LoRAs
     for it, None for one that takes none. `yields` are the names of what its call returns, none where that isn't known;
-    with `latent` the call can leave the decoding out. `fps` are the frames in a second of which diffusers' own example
+    with `latent` the call can leave the decoding out, and with `pixels` one that decodes nothing can leave them a
+    tensor. `fps` are the frames in a second of which diffusers' own example
     writes its videos, if there is one. `caching` are the things that it tells a cache of its denoiser:
     `cache_context`, which pass of a step it is, and `current_timestep`.
     """
@@ -78,6 +79,7 @@ class PipelineInfo:
     lora: str | None = None
     yields: tuple[str, ...] = ()
     latent: bool = False
+    pixels: bool = False
     fps: int | None = None
     caching: tuple[str, ...] = ()
 
@@ -118,6 +120,7 @@ class _Entry(msgspec.Struct):
     lora: str | None = None
     yields: list[str] = []
     latent: bool = False
+    pixels: bool = False
     fps: int | None = None
     caching: list[str] = []
 
@@ -163,12 +166,13 @@ def library(name: str) -> str | None:
 
     `name` is what `model_index.json` says, or what this function returned: `diffusers`, `transformers`, or a package of
     `diffusers.pipelines`, such as `stable_diffusion`, which has the safety checker. What reads LoRAs is in
-    `diffusers.loaders`.
+    `diffusers.loaders`. A package that diffusers has moved is found by the name that checkpoints still have for it.
     """
     if name in ("diffusers", "transformers", LOADERS):
         return name
     module = name.removeprefix("diffusers.pipelines.")
-    return f"diffusers.pipelines.{module}" if module in _catalog().modules else None
+    found = next((each for each in (module, f"deprecated.{module}") if each in _catalog().modules), None)
+    return None if found is None else f"diffusers.pipelines.{found}"
 
 
 def families() -> Mapping[str, Sequence[str]]:
@@ -233,6 +237,7 @@ def pipeline(class_name: str) -> PipelineInfo | None:
         entry.lora,
         tuple(entry.yields),
         entry.latent,
+        entry.pixels,
         entry.fps,
         tuple(entry.caching),
     )

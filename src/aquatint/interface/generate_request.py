@@ -32,6 +32,7 @@ def request(options: argparse.Namespace, diagnostics: Diagnostics) -> Request:
         # One for each controlnet, and not one picture after the other.
         images, pictures = (), {**pictures, **({"image": _one_or_all(images)} if images else {})}
     per_batch = [options.images_per_batch] if options.images_per_batch is not None else None
+    fps = [options.fps] if options.fps is not None else None
     return Request(
         source=options.model,
         prompts=_prompts(options, diagnostics),
@@ -50,6 +51,7 @@ def request(options: argparse.Namespace, diagnostics: Diagnostics) -> Request:
         scheduler=options.scheduler,
         output=options.output,
         images_per_batch=next(iter(_integers("--images-per-batch", per_batch, diagnostics)), None),
+        fps=next(iter(_numbers("--fps", fps, diagnostics)), None),
         upscalers=[uri for uri in options.prompt_upscaler or () if uri not in ABSENT],
         weighter=None if options.prompt_weighter in ABSENT else options.prompt_weighter,
     )

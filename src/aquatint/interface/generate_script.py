@@ -58,6 +58,7 @@ class Request:
     scheduler: str | None = None
     output: str | None = None
     images_per_batch: int | None = None
+    fps: int | float | None = None
     upscalers: Sequence[str] = ()
     weighter: str | None = None
 
@@ -77,6 +78,8 @@ def script(request: Request) -> str:
         body.append(f"weighter: {quoted(request.weighter)}")
     if request.images_per_batch is not None:
         body.append(f"images_per_batch: {request.images_per_batch}")
+    if request.fps is not None:
+        body.append(f"fps: {request.fps}")
     if request.output is not None:
         body.append(f"output: {_template(request.output)}")
     lines = [*block(f"generate {target}", body)]

@@ -106,8 +106,8 @@ class Generating:
         resolved = as_task(resolved, info)
         settings, sound = self.blocks.arguments(given, info)
         # Each check speaks, so that all mistakes of a statement are told at once.
-        is_latent = _is_latent(settings, info)
-        kind = media.kind_of(info, is_latent)
+        undecoded = _undecoded(settings, info)
+        kind = media.kind_of(info, undecoded is not None)
         checks = (
             sound,
             self._has_all(given, settings, resolved.info, node),
@@ -139,8 +139,8 @@ class Generating:
         prompt = settings["prompt"].value if "prompt" in settings else ""
         told = prompt.name if isinstance(prompt, Deferred) else prompt
         arguments.pop("output_type", None)
-        if is_latent:
-            arguments = dict(sorted({**arguments, "output_type": media.LATENT}.items()))
+        if undecoded is not None:
+            arguments = dict(sorted({**arguments, "output_type": undecoded}.items()))
         suffix = None if kind == "tensors" else media.SUFFIXES[kind][0]
         paths = self._paths(settings, target.name, summary, told, seed, count, node, suffix)
         named = settings["output"].span if "output" in settings else node.verb.span
@@ -189,7 +189,7 @@ class Generating:
         texts = {name: settings[name].value for name, value in deferred.items() if isinstance(value, steps.Text)}
         texts |= {name: value.path for name, value in deferred.items() if isinstance(value, PictureFile | TensorFile)}
         facts = dict(sorted({**arguments, **texts}.items()))
-        tensors = (media.LATENTS,) if is_latent else media.tensors_of(info)
+        tensors = media.tensors_of(info) if undecoded is None else (media.UNDECODED[undecoded],)
         images = tuple(
             ImageValue(ImageRef(step=step, index=number), MappingProxyType(
                 {"model": target.name, "quantizer": summary, "seed": output.seed, **facts, "path": output.path}
@@ -212,7 +212,9 @@ class Generating:
         settings, _ = self.blocks.arguments(given, info)
         self._has_good_size(settings)
         self._has_good_scheduler(settings, None, model)
-        self._has_good_file(settings, info, None if info is None else media.kind_of(info, _is_latent(settings, info)))
+        self._has_good_file(
+            settings, info, None if info is None else media.kind_of(info, _undecoded(settings, info) is not None)
+        )
         if sketch is not None and info is not None and sketch.is_whole and sound:
             self._has_all(given, settings, info, node)
 
@@ -353,14 +355,15 @@ class Generating:
         return UNKNOWN
 
 
-def _is_latent(settings: Mapping[str, Setting], info: PipelineInfo) -> bool:
-    """Return whether a call is to leave the decoding out, as its `output_type` or the name of its file says."""
-    if not info.latent or media.tensors_of(info):
-        return False
+def _undecoded(settings: Mapping[str, Setting], info: PipelineInfo) -> str | None:
+    """Return the `output_type` of a call that leaves the decoding out, as that or its file's name says; else None."""
     output, asked = settings.get("output"), settings.get("output_type")
-    if asked is not None:
-        return bool(asked.value == media.LATENT)
-    return output is not None and str(output.value).lower().endswith(tensor_files.SUFFIX)
+    is_meant = (
+        asked.value in media.UNDECODED
+        if asked is not None
+        else output is not None and str(output.value).lower().endswith(tensor_files.SUFFIX)
+    )
+    return media.undecoded(info) if is_meant else None
 
 
 def _rate(arguments: dict[str, Any], settings: Mapping[str, Setting], info: PipelineInfo) -> float:

@@ -39,6 +39,8 @@ MORE: dict[str, Callable[[], Any]] = {
     "hidream": joint.hi_dream, "pixart-alpha": crossed.pixart_alpha, "pixart-sigma": crossed.pixart_sigma,
     "sana": crossed.sana, "sana-sprint": crossed.sana_sprint, "hunyuandit": crossed.hunyuan_dit,
     "lumina": crossed.lumina, "wan": moving.wan, "kandinsky-prior": chained.kandinsky_prior,
-    "kandinsky-decoder": chained.kandinsky_decoder,
+    "kandinsky-decoder": chained.kandinsky_decoder, "if-super": chained.deep_floyd_super_resolution,
+    "upscaler": chained.upscaler, "latent-upscaler": chained.latent_upscaler,
+    "cascade-prior": chained.stable_cascade_prior, "cascade-decoder": chained.stable_cascade_decoder,
 }  # fmt: skip
 """Those that are compared with plain programs and are of no other test."""

@@ -12,11 +12,11 @@ from support.tiny.texts import WIDTH
 def unet(**options: Any) -> Any:
     from diffusers import UNet2DConditionModel
 
-    return UNet2DConditionModel(
-        block_out_channels=(64, 128), layers_per_block=1, sample_size=SIZE // 2, in_channels=4, out_channels=4,
-        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"), up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
-        norm_num_groups=32, **options,
-    )  # fmt: skip
+    return UNet2DConditionModel(**{
+        "block_out_channels": (64, 128), "layers_per_block": 1, "sample_size": SIZE // 2, "in_channels": 4,
+        "out_channels": 4, "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D"),
+        "up_block_types": ("CrossAttnUpBlock2D", "UpBlock2D"), "norm_num_groups": 32, **options,
+    })  # fmt: skip
 
 
 def stable_diffusion() -> Any:
@@ -90,26 +90,32 @@ def latent_consistency() -> Any:
     return LatentConsistencyModelPipeline(**parts | {"scheduler": LCMScheduler()}, requires_safety_checker=False)
 
 
-def deep_floyd() -> Any:
-    from diffusers import DDPMScheduler, IFPipeline, UNet2DConditionModel
+def deep_floyd_unet(**options: Any) -> Any:
+    from diffusers import UNet2DConditionModel
 
-    t5 = texts.t5_tokenizer()
-    denoiser = UNet2DConditionModel(
-        block_out_channels=(64, 128), layers_per_block=1, sample_size=SIZE, in_channels=3, out_channels=6,
+    return UNet2DConditionModel(
+        block_out_channels=(64, 128), layers_per_block=1, out_channels=6,
         down_block_types=("ResnetDownsampleBlock2D", "SimpleCrossAttnDownBlock2D"),
         mid_block_type="UNetMidBlock2DSimpleCrossAttn",
         up_block_types=("SimpleCrossAttnUpBlock2D", "ResnetUpsampleBlock2D"), norm_num_groups=32,
         attention_head_dim=32, cross_attention_dim=WIDTH, encoder_hid_dim=WIDTH, addition_embed_type="text",
         addition_embed_type_num_heads=2, cross_attention_norm="group_norm", resnet_time_scale_shift="scale_shift",
-        act_fn="gelu",
+        act_fn="gelu", **options,
     )  # fmt: skip
+
+
+def deep_floyd() -> Any:
+    from diffusers import DDPMScheduler, IFPipeline
+
+    t5 = texts.t5_tokenizer()
     scheduler = DDPMScheduler(
         beta_schedule="squaredcos_cap_v2", beta_start=0.0001, beta_end=0.02, thresholding=True,
         dynamic_thresholding_ratio=0.95, sample_max_value=1.0, prediction_type="epsilon",
         variance_type="learned_range",
     )  # fmt: skip
     return IFPipeline(
-        tokenizer=t5, text_encoder=texts.t5(t5), unet=denoiser, scheduler=scheduler, safety_checker=None,
+        tokenizer=t5, text_encoder=texts.t5(t5), unet=deep_floyd_unet(in_channels=3, sample_size=SIZE),
+        scheduler=scheduler, safety_checker=None,
         feature_extractor=None, watermarker=None, requires_safety_checker=False,
     )  # fmt: skip
 

@@ -127,6 +127,7 @@ def _add_picture_options(group: argparse._ArgumentGroup) -> None:
         "--images-per-batch", metavar="N",
         help="pictures that one call of the pipeline may make; more than 1 is faster on a large GPU and changes pixels",
     )  # fmt: skip
+    group.add_argument("--fps", metavar="X", help="of a video, the frames in a second")
     group.add_argument(
         "--output", metavar="FILE",
         help="the file to write, in which {{ seed }}, {{ prompt | slug }} and so on are replaced",

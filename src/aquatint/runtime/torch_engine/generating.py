@@ -125,9 +125,9 @@ def _reporter(on_step: OnStep) -> Any:
 def _media(torch: Any, made: Any, generation: Generation, pipeline: Any, told: Told) -> list[Medium]:
     name, count = type(pipeline).__name__, len(generation.seeds)
     info = pipeline_info(name)
-    is_latent = generation.arguments.get("output_type") == media.LATENT
-    if is_latent or (info and media.tensors_of(info)):
-        if (handed_on := _tensors(torch, made, is_latent)) is None:
+    undecoded = media.UNDECODED.get(str(generation.arguments.get("output_type")))
+    if undecoded is not None or (info and media.tensors_of(info)):
+        if (handed_on := _tensors(torch, made, undecoded)) is None:
             raise EngineError(f"{name} makes no tensors")
         return [handed_on]
     # All that is heard of a picture of NaN: numpy's remark on casting it, and the picture is black.
@@ -150,11 +150,11 @@ def _media(torch: Any, made: Any, generation: Generation, pipeline: Any, told: T
     return mediums[:count]
 
 
-def _tensors(torch: Any, made: Any, is_latent: bool) -> Tensors | None:
-    """Return the tensors that a call has come to: its latents, or all that its pipeline makes."""
-    if is_latent:
+def _tensors(torch: Any, made: Any, undecoded: str | None) -> Tensors | None:
+    """Return the tensors that a call has come to: what it left `undecoded`, or all that its pipeline makes."""
+    if undecoded is not None:
         named = (getattr(made, name, None) for name in ("images", "frames", "image"))
-        found = {media.LATENTS: next((each for each in named if isinstance(each, torch.Tensor)), None)}
+        found = {undecoded: next((each for each in named if isinstance(each, torch.Tensor)), None)}
     else:
         found = dict(made.items())
     kept = {name: tensors.kept(torch, each) for name, each in found.items() if isinstance(each, torch.Tensor)}
