@@ -21,6 +21,9 @@ from aquatint.diagnostics import nearest
 LOADERS = "diffusers.loaders"
 """The module that has the classes by which LoRAs are read; a component of it is a LoRA."""
 
+OWN = "aquatint"
+"""What plans have for the library of a component whose class is this program's: a weighter's projector."""
+
 DATA = Path(__file__).parent / "data" / "pipelines.json"
 
 # By role, since the annotations of a few pipelines name no class. A controlnet steers a denoiser and is none; the
@@ -163,9 +166,9 @@ def library(name: str) -> str | None:
 
     `name` is what `model_index.json` says, or what this function returned: `diffusers`, `transformers`, or a package of
     `diffusers.pipelines`, such as `stable_diffusion`, which has the safety checker. What reads LoRAs is in
-    `diffusers.loaders`.
+    `diffusers.loaders`, and this program's own class is in `OWN`.
     """
-    if name in ("diffusers", "transformers", LOADERS):
+    if name in ("diffusers", "transformers", LOADERS, OWN):
         return name
     module = name.removeprefix("diffusers.pipelines.")
     return f"diffusers.pipelines.{module}" if module in _catalog().modules else None
