@@ -27,6 +27,9 @@ TOKENIZER_CLASS = "AutoTokenizer"
 ENCODER_CLASS = "T5EncoderModel"
 """What the encoder of a T5 is loaded as, whatever class its configuration names."""
 
+PACKAGE = "sentencepiece"
+"""What reads a tokenizer from a `spiece.model`, as that of a T5 is published; an extra of this program."""
+
 INNER = "t5_encoder."
 """How the names of such an encoder's tensors begin in a checkpoint that has another network behind it, as RankGen's."""
 
@@ -105,6 +108,11 @@ def read_tokenizer(folder: Path, source: str) -> Part:
     """Return the tokenizer in `folder`, which `source` names. Raises `CheckpointError`."""
     _names(folder, source)
     return Part(TOKENIZER, "transformers", TOKENIZER_CLASS, "", False)
+
+
+def needs_package(folder: Path) -> bool:
+    """Return whether the tokenizer in `folder` is stored in a form that `PACKAGE` reads."""
+    return not (folder / "tokenizer.json").is_file() and (folder / "spiece.model").is_file()
 
 
 def of_encoder(class_name: str, tensors: list[Tensor]) -> list[Tensor]:

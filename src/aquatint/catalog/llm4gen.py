@@ -27,8 +27,8 @@ LLM4GEN_SCHEMA = Schema("llm4gen", (
             choices=("base-all", "large-all", "xl-all", "xl-pg19")),
     Setting("encoder_source", "str", "The folder or hub id of the encoder, instead of where RankGen's is published."),
     Setting("encoder_revision", "str", "The commit, branch or tag of the encoder's hub id."),
-    Setting("tokenizer", "str", "The folder or hub id of the encoder's tokenizer. Unless it is set, `encoder_source` if "
-            "that is, else the T5 v1.1 of Google that is as large."),
+    Setting("tokenizer", "str", "The folder or hub id of the encoder's tokenizer. Unless it is set, that of "
+            "`encoder_source` if that is set, else the T5 v1.1 of Google that is as large."),
     Setting("tokenizer_revision", "str", "The commit, branch or tag of the tokenizer's hub id."),
     Setting("projector", "str", "Where the cross-adapter module is: a hub id, a folder or a file.",
             "Shui-VL/LLM4GEN-models"),

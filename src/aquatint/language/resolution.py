@@ -244,6 +244,15 @@ class Resolver:
                     part, width = language_models.read_encoder(found.folder, each.source)
                 else:
                     part = language_models.read_tokenizer(found.folder, each.source)
+                    if language_models.needs_package(found.folder) and not self.world.is_installed(
+                        language_models.PACKAGE
+                    ):
+                        self.diagnostics.error(
+                            "package-not-installed", f"the tokenizer of `{each.source}` needs "
+                            f"`{language_models.PACKAGE}`, which is not installed", at[each.role],
+                            help='install it: `pip install "aquatint[llm4gen]"`',
+                        )  # fmt: skip
+                        lacking = True
                 places.append(_Place(each.source, found.revision, found.folder, part, at[each.role]))
             except CheckpointError as error:
                 self._report_source(each.source, error, at[each.role], request)

@@ -33,13 +33,14 @@ def weighing(
     lacking = [role for role in (MODEL, TOKENIZER, PROJECTOR) if getattr(pipeline, role, None) is None]
     if lacking:
         raise EngineError(f"the plan has no `{lacking[0]}` for the weighter `llm4gen`", "plan the script anew")
+    signature = inspect.signature(pipeline.encode_prompt)  # another weighter takes whatever it is given
     plugin, within = _inner(libraries, pipeline, arguments, options)
     with within as given:
         encode = pipeline.encode_prompt
         before = pipeline.__dict__.get("encode_prompt")
 
         def encode_with_both(*args: Any, **kwargs: Any) -> Any:
-            told = inspect.signature(encode).bind(*args, **kwargs).arguments
+            told = signature.bind(*args, **kwargs).arguments
             prompt, negative = told.get("prompt"), told.get("negative_prompt")
             if not isinstance(prompt, str) or not isinstance(negative, str | None):
                 raise EngineError("several prompts of one call can't be weighted", "leave `images_per_batch` out")
