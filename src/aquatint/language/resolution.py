@@ -231,10 +231,12 @@ class Resolver:
         places: list[_Place] = []
         projector: Component | None = None
         width = takes = made = 0
-        lacking = False
+        lacking: set[str] = set()  # the sources of what can't be had
         dtype = _value(settings, "llm_dtype") or default_dtype(self.world.device)
         for each in wanted:
-            request = Request(each.source, each.revision, None, each.subfolder, each.role, file=each.file)
+            span = at[each.role]
+            if each.source in lacking:
+                continue  # a tokenizer is looked for beside an encoder that has been reported
             try:
                 if each.role == language_models.PROJECTOR:
                     projector, takes, made = self._projector(each, dtype)
@@ -243,23 +245,15 @@ class Resolver:
                 if each.role == language_models.MODEL:
                     part, width = language_models.read_encoder(found.folder, each.source)
                 else:
-                    part = language_models.read_tokenizer(found.folder, each.source)
-                    if language_models.needs_package(found.folder) and not self.world.is_installed(
-                        language_models.PACKAGE
-                    ):
-                        self.diagnostics.error(
-                            "package-not-installed", f"the tokenizer of `{each.source}` needs "
-                            f"`{language_models.PACKAGE}`, which is not installed", at[each.role],
-                            help='install it: `pip install "aquatint[llm4gen]"`',
-                        )  # fmt: skip
-                        lacking = True
-                places.append(_Place(each.source, found.revision, found.folder, part, at[each.role]))
+                    part = self._tokenizer(found.folder, each.source)
+                places.append(_Place(each.source, found.revision, found.folder, part, span))
             except CheckpointError as error:
-                self._report_source(each.source, error, at[each.role], request)
-                lacking = True
+                request = Request(each.source, each.revision, None, each.subfolder, each.role, file=each.file)
+                self._report_source(each.source, error, span, request)
+                lacking.add(each.source)
             except (OSError, ValueError) as error:
-                self._report(_unreadable(each.source, error), at[each.role])
-                lacking = True
+                self._report(_unreadable(each.source, error), span)
+                lacking.add(each.source)
         if lacking or projector is None:
             return None
         if width != takes:
@@ -272,6 +266,15 @@ class Resolver:
         told = {"source": source, "dtype": settings.get("llm_dtype"), "quantizer": settings.get("llm_quantizer")}
         components = self._outside(name, {key: each for key, each in told.items() if each is not None}, places)
         return None if components is None else Added({**components, projector.role: projector}, made)
+
+    def _tokenizer(self, folder: Path, source: str) -> Part:
+        """Return the tokenizer in `folder`, which `source` names. Raises `CheckpointError`."""
+        part = language_models.read_tokenizer(folder, source)
+        package = language_models.PACKAGE
+        if language_models.needs_package(folder) and not self.world.is_installed(package):
+            message = f"the tokenizer of `{source}` needs `{package}`, which is not installed"
+            raise CheckpointError("package-not-installed", message, 'install it: `pip install "aquatint[llm4gen]"`')
+        return part
 
     def _projector(self, wanted: Wanted, dtype: str) -> tuple[Component, int, int]:
         """Return a cross-adapter module, how wide the embeddings are that it takes, and those that it makes.

@@ -120,6 +120,10 @@ class Weighting:
             self.diagnostics.error(error.code, error.message, place, help=error.help)
         if plugin is None or read.errors:
             return None
+        wrong = plugin.problems({**plugin.canonical(read.values), **read.values})
+        if wrong:
+            self.diagnostics.error("wrong-value", f"`{setting.value}`: {wrong[0]}", setting.span)
+            return None
         if plugin.parts(plugin.canonical(read.values)):
             self.diagnostics.error("wrong-value", f"`{plugin.name}` can't be the weighter of `{weighter.name}`",
                                    setting.span, help="take one without a language model, such as `a1111`")  # fmt: skip

@@ -67,7 +67,8 @@ def _inner(
     if options["weighter"] is None:
         return None, nullcontext(arguments)
     plugin, read = read_prompt_uri("weighter", options["weighter"])
-    if plugin is None or read.errors or plugin.parts(own := plugin.canonical(read.values)):
+    own = {} if plugin is None else plugin.canonical(read.values)
+    if plugin is None or read.errors or plugin.problems(own) or plugin.parts(own):
         raise EngineError(
             f"`{options['weighter']}` is no weighter that `llm4gen` can work with", "plan the script anew"
         )
