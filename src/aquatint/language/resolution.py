@@ -254,7 +254,12 @@ class Resolver:
             except (OSError, ValueError) as error:
                 self._report(_unreadable(each.source, error), span)
                 lacking.add(each.source)
-        if lacking or projector is None:
+        told = {
+            "source": Setting(None, at[language_models.MODEL], at[language_models.MODEL], "statement"),
+            "dtype": settings.get("llm_dtype"), "quantizer": settings.get("llm_quantizer"),
+        }  # fmt: skip
+        components = self._outside(name, {key: each for key, each in told.items() if each is not None}, places)
+        if lacking or projector is None or components is None:
             return None
         if width != takes:
             self.diagnostics.error(
@@ -262,10 +267,7 @@ class Resolver:
                 at[language_models.PROJECTOR], help="take the encoder that the cross-adapter module was trained with",
             )  # fmt: skip
             return None
-        source = Setting(places[0].source, at[language_models.MODEL], at[language_models.MODEL], "statement")
-        told = {"source": source, "dtype": settings.get("llm_dtype"), "quantizer": settings.get("llm_quantizer")}
-        components = self._outside(name, {key: each for key, each in told.items() if each is not None}, places)
-        return None if components is None else Added({**components, projector.role: projector}, made)
+        return Added({**components, projector.role: projector}, made)
 
     def _tokenizer(self, folder: Path, source: str) -> Part:
         """Return the tokenizer in `folder`, which `source` names. Raises `CheckpointError`."""
