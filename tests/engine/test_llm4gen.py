@@ -21,10 +21,12 @@ from aquatint.catalog import llm4gen, pickle_files
 from aquatint.catalog.llm4gen import shapes
 from aquatint.interface.cli import main
 from aquatint.plan import fingerprints
+from aquatint.plan.counts import counts
 from aquatint.plan.steps import Component
 from aquatint.runtime.engine import EngineError
 from aquatint.runtime.events import LoadFinished
 from aquatint.runtime.executor import Executor, Options
+from aquatint.runtime.store import Store
 from aquatint.runtime.torch_engine import TorchEngine, cross_adapter, llm4gen_weighter
 from aquatint.runtime.torch_engine.libraries import libraries
 from aquatint.runtime.verify import changed
@@ -213,7 +215,8 @@ def test_loads_are_counted_shared_and_in_phases(engine: TorchEngine, folder: Tin
     text = planned.model(folder("sd"), "", before=before, after="\n".join(draws))
     plan = planned.plan(text)
     events: list[Any] = []
-    assert not Executor(engine, events.append, Options(tmp_path)).run(plan).failed
+    finished, total = Executor(engine, events.append, Options(tmp_path)).run(plan), counts(plan)
+    assert (finished.failed, finished.loads, finished.reuses) == (0, total.loads, total.reuses)
     loads = [event for event in events if isinstance(event, LoadFinished)]
     assert sorted(event.role for event in loads if event.role.startswith("llm")) == [
         "llm", "llm", "llm_projector", "llm_tokenizer"
@@ -227,6 +230,21 @@ def test_loads_are_counted_shared_and_in_phases(engine: TorchEngine, folder: Tin
         held = sizes.get(event.component)
         if held is not None and held.most:
             assert held.least == held.most == event.bytes, event.role
+
+
+@pytest.mark.slow
+def test_the_store_gives_a_quantized_encoder_back(folder: Tiny, parts: Path, tmp_path: Path) -> None:
+    script = f'generate m {{ prompt: "a red cat", weighter: w, {DRAW} }}'
+    before = weighter(parts, ', llm_quantizer: "sdnq;type=int8"')
+    plan = planned.plan(planned.model(folder("sd"), "", before=before, after=script))
+    [component] = [each for each in plan.components.values() if each.role == "llm"]
+    first, again = (
+        TorchEngine(threads=1, store=Store(tmp_path, minimum=0, reserve=0)).load(component) for _ in range(2)
+    )
+    assert (first.from_store, again.from_store, again.warnings) == (False, True, ())
+    ids = torch.tensor([[5, 6, 7, 1]])
+    with torch.no_grad():
+        assert torch.equal(first.object(ids).last_hidden_state, again.object(ids).last_hidden_state)
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])

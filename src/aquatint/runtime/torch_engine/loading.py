@@ -113,8 +113,8 @@ def _load_weights(
         options["device_map"] = {"": component.device}
     # A single file is read in the place of one that the library takes for safetensors.
     is_safe = component.single_file is not None or not is_pickle(files[0])
-    if component.class_name == language_models.ENCODER_CLASS and component.single_file is None:
-        # Another network may be behind it; what is not the encoder's is left out.
+    if component.class_name == language_models.ENCODER_CLASS and _is_inside_another(files):
+        # What is not the encoder's is left out.
         options["key_mapping"] = {f"^{re.escape(language_models.INNER)}": ""}
     counters.loads += 1
     counters.quantizations += wanted is not None
@@ -142,6 +142,18 @@ def _load_weights(
             by.finish(libraries, module, component.device)
     quantized, layers = count_layers(libraries, module)
     return Loaded(component, module, weights.total_bytes(torch, module), quantized, layers, streamed.tensors)
+
+
+def _is_inside_another(files: list[Path]) -> bool:
+    """Return whether an encoder's `files` have it as a part of a larger network."""
+    return any(tensor.name.startswith(language_models.INNER) for file in files for tensor in _header(file))
+
+
+def _header(file: Path) -> list[checkpoints.Tensor]:
+    try:
+        return checkpoints.read_header(file)
+    except checkpoints.CheckpointError as error:
+        raise EngineError(error.message, error.help) from error
 
 
 def _load_packed(
