@@ -30,7 +30,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Aquatint needs Python 3.11 or newer; choose one with: make PYTHON=python3.11")'
 	@test -x $(BIN)/python || { echo 'creating the environment $(VENV)'; $(PYTHON) -m venv $(VENV); }
 	@echo 'installing into $(VENV): torch and the model libraries are large, so the first time takes a minute or more'
-	@$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[sdnq,lora,gguf,video,repl,docs,dev]'
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[sdnq,lora,gguf,video,llm4gen,repl,docs,dev]'
 	@# Beside the environment, for the test of the backend in examples/: diffusers imports torchao wherever it finds it.
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --upgrade --target $(VENV)/examples -c constraints.txt torchao
 	@touch $@

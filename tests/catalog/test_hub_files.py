@@ -9,6 +9,9 @@ import pytest
 from aquatint.catalog import pickle_files
 from aquatint.catalog.checkpoints import CheckpointError
 from aquatint.catalog.hub_files import Request, index_of, needed
+from aquatint.catalog.language_models import PROJECTOR, ROLES
+from aquatint.catalog.language_models import TOKENIZER as LLM_TOKENIZER
+from aquatint.catalog.pipelines import component_roles
 
 INDEX: dict[str, Any] = {
     "_class_name": "StableDiffusionPipeline", "requires_safety_checker": False, "safety_checker": [None, None],
@@ -121,3 +124,26 @@ def test_a_language_model_is_its_weights_with_all_that_is_plain_beside_them() ->
         "generation_config.json", "merges.txt", "special_tokens_map.json", "tokenizer.json", "tokenizer_config.json",
         "vocab.json", "model.safetensors", "config.json",
     ]  # fmt: skip
+
+
+def test_the_parts_of_a_weighter_are_a_tokenizer_without_weights_and_one_file() -> None:
+    names = ["config.json", "pytorch_model.bin", "special_tokens_map.json", "spiece.model", "tf_model.h5"]
+    tokenizer = Request("google/t5", role=LLM_TOKENIZER)
+    assert needed(tokenizer, names, None) == ["config.json", "special_tokens_map.json", "spiece.model"]
+    names = ["projector.pth", "unet/config.json", "unet/diffusion_pytorch_model.safetensors", "v2/other.safetensors"]
+    projector = Request("a/b", role=PROJECTOR)
+    with pytest.raises(CheckpointError) as told:
+        needed(projector, names, None)
+    assert (told.value.code, "`projector.pth` only" in told.value.message) == ("unsafe-weights", True)
+    with pickle_files.allowed():
+        assert needed(projector, names, None) == ["projector.pth"]
+        assert needed(projector, [*names, "projector.safetensors"], None) == ["projector.safetensors"]
+    named = Request("a/b", subfolder="v2", role=PROJECTOR, file="other.safetensors")
+    assert needed(named, names, None) == ["v2/other.safetensors"]
+    with pytest.raises(CheckpointError) as told:
+        needed(Request("a/b", subfolder="unet", role=PROJECTOR), names, None)
+    assert told.value.code == "missing-model"
+
+
+def test_no_submodule_of_diffusers_is_called_as_a_weighters_part() -> None:
+    assert component_roles().isdisjoint(ROLES)

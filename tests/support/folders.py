@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save_file
 
+from aquatint.catalog.llm4gen import shapes
+
 Parts = dict[str, tuple[str, str]]
 
 _CLIP = ("transformers", "CLIPTextModel")
@@ -180,6 +182,33 @@ def write_models(folder: Path) -> None:
     write_weights(folder / "single.safetensors")
     write_originals(folder / "originals", unsafe)
     _write_loras(folder / "loras")
+    write_language_model(folder / "llm4gen" / "encoder")
+    write_component(folder / "llm4gen" / "encoder", *_T5_TOKENIZER)
+    write_language_model(folder / "llm4gen" / "large", width=256)
+    write_component(folder / "llm4gen" / "large", *_T5_TOKENIZER)
+    write_projector(folder / "llm4gen" / "projector")
+    write_projector(folder / "llm4gen" / "wide", dim=256)
+
+
+def write_language_model(folder: Path, width: int = 128) -> None:
+    """Write the encoder of a T5 as RankGen's are published, but in safetensors: zeros below other names."""
+    write_json(folder / "config.json", {
+        "architectures": ["T5EncoderWithProjection"], "model_type": "t5", "d_model": width,
+        "auto_map": {"AutoModel": "model.T5EncoderWithProjection"},
+    })  # fmt: skip
+    square = np.zeros((width, width), "float32")
+    inner = "t5_encoder.encoder.block.0.layer.0.SelfAttention"
+    names = [*(f"{inner}.{each}.weight" for each in "qkvo"), "projection.weight"]
+    save_file(dict.fromkeys(names, square), folder / "model.safetensors")
+
+
+def write_projector(folder: Path, dim: int = 128, llm_dim: int = 128, name: str = "projector.safetensors") -> None:
+    """Write a cross-adapter module of zeros."""
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = {
+        f"CrossFusionModule.0.{each}": np.zeros(shape, "float32") for each, shape in shapes(dim, llm_dim).items()
+    }
+    save_file(tensors, folder / name)
 
 
 def write_originals(folder: Path, unsafe: dict[str, Any]) -> None:
@@ -295,13 +324,22 @@ def _write_damaged(folder: Path, options: dict[str, Any]) -> None:
 
 
 def write_hub(cache: Path) -> None:
-    """Write a cache of the model hub with the repositories in `HUB`."""
+    """Write a cache of the model hub with the repositories in `HUB`, and what the weighter `llm4gen` asks for."""
     for repository, (class_name, parts) in HUB.items():
         folder = cache / ("models--" + repository.replace("/", "--"))
         write_pipeline(folder / "snapshots" / _REVISION, class_name, parts, variants=(None, "fp16"))
         (folder / "refs").mkdir()
         (folder / "refs" / "main").write_text(_REVISION, encoding="utf-8")
-    folder = cache / "models--madebyollin--sdxl-vae-fp16-fix"
-    write_component(folder / "snapshots" / _REVISION, *_VAE)
-    (folder / "refs").mkdir()
+    write_component(_cached(cache, "madebyollin/sdxl-vae-fp16-fix"), *_VAE)
+    for encoder in ("base-all", "xl-all"):
+        write_language_model(_cached(cache, f"kalpeshk2011/rankgen-t5-{encoder}"))
+        write_component(_cached(cache, f"google/t5-v1_1-{encoder.partition('-')[0]}"), *_T5_TOKENIZER)
+    write_projector(_cached(cache, "Shui-VL/LLM4GEN-models"))
+
+
+def _cached(cache: Path, repository: str) -> Path:
+    """Return the folder of a repository's only commit, which `main` is at."""
+    folder = cache / ("models--" + repository.replace("/", "--"))
+    (folder / "refs").mkdir(parents=True)
     (folder / "refs" / "main").write_text(_REVISION, encoding="utf-8")
+    return folder / "snapshots" / _REVISION

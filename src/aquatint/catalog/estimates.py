@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from aquatint.catalog import checkpoints
+from aquatint.catalog import checkpoints, language_models
 from aquatint.catalog.backend import Backend
 from aquatint.catalog.checkpoints import DTYPE_BYTES, FLOATS, Part, Tensor
 from aquatint.catalog.gguf_files import PLAIN
@@ -68,6 +68,7 @@ def read(folder: Path, part: Part, variant: str | None, dtype: str) -> tuple[Net
     """
     config = checkpoints.read_config(folder, part.subfolder)
     tensors, is_named = checkpoints.part_tensors(folder, part, variant)
+    tensors = language_models.of_encoder(part.class_name, tensors)
     return Network(part.library, part.class_name, dtype, config, is_named), tensors
 
 

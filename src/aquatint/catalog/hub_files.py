@@ -10,8 +10,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from aquatint.catalog import loras, pickle_files
+from aquatint.catalog import llm4gen, loras, pickle_files
 from aquatint.catalog.checkpoints import WEIGHT_SUFFIXES, CheckpointError, is_part, refuse_own_code, variant_of
+from aquatint.catalog.language_models import PROJECTOR, TOKENIZER, VOCABULARIES
 
 INDEX = "model_index.json"
 LORA = "lora"
@@ -29,7 +30,8 @@ class Request:
 
     `subfolder` is where the pipeline or component is, and may be left open for a component. Of a pipeline the weights
     of the submodules `without` are not needed. A component's variant may be missing, as may that of some of a
-    pipeline's, unless the request `insists`. In the role `LORA` one `file` is needed, which may be left open.
+    pipeline's, unless the request `insists`. In the roles `LORA` and `PROJECTOR` one `file` is needed, which may be
+    left open; a `TOKENIZER` may lie beside weights that aren't.
     """
 
     repository: str
@@ -73,6 +75,16 @@ def needed(request: Request, names: Iterable[str], index: dict[str, Any] | None)
         base = f"{request.subfolder}/" if request.subfolder else ""
         below = [name.removeprefix(base) for name in there if name.startswith(base)]
         return [base + loras.chosen([name for name in below if "/" not in name], request.repository, request.file)]
+    if request.role == PROJECTOR:
+        base = f"{request.subfolder}/" if request.subfolder else ""
+        below = [name.removeprefix(base) for name in there if name.startswith(base)]
+        name = llm4gen.chosen([name for name in below if "/" not in name], request.repository, request.file)
+        if pickle_files.is_pickle(name) and not pickle_files.are_allowed():
+            raise _unsafe(request, name)
+        return [base + name]
+    if request.role == TOKENIZER:
+        found = [name for name in there if "/" not in name and _is_plain(name)]
+        return sorted(found, key=lambda name: name in VOCABULARIES)
     if index is None:
         folder = request.subfolder
         if not folder and request.role is not None and any(name.startswith(f"{request.role}/") for name in there):
@@ -109,15 +121,17 @@ def _component(request: Request, folder: str, names: Iterable[str]) -> list[str]
     if not weights and pickle_files.are_allowed():
         weights = [name for name in inside if pickle_files.is_of_library(_base(name))]
     if not weights and pickles and any(_base(name) == "config.json" for name in inside):
-        raise CheckpointError(
-            "unsafe-weights",
-            f"`{request.repository}` has the weights in `{pickles[0]}` only, which can run code when read",
-            "take a repository or a revision with safetensors, or convert them with a program and a source that you "
-            "trust",
-        )
+        raise _unsafe(request, pickles[0])
     of_variant = [name for name in weights if variant_of(_base(name)) == request.variant]
     # As diffusers does: a variant that only some components have is used for those.
     return plain + (of_variant or [name for name in weights if variant_of(_base(name)) is None])
+
+
+def _unsafe(request: Request, name: str) -> CheckpointError:
+    return CheckpointError(
+        "unsafe-weights", f"`{request.repository}` has the weights in `{name}` only, which can run code when read",
+        "take a repository or a revision with safetensors, or convert them with a program and a source that you trust",
+    )  # fmt: skip
 
 
 def _below(folder: str, names: Iterable[str]) -> list[str]:

@@ -21,6 +21,9 @@ from aquatint.diagnostics import nearest
 LOADERS = "diffusers.loaders"
 """The module that has the classes by which LoRAs are read; a component of it is a LoRA."""
 
+OWN = "aquatint"
+"""What plans have for the library of a component whose class is this program's: a weighter's projector."""
+
 DATA = Path(__file__).parent / "data" / "pipelines.json"
 
 # By role, since the annotations of a few pipelines name no class. A controlnet steers a denoiser and is none; the
@@ -166,9 +169,10 @@ def library(name: str) -> str | None:
 
     `name` is what `model_index.json` says, or what this function returned: `diffusers`, `transformers`, or a package of
     `diffusers.pipelines`, such as `stable_diffusion`, which has the safety checker. What reads LoRAs is in
-    `diffusers.loaders`. A package that diffusers has moved is found by the name that checkpoints still have for it.
+    `diffusers.loaders`, and this program's own class is in `OWN`. A package that diffusers has moved is found by the
+    name that checkpoints still have for it.
     """
-    if name in ("diffusers", "transformers", LOADERS):
+    if name in ("diffusers", "transformers", LOADERS, OWN):
         return name
     module = name.removeprefix("diffusers.pipelines.")
     found = next((each for each in (module, f"deprecated.{module}") if each in _catalog().modules), None)

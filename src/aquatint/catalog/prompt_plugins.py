@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal
 
-from aquatint.catalog import a1111, compel
+from aquatint.catalog import a1111, compel, llm4gen
 from aquatint.catalog.extensions import extensions
-from aquatint.catalog.llm4gen import LLM4GEN_SCHEMA
+from aquatint.catalog.language_models import Wanted
 from aquatint.catalog.magicprompt import MAGICPROMPT_SCHEMA
 from aquatint.catalog.settings import Schema
 from aquatint.catalog.uris import Options, UriError, parts, read_options
-from aquatint.catalog.weighting import ENCODERS, PIPELINES, Mistake
+from aquatint.catalog.weighting import CLIP_ENCODERS, ENCODERS, PIPELINES, Mistake, unweighted
 from aquatint.diagnostics import did_you_mean
 
 Kind = Literal["upscaler", "weighter"]
@@ -35,6 +35,14 @@ def _no_mistakes(prompt: str) -> Iterable[Mistake]:
     return ()
 
 
+def _as_it_is(prompt: str) -> str:
+    return prompt
+
+
+def _no_parts(options: Mapping[str, Any]) -> tuple[Wanted, ...]:
+    return ()
+
+
 @dataclass(frozen=True, slots=True)
 class PromptPlugin:
     """A plugin. Of its settings at most one is a quantizer, that of its language model.
@@ -45,8 +53,9 @@ class PromptPlugin:
     `language_model` is the setting that says where its language model is, if it has one that is a component of plans;
     `LANGUAGE_MODEL` has the others.
 
-    Of weighters: `mistakes` returns what is wrong in a prompt. `pipelines` are the classes whose prompts it weights and
-    `encoders` those of the text encoders that it knows; None is for any.
+    Of weighters: `mistakes` returns what is wrong in a prompt, `plain` a prompt without the syntax of weights.
+    `pipelines` are the classes whose prompts it weights and `encoders` those of the text encoders that it knows; None
+    is for any. `parts` returns what canonical options ask to be loaded beside a pipeline's own parts.
     """
 
     kind: Kind
@@ -59,11 +68,8 @@ class PromptPlugin:
     mistakes: Callable[[str], Iterable[Mistake]] = _no_mistakes
     pipelines: frozenset[str] | None = None
     encoders: frozenset[str] | None = None
-
-    @property
-    def has_model(self) -> bool:
-        """Whether it runs a language model of its own, which a quantizer can be for."""
-        return any(setting.type == "quantizer" for setting in self.schema.settings)
+    plain: Callable[[str], str] = _as_it_is
+    parts: Callable[[Mapping[str, Any]], tuple[Wanted, ...]] = _no_parts
 
     def problems(self, options: Mapping[str, Any]) -> list[str]:
         """Return what is wrong with canonical `options`, which a stranger may have written."""
@@ -89,13 +95,15 @@ _OWN = (
     PromptPlugin("weighter", "a1111", "Weights words as the web UI of AUTOMATIC1111 does: `(word:1.2)`, `[word]`, "
                  "`BREAK`. CLIP reads prompts of any length, 75 tokens at a time.", a1111.A1111_SCHEMA,
                  engine="aquatint.runtime.torch_engine.a1111_weighter", mistakes=a1111.mistakes, pipelines=PIPELINES,
-                 encoders=ENCODERS),
+                 encoders=ENCODERS, plain=lambda prompt: unweighted(a1111.read(prompt))),
     PromptPlugin("weighter", "compel", "Weights words as InvokeAI and compel do: `word++`, `(two words)1.3`. CLIP "
                  "reads prompts of any length, 75 tokens at a time.", compel.COMPEL_SCHEMA,
                  engine="aquatint.runtime.torch_engine.compel_weighter", mistakes=compel.mistakes, pipelines=PIPELINES,
-                 encoders=ENCODERS),
+                 encoders=ENCODERS, plain=lambda prompt: unweighted(compel.read(prompt))),
     PromptPlugin("weighter", "llm4gen", "Adds what a language model makes of the prompt to the embeddings of Stable "
-                 "Diffusion 1.5 (LLM4GEN, arXiv:2407.00737).", LLM4GEN_SCHEMA),
+                 "Diffusion 1.5 (LLM4GEN, arXiv:2407.00737).", llm4gen.LLM4GEN_SCHEMA,
+                 engine="aquatint.runtime.torch_engine.llm4gen_weighter", pipelines=llm4gen.PIPELINES,
+                 encoders=CLIP_ENCODERS, parts=llm4gen.parts),
 )  # fmt: skip
 
 

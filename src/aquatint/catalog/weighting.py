@@ -48,6 +48,11 @@ class Reading:
     mistakes: tuple[Mistake, ...] = ()
 
 
+def unweighted(reading: Reading) -> str:
+    """Return the text of a prompt that was read, without weights and breaks."""
+    return " ".join("".join(fragment.text for fragment in part) for part in reading.parts)
+
+
 def read_weight(text: str) -> float | None:
     """Return the weight that `text` is, None if it is none: digits, with a point and a sign if need be."""
     if not re.fullmatch(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)", text.strip()):

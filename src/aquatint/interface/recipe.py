@@ -14,6 +14,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from aquatint.catalog import pipelines
+from aquatint.catalog.language_models import ROLES
 from aquatint.catalog.prompt_plugins import prompt_plugin
 from aquatint.catalog.quantizers import backend, canonical, parse_uri, problems
 from aquatint.catalog.uris import UriError, parts, read_options
@@ -82,7 +83,9 @@ def of_record(record: ImageRecord) -> Recipe:
     """Return the recipe of the image that `record` is about; it says nothing of the file to write."""
     pipeline = record.pipeline
     info = pipelines.pipeline(pipeline.class_name)
-    components = {role: part for role, part in record.components.items() if role not in pipeline.loras}
+    # What a weighter loads is said by the weighter's own settings.
+    beside = {*pipeline.loras, *(ROLES if record.weighter is not None else ())}
+    components = {role: part for role, part in record.components.items() if role not in beside}
     weighty = {role: part for role, part in components.items() if part.dtype is not None}
     covered = frozenset({*info.denoisers, *info.text_encoders} & weighty.keys()) if info else frozenset()
     # The model's settings are those of its denoiser: the other submodules say where they differ.
@@ -126,7 +129,7 @@ def of_record(record: ImageRecord) -> Recipe:
         **({"scheduler": record.scheduler} if scheduler and record.scheduler != scheduler.class_name else {}),
         **{name: _files(files) for name, files in record.pictures.items()},
         **({} if record.scaled is None else dict(zip(("width", "height"), record.scaled, strict=True))),
-        **({} if record.weighter is None else {"weighter": _weighter(record.weighter, made)}),
+        **({} if record.weighter is None else {"weighter": _weighter(record.weighter, record.components, made)}),
         **({} if record.fps is None else {"fps": _plain(record.fps)}),
         "seed": record.seed,
     }
@@ -164,17 +167,25 @@ def _lora(part: ComponentRecord, weight: float) -> Settings:
     }
 
 
-def _weighter(weighter: WeighterRecord, recipe: Recipe) -> str | Written:
-    """Return the expression for a weighter, which becomes one of the recipe's unless it was written as a URI."""
+def _weighter(weighter: WeighterRecord, components: Mapping[str, ComponentRecord], recipe: Recipe) -> str | Written:
+    """Return the expression for a weighter, which becomes one of the recipe's unless it was written as a URI.
+
+    Of what it loads from the hub it names the commits that the picture was made with.
+    """
     plugin = prompt_plugin("weighter", weighter.plugin)
+    commits = {
+        each.revision_setting: found.revision
+        for each in (() if plugin is None else plugin.parts(weighter.options))
+        if (found := components.get(each.role)) is not None and found.revision is not None
+    }
     schema = None if plugin is None else plugin.schema
     head, *given = parts(weighter.name)
-    if plugin is not None and head[1] == plugin.name and weighter.quantization is None:
+    if plugin is not None and head[1] == plugin.name and weighter.quantization is None and not commits:
         read = read_options(given, plugin.schema)
         if not read.errors and plugin.canonical(read.values) == weighter.options:
             return weighter.name
     settings: Settings = {"plugin": weighter.plugin}
-    for name, value in weighter.options.items():
+    for name, value in (weighter.options | commits).items():
         known = None if schema is None else schema.find(name)
         if known is None or value != known.default:
             settings[name] = value

@@ -81,7 +81,7 @@ class Generating:
         self.builder = builder
         self.outputs = outputs
         self.pictures = Pictures(diagnostics, outside, outputs.place_of)
-        self.weighting = Weighting(diagnostics)
+        self.weighting = Weighting(diagnostics, resolver)
         self.made: list[ImageValue] = []
         self._images = 0
         self.told: list[Statement] | None = None
@@ -122,6 +122,9 @@ class Generating:
         )
         if not all(checks):
             return UNKNOWN
+        weighted = self.weighting.weighted(settings, resolved)
+        if weighted is None:
+            return UNKNOWN
         place = place_of(node.span)
         count = settings["images"].value if "images" in settings else 1
         self._images += count
@@ -146,10 +149,10 @@ class Generating:
         named = settings["output"].span if "output" in settings else node.verb.span
         if paths is None or not self._has_encoder(paths, named):
             return UNKNOWN
-        self.builder.add_pipeline(resolved.pipeline, resolved.components)
+        self.builder.add_pipeline(weighted.pipeline, weighted.components)
         outputs = [Output(seed=seed + number, path=path) for number, path in enumerate(paths)]
         step = self.builder.generate(
-            pipeline=resolved.pipeline.key,
+            pipeline=weighted.pipeline.key,
             model=target.name,
             quantizers=dict(resolved.quantizers),
             arguments=arguments,

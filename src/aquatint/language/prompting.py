@@ -37,9 +37,6 @@ from aquatint.plan.steps import Hole, Pipeline, Plugin, Quantization, TextRef
 from aquatint.source import Span
 from aquatint.syntax import nodes as n
 
-CANT_RUN = "a language model can be planned with, and this version can't run it yet"
-"""What is said of prompt plugins that nothing carries out when a plan is to be run."""
-
 STRING_LIMIT = 100_000
 """Strings that one `upscale` may yield."""
 

@@ -14,12 +14,13 @@ from typing import Any
 
 from msgspec import UNSET
 
-from aquatint.catalog import checkpoints, estimates, language_models, pipelines, single_files
+from aquatint.catalog import checkpoints, estimates, language_models, llm4gen, pipelines, single_files
 from aquatint.catalog.checkpoints import Checkpoint, CheckpointError, Part, Tensor
 from aquatint.catalog.estimates import Estimate
 from aquatint.catalog.gguf_files import PACKAGE, is_gguf
 from aquatint.catalog.hub_files import Request
-from aquatint.catalog.layers import Network
+from aquatint.catalog.language_models import Wanted
+from aquatint.catalog.layers import WIDTHS, Network
 from aquatint.catalog.pipelines import PipelineInfo, is_denoiser, is_text_encoder
 from aquatint.catalog.quantizers import canonical
 from aquatint.catalog.tasks import Roles, is_further_controlnet
@@ -59,6 +60,14 @@ class Spoken:
     source: str
     revision: str | None
     talks: bool  # whether it has a chat template
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    """What a weighter adds to a pipeline: its components by role, and how wide the embeddings are that it makes."""
+
+    components: Mapping[str, Component]
+    width: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +126,7 @@ class Resolver:
         self._offload: str | None = None  # of the model that is being resolved
         self._device = world.device  # of the model that is being resolved
         self._language_models: dict[Any, Spoken | None] = {}
+        self._of_weighters: dict[Any, Added | None] = {}
 
     def resolve(self, model: Model) -> Resolved | None:
         """Return what `model` comes to, or None after reporting why it comes to nothing."""
@@ -167,27 +177,126 @@ class Resolver:
         except (OSError, ValueError) as error:
             self._report(_unreadable(source.value, error), source.span)
             return None
-        # To the rest of this module it is a model of two submodules, which say themselves where they are.
+        places = [
+            _Place(source.value, found.revision, found.folder, part, source.span)
+            for part in (read.model, read.tokenizer)
+        ]
+        components = self._outside(name, settings, places)
+        return None if components is None else Spoken(components, source.value, found.revision, read.talks)
+
+    def _outside(
+        self, name: str, settings: Mapping[str, Setting], places: Iterable[_Place]
+    ) -> dict[str, Component] | None:  # fmt: skip
+        """Return the components at `places`, which are no model's, by role, or None after reporting why not.
+
+        `settings` are as those of `language_model`, for the one with weights.
+        """
+        # To the rest of this module it is a model of some submodules, which say themselves where they are.
         whole = {key: setting for key, setting in settings.items() if key in ("source", "quantizer")}
         own = {key: setting for key, setting in settings.items() if key not in ("quantizer", "device")}
-        model = Model(name, source.span, whole, {language_models.MODEL: own}, {}, {})
+        model = Model(name, settings["source"].span, whole, {language_models.MODEL: own}, {}, {})
         self._uses, self._contradictions, self._offload = [], [], None
         self._device = _value(settings, "device") or self.world.device
         components: dict[str, Component] = {}
-        for part in (read.model, read.tokenizer):
-            place = _Place(source.value, found.revision, found.folder, part, source.span)
-            component = self._component(model, part.role, place, None, part.has_weights)
+        wanted = list(places)
+        for place in wanted:
+            component = self._component(model, place.part.role, place, None, place.part.has_weights)
             if component is not None:
-                components[part.role] = component
+                components[place.part.role] = component
         self._device, device = self.world.device, self._device
         prequantized.report(self._contradictions, self.diagnostics)
         chosen = {use.role: use.chosen for use in self._uses}
         sound = suitability.check(device, model, components, chosen, self.diagnostics)
         if not coverage.check(self._uses, self.diagnostics) or not sound or self._contradictions:
             return None
-        if len(components) < 2:
+        return components if len(components) == len(wanted) else None
+
+    def weighter(
+        self, name: str, wanted: tuple[Wanted, ...], settings: Mapping[str, Setting], at: Span
+    ) -> Added | None:  # fmt: skip
+        """Return what the parts that the weighter called `name` asks for come to, or None after reporting why not.
+
+        `settings` are those of it that were given; what is in none of them is reported `at`.
+        """
+        places = {each.role: settings[each.setting].span if each.setting in settings else at for each in wanted}
+        given = tuple((key, _identity(each.value)) for key, each in sorted(settings.items()))
+        content = name, wanted, given, tuple(places.values())
+        if content not in self._of_weighters:
+            self._of_weighters[content] = self._added(name, wanted, settings, places)
+        return self._of_weighters[content]
+
+    def _added(
+        self, name: str, wanted: Iterable[Wanted], settings: Mapping[str, Setting], at: Mapping[str, Span]
+    ) -> Added | None:  # fmt: skip
+        places: list[_Place] = []
+        projector: Component | None = None
+        width = takes = made = 0
+        lacking: set[str] = set()  # the sources of what can't be had
+        dtype = _value(settings, "llm_dtype") or default_dtype(self.world.device)
+        for each in wanted:
+            span = at[each.role]
+            if each.source in lacking:
+                continue  # a tokenizer is looked for beside an encoder that has been reported
+            try:
+                if each.role == language_models.PROJECTOR:
+                    projector, takes, made = self._projector(each, dtype)
+                    continue
+                found = checkpoints.find(each.source, each.revision)
+                if each.role == language_models.MODEL:
+                    part, width = language_models.read_encoder(found.folder, each.source)
+                else:
+                    part = self._tokenizer(found.folder, each.source)
+                places.append(_Place(each.source, found.revision, found.folder, part, span))
+            except CheckpointError as error:
+                request = Request(each.source, each.revision, None, each.subfolder, each.role, file=each.file)
+                self._report_source(each.source, error, span, request)
+                lacking.add(each.source)
+            except (OSError, ValueError) as error:
+                self._report(_unreadable(each.source, error), span)
+                lacking.add(each.source)
+        told = {
+            "source": Setting(None, at[language_models.MODEL], at[language_models.MODEL], "statement"),
+            "dtype": settings.get("llm_dtype"), "quantizer": settings.get("llm_quantizer"),
+        }  # fmt: skip
+        components = self._outside(name, {key: each for key, each in told.items() if each is not None}, places)
+        if lacking or projector is None or components is None:
             return None
-        return Spoken(components, source.value, found.revision, read.talks)
+        if width != takes:
+            self.diagnostics.error(
+                "wrong-component", f"`{projector.source}` takes embeddings {takes} wide, and the encoder's are {width}",
+                at[language_models.PROJECTOR], help="take the encoder that the cross-adapter module was trained with",
+            )  # fmt: skip
+            return None
+        return Added({**components, projector.role: projector}, made)
+
+    def _tokenizer(self, folder: Path, source: str) -> Part:
+        """Return the tokenizer in `folder`, which `source` names. Raises `CheckpointError`."""
+        part = language_models.read_tokenizer(folder, source)
+        package = language_models.PACKAGE
+        if language_models.needs_package(folder) and not self.world.is_installed(package):
+            message = f"the tokenizer of `{source}` needs `{package}`, which is not installed"
+            raise CheckpointError("package-not-installed", message, 'install it: `pip install "aquatint[llm4gen]"`')
+        return part
+
+    def _projector(self, wanted: Wanted, dtype: str) -> tuple[Component, int, int]:
+        """Return a cross-adapter module, how wide the embeddings are that it takes, and those that it makes.
+
+        Raises `CheckpointError`.
+        """
+        found, inside = llm4gen.find(wanted)
+        file = llm4gen.path(wanted.source, found.revision, inside)
+        read, identity = llm4gen.read(file), llm4gen.identity(file)
+        size = read.numel * WIDTHS[dtype]
+        key = component_key(
+            library=pipelines.OWN, class_name=llm4gen.CLASS_NAME, source=wanted.source, revision=found.revision,
+            subfolder=inside, variant=None, identity=identity, dtype=dtype, device=self.world.device, quantization=None,
+        )  # fmt: skip
+        component = Component(
+            key=key, role=wanted.role, library=pipelines.OWN, class_name=llm4gen.CLASS_NAME, source=wanted.source,
+            subfolder=inside, variant=None, revision=found.revision, dtype=dtype, device=self.world.device,
+            quantization=None, identity=identity, bytes=size, held=ByteRange(size, size), reads=read.reads,
+        )  # fmt: skip
+        return component, read.llm_dim, read.dim
 
     def sketch(self, model: Model) -> Sketch | None:
         """Return what is known of `model`, which comes to nothing, or None if its checkpoint can't be read.

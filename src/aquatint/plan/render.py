@@ -12,7 +12,6 @@ from collections.abc import Set as AbstractSet
 from msgspec import UNSET
 
 from aquatint.catalog.pipelines import LOADERS
-from aquatint.catalog.prompt_plugins import prompt_plugin
 from aquatint.catalog.quantizers import label
 from aquatint.plan.batches import companions, sizes
 from aquatint.plan.counts import counts
@@ -33,7 +32,6 @@ from aquatint.plan.steps import (
     Phase,
     PictureFile,
     Plan,
-    Plugin,
     Print,
     Quantization,
     Release,
@@ -85,24 +83,7 @@ def summary(plan: Plan, resident: AbstractSet[str] = frozenset()) -> str:
         parts.append(f"{sized(total.moved)} moved within {sized(limit.bytes)}")
         other = "doesn't fit" if limit.lru is None else _traffic(limit.lru)
         parts[-1] += f" (the script's order, whole statements and LRU: {other})"
-    if others := prompters(plan):
-        # Their plugins load what they need by themselves: how much, no plan knows.
-        parts.append(f"not counted: what {' and '.join(others)} load" + "s" * (len(others) == 1))
     return ", ".join(parts)
-
-
-def prompters(plan: Plan) -> list[str]:
-    """Return the names of the weighters that `plan` uses and that run language models of their own."""
-    found: dict[str, None] = {}
-    for step in plan.steps:
-        if isinstance(step, Generate) and step.weighter is not None and _has_model(step.weighter):
-            found[step.weighter.name] = None
-    return list(found)
-
-
-def _has_model(weighter: Plugin) -> bool:
-    plugin = prompt_plugin("weighter", weighter.plugin)
-    return plugin is None or plugin.has_model
 
 
 def _traffic(traffic: Traffic) -> str:

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from aquatint.catalog.language_models import ROLES
 from aquatint.catalog.pipelines import is_denoiser, is_text_encoder
-from aquatint.catalog.prompt_plugins import prompt_plugin
 from aquatint.plan.memory import held
 from aquatint.plan.steps import Component, Generate, Pipeline
 from aquatint.plan.uses import loras, takes_pictures
@@ -47,10 +47,11 @@ def split(
     """
     roles = [role for role, key in pipeline.parts.items() if key is not None]
     by_role = {role: components[key] for role, key in pipeline.parts.items() if key is not None}
-    encoders = [role for role in roles if is_text_encoder(role)]
+    # A weighter's own parts work where the prompt is read.
+    encoders = [role for role in roles if is_text_encoder(role) or role in ROLES]
     denoisers = [role for role in roles if is_denoiser(role)]
     last = [role for role in roles if role in _LAST]
-    if pipeline.offload is not None or _has_model(step) or not denoisers or not (encoders or last):
+    if pipeline.offload is not None or not denoisers or not (encoders or last):
         return [Part("generate", roles, 0, work(step, roles, pipeline, components, together))]
     # A pipeline is made of them before anything else.
     weightless = [role for role in roles if by_role[role].dtype is None]
@@ -82,12 +83,6 @@ def split(
         )
         for phase in phases
     ]
-
-
-def _has_model(step: Generate) -> bool:
-    """Return whether a language model of its weighter, of which no plan knows yet, would be there in every phase."""
-    plugin = None if step.weighter is None else prompt_plugin("weighter", step.weighter.plugin)
-    return plugin is not None and plugin.has_model
 
 
 def _embeddings(by_role: Mapping[str, Component], encoders: list[str], images: int) -> int:

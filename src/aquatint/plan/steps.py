@@ -86,10 +86,10 @@ class Component(Record, frozen=True):
 
     key: str
     role: str  # the first role it was asked for in, e.g. "unet"; for people
-    library: str  # "diffusers" or "transformers"; "diffusers.loaders" for a LoRA
+    library: str  # "diffusers" or "transformers"; "diffusers.loaders" for a LoRA, "aquatint" for a weighter's projector
     class_name: str  # of a LoRA: that of the class which reads it
     source: str  # "builtin:...", a folder, or a hub id, as the script gave it
-    subfolder: str  # of a LoRA: its file, as a path in `source`, empty for `source` itself
+    subfolder: str  # of a LoRA or a projector: its file, as a path in `source`, empty for `source` itself
     variant: str | None
     revision: str | None  # the commit of a hub id, None for anything else
     dtype: str | None  # a torch dtype's name, of a LoRA that of its file; None for what has no weights
@@ -125,7 +125,8 @@ class LoraUse(Record, frozen=True):
 class Pipeline(Record, frozen=True):
     """A diffusers pipeline made of components; `key` is equal exactly when class, parts, options and weights are.
 
-    An upscaler's language model and its tokenizer are one, too; its class is the plugin's name.
+    An upscaler's language model and its tokenizer are one, too; its class is the plugin's name. What a weighter loads
+    are parts of it in the roles of `catalog.language_models`, of which the class knows nothing.
     LoRAs are parts of it, in roles of their own, which `loras` has as well. They are beside the components that they
     change, which are the same with and without them. `computing` has, by role, the settings of how parts compute:
     those of `catalog.networks`, which change no weights, and so are no component's.

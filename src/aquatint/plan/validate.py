@@ -14,6 +14,7 @@ from pathlib import PurePosixPath
 from msgspec import UNSET
 
 from aquatint.catalog import networks, pipelines
+from aquatint.catalog.language_models import ROLES
 from aquatint.catalog.metrics import METRICS
 from aquatint.catalog.models import OFFLOADS
 from aquatint.catalog.prompt_plugins import Kind, prompt_plugin
@@ -76,7 +77,8 @@ def _check_offload(plan: Plan, pipeline: Pipeline) -> None:
         raise PlanError(f"pipeline `{pipeline.key}` is offloaded as `{pipeline.offload}`; ways: {', '.join(OFFLOADS)}")
     for role, key in pipeline.parts.items():
         component = None if key is None else plan.components[key]
-        if component is not None and component.dtype is not None and component.offload != pipeline.offload:
+        has_weights = component is not None and component.dtype is not None and role not in ROLES
+        if component is not None and has_weights and component.offload != pipeline.offload:
             raise PlanError(f"pipeline `{pipeline.key}` isn't offloaded in the way of its `{role}`")
 
 

@@ -15,6 +15,7 @@ from typing import Annotated, Any, NoReturn
 import msgspec
 
 from aquatint.catalog import networks
+from aquatint.catalog.language_models import ROLES
 from aquatint.catalog.models import BATCH_LIMIT, DTYPES, GENERATE, MODEL, OFFLOADS, RESERVED_PARTS
 from aquatint.catalog.prompt_plugins import prompt_plugin
 from aquatint.catalog.quantizers import backend, problems
@@ -236,7 +237,8 @@ def _wrong(record: ImageRecord) -> Iterable[str]:
             yield f"`{role}` is no submodule that computes as it says"
         elif wrong := networks.problems(settings, record.components[role].class_name):
             yield f"`{role}`: {wrong[0]}"
-    for role in (*(role for role in record.components if role not in pipeline.loras), *pipeline.omitted):
+    beside = {*pipeline.loras, *(ROLES if record.weighter is not None else ())}
+    for role in (*(role for role in record.components if role not in beside), *pipeline.omitted):
         # A block of such a name would be something else in a model.
         if not _is_name(role) or MODEL.find(role) is not None or role in RESERVED_PARTS:
             yield f"`{role}` is no submodule"

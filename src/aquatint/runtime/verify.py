@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from aquatint.catalog import checkpoints, loras
+from aquatint.catalog import checkpoints, llm4gen, loras
 from aquatint.catalog.checkpoints import CheckpointError
-from aquatint.catalog.pipelines import LOADERS
+from aquatint.catalog.pipelines import LOADERS, OWN
 from aquatint.plan.steps import Component
 
 
@@ -13,6 +13,8 @@ def changed(component: Component) -> str | None:
     try:
         if component.library == LOADERS:
             now = loras.identity(loras.path(component.source, component.revision, component.subfolder))
+        elif component.library == OWN:
+            now = llm4gen.identity(llm4gen.path(component.source, component.revision, component.subfolder))
         else:
             folder = checkpoints.locate(component.source, component.revision)
             now = checkpoints.identity(

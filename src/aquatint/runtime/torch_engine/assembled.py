@@ -22,7 +22,10 @@ _PERTURBING = "_set_pag_attn_processor"
 
 @dataclass(slots=True)
 class Assembled:
-    """The parts of a pipeline by role: stand-ins with `places`, live objects, or None for one that is left out."""
+    """The parts of a pipeline by role: stand-ins with `places`, live objects, or None for one that is left out.
+
+    `beside` are those of a weighter, in its roles: the pipeline's class knows nothing of them.
+    """
 
     libraries: Libraries
     pipeline: Pipeline
@@ -30,6 +33,7 @@ class Assembled:
     parts: Mapping[str, Any]
     places: Mapping[str, Place]
     device: str
+    beside: Mapping[str, Any] = field(default_factory=dict)
     _offloaded: Any = field(default=None, repr=False)
     _replaced: list[tuple[Any, dict[str, Any]]] = field(default_factory=list, repr=False)
 
@@ -47,6 +51,8 @@ class Assembled:
         with engine_error(f"can't make a {self.pipeline.class_name} of `{self.pipeline.source}`"):
             made = self.found(**parts, **self.pipeline.options)
             made.set_progress_bar_config(disable=True)
+            # Its weighter finds them there; nothing that diffusers counts or moves.
+            made.__dict__.update(self.beside)
             if self.pipeline.offload is not None:
                 offloading.enable(self.libraries, made, self.pipeline.offload, self.device)
                 self._offloaded = made

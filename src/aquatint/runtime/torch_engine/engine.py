@@ -11,6 +11,7 @@ from typing import Any
 from PIL.Image import Image
 
 from aquatint.catalog import tasks
+from aquatint.catalog.language_models import ROLES
 from aquatint.catalog.pipelines import is_text_encoder
 from aquatint.plan import uses
 from aquatint.plan.steps import Component, Json, Pipeline, Plugin
@@ -144,7 +145,8 @@ class TorchEngine:
                 objects[role] = None if part is None else part.object
         if len(several := tasks.steering(objects)) > 1:
             objects["controlnet"] = [objects.pop(role) for role in several]
-        assembled = Assembled(self._libraries, pipeline, found, objects, places, self.device)
+        beside_it = {role: objects.pop(role) for role in ROLES if role in objects}
+        assembled = Assembled(self._libraries, pipeline, found, objects, places, self.device, beside_it)
         # What is wrong with it shows here, and offloading hangs its hooks on live modules once.
         assembled.make()
         return assembled

@@ -6,6 +6,7 @@ their names, nothing fetched, no code of a checkpoint run.
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -13,12 +14,23 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from aquatint.catalog import checkpoints, pipelines, quantizers
+from aquatint.catalog import checkpoints, language_models, pipelines, quantizers
 from aquatint.catalog.gguf_files import is_gguf
+from aquatint.catalog.llm4gen import CLASS_NAME
 from aquatint.catalog.pickle_files import is_pickle
 from aquatint.plan.steps import Component
 from aquatint.runtime.engine import Counters, EngineError, Loaded
-from aquatint.runtime.torch_engine import backend, determinism, gguf, loras, memory, single_files, streaming, weights
+from aquatint.runtime.torch_engine import (
+    backend,
+    cross_adapter,
+    determinism,
+    gguf,
+    loras,
+    memory,
+    single_files,
+    streaming,
+    weights,
+)
 from aquatint.runtime.torch_engine.backend import EngineBackend
 from aquatint.runtime.torch_engine.faults import engine_error
 from aquatint.runtime.torch_engine.libraries import Libraries
@@ -35,6 +47,8 @@ def load(libraries: Libraries, component: Component, counters: Counters, ahead: 
     found = find_class(libraries, component.library, component.class_name)
     if loras.is_lora(component):
         return loras.load(libraries, component, found, counters)
+    if component.library == pipelines.OWN:
+        return cross_adapter.load(libraries, component, counters)
     folder = _folder(component)
     what = f"`{component.role}` ({component.class_name}) from `{component.origin}`"
     if component.dtype is None:
@@ -54,6 +68,10 @@ def find_class(libraries: Libraries, library: str, class_name: str) -> Any:
     """Return the class of that name; raise `EngineError` unless diffusers or transformers itself has it."""
     if pipelines.library(library) != library:
         raise EngineError(f"`{library}.{class_name}` is code of its own; only diffusers and transformers are used")
+    if library == pipelines.OWN:
+        if class_name != CLASS_NAME:
+            raise EngineError(f"this program has no class `{class_name}`")
+        return cross_adapter.module_class(libraries.torch)
     package, *inside = library.split(".")
     home = getattr(libraries, package)
     for name in inside:
@@ -95,6 +113,9 @@ def _load_weights(
         options["device_map"] = {"": component.device}
     # A single file is read in the place of one that the library takes for safetensors.
     is_safe = component.single_file is not None or not is_pickle(files[0])
+    if component.class_name == language_models.ENCODER_CLASS and _is_inside_another(files):
+        # What is not the encoder's is left out.
+        options["key_mapping"] = {f"^{re.escape(language_models.INNER)}": ""}
     counters.loads += 1
     counters.quantizations += wanted is not None
     with (
@@ -121,6 +142,18 @@ def _load_weights(
             by.finish(libraries, module, component.device)
     quantized, layers = count_layers(libraries, module)
     return Loaded(component, module, weights.total_bytes(torch, module), quantized, layers, streamed.tensors)
+
+
+def _is_inside_another(files: list[Path]) -> bool:
+    """Return whether an encoder's `files` have it as a part of a larger network."""
+    return any(tensor.name.startswith(language_models.INNER) for file in files for tensor in _header(file))
+
+
+def _header(file: Path) -> list[checkpoints.Tensor]:
+    try:
+        return checkpoints.read_header(file)
+    except checkpoints.CheckpointError as error:
+        raise EngineError(error.message, error.help) from error
 
 
 def _load_packed(

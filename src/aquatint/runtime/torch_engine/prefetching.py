@@ -13,7 +13,7 @@ from pathlib import Path
 from queue import SimpleQueue
 
 from aquatint.catalog import checkpoints
-from aquatint.catalog.pipelines import LOADERS
+from aquatint.catalog.pipelines import LOADERS, OWN
 from aquatint.plan.steps import Component
 
 _CHUNK = 8 << 20
@@ -32,8 +32,8 @@ class Prefetcher:
 
     def read(self, component: Component) -> bool:
         """Begin to read the component's weights, unless others are being read; return whether that is done."""
-        # A LoRA is small, and one file.
-        if component.dtype is None or component.library == LOADERS or not self._idle.is_set():
+        # A LoRA or a projector is small, and one file.
+        if component.dtype is None or component.library in (LOADERS, OWN) or not self._idle.is_set():
             return False
         try:
             folder = checkpoints.locate(component.source, component.revision)

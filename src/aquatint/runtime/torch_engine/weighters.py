@@ -1,7 +1,7 @@
 """The half of a weighter plugin that runs: what the engine asks of a module that turns prompts into embeddings.
 
 Each plugin's record in the catalog names a module with this member; `of` imports it when it is first needed. Ours are
-`a1111_weighter` and `compel_weighter`; another package's is found in the same way.
+`a1111_weighter`, `compel_weighter` and `llm4gen_weighter`; another package's is found in the same way.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ class EngineWeighter(Protocol):
 
         `arguments` are those of the script, with prompts as they are written, of one image; `options` are canonical.
         Text encoders are to be called through the pipeline's own parts, `pipeline.text_encoder` and so on: one that
-        isn't loaded yet is waited for there, and what it returns is kept. The pipeline is left as it was. What is wrong
+        isn't loaded yet is waited for there, and what it returns is kept. The parts that the plugin's record asks for
+        are attributes of the pipeline, too: `pipeline.llm` and so on. The pipeline is left as it was. What is wrong
         with a prompt is an `EngineError`.
         """
         ...
