@@ -18,7 +18,17 @@ from aquatint.catalog.gguf_files import is_gguf
 from aquatint.catalog.pickle_files import is_pickle
 from aquatint.plan.steps import Component
 from aquatint.runtime.engine import Counters, EngineError, Loaded
-from aquatint.runtime.torch_engine import backend, determinism, gguf, loras, memory, single_files, streaming, weights
+from aquatint.runtime.torch_engine import (
+    backend,
+    determinism,
+    gguf,
+    loras,
+    memory,
+    single_files,
+    streaming,
+    textual_inversions,
+    weights,
+)
 from aquatint.runtime.torch_engine.backend import EngineBackend
 from aquatint.runtime.torch_engine.faults import engine_error
 from aquatint.runtime.torch_engine.libraries import Libraries
@@ -33,7 +43,9 @@ def load(libraries: Libraries, component: Component, counters: Counters, ahead: 
     With `ahead` its files are read by other threads from the start: for tensors that stay as they are.
     """
     found = find_class(libraries, component.library, component.class_name)
-    if loras.is_lora(component):
+    if textual_inversions.is_textual_inversion(component):
+        return textual_inversions.load(component, counters)
+    if loras.is_adapter(component):
         return loras.load(libraries, component, found, counters)
     folder = _folder(component)
     what = f"`{component.role}` ({component.class_name}) from `{component.origin}`"

@@ -32,7 +32,7 @@ class Prefetcher:
 
     def read(self, component: Component) -> bool:
         """Begin to read the component's weights, unless others are being read; return whether that is done."""
-        # A LoRA is small, and one file.
+        # An adapter is small, and one file.
         if component.dtype is None or component.library == LOADERS or not self._idle.is_set():
             return False
         try:
