@@ -78,8 +78,8 @@ def read(file: Path, roles: Collection[str]) -> TextualInversion:
     elif len(tensors) == 1:
         found = dict.fromkeys([_FIRST] if _FIRST in roles else list(roles)[:1], next(iter(tensors.values())))
     else:
-        odd = f" and has {len(tensors)}" + (f", such as `{min(tensors)}`" if tensors else "")
-        raise CheckpointError(KIND.none, f"`{file}` is no textual inversion: one has a single tensor,{odd}",
+        odd = f"and this has {len(tensors)}" + (f", such as `{min(tensors)}`" if tensors else "")
+        raise CheckpointError(KIND.none, f"`{file}` is no textual inversion: one has a single tensor, {odd}",
                               "one for SDXL has two tensors, `clip_l` and `clip_g`")  # fmt: skip
     counts = {_vectors(file, each) for each in found.values()}
     if len(counts) > 1:

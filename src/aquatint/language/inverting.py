@@ -165,11 +165,11 @@ def _are_new(found: list[_Added], parts: Mapping[str, Component], diagnostics: D
         # diffusers takes a word with the number after the last for one vector more.
         own = words(each.use.token, each.use.vectors + 1)
         at = each.block.settings.get("token") or each.block.settings["source"]
-        other = next((taken[word] for word in own if word in taken), None)
-        if other is not None:
+        if (same := next((word for word in own if word in taken), None)) is not None:
+            other = taken[same]
             before = other.block.settings.get("token") or other.block.settings["source"]
             diagnostics.error(
-                "duplicate-setting", f"two textual inversions have the word `{each.use.token}`", at.span,
+                "duplicate-setting", f"two textual inversions have the word `{same}`", at.span,
                 labels=(Label(before.span, "the first"),), help='call one of them something else: `token: "<word>"`',
             )  # fmt: skip
             sound = False
