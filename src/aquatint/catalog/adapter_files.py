@@ -35,7 +35,7 @@ class Kind:
     """
 
     usual_name: str
-    none: str
+    code: str
 
 
 def find(
@@ -81,7 +81,7 @@ def chosen(kind: Kind, names: Iterable[str], source: str, weight_name: str | Non
     for name in there:
         if name.endswith(WEIGHT_SUFFIXES):
             _require_safetensors(f"{source}/{name}", name)
-    raise CheckpointError(kind.none, f"`{source}` has no safetensors file", "name the file, or its folder")
+    raise CheckpointError(kind.code, f"`{source}` has no safetensors file", "name the file, or its folder")
 
 
 def _require_safetensors(called: str, name: str) -> None:

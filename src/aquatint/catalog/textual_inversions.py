@@ -79,11 +79,11 @@ def read(file: Path, roles: Collection[str]) -> TextualInversion:
         found = dict.fromkeys([_FIRST] if _FIRST in roles else list(roles)[:1], next(iter(tensors.values())))
     else:
         odd = f"and this has {len(tensors)}" + (f", such as `{min(tensors)}`" if tensors else "")
-        raise CheckpointError(KIND.none, f"`{file}` is no textual inversion: one has a single tensor, {odd}",
+        raise CheckpointError(KIND.code, f"`{file}` is no textual inversion: one has a single tensor, {odd}",
                               "one for SDXL has two tensors, `clip_l` and `clip_g`")  # fmt: skip
     counts = {_vectors(file, each) for each in found.values()}
     if len(counts) > 1:
-        raise CheckpointError(KIND.none, f"`{file}` has {' and '.join(map(str, sorted(counts)))} vectors for its text "
+        raise CheckpointError(KIND.code, f"`{file}` has {' and '.join(map(str, sorted(counts)))} vectors for its text "
                               "encoders, and needs as many for each", "fetch or write that file again")  # fmt: skip
     name = next(iter(tensors))
     return TextualInversion(
@@ -98,7 +98,7 @@ def _vectors(file: Path, tensor: Tensor) -> int:
     count = 1 if len(tensor.shape) == 1 else tensor.shape[0] if len(tensor.shape) == 2 else 0
     if not 0 < count <= VECTORS_LIMIT or not tensor.shape[-1]:
         shape = "x".join(map(str, tensor.shape)) or "a single number"
-        raise CheckpointError(KIND.none, f"`{file}` is no textual inversion: its tensor `{tensor.name}` is {shape}",
+        raise CheckpointError(KIND.code, f"`{file}` is no textual inversion: its tensor `{tensor.name}` is {shape}",
                               f"vectors are rows of a matrix, at most {VECTORS_LIMIT}")  # fmt: skip
     return count
 
@@ -106,7 +106,7 @@ def _vectors(file: Path, tensor: Tensor) -> int:
 def _dtype(file: Path, tensors: Iterable[Tensor]) -> str:
     found = sorted({each.dtype for each in tensors})
     if len(found) != 1 or found[0] not in DTYPES:
-        raise CheckpointError(KIND.none, f"`{file}` is of the data types {', '.join(found)}",
+        raise CheckpointError(KIND.code, f"`{file}` is of the data types {', '.join(found)}",
                               "one of `float32`, `float16` and `bfloat16` is taken")  # fmt: skip
     return DTYPES[found[0]]
 
