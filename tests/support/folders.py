@@ -188,6 +188,14 @@ def write_models(folder: Path) -> None:
     write_component(folder / "llm4gen" / "large", *_T5_TOKENIZER)
     write_projector(folder / "llm4gen" / "projector")
     write_projector(folder / "llm4gen" / "wide", dim=256)
+    _write_textual_inversions(folder / "embeddings")
+    # With what a textual inversion is held against.
+    write_pipeline(folder / "worded", "StableDiffusionPipeline", SD, **unsafe)
+    write_json(
+        folder / "worded" / "text_encoder" / "config.json", {"architectures": ["CLIPTextModel"], "hidden_size": 128}
+    )
+    pieces = {"model": {"vocab": {"cat</w>": 0, "sky": 1}}, "added_tokens": [{"content": "<old>_2"}]}
+    write_json(folder / "worded" / "tokenizer" / "tokenizer.json", pieces)
 
 
 def write_language_model(folder: Path, width: int = 128) -> None:
@@ -269,6 +277,29 @@ def _write_loras(folder: Path) -> None:
     (folder / "pickled").mkdir()
     (folder / "pickled" / "pytorch_lora_weights.bin").write_bytes(b"")
     save_file({"unet.block.0.lokr_w1": np.zeros((4, 4), "float32")}, folder / "lokr.safetensors")
+
+
+def _write_textual_inversions(folder: Path) -> None:
+    """Write textual inversions for text encoders that are 128 wide, and files that are none."""
+
+    def vectors(name: str, dtype: str = "float32", **shapes: tuple[int, ...]) -> None:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        save_file({key: np.zeros(shape, dtype) for key, shape in shapes.items()}, folder / name)
+
+    vectors("toy.safetensors", **{"<toy>": (128,)})
+    vectors("style/learned_embeds.safetensors", "float16", **{"<style>": (3, 128)})
+    vectors("style/step-100.safetensors", "float16", **{"<style>": (3, 128)})
+    vectors("nameless.safetensors", emb_params=(2, 128))
+    vectors("pair.safetensors", clip_l=(2, 128), clip_g=(2, 160))
+    vectors("uneven.safetensors", clip_l=(2, 128), clip_g=(3, 128))
+    vectors("second.safetensors", clip_g=(2, 128))
+    vectors("wide.safetensors", **{"<toy>": (320,)})
+    vectors("deep.safetensors", **{"<toy>": (2, 2, 128)})
+    vectors("whole.safetensors", "int32", **{"<toy>": (2, 128)})
+    vectors("several/one.safetensors", **{"<one>": (128,)})
+    vectors("several/two.safetensors", **{"<two>": (128,)})
+    (folder / "pickled").mkdir()
+    (folder / "pickled" / "learned_embeds.bin").write_bytes(b"")
 
 
 def _write_stored(folder: Path, options: dict[str, Any]) -> None:

@@ -10,14 +10,17 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from aquatint.catalog import llm4gen, loras, pickle_files
+from aquatint.catalog import adapter_files, llm4gen, loras, pickle_files, textual_inversions
 from aquatint.catalog.checkpoints import WEIGHT_SUFFIXES, CheckpointError, is_part, refuse_own_code, variant_of
 from aquatint.catalog.language_models import PROJECTOR, TOKENIZER, VOCABULARIES
 
 INDEX = "model_index.json"
 LORA = "lora"
 """The role of what is asked for as a LoRA."""
+TEXTUAL_INVERSION = "textual_inversion"
+"""The role of what is asked for as a textual inversion."""
 
+_ADAPTERS = {LORA: loras.KIND, TEXTUAL_INVERSION: textual_inversions.KIND}
 _BESIDE_WEIGHTS = (".json", ".txt", ".model", ".jinja", ".tiktoken", ".bpe", ".spm")
 # What configurations and vocabularies end with.
 _WHOLE = ("diffusion_pytorch_model", "model")
@@ -30,8 +33,8 @@ class Request:
 
     `subfolder` is where the pipeline or component is, and may be left open for a component. Of a pipeline the weights
     of the submodules `without` are not needed. A component's variant may be missing, as may that of some of a
-    pipeline's, unless the request `insists`. In the roles `LORA` and `PROJECTOR` one `file` is needed, which may be
-    left open; a `TOKENIZER` may lie beside weights that aren't.
+    pipeline's, unless the request `insists`. In the roles of adapters and of a `PROJECTOR` one `file` is needed, which
+    may be left open; a `TOKENIZER` may lie beside weights that aren't.
     """
 
     repository: str
@@ -71,10 +74,11 @@ def needed(request: Request, names: Iterable[str], index: dict[str, Any] | None)
     is what the file of `index_of` says. Raises `CheckpointError`.
     """
     there = sorted(names)
-    if request.role == LORA:
+    if request.role in _ADAPTERS:
         base = f"{request.subfolder}/" if request.subfolder else ""
         below = [name.removeprefix(base) for name in there if name.startswith(base)]
-        return [base + loras.chosen([name for name in below if "/" not in name], request.repository, request.file)]
+        names = [name for name in below if "/" not in name]
+        return [base + adapter_files.chosen(_ADAPTERS[request.role], names, request.repository, request.file)]
     if request.role == PROJECTOR:
         base = f"{request.subfolder}/" if request.subfolder else ""
         below = [name.removeprefix(base) for name in there if name.startswith(base)]

@@ -6,33 +6,17 @@ pipeline is in `pipelines`; putting one on live components is the engine's busin
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
-from aquatint.catalog import checkpoints
-from aquatint.catalog.checkpoints import (
-    WEIGHT_SUFFIXES,
-    CheckpointError,
-    Found,
-    Tensor,
-    fingerprint,
-    locate,
-    missing_folder,
-    read_header,
-)
+from aquatint.catalog.adapter_files import DTYPES, Kind
+from aquatint.catalog.checkpoints import CheckpointError, Tensor, read_header
 from aquatint.catalog.pipelines import is_denoiser
-from aquatint.diagnostics import did_you_mean
 
-USUAL_NAME = "pytorch_lora_weights.safetensors"
-"""What diffusers calls a LoRA's file; it is taken where there are others beside it."""
-
-DTYPES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
-"""The torch dtypes of LoRAs, by the names of the format."""
+KIND = Kind("pytorch_lora_weights.safetensors", "not-a-lora")
+"""What diffusers calls a LoRA's file."""
 
 # The two halves of a change, as peft, diffusers' older versions and other trainers call them.
 _DOWN = re.compile(r"(?P<module>.+?)\.(?:lora_A(?:\.default)?|lora_down|lora\.down|lora_linear_layer\.down)\.weight")
@@ -78,69 +62,6 @@ class Lora:
     def ranks(self) -> tuple[int, ...]:
         """Its ranks, each once, in order."""
         return tuple(sorted({change.rank for changes in self.changes.values() for change in changes}))
-
-
-def find(source: str, revision: str | None, subfolder: str | None, weight_name: str | None) -> tuple[Found, str]:
-    """Return where `source` is, and the LoRA's file as a path in it, empty for `source` itself.
-
-    Raises `CheckpointError`.
-    """
-    own = Path(os.path.expanduser(source))
-    if source.strip() and own.is_file():
-        if named := next((name for name in (subfolder, weight_name) if name), None):
-            raise CheckpointError("missing-model", f"`{source}` is a file, and has no `{named}` in it",
-                                  "name its folder, or leave `weight_name` and `subfolder` out")  # fmt: skip
-        _require_safetensors(source, own.name)
-        return Found(own, None), ""
-    root = checkpoints.find(source, revision)
-    folder = root.folder / (subfolder or "")
-    if not folder.is_dir():
-        raise missing_folder(root.folder, subfolder or "")
-    names = [entry.name for entry in folder.iterdir() if entry.is_file()]
-    return root, str(PurePosixPath(subfolder or "") / chosen(names, source, weight_name))
-
-
-def chosen(names: Iterable[str], source: str, weight_name: str | None) -> str:
-    """Return which of the files `names` in a folder of `source` is the LoRA that is meant. Raises `CheckpointError`."""
-    there = sorted(names)
-    found = [name for name in there if name.endswith(".safetensors")]
-    if weight_name is not None:
-        _require_safetensors(f"{source}/{weight_name}", weight_name)
-        if weight_name not in found:
-            raise CheckpointError("missing-model", f"`{source}` has no file `{weight_name}`",
-                                  did_you_mean(weight_name, found, "its files"))  # fmt: skip
-        return weight_name
-    if len(found) == 1 or USUAL_NAME in found:
-        return USUAL_NAME if USUAL_NAME in found else found[0]
-    if found:
-        raise CheckpointError("missing-setting", f"`{source}` has {len(found)} files that may be meant",
-                              "say which: " + ", ".join(f'`weight_name: "{name}"`' for name in found[:4]))  # fmt: skip
-    for name in there:
-        if name.endswith(WEIGHT_SUFFIXES):
-            _require_safetensors(f"{source}/{name}", name)
-    raise CheckpointError("not-a-lora", f"`{source}` has no safetensors file", "name the file, or its folder")
-
-
-def _require_safetensors(called: str, name: str) -> None:
-    if not name.endswith(".safetensors"):
-        raise CheckpointError(
-            "unsafe-weights", f"`{called}` is no safetensors file, and other formats can run code when read",
-            "convert it to safetensors once, with a program and a source that you trust",
-        )  # fmt: skip
-
-
-def path(source: str, revision: str | None, inside: str) -> Path:
-    """Return the file that `find` found. Raises `CheckpointError` if there is none any more."""
-    own = Path(os.path.expanduser(source))
-    found = own if not inside and own.is_file() else locate(source, revision) / inside
-    if not found.is_file():
-        raise CheckpointError("missing-model", f"there is no file `{found}`", "fetch it again, or plan anew")
-    return found
-
-
-def identity(file: Path) -> str:
-    """Return a fingerprint of a LoRA's file, the same on every machine that has the same file."""
-    return hashlib.blake2b(json.dumps(["lora", fingerprint(file)]).encode(), digest_size=16).hexdigest()
 
 
 def read(file: Path, roles: Iterable[str]) -> Lora:

@@ -42,7 +42,7 @@ MODEL = Schema("model", (
     Setting("compile", "bool", "Compile the denoiser's repeated blocks with torch, which takes a while at the first "
             "picture."),
 ))  # fmt: skip
-"""The settings of a `model` block; its parts are the submodules, `lora` and `defaults`."""
+"""The settings of a `model` block; its parts are the submodules, `lora`, `textual_inversion` and `defaults`."""
 
 PART = Schema("submodule", (
     Setting("source", "str", "Another checkpoint, a folder with this one component, or a single safetensors file, to "
@@ -72,6 +72,19 @@ LORA = Schema("lora", (
             minimum=-100, maximum=100),
 ))  # fmt: skip
 """The settings of a `lora` block of a model, which may have several."""
+
+TEXTUAL_INVERSION = Schema("textual_inversion", (
+    Setting("source", "str", "Where the textual inversion is: a safetensors file, a folder, or a hub id that the local "
+            "cache holds."),
+    Setting("subfolder", "str", "The file's folder inside `source`."),
+    Setting("weight_name", "str", "The file's name; needed where several could be meant."),
+    Setting("revision", "str", "The revision of a hub repository: a branch, a tag or a commit."),
+    Setting("token", "str", "The word that stands for it in prompts; the one that the file names unless it is set."),
+))  # fmt: skip
+"""The settings of a `textual_inversion` block of a model, which may have several."""
+
+ADAPTERS = {LORA.name: LORA, TEXTUAL_INVERSION.name: TEXTUAL_INVERSION}
+"""The blocks of a model that may be there several times, and are no submodules."""
 
 BATCH_LIMIT = 1000
 """Images that one call can be asked for."""
@@ -137,7 +150,7 @@ SAVE = Schema("save", (
 ))  # fmt: skip
 """What `save` takes."""
 
-RESERVED_PARTS = frozenset({"defaults", "lora"})
+RESERVED_PARTS = frozenset({"defaults", "lora", "textual_inversion"})
 """Blocks inside `model` that are no submodules."""
 
 LATER_MODEL = ("device",)

@@ -66,9 +66,9 @@ class PipelineInfo:
     `tasks` is empty for a class that no `AutoPipelineFor...` chooses; `options` are the settings of
     `model_index.json` that aren't components, with their defaults. One that `truncates` takes the whole number of its
     steps that its `strength` comes to, which may be none. `lora` is the class of `diffusers.loaders` that reads LoRAs
-    for it, None for one that takes none. `yields` are the names of what its call returns, none where that isn't known;
-    with `latent` the call can leave the decoding out, and with `pixels` one that decodes nothing can leave them a
-    tensor. `fps` are the frames in a second of which diffusers' own example
+    for it, None for one that takes none; with `textual_inversion` it takes those. `yields` are the names of what its
+    call returns, none where that isn't known; with `latent` the call can leave the decoding out, and with `pixels` one
+    that decodes nothing can leave them a tensor. `fps` are the frames in a second of which diffusers' own example
     writes its videos, if there is one. `caching` are the things that it tells a cache of its denoiser:
     `cache_context`, which pass of a step it is, and `current_timestep`.
     """
@@ -80,6 +80,7 @@ class PipelineInfo:
     arguments: Mapping[str, Argument]
     truncates: bool = False
     lora: str | None = None
+    textual_inversion: bool = False
     yields: tuple[str, ...] = ()
     latent: bool = False
     pixels: bool = False
@@ -121,6 +122,7 @@ class _Entry(msgspec.Struct):
     tasks: list[str] = []
     truncates: bool = False
     lora: str | None = None
+    textual_inversion: bool = False
     yields: list[str] = []
     latent: bool = False
     pixels: bool = False
@@ -239,6 +241,7 @@ def pipeline(class_name: str) -> PipelineInfo | None:
         MappingProxyType(arguments),
         entry.truncates,
         entry.lora,
+        entry.textual_inversion,
         tuple(entry.yields),
         entry.latent,
         entry.pixels,

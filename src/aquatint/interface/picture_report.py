@@ -118,7 +118,13 @@ def _facts(part: ComponentRecord, record: ImageRecord, role: str) -> Iterator[st
     from aquatint.plan.render import ranged
 
     use = record.pipeline.loras.get(role)
-    yield part.class_name if use is None else f"LoRA, weight {use.weight:g}, for {', '.join(use.roles)}"
+    learned = record.pipeline.textual_inversions.get(role)
+    if use is not None:
+        yield f"LoRA, weight {use.weight:g}, for {', '.join(use.roles)}"
+    elif learned is not None:
+        yield f"textual inversion `{learned.token}`, for {', '.join(learned.tensors)}"
+    else:
+        yield part.class_name
     inherited = f"{record.pipeline.subfolder}/{role}".lstrip("/")
     if part.file is not None:
         yield f"weights from {part.file}"

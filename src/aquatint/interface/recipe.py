@@ -45,7 +45,8 @@ class Recipe:
 
     `roles` are the submodules that the picture was made with, or without; `quantized` those that the model's own
     quantizer is for. `pipeline` is the class, empty if nobody knows. `size` is kept as `width` and `height`.
-    `loras` has the settings of each LoRA, and `weighters` those of weighters by the script's names for them.
+    `loras` and `textual_inversions` have the settings of each adapter, and `weighters` those of weighters by the
+    script's names for them.
     `batch` has the seeds and prompts of all images of its call, where there were others; `index` says which it was.
     """
 
@@ -59,6 +60,7 @@ class Recipe:
     settings: Settings = field(default_factory=dict)
     parts: dict[str, Settings | None] = field(default_factory=dict)
     loras: list[Settings] = field(default_factory=list)
+    textual_inversions: list[Settings] = field(default_factory=list)
     arguments: Settings = field(default_factory=dict)
     batch: list[Settings] = field(default_factory=list)
     index: int = 0
@@ -84,7 +86,7 @@ def of_record(record: ImageRecord) -> Recipe:
     pipeline = record.pipeline
     info = pipelines.pipeline(pipeline.class_name)
     # What a weighter loads is said by the weighter's own settings.
-    beside = {*pipeline.loras, *(ROLES if record.weighter is not None else ())}
+    beside = {*pipeline.adapters, *(ROLES if record.weighter is not None else ())}
     components = {role: part for role, part in record.components.items() if role not in beside}
     weighty = {role: part for role, part in components.items() if part.dtype is not None}
     covered = frozenset({*info.denoisers, *info.text_encoders} & weighty.keys()) if info else frozenset()
@@ -109,7 +111,13 @@ def of_record(record: ImageRecord) -> Recipe:
         **({} if own is None else {"quantizer": own}),
         **({} if pipeline.offload is None else {"offload": pipeline.offload}),
     }
-    made.loras = [_lora(record.components[role], use.weight) for role, use in pipeline.loras.items()]
+    made.loras = [
+        {**_file(record.components[role]), **({} if use.weight == 1 else {"weight": use.weight})}
+        for role, use in pipeline.loras.items()
+    ]
+    made.textual_inversions = [
+        {**_file(record.components[role]), "token": use.token} for role, use in pipeline.textual_inversions.items()
+    ]
     for role, part in components.items():
         settings = _place(role, part, record)
         if main is not None and role in weighty:
@@ -155,15 +163,14 @@ def _place(role: str, part: ComponentRecord, record: ImageRecord) -> Settings:
     return {} if part.subfolder == inherited else {"subfolder": part.subfolder}
 
 
-def _lora(part: ComponentRecord, weight: float) -> Settings:
-    """Return the settings of a LoRA: where its file is, and how much of it is added."""
+def _file(part: ComponentRecord) -> Settings:
+    """Return the settings that say where the file of an adapter is."""
     inside = PurePosixPath(part.subfolder)
     return {
         "source": part.source,
         **({"subfolder": str(inside.parent)} if len(inside.parts) > 1 else {}),
         **({"weight_name": inside.name} if part.subfolder else {}),
         **({} if part.revision is None else {"revision": part.revision}),
-        **({} if weight == 1 else {"weight": weight}),
     }
 
 
@@ -249,7 +256,7 @@ def text_of(recipe: Recipe, head: Iterable[str] = ()) -> str:
     blocks += [block(f"quantizer {name}", _options(each)) for name, each in recipe.quantizers.items()]
     blocks += [block(f"weighter {name}", _settings(each)) for name, each in recipe.weighters.items()]
     blocks.append(
-        block(f"model {recipe.model}", [*_settings(recipe.settings), *_parts(recipe.parts), *_loras(recipe.loras)])
+        block(f"model {recipe.model}", [*_settings(recipe.settings), *_parts(recipe.parts), *_adapters(recipe)])
     )
     blocks += [block(f"generate {recipe.model}", _settings(_ordered(each))) for each in recipe.calls_for()]
     text = "\n\n".join("\n".join(lines) for lines in blocks if lines) + "\n"
@@ -279,9 +286,10 @@ def _parts(parts: Mapping[str, Settings | None]) -> Iterator[str]:
             yield f"{role} {{ {', '.join(_settings(settings))} }}"
 
 
-def _loras(loras: Iterable[Settings]) -> Iterator[str]:
-    for settings in loras:
-        yield f"lora {{ {', '.join(_settings(settings))} }}"
+def _adapters(recipe: Recipe) -> Iterator[str]:
+    for kind, own in (("lora", recipe.loras), ("textual_inversion", recipe.textual_inversions)):
+        for settings in own:
+            yield f"{kind} {{ {', '.join(_settings(settings))} }}"
 
 
 def _options(quantizer: QuantizationRecord) -> Iterator[str]:

@@ -5,14 +5,14 @@ They are no part of the components that they change: what is shared stays as it 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import msgspec
 
-from aquatint.catalog import checkpoints, compatibility, hub_files, loras
+from aquatint.catalog import adapter_files, checkpoints, compatibility, loras
 from aquatint.catalog.checkpoints import CheckpointError, Part, Tensor
 from aquatint.catalog.gguf_files import is_gguf
 from aquatint.catalog.hub_files import Request
@@ -20,8 +20,8 @@ from aquatint.catalog.loras import Lora
 from aquatint.catalog.models import LORA
 from aquatint.catalog.pipelines import LOADERS, PipelineInfo, is_text_encoder, lora_roles
 from aquatint.diagnostics import Diagnostics, Label
-from aquatint.language import suitability, values
-from aquatint.language.values import UNKNOWN, Model
+from aquatint.language import suitability
+from aquatint.language.values import UNKNOWN, Adapter, Model
 from aquatint.language.world import World
 from aquatint.plan.keys import component_key
 from aquatint.plan.steps import ByteRange, Component, LoraUse
@@ -66,19 +66,19 @@ def added(
     }
 
 
-def request(lora: values.Lora) -> Request:
-    """Return what `lora` needs of the hub, if that is where it is."""
-    given = {name: None if (s := lora.settings.get(name)) is None else s.value for name in LORA.names()}
-    return Request(str(given["source"]), given["revision"], None, given["subfolder"] or "", hub_files.LORA,
-                   file=given["weight_name"])  # fmt: skip
+def request(adapter: Adapter, kind: str) -> Request:
+    """Return what an adapter, whose block begins with the word `kind`, needs of the hub, if that is where it is."""
+    given = {name: setting.value for name, setting in adapter.settings.items()}
+    return Request(str(given.get("source")), given.get("revision"), None, given.get("subfolder") or "", kind,
+                   file=given.get("weight_name"))  # fmt: skip
 
 
-def block_of(component: Component, model: Model) -> values.Lora:
-    """Return the block of `model` that a LoRA of it comes from."""
+def block_of(component: Component, adapters: Iterable[Adapter]) -> Adapter:
+    """Return which of `adapters`, blocks of a model, an adapter of it comes from."""
     inside = PurePosixPath(component.subfolder)
     place = component.source, inside.parent
-    own = [lora for lora in model.loras if (lora.name[0], PurePosixPath(lora.name[1] or "")) == place]
-    return next((lora for lora in own if lora.name[2] == inside.name), own[0])
+    own = [each for each in adapters if (each.name[0], PurePosixPath(each.name[1] or "")) == place]
+    return next((each for each in own if each.name[2] == inside.name), own[0])
 
 
 def _can_have_any(model: Model, info: PipelineInfo, world: World, diagnostics: Diagnostics) -> bool:
@@ -101,7 +101,7 @@ def _can_have_any(model: Model, info: PipelineInfo, world: World, diagnostics: D
 
 
 def _one(
-    lora: values.Lora, info: PipelineInfo, parts: Mapping[str, Component], device: str, diagnostics: Diagnostics,
+    lora: Adapter, info: PipelineInfo, parts: Mapping[str, Component], device: str, diagnostics: Diagnostics,
     report: Report,
 ) -> _Added | None:  # fmt: skip
     given = {name: None if (s := lora.settings.get(name)) is None else s.value for name in LORA.names()}
@@ -111,14 +111,16 @@ def _one(
     reader = info.lora or ""
     roles = [role for role in lora_roles(reader) if role in parts]
     try:
-        found, inside = loras.find(given["source"], given["revision"], given["subfolder"], given["weight_name"])
-        file = loras.path(given["source"], given["revision"], inside)
+        found, inside = adapter_files.find(
+            loras.KIND, given["source"], given["revision"], given["subfolder"], given["weight_name"]
+        )
+        file = adapter_files.path(given["source"], given["revision"], inside)
         read = loras.read(file, roles)
-        identity = loras.identity(file)
+        identity = adapter_files.identity(file)
         if not _fits(read, str(given["source"]), reader, parts, span, diagnostics):
             return None
     except CheckpointError as error:
-        report(error, span, request(lora))
+        report(error, span, request(lora, LORA.name))
         return None
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else "not a name of a file"
@@ -160,9 +162,9 @@ def _fits(
                 suitability.refuse_quantized(what, quantized.backend, quantized.options, refused, span, diagnostics)
                 return False
         folder = checkpoints.locate(part.source, part.revision)
-        tensors = _tensors(folder, part)
         weights = {
-            each.name.removesuffix(".weight"): each.shape for each in tensors if each.name.endswith(".weight")
+            each.name.removesuffix(".weight"): each.shape
+            for each in tensors(folder, part) if each.name.endswith(".weight")
         }  # fmt: skip
         wrong = loras.mismatch(changes, weights, reader, has_shapes=part.stored is None)
         if wrong is not None:
@@ -174,7 +176,8 @@ def _fits(
     return True
 
 
-def _tensors(folder: Path, component: Component) -> list[Tensor]:
+def tensors(folder: Path, component: Component) -> list[Tensor]:
+    """Return the tensors of a component's files, by their headers. Raises `CheckpointError`."""
     part = Part(
         component.role, component.library, component.class_name, component.subfolder, True, file=component.single_file
     )

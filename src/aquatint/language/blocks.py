@@ -15,7 +15,7 @@ import msgspec
 
 from aquatint.catalog import prompt_plugins, quantizers
 from aquatint.catalog.arguments import FAMILIAR, MANAGED, PICTURE, TENSOR, VIDEO, is_prompt, problem, scriptable
-from aquatint.catalog.models import GENERATE, LATER_MODEL, LORA, MODEL, OF_TASKS, PART, RESERVED_PARTS
+from aquatint.catalog.models import ADAPTERS, GENERATE, LATER_MODEL, MODEL, OF_TASKS, PART, RESERVED_PARTS
 from aquatint.catalog.pipelines import PipelineInfo, component_roles
 from aquatint.catalog.settings import Schema
 from aquatint.catalog.settings import Setting as Described
@@ -30,10 +30,10 @@ from aquatint.language.scope import Scope
 from aquatint.language.values import (
     ATOMS,
     UNKNOWN,
+    Adapter,
     Deferred,
     ImageValue,
     Layer,
-    Lora,
     Model,
     Prompter,
     Quantizer,
@@ -55,9 +55,9 @@ from aquatint.plan.steps import PictureFile, TensorFile
 from aquatint.source import Span
 from aquatint.syntax import nodes as n
 
-_LORA = LORA.name
 _CACHE = "cache"
 _CONTROLNET = "controlnet"
+_CALLED = {"lora": "a LoRA", "textual_inversion": "a textual inversion"}
 
 
 class Blocks:
@@ -210,7 +210,9 @@ class Blocks:
         """Return the model that `block` describes on top of `base`; what is wrong in it is unknown in the model."""
         own = self._checked_settings(block, MODEL, scope, layer, LATER_MODEL)
         # `lora: none` takes those of the layers below away; the block's own come after that.
-        loras = () if own.pop(_LORA, None) is not None or base is None else base.loras
+        adapters = {kind: each for kind, each in (base.adapters if base else {}).items() if kind not in own}
+        for kind in ADAPTERS:
+            own.pop(kind, None)
         given: dict[tuple[Any, ...], Span] = {}
         settings = layered(base.settings if base else {}, own)
         parts = {role: dict(own) for role, own in (base.parts if base else {}).items()}
@@ -227,8 +229,8 @@ class Blocks:
                 settings[role] = self._once(role, Setting(None, item.name.span, item.name.span, layer), own)
             elif role not in MODEL.names():
                 settings.pop(role, None)
-            if role == _LORA:
-                loras = self._with_lora(loras, item, scope, layer, given)
+            if role in ADAPTERS:
+                adapters[role] = self._with_adapter(adapters.get(role, ()), item, scope, layer, given)
             elif role in RESERVED_PARTS:
                 defaults = layered(defaults, self.given(item.block, scope, layer))
             elif role in LATER_MODEL:
@@ -241,31 +243,33 @@ class Blocks:
         frozen_parts = MappingProxyType({role: MappingProxyType(own) for role, own in parts.items()})
         return Model(
             name, at, MappingProxyType(settings), frozen_parts, MappingProxyType(spans), MappingProxyType(defaults),
-            loras,
+            MappingProxyType(adapters),
         )  # fmt: skip
 
-    def _with_lora(
-        self, loras: tuple[Lora, ...], item: n.Part, scope: Scope, layer: Layer, given: dict[tuple[Any, ...], Span]
-    ) -> tuple[Lora, ...]:
-        """Return `loras` with that of a block: another, or one of them with other settings.
+    def _with_adapter(
+        self, others: tuple[Adapter, ...], item: n.Part, scope: Scope, layer: Layer, given: dict[tuple[Any, ...], Span]
+    ) -> tuple[Adapter, ...]:
+        """Return `others` with the adapter of a block: another, or one of them with other settings.
 
         `given` has the places of those that the model's block has had by then, by their names.
         """
-        settings = self._checked_settings(item.block, LORA, scope, layer, (), _LORA)
+        kind = item.name.text
+        settings = self._checked_settings(item.block, ADAPTERS[kind], scope, layer, (), kind)
         at = item.name.span
-        made = Lora(MappingProxyType(settings), at)
+        made = Adapter(MappingProxyType(settings), at)
         if "source" not in settings and not self.diagnostics.any_within(item.block.span):
             help = 'write `source: "file.safetensors"`, a folder, or a hub id'
-            self.diagnostics.error("missing-setting", "this `lora` has no `source`", at, help=help)
-        if (first := given.setdefault(made.name, at)) is not at:
-            self.diagnostics.error("duplicate-setting", "this LoRA is given twice in this block", at,
+            self.diagnostics.error("missing-setting", f"this `{kind}` has no `source`", at, help=help)
+        if (first := given.setdefault((kind, *made.name), at)) is not at:
+            what = _called_block(kind).partition(" ")[2]
+            self.diagnostics.error("duplicate-setting", f"this {what} is given twice in this block", at,
                                    labels=(Label(first, "first here"),), help="take one of them out")  # fmt: skip
-        for number, each in enumerate(loras):
+        for number, each in enumerate(others):
             if each.name != made.name:
                 continue
-            again = Lora(MappingProxyType(layered(each.settings, settings)), at)
-            return (*loras[:number], again, *loras[number + 1 :])
-        return (*loras, made)
+            again = Adapter(MappingProxyType(layered(each.settings, settings)), at)
+            return (*others[:number], again, *others[number + 1 :])
+        return (*others, made)
 
     def _checked_settings(
         self,
@@ -284,7 +288,7 @@ class Blocks:
                     continue  # to look for what was meant takes its time
                 if name in later:
                     self._later(name, setting.name_span)
-                elif role is None and (name == _LORA or name in component_roles() or is_further_controlnet(name)):
+                elif role is None and (name in ADAPTERS or name in component_roles() or is_further_controlnet(name)):
                     made[name] = self._omission(name, setting)
                 else:
                     parts = [*schema.names(), "defaults"] if role is None else schema.names()
@@ -510,9 +514,9 @@ class Blocks:
         return Setting(UNKNOWN, setting.span, setting.name_span, setting.layer)
 
     def _parts(self, block: n.Block) -> list[n.Part]:
-        """Return the parts of `block`, each name once but for LoRAs; controlnets after the first have numbers."""
+        """Return the parts of `block`, each name once but for adapters; controlnets after the first have numbers."""
         first: dict[str, n.Part] = {}
-        loras: list[n.Part] = []
+        adapters: list[n.Part] = []
         controlnets = 0
         for item in block.items:
             if isinstance(item, n.Part):
@@ -521,13 +525,13 @@ class Blocks:
                     if controlnets > 1:
                         numbered = msgspec.structs.replace(item.name, text=f"{_CONTROLNET}_{controlnets}")
                         item = msgspec.structs.replace(item, name=numbered)
-                if item.name.text == _LORA:
-                    loras.append(item)
+                if item.name.text in ADAPTERS:
+                    adapters.append(item)
                     continue
                 if item.name.text in first:
                     self._duplicate(item.name.text, item.name.span, first[item.name.text].name.span)
                 first.setdefault(item.name.text, item)
-        return [*first.values(), *loras]
+        return [*first.values(), *adapters]
 
     def _duplicate(self, name: str, at: Span, first: Span) -> None:
         self.diagnostics.error("duplicate-setting", f"`{name}` is set twice in this block", at,
@@ -546,7 +550,7 @@ class Blocks:
 
 
 def _called_block(role: str) -> str:
-    return "a LoRA" if role == _LORA else f"submodule `{role}`"
+    return _CALLED.get(role) or f"submodule `{role}`"
 
 
 def _which(value: Any) -> str | None:

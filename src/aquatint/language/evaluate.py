@@ -162,6 +162,7 @@ class Interpreter:
         )  # fmt: skip
         if shortfall is not None and memory is not None:
             _report_shortfall(shortfall, memory, run.builder.spans[shortfall.step], diagnostics)
+        run.resolver.tokens.report(plan, diagnostics)
         if not diagnostics.has_errors:
             self._session = Standing(scope, run.generating.made[-SESSION_IMAGES:], run.builder.made, run.parameters)
         idle = frozenset(place for place, held in run.expressions.held.items() if not held)

@@ -26,7 +26,16 @@ from aquatint.catalog.quantizers import canonical
 from aquatint.catalog.tasks import Roles, is_further_controlnet
 from aquatint.catalog.working import Working, working
 from aquatint.diagnostics import Diagnostics, Label, did_you_mean
-from aquatint.language import adapting, claims, computing, coverage, neighbours, prequantized, suitability
+from aquatint.language import (
+    adapting,
+    claims,
+    computing,
+    coverage,
+    inverting,
+    neighbours,
+    prequantized,
+    suitability,
+)
 from aquatint.language.coverage import Use
 from aquatint.language.names import inside
 from aquatint.language.values import UNKNOWN, Model, Quantizer, Setting, shown
@@ -122,6 +131,7 @@ class Resolver:
         self._uses: list[Use] = []
         self._contradictions: list[prequantized.Contradiction] = []
         self.lacks: list[Lack] = []
+        self.tokens = inverting.Tokens()
         self.saved: dict[str, Span] = {}  # the folders that the script has written with `save` so far
         self._offload: str | None = None  # of the model that is being resolved
         self._device = world.device  # of the model that is being resolved
@@ -140,6 +150,8 @@ class Resolver:
             if content not in self._alike:
                 self._alike[content] = self._resolve_once(model)
             known = self._known[id(model)] = model, self._alike[content]
+        if known[1] is not None:
+            self.tokens.add(model, known[1].pipeline, known[1].components)
         return known[1]
 
     def _resolve_once(self, model: Model) -> Resolved | None:
@@ -378,19 +390,24 @@ class Resolver:
         added = adapting.added(model, info, by_role, self.world, self.diagnostics, self._report)
         if added is None:
             return None
+        learned = inverting.added(model, info, by_role, self.world, self.diagnostics, self._report)
+        if learned is None:
+            return None
         how = computing.settings(model, by_role, self._offload, self.world, self.diagnostics)
         if how is None:
             return None
-        loras = {}
-        for role, (component, loras[role]) in added.items():
+        loras = {role: use for role, (_, use) in added.items()}
+        inversions = {role: use for role, (_, use) in learned.items()}
+        for role, component in [(role, each) for own in (added, learned) for role, (each, _) in own.items()]:
             keys[role] = component.key
             components[component.key] = component
-        key = pipeline_key(checkpoint.pipeline, keys, checkpoint.options, self._offload, loras, how)
+        key = pipeline_key(checkpoint.pipeline, keys, checkpoint.options, self._offload, loras, how, inversions)
         pipeline = Pipeline(
             key=key, class_name=checkpoint.pipeline, source=checkpoint.source,
             revision=checkpoint.revision, parts=keys, options=checkpoint.options, offload=self._offload,
             subfolder=checkpoint.subfolder, omitted=_omitted(whole, checkpoint), loras=loras or UNSET,
             file=checkpoint.file or UNSET, computing=how or UNSET,
+            textual_inversions=inversions or UNSET,
         )  # fmt: skip
         try:
             steps = checkpoints.train_timesteps(checkpoint.folder / checkpoint.subfolder)
@@ -459,13 +476,13 @@ class Resolver:
                 checkpoints.find(source.value, _value(settings, "revision"))
             except CheckpointError as error:
                 self._report(error, source.span, _request(model, role))
-        for lora in model.loras:
-            wanted = adapting.request(lora)
+        for kind, each in [(kind, each) for kind, own in model.adapters.items() for each in own]:
+            wanted = adapting.request(each, kind)
             if checkpoints.is_hub_id(wanted.repository):
                 try:
                     checkpoints.find(wanted.repository, wanted.revision)
                 except CheckpointError as error:
-                    self._report(error, lora.settings["source"].span, wanted)
+                    self._report(error, each.settings["source"].span, wanted)
 
     def _report(self, error: CheckpointError, span: Span, request: Request | None = None) -> None:
         """Report `error`, which comes of what `request` asks for; that may be on the hub."""
@@ -778,7 +795,8 @@ def _content(model: Model) -> Any:
     Their defaults are left out: those are what `generate` does with a model.
     """
     blocks = [
-        model.settings, *(model.parts[role] for role in sorted(model.parts)), *(lora.settings for lora in model.loras)
+        model.settings, *(model.parts[role] for role in sorted(model.parts)),
+        *(each.settings for adapters in model.adapters.values() for each in adapters),
     ]  # fmt: skip
     return model.name, tuple((role, model.part_spans.get(role)) for role in sorted(model.parts)), tuple(
         tuple((name, _identity(setting.value), setting.span, setting.layer) for name, setting in block.items())
@@ -788,7 +806,8 @@ def _content(model: Model) -> Any:
 
 def _settings(model: Model) -> Any:
     """Return what is equal for two models whose settings are, wherever in a script they stand."""
-    blocks = [("", model.settings), *sorted(model.parts.items()), *(("lora", lora.settings) for lora in model.loras)]
+    adapters = [(kind, each.settings) for kind in sorted(model.adapters) for each in model.adapters[kind]]
+    blocks = [("", model.settings), *sorted(model.parts.items()), *adapters]
     return tuple(
         (role, tuple((name, _identity(block[name].value)) for name in sorted(block))) for role, block in blocks
     )

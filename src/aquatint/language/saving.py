@@ -63,6 +63,12 @@ class Saving:
                 "not-savable", f"`{target.name}` has a LoRA, which stays beside the weights and is not saved with them",
                 at, help=f"save the model without it: `save ({target.name} with {{ lora: none }}) {{ ... }}`",
             )  # fmt: skip
+        if target.textual_inversions:
+            return self._error(
+                "not-savable", f"`{target.name}` has a textual inversion, which stays beside the weights and is not "
+                "saved with them", at,
+                help=f"save the model without it: `save ({target.name} with {{ textual_inversion: none }}) {{ ... }}`",
+            )  # fmt: skip
         if further := next((role for role in target.parts if is_further_controlnet(role)), None):
             return self._error(
                 "not-savable", f"`{target.name}` has several controlnets, which a checkpoint has no places for", at,

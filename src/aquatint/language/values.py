@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from aquatint.catalog import quantizers
 from aquatint.catalog.media import Kind
-from aquatint.catalog.models import MODEL
+from aquatint.catalog.models import LORA, MODEL, TEXTUAL_INVERSION
 from aquatint.catalog.prompt_plugins import PromptPlugin
 from aquatint.language.scope import UNKNOWN as UNKNOWN
 from aquatint.language.scope import Scope
@@ -162,15 +162,15 @@ class Quantizer:
 
 
 @dataclass(frozen=True, slots=True)
-class Lora:
-    """A LoRA that a model is given: the settings of its block, and where that is."""
+class Adapter:
+    """A LoRA or a textual inversion that a model is given: the settings of its block, and where that is."""
 
     settings: Mapping[str, Setting]
     span: Span = field(repr=False)
 
     @property
     def name(self) -> tuple[Any, ...]:
-        """What blocks of the same LoRA have in common, in whatever layer they are."""
+        """What blocks of the same adapter have in common, in whatever layer they are."""
         given = (self.settings.get(name) for name in ("source", "subfolder", "weight_name"))
         return tuple(None if setting is None else setting.value for setting in given)
 
@@ -179,9 +179,9 @@ class Lora:
 class Model:
     """A model as a script describes it; what its checkpoint adds is looked up when it is used.
 
-    `settings` are the model's own, `parts` those of each submodule's block, `loras` in the order of their blocks,
-    `defaults` those of `generate`. One that is not sound has mistakes, which have been reported: it comes to nothing,
-    and is there to check its uses against.
+    `settings` are the model's own, `parts` those of each submodule's block, `adapters` by the word that begins their
+    blocks, in the order of those, `defaults` those of `generate`. One that is not sound has mistakes, which have been
+    reported: it comes to nothing, and is there to check its uses against.
     """
 
     name: str
@@ -190,8 +190,16 @@ class Model:
     parts: Mapping[str, Mapping[str, Setting]]
     part_spans: Mapping[str, Span] = field(repr=False)
     defaults: Mapping[str, Setting]
-    loras: tuple[Lora, ...] = ()
+    adapters: Mapping[str, tuple[Adapter, ...]] = field(default_factory=dict)
     is_sound: bool = True
+
+    @property
+    def loras(self) -> tuple[Adapter, ...]:
+        return self.adapters.get(LORA.name, ())
+
+    @property
+    def textual_inversions(self) -> tuple[Adapter, ...]:
+        return self.adapters.get(TEXTUAL_INVERSION.name, ())
 
     def members(self) -> dict[str, Any]:
         unset = dict.fromkeys(MODEL.names())

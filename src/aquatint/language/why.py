@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from aquatint.catalog.arguments import scriptable
-from aquatint.catalog.models import GENERATE, LORA, MODEL, PART, SAVE
+from aquatint.catalog.models import GENERATE, LORA, MODEL, PART, SAVE, TEXTUAL_INVERSION
 from aquatint.catalog.networks import ABILITIES, can
 from aquatint.catalog.pipelines import is_denoiser
 from aquatint.catalog.quantizers import canonical
@@ -20,7 +20,7 @@ from aquatint.language.prequantized import chosen_for
 from aquatint.language.resolution import Resolved, default_dtype, quantized_roles
 from aquatint.language.values import Model, Quantizer, Setting, frozen, quoted
 from aquatint.plan.steps import Component
-from aquatint.plan.uses import loras
+from aquatint.plan.uses import adapters, loras
 from aquatint.source import Span
 
 # What a submodule takes from its model unless it says otherwise; `quantizer` only reaches some of them.
@@ -200,9 +200,10 @@ def _of_component(statement: Statement, role: str) -> Iterator[tuple[str, _Chain
     """Yield what may be set of the submodule `role`: its place and form, then its quantizer's options."""
     model, resolved = statement.model, statement.resolved
     component = resolved.components[resolved.pipeline.parts[role] or ""]
-    if role in loras(resolved.pipeline):
-        settings = block_of(component, model).settings
-        yield from ((each.name, _layers(settings.get(each.name), each.default)) for each in LORA.settings)
+    if role in adapters(resolved.pipeline):
+        kind = LORA if role in loras(resolved.pipeline) else TEXTUAL_INVERSION
+        settings = block_of(component, model.adapters[kind.name]).settings
+        yield from ((each.name, _layers(settings.get(each.name), each.default)) for each in kind.settings)
         return
     is_quantized = role in quantized_roles(model, resolved.pipeline.parts, resolved.info)
     own = model.parts.get(role, {})

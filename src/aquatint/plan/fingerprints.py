@@ -39,7 +39,7 @@ from aquatint.plan.steps import (
     TextRef,
     Upscale,
 )
-from aquatint.plan.uses import computing, loras, uses
+from aquatint.plan.uses import computing, loras, textual_inversions, uses
 
 Parts = dict[str, str]
 """A fingerprint: by name, hashes of all that decides a file. The names are for people: `argument prompt`, `seed`."""
@@ -164,6 +164,7 @@ class _Fingerprints:
             parts = {"pipeline": _hash(options)}
             parts |= {f"component {role}": _hash(key) for role, key in pipeline.parts.items()}
             parts |= {f"weight of {role}": _hash(use.weight) for role, use in loras(pipeline).items()}
+            parts |= {f"token of {role}": _hash(use.token) for role, use in textual_inversions(pipeline).items()}
             parts |= {
                 f"{name} of {role}": _hash(value)
                 for role, own in computing(pipeline).items()

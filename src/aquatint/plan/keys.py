@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from aquatint.plan.steps import Json, LoraUse, Quantization
+from aquatint.plan.steps import Json, LoraUse, Quantization, TextualInversionUse
 
 KEY_VERSION = 1
 
@@ -63,12 +63,16 @@ def pipeline_key(
     offload: str | None = None,
     loras: Mapping[str, LoraUse] | None = None,
     computing: Mapping[str, Mapping[str, Json]] | None = None,
+    textual_inversions: Mapping[str, TextualInversionUse] | None = None,
 ) -> str:
-    """Return the key of a pipeline: class, components by role, constructor's plain arguments, offloading, LoRAs.
+    """Return the key of a pipeline: class, components by role, constructor's plain arguments, offloading, adapters.
 
     How its parts compute is in it, too: what it makes of the same weights depends on that.
     """
     weights = {role: use.weight for role, use in (loras or {}).items()}
     more: list[Json] = [*([] if offload is None else [offload]), *([weights] if weights else [])]
     more += [["computing", computing]] if computing else []
+    # Their order decides the numbers of their tokens, of which some encoders take the greatest for a prompt's end.
+    words = [[role, each.token, each.vectors, each.tensors] for role, each in (textual_inversions or {}).items()]
+    more += [["textual inversions", words]] if words else []
     return digest(["pipeline", KEY_VERSION, class_name, parts, options, *more])

@@ -13,6 +13,7 @@ from msgspec import UNSET
 
 from aquatint.catalog.pipelines import LOADERS
 from aquatint.catalog.quantizers import label
+from aquatint.catalog.textual_inversions import READER
 from aquatint.plan.batches import companions, sizes
 from aquatint.plan.counts import counts
 from aquatint.plan.memory import held, moments, peak
@@ -46,7 +47,7 @@ from aquatint.plan.steps import (
     User,
 )
 from aquatint.plan.texts import shown
-from aquatint.plan.uses import computing, loras, takes_pictures, uses
+from aquatint.plan.uses import computing, loras, takes_pictures, textual_inversions, uses
 
 _WIDTH = 10  # of the verb that a line begins with
 
@@ -174,6 +175,9 @@ def _generated(plan: Plan, step: Generate, fresh: set[str], files: dict[ImageRef
     settings = dict(sorted(settings.items()))
     for role, use in loras(plan.pipelines[step.pipeline]).items():
         settings[role] = f"{json.dumps(use.weight)} ({', '.join(use.roles)})"
+    for role, learned in textual_inversions(plan.pipelines[step.pipeline]).items():
+        vectors = "1 vector" if learned.vectors == 1 else f"{learned.vectors} vectors"
+        settings[role] = f"{json.dumps(learned.token, ensure_ascii=False)} ({vectors}, {', '.join(learned.tensors)})"
     for role, own in computing(plan.pipelines[step.pipeline]).items():
         settings |= {f"{role} {name}": _of_computing(value) for name, value in own.items()}
     if step.scheduler is not None:
@@ -299,8 +303,10 @@ def _reused(plan: Plan, step: User, fresh: set[str]) -> Iterator[str]:
 def _loaded(component: Component) -> str:
     # A component is in the folder of its role, or in a source that is nothing but the component, unless this is told.
     inside = f" ({component.subfolder})" if component.subfolder not in ("", component.role) else ""
-    # Of a LoRA the class is only that which reads it.
-    name = "LoRA" if component.library == LOADERS else component.class_name
+    # Of an adapter the class is only that which reads it.
+    name = component.class_name
+    if component.library == LOADERS:
+        name = "textual inversion" if name == READER else "LoRA"
     parts = [f"{component.role:<16} {name}"]
     if component.single_file is not None:
         parts += [f"from {component.single_file}", f"configuration from {component.source}{inside}"]

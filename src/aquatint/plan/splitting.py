@@ -13,7 +13,7 @@ from aquatint.catalog.language_models import ROLES
 from aquatint.catalog.pipelines import is_denoiser, is_text_encoder
 from aquatint.plan.memory import held
 from aquatint.plan.steps import Component, Generate, Pipeline
-from aquatint.plan.uses import loras, takes_pictures
+from aquatint.plan.uses import adapters, takes_pictures
 from aquatint.plan.working import pixels, work
 
 _LAST = ("vae", "vqvae", "image_vae", "movq", "vqgan", "audio_vae", "vocoder", "safety_checker", "watermark")
@@ -55,7 +55,7 @@ def split(
         return [Part("generate", roles, 0, work(step, roles, pipeline, components, together))]
     # A pipeline is made of them before anything else.
     weightless = [role for role in roles if by_role[role].dtype is None]
-    adapting = loras(pipeline)
+    adapting = adapters(pipeline)
     # A call may come to these at any time.
     always = [role for role in roles if role not in (*encoders, *denoisers, *last, *weightless, *adapting)]
     # 16 channels of 32 bits for 8 x 8 pixels.
@@ -68,9 +68,9 @@ def split(
     if not fine:
         phases[1:] = [Part("generate", phases[1].roles + phases[2].roles, 0)]
     phases = [phase for phase in phases if phase.roles]
-    # A LoRA is where the components are that it is for.
+    # An adapter is where the components are that it is for.
     phases = [
-        replace(phase, roles=phase.roles + [role for role in adapting if {*adapting[role].roles} & {*phase.roles}])
+        replace(phase, roles=phase.roles + [role for role in adapting if {*adapting[role]} & {*phase.roles}])
         for phase in phases
     ]
     first = phases[0]

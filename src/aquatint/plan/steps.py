@@ -86,13 +86,13 @@ class Component(Record, frozen=True):
 
     key: str
     role: str  # the first role it was asked for in, e.g. "unet"; for people
-    library: str  # "diffusers" or "transformers"; "diffusers.loaders" for a LoRA, "aquatint" for a weighter's projector
-    class_name: str  # of a LoRA: that of the class which reads it
+    library: str  # "diffusers" or "transformers"; "diffusers.loaders" for an adapter, "aquatint" for a projector
+    class_name: str  # of an adapter: that of the class which reads it
     source: str  # "builtin:...", a folder, or a hub id, as the script gave it
-    subfolder: str  # of a LoRA or a projector: its file, as a path in `source`, empty for `source` itself
+    subfolder: str  # of an adapter or a projector: its file, as a path in `source`, empty for `source` itself
     variant: str | None
     revision: str | None  # the commit of a hub id, None for anything else
-    dtype: str | None  # a torch dtype's name, of a LoRA that of its file; None for what has no weights
+    dtype: str | None  # a torch dtype's name, of an adapter that of its file; None for what has no weights
     device: str
     quantization: Quantization | None
     identity: str  # fingerprint of its files
@@ -122,14 +122,27 @@ class LoraUse(Record, frozen=True):
     roles: list[str]
 
 
+class TextualInversionUse(Record, frozen=True):
+    """The word that stands for a textual inversion in a pipeline's prompts, and how many vectors that has.
+
+    `tensors` are the names of the file's tensors by the roles of the text encoders that they are for, each shaped
+    [vectors, width], or [width] for a single one.
+    """
+
+    token: str
+    vectors: int
+    tensors: dict[str, str]
+
+
 class Pipeline(Record, frozen=True):
     """A diffusers pipeline made of components; `key` is equal exactly when class, parts, options and weights are.
 
     An upscaler's language model and its tokenizer are one, too; its class is the plugin's name. What a weighter loads
     are parts of it in the roles of `catalog.language_models`, of which the class knows nothing.
-    LoRAs are parts of it, in roles of their own, which `loras` has as well. They are beside the components that they
-    change, which are the same with and without them. `computing` has, by role, the settings of how parts compute:
-    those of `catalog.networks`, which change no weights, and so are no component's.
+    LoRAs and textual inversions are parts of it, in roles of their own, which `loras` and `textual_inversions` have as
+    well. They are beside the components that they change, which are the same with and without them. `computing` has,
+    by role, the settings of how parts compute: those of `catalog.networks`, which change no weights, and so are no
+    component's.
     """
 
     key: str
@@ -145,6 +158,7 @@ class Pipeline(Record, frozen=True):
     # The single file that it was made of; `source` has the configurations then.
     file: str | msgspec.UnsetType = msgspec.UNSET
     computing: dict[str, dict[str, Json]] | msgspec.UnsetType = msgspec.UNSET
+    textual_inversions: dict[str, TextualInversionUse] | msgspec.UnsetType = msgspec.UNSET  # as `loras`
 
     @property
     def origin(self) -> str:

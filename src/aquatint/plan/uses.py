@@ -28,6 +28,7 @@ from aquatint.plan.steps import (
     TensorRef,
     Text,
     TextRef,
+    TextualInversionUse,
     Upscale,
     User,
 )
@@ -49,6 +50,17 @@ def uses(step: Step, pipelines: Mapping[str, Pipeline]) -> dict[str, str]:
 def loras(pipeline: Pipeline) -> dict[str, LoraUse]:
     """Return the LoRAs of `pipeline` by role; none for most."""
     return {} if pipeline.loras is UNSET else pipeline.loras
+
+
+def textual_inversions(pipeline: Pipeline) -> dict[str, TextualInversionUse]:
+    """Return the textual inversions of `pipeline` by role; none for most."""
+    return {} if pipeline.textual_inversions is UNSET else pipeline.textual_inversions
+
+
+def adapters(pipeline: Pipeline) -> dict[str, list[str]]:
+    """Return the roles of the components that each adapter of `pipeline` is for, by its own role."""
+    own = {role: use.roles for role, use in loras(pipeline).items()}
+    return own | {role: list(use.tensors) for role, use in textual_inversions(pipeline).items()}
 
 
 def computing(pipeline: Pipeline) -> dict[str, dict[str, Json]]:

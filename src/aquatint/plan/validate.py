@@ -19,6 +19,7 @@ from aquatint.catalog.metrics import METRICS
 from aquatint.catalog.models import OFFLOADS
 from aquatint.catalog.prompt_plugins import Kind, prompt_plugin
 from aquatint.catalog.quantizers import problems
+from aquatint.catalog.textual_inversions import READER, VECTORS_LIMIT, is_token, tokenizer_of, words
 from aquatint.plan import texts
 from aquatint.plan.steps import (
     Companion,
@@ -49,7 +50,7 @@ from aquatint.plan.steps import (
     TextRef,
     Upscale,
 )
-from aquatint.plan.uses import Reference, awaits, computing, loras, needs, uses
+from aquatint.plan.uses import Reference, awaits, computing, loras, needs, textual_inversions, uses
 
 
 def validate(plan: Plan) -> None:
@@ -66,6 +67,7 @@ def validate(plan: Plan) -> None:
                 raise PlanError(f"pipeline `{key}` has an unknown component `{part}` as `{role}`")
         _check_offload(plan, pipeline)
         _check_loras(plan, pipeline)
+        _check_textual_inversions(plan, pipeline)
         _check_computing(plan, pipeline)
     _check_steps(plan)
     _check_batches(plan)
@@ -93,9 +95,34 @@ def _check_loras(plan: Plan, pipeline: Pipeline) -> None:
                 raise PlanError(f"pipeline `{pipeline.key}` has a LoRA `{role}` for `{each}`, which it lacks")
     if used and pipeline.offload is not None:
         raise PlanError(f"pipeline `{pipeline.key}` has LoRAs, and is offloaded")
+    learned = textual_inversions(pipeline)
     for role, key in pipeline.parts.items():
-        if key is not None and (plan.components[key].library == pipelines.LOADERS) != (role in used):
+        component = None if key is None else plan.components[key]
+        is_inversion = component is not None and component.class_name == READER
+        is_adapter = component is not None and component.library == pipelines.LOADERS
+        if component is not None and (
+            is_adapter != (role in used or role in learned) or is_inversion != (role in learned)
+        ):
             raise PlanError(f"pipeline `{pipeline.key}` has no use for its `{role}`")
+
+
+def _check_textual_inversions(plan: Plan, pipeline: Pipeline) -> None:
+    """Hold a pipeline's textual inversions to be for text encoders of it, under words that are new."""
+    learned = textual_inversions(pipeline)
+    taken: set[str] = set()
+    for role, use in learned.items():
+        what = f"pipeline `{pipeline.key}` has a textual inversion `{role}`"
+        if pipeline.parts.get(role) is None or not 0 < use.vectors <= VECTORS_LIMIT or not is_token(use.token):
+            raise PlanError(f"{what} that can't be used")
+        own = set(words(use.token, use.vectors))
+        if own & taken:
+            raise PlanError(f"{what} with a word that another one has")
+        taken |= own
+        for each in use.tensors or [""]:
+            if pipeline.parts.get(each) is None or pipeline.parts.get(tokenizer_of(each)) is None or each in learned:
+                raise PlanError(f"{what} for `{each}`, which it lacks")
+    if learned and pipeline.offload is not None:
+        raise PlanError(f"pipeline `{pipeline.key}` has textual inversions, and is offloaded")
 
 
 def _check_computing(plan: Plan, pipeline: Pipeline) -> None:

@@ -25,7 +25,7 @@ from aquatint.catalog.arguments import MANAGED, scriptable
 from aquatint.catalog.quantizers import label
 from aquatint.plan.batches import companions
 from aquatint.plan.steps import Component, Deferred, Generate, Grid, Json, Output, PictureFile, Plan, Save, TensorFile
-from aquatint.plan.uses import computing, loras
+from aquatint.plan.uses import adapters, computing, loras, textual_inversions
 from aquatint.runtime.engine import EngineError
 from aquatint.runtime.events import Rung
 from aquatint.runtime.picture_texts import (
@@ -104,7 +104,7 @@ def about_image(
     `rewrites` what upscalers made of arguments, by name.
     """
     pipeline = plan.pipelines[step.pipeline]
-    added = loras(pipeline)
+    added, learned = loras(pipeline), textual_inversions(pipeline)
     packages = [PEFT] if added else []
     if PurePath(output.path or "").suffix.lower() == media.SUFFIX_OF_PACKAGE:
         packages.append(media.PACKAGE)
@@ -137,6 +137,7 @@ def about_image(
             "key": pipeline.key,
             **({"file": pipeline.origin} if pipeline.origin != pipeline.source else {}),
             **({"loras": msgspec.to_builtins(added)} if added else {}),
+            **({"textual_inversions": msgspec.to_builtins(learned)} if learned else {}),
             **({"computing": how} if (how := computing(pipeline)) else {}),
         },
         "components": components,
@@ -317,10 +318,12 @@ def _parameters(
     }
     pipeline = plan.pipelines[step.pipeline]
     for role, key in pipeline.parts.items():
-        if key is not None and role not in loras(pipeline) and plan.components[key].dtype is not None:
+        if key is not None and role not in adapters(pipeline) and plan.components[key].dtype is not None:
             fields[f"Quantizer {role}"] = quantizer_label(plan.components[key])
     for role, use in loras(pipeline).items():
         fields[f"Weight {role}"] = use.weight
+    for role, learned in textual_inversions(pipeline).items():
+        fields[f"Token {role}"] = learned.token
     for name, rewrite in rewrites.items():
         fields[f"Written {name.replace('_', ' ')}"] = rewrite.written
         fields[f"Upscaler {name.replace('_', ' ')}"] = ", ".join(

@@ -19,6 +19,7 @@ from aquatint.catalog.language_models import ROLES
 from aquatint.catalog.models import BATCH_LIMIT, DTYPES, GENERATE, MODEL, OFFLOADS, RESERVED_PARTS
 from aquatint.catalog.prompt_plugins import prompt_plugin
 from aquatint.catalog.quantizers import backend, problems
+from aquatint.catalog.textual_inversions import VECTORS_LIMIT, is_token
 from aquatint.plan.steps import ByteRange, Json, Record, Stored
 from aquatint.runtime.metadata import METADATA_VERSION
 
@@ -70,8 +71,17 @@ class LoraUseRecord(Record, frozen=True):
     roles: Annotated[list[str], msgspec.Meta(min_length=1, max_length=_PARTS_LIMIT)]
 
 
+class TextualInversionRecord(Record, frozen=True):
+    """The word that stood for a textual inversion in prompts, its vectors, and the tensors by text encoder."""
+
+    token: str
+    vectors: Annotated[int, msgspec.Meta(ge=1, le=VECTORS_LIMIT)]
+    tensors: Annotated[dict[str, str], msgspec.Meta(min_length=1, max_length=_PARTS_LIMIT)]
+
+
 class PipelineRecord(Record, frozen=True, rename={"class_name": "class"}):
-    """The pipeline that the submodules made up; LoRAs are among these, and `loras` has them by their names there.
+    """The pipeline that the submodules made up; adapters are among these, and `loras` and
+    `textual_inversions` have them by their names there.
 
     `computing` has the settings of how submodules computed, by their roles.
     """
@@ -87,6 +97,12 @@ class PipelineRecord(Record, frozen=True, rename={"class_name": "class"}):
     loras: dict[str, LoraUseRecord] = msgspec.field(default_factory=dict)
     file: str | None = None
     computing: dict[str, dict[str, Json]] = msgspec.field(default_factory=dict)
+    textual_inversions: dict[str, TextualInversionRecord] = msgspec.field(default_factory=dict)
+
+    @property
+    def adapters(self) -> frozenset[str]:
+        """The names of what is no submodule among the components."""
+        return frozenset({*self.loras, *self.textual_inversions})
 
 
 class WeighterRecord(Record, frozen=True):
@@ -232,12 +248,13 @@ def _wrong(record: ImageRecord) -> Iterable[str]:
     if len(record.components) + len(pipeline.omitted) > _PARTS_LIMIT:
         yield f"it has more than {_PARTS_LIMIT} submodules"
     yield from _wrong_loras(record)
+    yield from _wrong_textual_inversions(record)
     for role, settings in pipeline.computing.items():
         if role not in record.components or not _is_writable(settings):
             yield f"`{role}` is no submodule that computes as it says"
         elif wrong := networks.problems(settings, record.components[role].class_name):
             yield f"`{role}`: {wrong[0]}"
-    beside = {*pipeline.loras, *(ROLES if record.weighter is not None else ())}
+    beside = {*pipeline.adapters, *(ROLES if record.weighter is not None else ())}
     for role in (*(role for role in record.components if role not in beside), *pipeline.omitted):
         # A block of such a name would be something else in a model.
         if not _is_name(role) or MODEL.find(role) is not None or role in RESERVED_PARTS:
@@ -278,6 +295,14 @@ def _wrong_loras(record: ImageRecord) -> Iterable[str]:
             yield f"`{role}` is no LoRA of it"
         elif not (isfinite(use.weight) and all(map(_is_name, use.roles))):
             yield f"the LoRA `{role}` can't be added as it says"
+
+
+def _wrong_textual_inversions(record: ImageRecord) -> Iterable[str]:
+    for role, use in record.pipeline.textual_inversions.items():
+        if not _is_name(role) or role not in record.components or record.components[role].dtype is None:
+            yield f"`{role}` is no textual inversion of it"
+        elif not (is_token(use.token) and _is_writable(use.token) and all(map(_is_name, use.tensors))):
+            yield f"the textual inversion `{role}` can't be used as it says"
 
 
 def _wrong_weighter(weighter: WeighterRecord) -> Iterable[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from aquatint.catalog import checkpoints, llm4gen, loras
+from aquatint.catalog import adapter_files, checkpoints, llm4gen
 from aquatint.catalog.checkpoints import CheckpointError
 from aquatint.catalog.pipelines import LOADERS, OWN
 from aquatint.plan.steps import Component
@@ -12,7 +12,7 @@ def changed(component: Component) -> str | None:
     """Return why `component` can't be loaded as planned, or None if its files are the planned ones."""
     try:
         if component.library == LOADERS:
-            now = loras.identity(loras.path(component.source, component.revision, component.subfolder))
+            now = adapter_files.identity(adapter_files.path(component.source, component.revision, component.subfolder))
         elif component.library == OWN:
             now = llm4gen.identity(llm4gen.path(component.source, component.revision, component.subfolder))
         else:

@@ -100,12 +100,12 @@ class Assembled:
             yield
 
     def _dressed(self, role: str) -> Any:
-        """Return the part in `role` with its LoRAs on, None while it isn't there."""
+        """Return the part in `role` with its adapters on, None while it isn't there."""
         place = self.places.get(role)
         if place is None:
             return self.parts.get(role)
         # A cache is hung on layers: those that the call will have.
-        if place.live is not None and all(each.place.live is not None for each in place.loras):
+        if place.live is not None and all(each.live is not None for each in place.adapters):
             place.wear(place)
         return place.live
 

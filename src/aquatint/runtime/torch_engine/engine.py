@@ -47,11 +47,12 @@ from aquatint.runtime.torch_engine.calls import TorchCall
 from aquatint.runtime.torch_engine.faults import engine_error
 from aquatint.runtime.torch_engine.kept_embeddings import KeptEmbeddings
 from aquatint.runtime.torch_engine.libraries import libraries, versions
-from aquatint.runtime.torch_engine.loras import Loras, LoraWeights, Wanted, is_lora
+from aquatint.runtime.torch_engine.loras import Loras, LoraWeights, Wanted, is_adapter
 from aquatint.runtime.torch_engine.prefetching import Prefetcher
 from aquatint.runtime.torch_engine.remembering import Memory
-from aquatint.runtime.torch_engine.standins import Place, Worn, stand_in
+from aquatint.runtime.torch_engine.standins import Place, Worn, WornVectors, stand_in
 from aquatint.runtime.torch_engine.stored_components import StoredComponents
+from aquatint.runtime.torch_engine.textual_inversions import TextualInversions, Vectors, WantedVectors, learned
 
 
 class TorchEngine:
@@ -74,7 +75,8 @@ class TorchEngine:
         self.kept = None if embeddings is None else KeptEmbeddings(embeddings, self._libraries, self.describe)
         self.remembered = Memory(self._libraries, kept=self.kept)
         self._loras = Loras(self._libraries)
-        self._places: dict[str, dict[tuple[Worn, ...], Place]] = {}  # by component and by what it has on
+        self._inversions = TextualInversions()
+        self._places: dict[str, dict[tuple[Worn | WornVectors, ...], Place]] = {}  # by component and by what it has on
         self._foreseen: list[str] = []
         self._prefetcher = Prefetcher()
         self._check_device()
@@ -129,20 +131,28 @@ class TorchEngine:
     def assemble(self, pipeline: Pipeline, parts: Mapping[str, Loaded | Component | None]) -> Assembled:
         """Return what makes diffusers pipelines of `parts`, by role, with stand-ins for those that have weights."""
         found = loading.find_class(self._libraries, "diffusers", pipeline.class_name)
-        loras = uses.loras(pipeline)
-        beside = {role: (self._place(part), use) for role, use in loras.items() if (part := parts[role]) is not None}
+        adapters, loras, inversions = uses.adapters(pipeline), uses.loras(pipeline), uses.textual_inversions(pipeline)
+        beside = {role: self._place(part) for role in adapters if (part := parts[role]) is not None}
+        own = {role: part.object for role, part in parts.items() if isinstance(part, Loaded)}
+        tokenizers, first = learned(own, inversions)
         places = {
             role: self._place(
-                part, tuple(Worn(place, use.weight, role) for place, use in beside.values() if role in use.roles)
+                part,
+                tuple(Worn(beside[name], use.weight, role) for name, use in loras.items() if role in use.roles),
+                tuple(
+                    WornVectors(beside[name], use.tensors[role], first[role, name], use.vectors)
+                    for name, use in inversions.items()
+                    if role in use.tensors
+                ),
             )
             for role, part in parts.items()
-            if part is not None and role not in loras and pipeline.offload is None and self._has_weights(part)
+            if part is not None and role not in adapters and pipeline.offload is None and self._has_weights(part)
         }
         objects: dict[str, Any] = {role: stand_in(place) for role, place in places.items()}
         for role, part in parts.items():
-            if role not in objects and role not in loras:
+            if role not in objects and role not in adapters:
                 assert not isinstance(part, Component), f"{role} has to be loaded"
-                objects[role] = None if part is None else part.object
+                objects[role] = None if part is None else tokenizers.get(role, part.object)
         if len(several := tasks.steering(objects)) > 1:
             objects["controlnet"] = [objects.pop(role) for role in several]
         beside_it = {role: objects.pop(role) for role in ROLES if role in objects}
@@ -187,28 +197,38 @@ class TorchEngine:
         component = part if isinstance(part, Component) else part.component
         return component.dtype is not None
 
-    def _place(self, part: Loaded | Component, loras: tuple[Worn, ...] = ()) -> Place:
-        """Return the place of a component with these LoRAs on, the same for all pipelines."""
+    def _place(
+        self, part: Loaded | Component, loras: tuple[Worn, ...] = (), vectors: tuple[WornVectors, ...] = ()
+    ) -> Place:
+        """Return the place of a component with these adapters on, the same for all pipelines."""
         component = part if isinstance(part, Component) else part.component
         places = self._places.setdefault(component.key, {})
-        if loras not in places:
+        worn: tuple[Worn | WornVectors, ...] = (*loras, *vectors)
+        if worn not in places:
             found = loading.find_class(self._libraries, component.library, component.class_name)
             remember = self.remembered if is_text_encoder(component.role) else None
             live = next((place.live for place in places.values()), None)
-            places[loras] = Place(self._libraries, component, found, calls.wait, self._wear, remember, loras, live)
-        return places[loras]
+            places[worn] = Place(
+                self._libraries, component, found, calls.wait, self._wear, remember, loras, vectors, live
+            )
+        return places[worn]
 
     def _wear(self, place: Place) -> None:
         """Let the live module of `place` have on what it has there."""
-        if not isinstance(place.live, LoraWeights):
+        if not is_adapter(place.component):
+            wanted = [WantedVectors(each.place.live, each.tensor, each.first, each.count) for each in place.vectors]
+            self._inversions.wear(place.live, wanted)
             self._loras.wear(place.live, [Wanted(each.place.live, each.weight, each.role) for each in place.loras])
 
     def _undress(self, loaded: Loaded) -> None:
         """Take off what `loaded` has on, or take it off whatever has it on."""
         if isinstance(loaded.object, LoraWeights):
             self._loras.let_go(loaded.object)
+        elif isinstance(loaded.object, Vectors):
+            self._inversions.let_go(loaded.object)
         elif isinstance(loaded.object, self._libraries.torch.nn.Module):
             self._loras.take_off(loaded.object)
+            self._inversions.take_off(loaded.object)
 
     def rewrite(self, upscaler: Plugin, parts: Mapping[str, Loaded], asked: Rewriting) -> Rewritten:
         """Let an upscaler rewrite prompts with live `parts`, by role; raise `EngineError` if it can't."""
@@ -239,7 +259,7 @@ class TorchEngine:
     def evict(self, loaded: Loaded) -> None:
         """Move the weights of `loaded` to the computer's memory; calls that need it wait until it comes back."""
         self._detach(loaded)
-        if is_lora(loaded.component):
+        if is_adapter(loaded.component):
             return  # what is on the device is what a module has on
         with engine_error(f"can't move `{loaded.component.role}` to the computer's memory"):
             offloading.wait(loaded.object)
@@ -247,7 +267,7 @@ class TorchEngine:
 
     def bring_back(self, loaded: Loaded) -> None:
         """Move the weights of `loaded`, which was evicted, to the device; raise `EngineError` if that can't be done."""
-        if not is_lora(loaded.component):
+        if not is_adapter(loaded.component):
             with engine_error(f"can't bring `{loaded.component.role}` back from the computer's memory"):
                 offloading.come_back(loaded.object, self.device)
         self._attach(loaded)

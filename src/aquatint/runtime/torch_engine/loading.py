@@ -29,6 +29,7 @@ from aquatint.runtime.torch_engine import (
     memory,
     single_files,
     streaming,
+    textual_inversions,
     weights,
 )
 from aquatint.runtime.torch_engine.backend import EngineBackend
@@ -45,7 +46,9 @@ def load(libraries: Libraries, component: Component, counters: Counters, ahead: 
     With `ahead` its files are read by other threads from the start: for tensors that stay as they are.
     """
     found = find_class(libraries, component.library, component.class_name)
-    if loras.is_lora(component):
+    if textual_inversions.is_textual_inversion(component):
+        return textual_inversions.load(component, counters)
+    if loras.is_adapter(component):
         return loras.load(libraries, component, found, counters)
     if component.library == pipelines.OWN:
         return cross_adapter.load(libraries, component, counters)

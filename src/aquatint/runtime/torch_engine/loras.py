@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from aquatint.catalog import loras
+from aquatint.catalog import adapter_files
 from aquatint.catalog.checkpoints import CheckpointError
 from aquatint.catalog.pipelines import LOADERS, is_denoiser
 from aquatint.plan.steps import Component
@@ -55,8 +55,8 @@ class Wanted:
     role: str
 
 
-def is_lora(component: Component) -> bool:
-    """Return whether `component` is a LoRA."""
+def is_adapter(component: Component) -> bool:
+    """Return whether `component` is a LoRA or a textual inversion, and no part of a pipeline of the library."""
     return component.library == LOADERS
 
 
@@ -67,7 +67,7 @@ def load(libraries: Libraries, component: Component, reader: Any, counters: Coun
     require(PACKAGE, "a LoRA", "lora")
     what = f"the LoRA from `{component.source}`"
     try:
-        file = loras.path(component.source, component.revision, component.subfolder)
+        file = adapter_files.path(component.source, component.revision, component.subfolder)
     except CheckpointError as error:
         raise EngineError(error.message, error.help) from error
     counters.loads += 1

@@ -32,7 +32,7 @@ class Prefetcher:
 
     def read(self, component: Component) -> bool:
         """Begin to read the component's weights, unless others are being read; return whether that is done."""
-        # A LoRA or a projector is small, and one file.
+        # An adapter or a projector is small, and one file.
         if component.dtype is None or component.library in (LOADERS, OWN) or not self._idle.is_set():
             return False
         try:

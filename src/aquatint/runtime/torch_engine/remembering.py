@@ -1,8 +1,8 @@
 """What text encoders made of their inputs, kept so that a prompt is encoded once, whoever asks.
 
 A text encoder is a function of its weights and its inputs: the same module gives the same bits. What it returned is
-kept by its component's key, its LoRAs and a fingerprint of all of its arguments, and handed out as a copy, since
-pipelines may write into it. What earlier runs kept on the disk is in `kept_embeddings`, which knows no LoRAs.
+kept by its component's key, its adapters and a fingerprint of all of its arguments, and handed out as a copy, since
+pipelines may write into it. What earlier runs kept on the disk is in `kept_embeddings`, which knows no adapters.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Memory:
         def again() -> Any:
             return at(place.module(), path)(*args, **kwargs)
 
-        disk = None if place.loras else self._disk
+        disk = None if place.adapters else self._disk
         found = None if disk is None else disk.find(place.component, place.found, key, again)
         if found is None:
             module = at(place.module(), path)
@@ -86,7 +86,9 @@ class Memory:
         kind = place.component.device.partition(":")[0]
         autocast = self._torch.get_autocast_dtype(kind) if self._torch.is_autocast_enabled(kind) else None
         loras = [[each.place.component.key, each.weight, each.role] for each in place.loras]
-        self._add(digest, [list(path), autocast, list(args), sorted(kwargs.items()), *([loras] if loras else [])])
+        vectors = [[each.place.component.key, each.tensor, each.first, each.count] for each in place.vectors]
+        worn = [*([loras] if loras else []), *([["vectors", vectors]] if vectors else [])]
+        self._add(digest, [list(path), autocast, list(args), sorted(kwargs.items()), *worn])
         return digest.hexdigest()
 
     def _add(self, digest: Any, value: Any) -> None:

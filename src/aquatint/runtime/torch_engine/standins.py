@@ -34,12 +34,26 @@ class Worn:
     role: str
 
 
+@dataclass(frozen=True, slots=True)
+class WornVectors:
+    """A textual inversion that a text encoder has on in some pipelines: its own place, and which tensor of its file.
+
+    `first` is the number of the first of the `count` tokens that stand for it.
+    """
+
+    place: Place
+    tensor: str
+    first: int
+    count: int
+
+
 @dataclass(eq=False)
 class Place:
     """A submodule's place in pipelines: the live module, while it is there, and what was said in its name before.
 
-    A LoRA has a place of its own, and what is live there is no module. A submodule that has others of the `loras` on in
-    another pipeline has another place there, and the same live module, which `wear` dresses for its calls.
+    An adapter has a place of its own, and what is live there is no module. A submodule that has other `loras` or
+    `vectors` on in another pipeline has another place there, and the same live module, which `wear` dresses for its
+    calls.
 
     `wait` is called when the module is needed and isn't there; it returns when it is. `remember`, if it is not None,
     carries calls of modules out. `corrections` counts the times that the module contradicted what had been
@@ -53,6 +67,7 @@ class Place:
     wear: Callable[[Place], None]
     remember: Remember | None = None
     loras: tuple[Worn, ...] = ()
+    vectors: tuple[WornVectors, ...] = ()
     live: Any = None
     corrections: int = 0
     _said: dict[Path, Any] = field(default_factory=dict)
@@ -69,9 +84,14 @@ class Place:
         """Let no module be there."""
         self.live = None
 
+    @property
+    def adapters(self) -> tuple[Place, ...]:
+        """The places of what the module has on."""
+        return *(each.place for each in self.loras), *(each.place for each in self.vectors)
+
     def module(self) -> Any:
-        """Return the live module with its LoRAs on, after waiting for them if need be."""
-        needed = (self, *(each.place for each in self.loras))
+        """Return the live module with its adapters on, after waiting for them if need be."""
+        needed = (self, *self.adapters)
         # What was there may be gone when another one comes.
         while (missing := next((place for place in needed if place.live is None), None)) is not None:
             missing.wait(missing)

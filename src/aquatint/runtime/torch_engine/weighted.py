@@ -350,8 +350,10 @@ def _parts(
         parts[f"text_encoder{number}"] = _Encoder(libraries, encoder, tokenizer, emphasis)
         if is_clip:
             chunked.append(tokenizer)
+            # As the pipeline has them before it asks the tokenizer: with a word for each vector of a textual inversion.
+            convert = getattr(pipeline, "maybe_convert_prompt", lambda prompt, _: prompt)
             for prompt in _prompts(arguments, number):
-                chunks = max(chunks, tokenizer.count(prompt))
+                chunks = max(chunks, tokenizer.count(convert(prompt, own)))
     for tokenizer in chunked:
         tokenizer.chunks = chunks
     return parts
