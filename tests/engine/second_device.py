@@ -155,7 +155,9 @@ def _enable(pipeline: Any, feature: str) -> None:
 
 
 def _picture(engine: TorchEngine, made: Scene, pipeline: Any) -> bytes:
-    assembled = Assembled(libraries(), made.pipeline, type(pipeline), pipeline.components, {}, NAME, pipeline)
+    assembled = Assembled(
+        libraries(), made.pipeline, type(pipeline), pipeline.components, {}, NAME, _offloaded=pipeline
+    )
     return drawn(engine, assembled, made.generation, lambda done, total: None).tobytes()
 
 
