@@ -29,7 +29,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     """Register everything of this module with Sphinx."""
     for kind in ("aquatint", "format"):
         app.add_lexer(kind, AquatintLexer)
-    for kind in ("plan", "steps", "printed", "errors", "file"):
+    for kind in ("plan", "steps", "printed", "errors", "file", "picture"):
         app.add_lexer(kind, TextLexer)
     app.connect("env-get-outdated", _pages_to_read)
     app.connect("source-read", _run_commands)
