@@ -5,30 +5,23 @@ They are no part of the components that they change: what is shared stays as it 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
-import msgspec
-
-from aquatint.catalog import adapter_files, checkpoints, compatibility, loras
-from aquatint.catalog.checkpoints import CheckpointError, Part, Tensor
+from aquatint.catalog import checkpoints, compatibility, loras
 from aquatint.catalog.gguf_files import is_gguf
-from aquatint.catalog.hub_files import Request
 from aquatint.catalog.loras import Lora
 from aquatint.catalog.models import LORA
-from aquatint.catalog.pipelines import LOADERS, PipelineInfo, is_text_encoder, lora_roles
+from aquatint.catalog.pipelines import PipelineInfo, is_text_encoder, lora_roles
 from aquatint.diagnostics import Diagnostics, Label
-from aquatint.language import suitability
-from aquatint.language.values import UNKNOWN, Adapter, Model
+from aquatint.language import adapters, suitability
+from aquatint.language.adapters import Report
+from aquatint.language.values import Adapter, Model
 from aquatint.language.world import World
-from aquatint.plan.keys import component_key
-from aquatint.plan.steps import ByteRange, Component, LoraUse
+from aquatint.plan.steps import Component, LoraUse
 from aquatint.source import Span
-
-Report = Callable[[CheckpointError, Span, Request], None]
-"""Reports what a request comes to nothing for, and where it is asked."""
 
 PACKAGE = "peft"
 """What puts LoRAs on modules; an extra of this program."""
@@ -59,26 +52,7 @@ def added(
     if len(sound) < len(found) or not _are_different(sound, diagnostics):
         return None
     sound.sort(key=lambda each: each.component.key)
-    roles = [LORA.name if number == 1 else f"{LORA.name}_{number}" for number in range(1, len(sound) + 1)]
-    return {
-        role: (msgspec.structs.replace(each.component, role=role), each.use)
-        for role, each in zip(roles, sound, strict=True)
-    }
-
-
-def request(adapter: Adapter, kind: str) -> Request:
-    """Return what an adapter, whose block begins with the word `kind`, needs of the hub, if that is where it is."""
-    given = {name: setting.value for name, setting in adapter.settings.items()}
-    return Request(str(given.get("source")), given.get("revision"), None, given.get("subfolder") or "", kind,
-                   file=given.get("weight_name"))  # fmt: skip
-
-
-def block_of(component: Component, adapters: Iterable[Adapter]) -> Adapter:
-    """Return which of `adapters`, blocks of a model, an adapter of it comes from."""
-    inside = PurePosixPath(component.subfolder)
-    place = component.source, inside.parent
-    own = [each for each in adapters if (each.name[0], PurePosixPath(each.name[1] or "")) == place]
-    return next((each for each in own if each.name[2] == inside.name), own[0])
+    return adapters.in_roles(LORA.name, [(each.component, each.use) for each in sound])
 
 
 def _can_have_any(model: Model, info: PipelineInfo, world: World, diagnostics: Diagnostics) -> bool:
@@ -90,53 +64,28 @@ def _can_have_any(model: Model, info: PipelineInfo, world: World, diagnostics: D
         message = f"a LoRA needs `{PACKAGE}`, which is not installed"
         diagnostics.error("package-not-installed", message, at, help='install it: `pip install "aquatint[lora]"`')
         return False
-    offload = model.settings.get("offload")
-    if offload is not None and offload.value is not None and suitability.offloads_on(world.device):
-        diagnostics.error(
-            "not-supported-yet", "a model that is offloaded can't have a LoRA in this version", at,
-            labels=(Label(offload.span, "offloaded here"),), help="leave `offload` out, or the LoRA",
-        )  # fmt: skip
-        return False
-    return True
+    return not adapters.is_offloaded(model, "LoRA", at, world, diagnostics)
 
 
 def _one(
     lora: Adapter, info: PipelineInfo, parts: Mapping[str, Component], device: str, diagnostics: Diagnostics,
     report: Report,
 ) -> _Added | None:  # fmt: skip
-    given = {name: None if (s := lora.settings.get(name)) is None else s.value for name in LORA.names()}
-    if UNKNOWN in given.values() or given["source"] is None:
-        return None  # which has been reported
-    span = lora.settings["source"].span
     reader = info.lora or ""
     roles = [role for role in lora_roles(reader) if role in parts]
-    try:
-        found, inside = adapter_files.find(
-            loras.KIND, given["source"], given["revision"], given["subfolder"], given["weight_name"]
-        )
-        file = adapter_files.path(given["source"], given["revision"], inside)
-        read = loras.read(file, roles)
-        identity = adapter_files.identity(file)
-        if not _fits(read, str(given["source"]), reader, parts, span, diagnostics):
-            return None
-    except CheckpointError as error:
-        report(error, span, request(lora, LORA.name))
+
+    def look(file: Path) -> Lora | None:
+        read, source = loras.read(file, roles), lora.settings["source"]
+        return read if _fits(read, str(source.value), reader, parts, source.span, diagnostics) else None
+
+    found = adapters.opened(lora, LORA.name, loras.KIND, look, diagnostics, report)
+    if found is None:
         return None
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else "not a name of a file"
-        diagnostics.error("unreadable", f"`{given['source']}` can't be read: {reason.lower()}", span)
-        return None
-    key = component_key(
-        library=LOADERS, class_name=reader, source=given["source"], revision=found.revision, subfolder=inside,
-        variant=None, identity=identity, dtype=read.dtype, device=device, quantization=None,
-    )  # fmt: skip
-    component = Component(
-        key=key, role=LORA.name, library=LOADERS, class_name=reader, source=given["source"], subfolder=inside,
-        variant=None, revision=found.revision, dtype=read.dtype, device=device, quantization=None,
-        identity=identity, bytes=read.bytes, held=ByteRange(read.bytes, 2 * read.bytes),
-        reads=read.bytes,
-    )  # fmt: skip
-    return _Added(component, LoraUse(_weight(given["weight"]), list(read.changes)), span)
+    place, read = found
+    component = adapters.component(place, LORA.name, reader, read, 2 * read.bytes, device)
+    weight = lora.settings.get("weight")
+    use = LoraUse(_weight(None if weight is None else weight.value), list(read.changes))
+    return _Added(component, use, lora.settings["source"].span)
 
 
 def _weight(given: Any) -> float:
@@ -164,7 +113,7 @@ def _fits(
         folder = checkpoints.locate(part.source, part.revision)
         weights = {
             each.name.removesuffix(".weight"): each.shape
-            for each in tensors(folder, part) if each.name.endswith(".weight")
+            for each in adapters.tensors(folder, part) if each.name.endswith(".weight")
         }  # fmt: skip
         wrong = loras.mismatch(changes, weights, reader, has_shapes=part.stored is None)
         if wrong is not None:
@@ -174,14 +123,6 @@ def _fits(
             )  # fmt: skip
             return False
     return True
-
-
-def tensors(folder: Path, component: Component) -> list[Tensor]:
-    """Return the tensors of a component's files, by their headers. Raises `CheckpointError`."""
-    part = Part(
-        component.role, component.library, component.class_name, component.subfolder, True, file=component.single_file
-    )
-    return checkpoints.part_tensors(folder, part, component.variant)[0]
 
 
 def _are_different(found: list[_Added], diagnostics: Diagnostics) -> bool:

@@ -7,23 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
 
-import msgspec
-
-from aquatint.catalog import adapter_files, checkpoints, textual_inversions
+from aquatint.catalog import checkpoints, textual_inversions
 from aquatint.catalog.checkpoints import CheckpointError
 from aquatint.catalog.models import TEXTUAL_INVERSION
-from aquatint.catalog.pipelines import LOADERS, PipelineInfo
+from aquatint.catalog.pipelines import PipelineInfo
 from aquatint.catalog.textual_inversions import READER, TextualInversion, tokenizer_of, words
 from aquatint.diagnostics import Diagnostics, Label
-from aquatint.language import suitability
-from aquatint.language.adapting import Report, block_of, request, tensors
-from aquatint.language.values import UNKNOWN, Adapter, Model
+from aquatint.language import adapters
+from aquatint.language.adapters import Report
+from aquatint.language.values import Adapter, Model
 from aquatint.language.world import World
 from aquatint.plan import uses
-from aquatint.plan.keys import component_key
-from aquatint.plan.steps import ByteRange, Component, Generate, Json, Pipeline, Plan, TextualInversionUse
+from aquatint.plan.steps import Component, Generate, Json, Pipeline, Plan, TextualInversionUse
 from aquatint.source import Span
 
 _NAME = TEXTUAL_INVERSION.name
@@ -62,11 +59,7 @@ def added(
         diagnostics.error(error.code, error.message, model.textual_inversions[0].span, help=error.help)
         return None
     sound.sort(key=lambda each: (each.component.key, each.use.token))
-    roles = [_NAME if number == 1 else f"{_NAME}_{number}" for number in range(1, len(sound) + 1)]
-    return {
-        role: (msgspec.structs.replace(each.component, role=role), each.use)
-        for role, each in zip(roles, sound, strict=True)
-    }
+    return adapters.in_roles(_NAME, [(each.component, each.use) for each in sound])
 
 
 def _can_have_any(
@@ -77,61 +70,33 @@ def _can_have_any(
         why = "has no text encoder that takes one" if info.textual_inversion else "takes no textual inversion"
         diagnostics.error("incompatible", f"`{info.name}` {why}", at, help="leave it out")
         return False
-    offload = model.settings.get("offload")
-    if offload is not None and offload.value is not None and suitability.offloads_on(world.device):
-        diagnostics.error(
-            "not-supported-yet", "a model that is offloaded can't have a textual inversion in this version", at,
-            labels=(Label(offload.span, "offloaded here"),), help="leave `offload` out, or the textual inversion",
-        )  # fmt: skip
-        return False
-    return True
+    return not adapters.is_offloaded(model, "textual inversion", at, world, diagnostics)
 
 
 def _one(
     block: Adapter, encoders: list[str], parts: Mapping[str, Component], device: str, diagnostics: Diagnostics,
     report: Report,
 ) -> _Added | None:  # fmt: skip
-    given: dict[str, Any] = dict.fromkeys(TEXTUAL_INVERSION.names())
-    given |= {name: setting.value for name, setting in block.settings.items()}
-    if UNKNOWN in given.values() or given["source"] is None:
-        return None  # which has been reported
-    source, revision = given["source"], given["revision"]
-    span = block.settings["source"].span
-    try:
-        found, inside = adapter_files.find(
-            textual_inversions.KIND, source, revision, given["subfolder"], given["weight_name"]
-        )
-        file = adapter_files.path(source, revision, inside)
+    said = block.settings.get("token")
+
+    def look(file: Path) -> tuple[TextualInversion, str] | None:
         read = textual_inversions.read(file, encoders)
-        identity = adapter_files.identity(file)
-        token = given["token"] or read.token or ""
-        if not _fits(read, source, token, parts, block, diagnostics):
-            return None
-    except CheckpointError as error:
-        report(error, span, request(block, _NAME))
+        token = (said.value if said is not None else None) or read.token or ""
+        return (read, token) if _fits(read, token, parts, block, diagnostics) else None
+
+    found = adapters.opened(block, _NAME, textual_inversions.KIND, look, diagnostics, report)
+    if found is None:
         return None
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else "not a name of a file"
-        diagnostics.error("unreadable", f"`{source}` can't be read: {reason.lower()}", span)
-        return None
-    key = component_key(
-        library=LOADERS, class_name=READER, source=source, revision=found.revision, subfolder=inside, variant=None,
-        identity=identity, dtype=read.dtype, device=device, quantization=None,
-    )  # fmt: skip
-    component = Component(
-        key=key, role=_NAME, library=LOADERS, class_name=READER, source=source, subfolder=inside, variant=None,
-        revision=found.revision, dtype=read.dtype, device=device, quantization=None, identity=identity,
-        bytes=read.bytes, held=ByteRange(read.bytes, read.bytes), reads=read.bytes,
-    )  # fmt: skip
+    place, (read, token) = found
+    component = adapters.component(place, _NAME, READER, read, read.bytes, device)
     return _Added(component, TextualInversionUse(token, read.vectors, dict(read.tensors)), block)
 
 
 def _fits(
-    read: TextualInversion, source: str, token: str, parts: Mapping[str, Component], block: Adapter,
-    diagnostics: Diagnostics,
-) -> bool:  # fmt: skip
+    read: TextualInversion, token: str, parts: Mapping[str, Component], block: Adapter, diagnostics: Diagnostics
+) -> bool:
     """Return whether there is a word for the vectors, and they are as wide as those of `parts`, or report it."""
-    span, said = block.settings["source"].span, block.settings.get("token")
+    source, span, said = block.settings["source"].value, block.settings["source"].span, block.settings.get("token")
     if not token:
         diagnostics.error("missing-setting", f"`{source}` doesn't say which word stands for it in prompts", span,
                           help='say it: `token: "<word>"`')  # fmt: skip
@@ -146,7 +111,7 @@ def _fits(
     for role, width in read.widths.items():
         part = parts[role]
         folder = checkpoints.locate(part.source, part.revision)
-        own = textual_inversions.width(folder / part.subfolder, tensors(folder, part))
+        own = textual_inversions.width(folder / part.subfolder, adapters.tensors(folder, part))
         if own is not None and own != width:
             diagnostics.error(
                 "wrong-textual-inversion", f"`{source}` is a textual inversion for another model than this one with "
@@ -198,7 +163,7 @@ class Tokens:
         """Note the words of `pipeline`, which `model` comes to."""
         for role, use in uses.textual_inversions(pipeline).items():
             component = components[pipeline.parts[role] or ""]
-            block = block_of(component, model.textual_inversions)
+            block = adapters.block_of(component, model.textual_inversions)
             self._blocks.setdefault((component.key, use.token), block.span)
 
     def report(self, plan: Plan, diagnostics: Diagnostics) -> None:

@@ -27,6 +27,7 @@ from aquatint.catalog.tasks import Roles, is_further_controlnet
 from aquatint.catalog.working import Working, working
 from aquatint.diagnostics import Diagnostics, Label, did_you_mean
 from aquatint.language import (
+    adapters,
     adapting,
     claims,
     computing,
@@ -477,7 +478,7 @@ class Resolver:
             except CheckpointError as error:
                 self._report(error, source.span, _request(model, role))
         for kind, each in [(kind, each) for kind, own in model.adapters.items() for each in own]:
-            wanted = adapting.request(each, kind)
+            wanted = adapters.request(each, kind)
             if checkpoints.is_hub_id(wanted.repository):
                 try:
                     checkpoints.find(wanted.repository, wanted.revision)

@@ -15,7 +15,7 @@ from aquatint.catalog.networks import ABILITIES, can
 from aquatint.catalog.pipelines import is_denoiser
 from aquatint.catalog.quantizers import canonical
 from aquatint.diagnostics import did_you_mean
-from aquatint.language.adapting import block_of
+from aquatint.language.adapters import block_of
 from aquatint.language.prequantized import chosen_for
 from aquatint.language.resolution import Resolved, default_dtype, quantized_roles
 from aquatint.language.values import Model, Quantizer, Setting, frozen, quoted
