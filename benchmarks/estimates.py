@@ -66,10 +66,15 @@ _VAE = {
     "block_out_channels": [128, 256, 512, 512], "layers_per_block": 2, "down_block_types": ["DownEncoderBlock2D"] * 4,
     "up_block_types": ["UpDecoderBlock2D"] * 4,
 }  # fmt: skip
-_VAE_4 = Kind("diffusers", "AutoencoderKL", {**_VAE, "latent_channels": 4})
-_VAE_16 = Kind("diffusers", "AutoencoderKL", {
-    **_VAE, "latent_channels": 16, "use_quant_conv": False, "use_post_quant_conv": False,
-})  # fmt: skip
+_VAE_SDXL = Kind("diffusers", "AutoencoderKL", {**_VAE, "latent_channels": 4, "scaling_factor": 0.13025})
+
+
+def _vae_16(scaling_factor: float, shift_factor: float) -> Kind:
+    return Kind("diffusers", "AutoencoderKL", {
+        **_VAE, "latent_channels": 16, "use_quant_conv": False, "use_post_quant_conv": False,
+        "scaling_factor": scaling_factor, "shift_factor": shift_factor,
+    })  # fmt: skip
+
 
 MODELS: dict[str, tuple[str, str, dict[str, Kind]]] = {
     "FLUX.1-dev": ("FluxPipeline", "bfloat16", {
@@ -79,7 +84,7 @@ MODELS: dict[str, tuple[str, str, dict[str, Kind]]] = {
             "num_attention_heads": 24, "joint_attention_dim": 4096, "pooled_projection_dim": 768,
             "guidance_embeds": True, "axes_dims_rope": [16, 56, 56],
         }),
-        "vae": _VAE_16,
+        "vae": _vae_16(0.3611, 0.1159),
     }),
     "SDXL": ("StableDiffusionXLPipeline", "float16", {
         "text_encoder": _CLIP_L, "text_encoder_2": _CLIP_G,
@@ -92,7 +97,7 @@ MODELS: dict[str, tuple[str, str, dict[str, Kind]]] = {
             "use_linear_projection": True, "addition_embed_type": "text_time", "addition_time_embed_dim": 256,
             "projection_class_embeddings_input_dim": 2816,
         }),
-        "vae": _VAE_4,
+        "vae": _VAE_SDXL,
     }),
     "SD 3.5 large": ("StableDiffusion3Pipeline", "bfloat16", {
         "text_encoder": _CLIP_L_2, "text_encoder_2": _CLIP_G, "text_encoder_3": _T5_XXL,
@@ -102,7 +107,7 @@ MODELS: dict[str, tuple[str, str, dict[str, Kind]]] = {
             "joint_attention_dim": 4096, "pooled_projection_dim": 2048, "pos_embed_max_size": 192,
             "qk_norm": "rms_norm",
         }),
-        "vae": _VAE_16,
+        "vae": _vae_16(1.5305, 0.0609),
     }),
 }  # fmt: skip
 

@@ -105,6 +105,7 @@ def command(*words: str) -> tuple[str, float, float]:
     )
     took, after = time.perf_counter() - began, os.times()
     if done.returncode:
+        sys.stderr.write(done.stdout)
         raise SystemExit(f"aquatint {' '.join(words)} ended with {done.returncode}")
     spent = after.children_user + after.children_system - before.children_user - before.children_system
     return done.stdout, took, spent
