@@ -1,8 +1,9 @@
-"""The settings of the upscaler `magicprompt`."""
+"""The upscaler `magicprompt`: its settings and its record. A language model of transformers writes."""
 
 from __future__ import annotations
 
 from aquatint.catalog.models import DTYPES
+from aquatint.catalog.prompt_plugins import PromptPlugin
 from aquatint.catalog.settings import Schema, Setting
 
 MAGICPROMPT_SCHEMA = Schema("magicprompt", (
@@ -40,3 +41,12 @@ MAGICPROMPT_SCHEMA = Schema("magicprompt", (
     Setting("smart_truncate", "bool", "Cut a prompt that runs out of tokens after its last whole phrase.", False),
     Setting("cleanup", "names", "Regular expressions: what matches one of them is taken out.", pattern=True),
 ))  # fmt: skip
+
+MAGICPROMPT = PromptPlugin(
+    kind="upscaler",
+    name="magicprompt",
+    help="Lets a language model of transformers write on from a prompt, or rewrite it.",
+    schema=MAGICPROMPT_SCHEMA,
+    engine="aquatint.runtime.torch_engine.magicprompt",
+    language_model="model",
+)
