@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,11 @@ import pytest
 from PIL import Image
 
 from aquatint.catalog.checkpoints import builtins_folder
+from aquatint.catalog.language_models import MODEL
+from aquatint.catalog.layers import Network
+from aquatint.catalog.working import working
 from aquatint.interface.cli import main
+from aquatint.plan.memory import taken
 from aquatint.plan.steps import Plan
 from aquatint.runtime.engine import EngineError, Rewriting, Rewritten
 from aquatint.runtime.events import LoadFinished, Printed, PromptsRewritten, Released, StatementFailed, Warned
@@ -171,6 +176,33 @@ def talking(engine: TorchEngine) -> dict[str, Any]:
 def going_on(engine: TorchEngine, gpt2: Path) -> dict[str, Any]:
     """A model without a chat template."""
     return loaded(engine, f'upscaler u {{ plugin: magicprompt, model: "{gpt2}" }}\nprint upscale u {{ prompts: "a" }}')
+
+
+@pytest.mark.parametrize("which", ["talking", "going_on"])
+def test_keys_and_values_take_what_is_planned(request: pytest.FixtureRequest, which: str) -> None:
+    """Of 3 strings of 7 tokens, beside one layer's that are copied; a Llama and a GPT-2 call all of it otherwise."""
+    import torch
+
+    model = request.getfixturevalue(which)["llm"]
+    with torch.inference_mode():
+        kept = model(torch.ones(3, 7, dtype=torch.long), use_cache=True).past_key_values
+    held = sum(each.keys.nbytes + each.values.nbytes for each in kept.layers)
+    config = json.loads(json.dumps(model.config.to_dict()))
+    planned = working(MODEL, Network("transformers", type(model).__name__, "float32", config), [], 0, False)
+    assert 3 * 7 * planned.each == held * (len(kept.layers) + 1) // len(kept.layers)
+    assert planned.row == 16 * model.config.vocab_size
+    assert planned.most == model.config.max_position_embeddings
+
+
+def test_more_strings_at_once_are_planned_to_take_more_memory() -> None:
+    plans = {size: planned.plan(script(PROMPTS, f"max_batch: {size}")) for size in (1, 12, 24, 50)}
+    peaks = {size: taken(plan) for size, plan in plans.items()}
+    most = {size: peak.most for size, peak in peaks.items() if peak is not None}
+    assert most[1] < most[12] < most[24] == most[50]  # there are 24 strings
+    [model] = [each.working for each in plans[1].components.values() if each.role == MODEL]
+    assert model is not None
+    told = 32 + len(max(PROMPTS, key=len)) // 3
+    assert most[24] - most[12] == model.rewriting(24, told, told + 100) - model.rewriting(12, told, told + 100)
 
 
 def test_a_model_without_a_template_goes_on_from_the_prompt(engine: TorchEngine, going_on: dict[str, Any]) -> None:

@@ -6,7 +6,7 @@ the plan read it. Packages add theirs by the entry point groups in `GROUPS`, and
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -15,6 +15,7 @@ from aquatint.catalog.language_models import Wanted
 from aquatint.catalog.settings import Schema
 from aquatint.catalog.uris import Options, UriError, parts, read_options
 from aquatint.catalog.weighting import Mistake
+from aquatint.catalog.working import TOKENS
 
 Kind = Literal["upscaler", "weighter"]
 
@@ -39,6 +40,10 @@ def _no_parts(options: Mapping[str, Any]) -> tuple[Wanted, ...]:
     return ()
 
 
+def _one_by_one(options: Mapping[str, Any], lengths: Sequence[int], variations: int) -> tuple[int, int, int]:
+    return 1, TOKENS, 2 * TOKENS
+
+
 @dataclass(frozen=True, slots=True)
 class PromptPlugin:
     """A plugin. Of its settings at most one is a quantizer, that of its language model.
@@ -47,7 +52,9 @@ class PromptPlugin:
     `weighters` of `aquatint.runtime.torch_engine`); without one it can be planned with, and not run.
 
     `language_model` is the setting that says where its language model is, if it has one that is a component of plans;
-    `LANGUAGE_MODEL` has the others.
+    `LANGUAGE_MODEL` has the others. `extent` estimates, for the memory that is planned, how many strings the language
+    model writes at once, how many tokens each begins with, and how many it has at most: of canonical options, the
+    prompts' lengths in characters, and how many variations of each are asked for.
 
     Of weighters: `mistakes` returns what is wrong in a prompt, `plain` a prompt without the syntax of weights.
     `pipelines` are the classes whose prompts it weights and `encoders` those of the text encoders that it knows; None
@@ -61,6 +68,7 @@ class PromptPlugin:
     aliases: tuple[str, ...] = ()
     engine: str | None = None
     language_model: str | None = None
+    extent: Callable[[Mapping[str, Any], Sequence[int], int], tuple[int, int, int]] = _one_by_one
     mistakes: Callable[[str], Iterable[Mistake]] = _no_mistakes
     pipelines: frozenset[str] | None = None
     encoders: frozenset[str] | None = None

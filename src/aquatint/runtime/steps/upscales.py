@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aquatint.plan.steps import TextRef, Upscale
 from aquatint.runtime.engine import Rewriting, Rewritten
-from aquatint.runtime.events import PromptsRewritten
+from aquatint.runtime.events import PromptsRewritten, RewriteStarted
 from aquatint.runtime.ladder import Ladder
 from aquatint.runtime.rewrites import Origin
 from aquatint.runtime.run import Run
@@ -22,6 +22,7 @@ def upscale(run: Run, loads: Loads, ladder: Ladder, step: Upscale) -> None:
         loads.bring(step)
         return run.engine.rewrite(step.upscaler, loads.parts(step), asked)
 
+    run.account.emit(RewriteStarted(step.id, step.upscaler.name, len(prompts) * step.variations))
     started = run.options.clock()
     doing = f"rewriting prompts with `{step.upscaler.name}`"
     try:
