@@ -138,6 +138,10 @@ def test_pictures_say_what_was_written_and_what_became_of_it(
         [by] = rewritten["by"]
         assert (by["plugin"], by["name"], by["seed"], by["variation"]) == ("magicprompt", "better", 5, variation)
         assert by["options"]["model"] == "builtin:captions"
+        parts = {each.role: each.identity for each in planned.plan(text).components.values()}
+        assert {role: part["identity"] for role, part in by["components"].items()} == {
+            role: parts[role] for role in ("llm", "llm_tokenizer")
+        }
         first, fields = str(about["parameters"]).split("\n", 1)
         assert first == f"draw {wrote.upper()}"
         assert "Written prompt: draw A CIRCLE, Upscaler prompt: magicprompt" in fields
