@@ -188,7 +188,6 @@ CASES: dict[str, tuple[Callable[[str, int], tuple[str, Any, Callable[[Any], Any]
     "gpt2 50": (_gpt2, "float32", 50),
     "llama 1": (_llama, "float32", 1),
     "llama 24": (_llama, "float32", 24),
-    "llama 24 bfloat16": (_llama, "bfloat16", 24),
 }
 
 

@@ -99,6 +99,61 @@ def test_eight_prompts_in_three_variations(engine: TorchEngine, tmp_path: Path, 
     assert strings(engine, script(PROMPTS[2:3], settings), tmp_path) == made[6:9]
 
 
+@pytest.fixture(scope="module")
+def qwen2(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Qwen2 with random weights, whose chat template has a system's message."""
+    from transformers import AutoTokenizer, Qwen2Config, Qwen2ForCausalLM, set_seed
+
+    folder = tmp_path_factory.mktemp("qwen2")
+    set_seed(5)
+    tokenizer = AutoTokenizer.from_pretrained(builtins_folder() / "captions")
+    tokenizer.chat_template = (
+        "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}\n{% endfor %}"
+        "{% if add_generation_prompt %}assistant: {% endif %}"
+    )
+    config = Qwen2Config(
+        vocab_size=len(tokenizer), hidden_size=128, intermediate_size=256, num_hidden_layers=2, num_attention_heads=4,
+        num_key_value_heads=2, max_position_embeddings=128, eos_token_id=tokenizer.eos_token_id,
+    )  # fmt: skip
+    Qwen2ForCausalLM(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("quantizer", QUANTIZERS)
+@pytest.mark.parametrize("kind", ["gpt2", "qwen2"])
+def test_other_models_in_three_variations(
+    engine: TorchEngine, tmp_path: Path, request: pytest.FixtureRequest, kind: str, quantizer: str
+) -> None:
+    """One that is talked to with a system's message, and one of `Conv1D` layers, of which sdnq takes none."""
+    folder = request.getfixturevalue(kind)
+    settings = f'model: "{folder}", quantizer: "{QUANTIZERS[quantizer]}", max_length: 12'
+    system = ', system: "be brief"' if kind == "qwen2" else ""
+
+    def written(seed: int, more: str = system, prompts: list[str] = PROMPTS) -> list[Any]:
+        text = script(prompts, settings + more, f"variations: 3, seed: {seed}").replace(
+            'model: "builtin:captions", ', ""
+        )
+        plan = planned.plan(text)
+        events = run(engine, plan, tmp_path)
+        [loaded] = [event for event in events if isinstance(event, LoadFinished) and event.role == "llm"]
+        component = next(each for each in plan.components.values() if each.role == "llm")
+        assert component.held is not None
+        own = ROTARY if kind == "qwen2" else 0
+        assert component.held.least == component.held.most == loaded.bytes - own
+        assert (loaded.quantized_layers > 0) == (kind == "qwen2" or quantizer.startswith("bnb"))
+        [told] = [event for event in events if isinstance(event, PromptsRewritten)]
+        return list(zip(told.prompts, told.texts, strict=True))
+
+    first = written(1)
+    assert len(first) == 24
+    assert written(1, prompts=PROMPTS[3:5]) == first[9:15]
+    assert written(2) != first
+    if system:
+        assert written(1, ', system: "be long"') != first
+
+
 def test_what_is_loaded_once(engine: TorchEngine, tmp_path: Path) -> None:
     """Variations, seed and temperature are no matter of the language model; dtype and quantizer are."""
     text = """

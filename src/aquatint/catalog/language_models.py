@@ -89,7 +89,16 @@ def read(folder: Path, source: str, subfolder: str = "") -> LanguageModel:
         is_told = f"it is a `{found}`" if isinstance(found, str) else "its `config.json` names no class"
         raise CheckpointError("wrong-component", f"`{named}` is no causal language model: {is_told}",
                               "take one whose class is a `...ForCausalLM` or a `...LMHeadModel`")  # fmt: skip
+    if not isinstance(config.get("model_type"), str):
+        what = "its `config.json` has no `model_type`"
+        raise CheckpointError("not-a-checkpoint", f"`{named}` is no language model: {what}",
+                              "the download may be incomplete: fetch the checkpoint again")  # fmt: skip
     names = _names(inside, named)
+    # Not read as JSON: some have dozens of megabytes.
+    told = (inside / "tokenizer.json").read_bytes().strip() if "tokenizer.json" in names else None
+    if told is not None and not (told.startswith(b"{") and told.endswith(b"}") and b'"model"' in told):
+        raise CheckpointError("damaged-checkpoint", f"the `tokenizer.json` of `{named}` is no tokenizer",
+                              "the download may be incomplete: fetch the checkpoint again")  # fmt: skip
     return LanguageModel(
         Part(MODEL, "transformers", found, subfolder, True, stored.read(config)),
         Part(TOKENIZER, "transformers", TOKENIZER_CLASS, subfolder, False),
