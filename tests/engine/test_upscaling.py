@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from pathlib import Path
 from typing import Any
@@ -285,6 +286,22 @@ def test_a_preamble_keeps_a_chat_model_from_being_talked_to(engine: TorchEngine,
     assert not told.startswith("a circle")
     [on] = rewritten(engine, talking, "a red circle", temperature=0.01, preamble="").texts
     assert on.startswith("a red circle ")
+
+
+def test_a_template_that_refuses_a_system_s_message_is_told(engine: TorchEngine, talking: dict[str, Any]) -> None:
+    tokenizer = copy.deepcopy(talking["llm_tokenizer"])
+    tokenizer.chat_template = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system') }}{% endif %}x"
+    parts = talking | {"llm_tokenizer": tokenizer}
+    with pytest.raises(EngineError, match="chat template can't be used: no system") as told:
+        rewritten(engine, parts, "a circle", system="be brief")
+    assert told.value.help is not None and "leave `system` out" in told.value.help
+    assert len(rewritten(engine, parts, "a circle").texts) == 1
+
+
+def test_a_long_prompt_is_cut_in_messages(engine: TorchEngine, talking: dict[str, Any]) -> None:
+    with pytest.raises(EngineError) as told:
+        rewritten(engine, talking, "red " * 500)
+    assert len(str(told.value)) < 200
 
 
 def test_what_is_done_with_what_a_chat_model_wrote(engine: TorchEngine, talking: dict[str, Any]) -> None:
