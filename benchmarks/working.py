@@ -25,9 +25,13 @@ from processes import measured
 
 from aquatint.catalog.checkpoints import Tensor
 from aquatint.catalog.layers import Network
+from aquatint.catalog.magicprompt import MAGICPROMPT
 from aquatint.catalog.working import PROGRAM, working
 
 MIB = 2**20
+PROMPT = "a lighthouse on a cliff in a storm, oil on canvas"
+"""What language models write on from."""
+
 SCRIPT = """
 quantizer a { backend: sdnq, weights_dtype: int8 }
 quantizer b { backend: bnb, bits: 4 }
@@ -126,6 +130,44 @@ def _t5(dtype: str, _: int) -> tuple[str, Any, Callable[[Any], Any]]:
     return "text_encoder", T5EncoderModel(config), lambda made: made(tokens)
 
 
+def _gpt2(dtype: str, strings: int) -> tuple[str, Any, Callable[[Any], Any]]:
+    """GPT-2, whole, as the default model of `magicprompt` is one."""
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    return "llm", GPT2LMHeadModel(GPT2Config()), _rewriting(strings)
+
+
+def _llama(dtype: str, strings: int) -> tuple[str, Any, Callable[[Any], Any]]:
+    """TinyLlama's width, with four of its layers."""
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    config = LlamaConfig(
+        hidden_size=2048, intermediate_size=5632, num_hidden_layers=4, num_attention_heads=32, num_key_value_heads=4,
+    )  # fmt: skip
+    return "llm", LlamaForCausalLM(config), _rewriting(strings)
+
+
+def _rewriting(strings: int) -> Callable[[Any], Any]:
+    """Return what lets `magicprompt` make as many strings of one prompt, each with as many tokens as there may be."""
+    from transformers import AutoTokenizer
+
+    from aquatint.catalog.checkpoints import builtins_folder
+    from aquatint.runtime.engine import Rewriting
+    from aquatint.runtime.torch_engine import magicprompt
+    from aquatint.runtime.torch_engine.libraries import libraries
+
+    # It knows few of the model's words, and leaves the others out of what it decodes.
+    tokenizer = AutoTokenizer.from_pretrained(builtins_folder() / "captions")
+    tokenizer.chat_template = tokenizer.eos_token = None
+    found, asked = libraries(), Rewriting(MAGICPROMPT.canonical({}), [PROMPT], strings, 1)
+
+    def rewrite(made: Any) -> Any:
+        made.generation_config.eos_token_id = None
+        return magicprompt.rewrite(found, {"llm": made, "llm_tokenizer": tokenizer}, asked)
+
+    return rewrite
+
+
 CASES: dict[str, tuple[Callable[[str, int], tuple[str, Any, Callable[[Any], Any]]], str, int]] = {
     "unet 256": (_unet, "float32", 32),
     "unet 512": (_unet, "float32", 64),
@@ -141,6 +183,11 @@ CASES: dict[str, tuple[Callable[[str, int], tuple[str, Any, Callable[[Any], Any]
     "clip": (_clip, "float32", 0),
     "t5": (_t5, "float32", 0),
     "t5 bfloat16": (_t5, "bfloat16", 0),
+    "gpt2 1": (_gpt2, "float32", 1),
+    "gpt2 24": (_gpt2, "float32", 24),
+    "gpt2 50": (_gpt2, "float32", 50),
+    "llama 1": (_llama, "float32", 1),
+    "llama 24": (_llama, "float32", 24),
 }
 
 
@@ -188,9 +235,11 @@ def _estimate(role: str, module: Any, dtype: str, side: int) -> int:
         Tensor(name, "F32", tuple(value.shape), 0, value.numel() * width)
         for name, value in module.state_dict().items()
     ]  # fmt: skip
-    library = "transformers" if role == "text_encoder" else "diffusers"
+    library = "transformers" if role in ("text_encoder", "llm") else "diffusers"
     config = json.loads(json.dumps(dict(module.config) if library == "diffusers" else module.config.to_dict()))
     found = working(role, Network(library, type(module).__name__, dtype, config), tensors, 0, False)
+    if role == "llm":
+        return found.rewriting(*MAGICPROMPT.extent(MAGICPROMPT.canonical({}), [len(PROMPT)], side))
     return found.fixed + found.each * (side * found.scale) ** 2 if found.scale else found.fixed + found.each * side**2
 
 

@@ -154,3 +154,15 @@ def test_the_wheel_holds_the_program_and_nothing_else(tmp_path: Path) -> None:
         env=os.environ | {"PYTHONPATH": str(tmp_path / "installed")},
     )  # fmt: skip
     assert done.stdout.split() == [str(tmp_path / "installed" / "aquatint" / "interface" / "lexer.py")], done.stderr
+    # So does the program its own plugins, which in a checkout it reads from `pyproject.toml`.
+    code = (
+        "from aquatint.catalog.prompt_plugins import prompt_plugins as plugins; from aquatint.catalog import "
+        "quantizer_backends as q; print(q.__file__, *(each.name for each in (*q.backends(), *plugins('upscaler'), "
+        "*plugins('weighter'))))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True,
+        env=os.environ | {"PYTHONPATH": str(tmp_path / "installed")},
+    )  # fmt: skip
+    file = tmp_path / "installed" / "aquatint" / "catalog" / "quantizer_backends.py"
+    assert done.stdout.split() == [str(file), "bnb", "sdnq", "magicprompt", "a1111", "compel", "llm4gen"], done.stderr

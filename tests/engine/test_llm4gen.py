@@ -328,6 +328,19 @@ def test_what_is_published_is_pickled_and_needs_leave(
     assert "model m {" in script and "llm {" not in script and "llm_tokenizer" not in script
     assert main(["replay", *how, "--allow-pickles", "a.png", "--output", "b.png"]) == 0
     assert Image.open("a.png").tobytes() == Image.open("b.png").tobytes()
+    # Other files at the same commit are noticed, each part's own.
+    snapshot = next(hub.rglob("projector.pth")).parent
+    weights = tensors(128, 128)
+    weights["CrossFusionModule.0.q_proj.bias"][0] += 1
+    torch.save(weights, snapshot / "projector.pth")
+    next(hub.rglob("tokenizer_config.json")).write_text('{"tokenizer_class": "T5Tokenizer", "extra_ids": 1}')
+    capsys.readouterr()
+    assert main(["replay", *how, "--allow-pickles", "a.png", "--output", "c.png", "--strict"]) == 2
+    told = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error")]
+    assert told == [
+        f"error[not-as-recorded]: the files of `{role}` of `{source}` have changed since the picture was made"
+        for role, source in (("llm_tokenizer", "google/t5-v1_1-base"), ("llm_projector", "Shui-VL/LLM4GEN-models"))
+    ]
 
 
 def test_other_files_are_other_components_and_are_noticed(

@@ -15,8 +15,9 @@ import bitsandbytes
 import pytest
 import torch
 
-from aquatint.catalog.quantizer_backends import BNB, SDNQ
+from aquatint.catalog.bnb import BNB
 from aquatint.catalog.quantizers import format_uri
+from aquatint.catalog.sdnq import SDNQ
 from aquatint.plan.steps import Component
 from aquatint.runtime.engine import Engine, EngineError, Loaded
 from aquatint.runtime.torch_engine.devices import has_device

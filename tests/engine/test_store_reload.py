@@ -19,7 +19,8 @@ import pytest
 import torch
 
 from aquatint.catalog import quantizers, sdnq_types
-from aquatint.catalog.quantizer_backends import BNB, SDNQ
+from aquatint.catalog.bnb import BNB
+from aquatint.catalog.sdnq import SDNQ
 from aquatint.plan.steps import Component
 from aquatint.runtime.engine import Engine, Loaded
 from aquatint.runtime.store import Store, contents

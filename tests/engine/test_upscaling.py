@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,11 @@ import pytest
 from PIL import Image
 
 from aquatint.catalog.checkpoints import builtins_folder
+from aquatint.catalog.language_models import MODEL
+from aquatint.catalog.layers import Network
+from aquatint.catalog.working import working
 from aquatint.interface.cli import main
+from aquatint.plan.memory import taken
 from aquatint.plan.steps import Plan
 from aquatint.runtime.engine import EngineError, Rewriting, Rewritten
 from aquatint.runtime.events import LoadFinished, Printed, PromptsRewritten, Released, StatementFailed, Warned
@@ -94,6 +100,61 @@ def test_eight_prompts_in_three_variations(engine: TorchEngine, tmp_path: Path, 
     assert strings(engine, script(PROMPTS[2:3], settings), tmp_path) == made[6:9]
 
 
+@pytest.fixture(scope="module")
+def qwen2(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Qwen2 with random weights, whose chat template has a system's message."""
+    from transformers import AutoTokenizer, Qwen2Config, Qwen2ForCausalLM, set_seed
+
+    folder = tmp_path_factory.mktemp("qwen2")
+    set_seed(5)
+    tokenizer = AutoTokenizer.from_pretrained(builtins_folder() / "captions")
+    tokenizer.chat_template = (
+        "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}\n{% endfor %}"
+        "{% if add_generation_prompt %}assistant: {% endif %}"
+    )
+    config = Qwen2Config(
+        vocab_size=len(tokenizer), hidden_size=128, intermediate_size=256, num_hidden_layers=2, num_attention_heads=4,
+        num_key_value_heads=2, max_position_embeddings=128, eos_token_id=tokenizer.eos_token_id,
+    )  # fmt: skip
+    Qwen2ForCausalLM(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("quantizer", QUANTIZERS)
+@pytest.mark.parametrize("kind", ["gpt2", "qwen2"])
+def test_other_models_in_three_variations(
+    engine: TorchEngine, tmp_path: Path, request: pytest.FixtureRequest, kind: str, quantizer: str
+) -> None:
+    """One that is talked to with a system's message, and one of `Conv1D` layers, of which sdnq takes none."""
+    folder = request.getfixturevalue(kind)
+    settings = f'model: "{folder}", quantizer: "{QUANTIZERS[quantizer]}", max_length: 12'
+    system = ', system: "be brief"' if kind == "qwen2" else ""
+
+    def written(seed: int, more: str = system, prompts: list[str] = PROMPTS) -> list[Any]:
+        text = script(prompts, settings + more, f"variations: 3, seed: {seed}").replace(
+            'model: "builtin:captions", ', ""
+        )
+        plan = planned.plan(text)
+        events = run(engine, plan, tmp_path)
+        [loaded] = [event for event in events if isinstance(event, LoadFinished) and event.role == "llm"]
+        component = next(each for each in plan.components.values() if each.role == "llm")
+        assert component.held is not None
+        own = ROTARY if kind == "qwen2" else 0
+        assert component.held.least == component.held.most == loaded.bytes - own
+        assert (loaded.quantized_layers > 0) == (kind == "qwen2" or quantizer.startswith("bnb"))
+        [told] = [event for event in events if isinstance(event, PromptsRewritten)]
+        return list(zip(told.prompts, told.texts, strict=True))
+
+    first = written(1)
+    assert len(first) == 24
+    assert written(1, prompts=PROMPTS[3:5]) == first[9:15]
+    assert written(2) != first
+    if system:
+        assert written(1, ', system: "be long"') != first
+
+
 def test_what_is_loaded_once(engine: TorchEngine, tmp_path: Path) -> None:
     """Variations, seed and temperature are no matter of the language model; dtype and quantizer are."""
     text = """
@@ -133,6 +194,10 @@ def test_pictures_say_what_was_written_and_what_became_of_it(
         [by] = rewritten["by"]
         assert (by["plugin"], by["name"], by["seed"], by["variation"]) == ("magicprompt", "better", 5, variation)
         assert by["options"]["model"] == "builtin:captions"
+        parts = {each.role: each.identity for each in planned.plan(text).components.values()}
+        assert {role: part["identity"] for role, part in by["components"].items()} == {
+            role: parts[role] for role in ("llm", "llm_tokenizer")
+        }
         first, fields = str(about["parameters"]).split("\n", 1)
         assert first == f"draw {wrote.upper()}"
         assert "Written prompt: draw A CIRCLE, Upscaler prompt: magicprompt" in fields
@@ -173,6 +238,33 @@ def going_on(engine: TorchEngine, gpt2: Path) -> dict[str, Any]:
     return loaded(engine, f'upscaler u {{ plugin: magicprompt, model: "{gpt2}" }}\nprint upscale u {{ prompts: "a" }}')
 
 
+@pytest.mark.parametrize("which", ["talking", "going_on"])
+def test_keys_and_values_take_what_is_planned(request: pytest.FixtureRequest, which: str) -> None:
+    """Of 3 strings of 7 tokens, beside one layer's that are copied; a Llama and a GPT-2 call all of it otherwise."""
+    import torch
+
+    model = request.getfixturevalue(which)["llm"]
+    with torch.inference_mode():
+        kept = model(torch.ones(3, 7, dtype=torch.long), use_cache=True).past_key_values
+    held = sum(each.keys.nbytes + each.values.nbytes for each in kept.layers)
+    config = json.loads(json.dumps(model.config.to_dict()))
+    planned = working(MODEL, Network("transformers", type(model).__name__, "float32", config), [], 0, False)
+    assert 3 * 7 * planned.each == held * (len(kept.layers) + 1) // len(kept.layers)
+    assert planned.row == 16 * model.config.vocab_size
+    assert planned.most == model.config.max_position_embeddings
+
+
+def test_more_strings_at_once_are_planned_to_take_more_memory() -> None:
+    plans = {size: planned.plan(script(PROMPTS, f"max_batch: {size}")) for size in (1, 12, 24, 50)}
+    peaks = {size: taken(plan) for size, plan in plans.items()}
+    most = {size: peak.most for size, peak in peaks.items() if peak is not None}
+    assert most[1] < most[12] < most[24] == most[50]  # there are 24 strings
+    [model] = [each.working for each in plans[1].components.values() if each.role == MODEL]
+    assert model is not None
+    told = 32 + len(max(PROMPTS, key=len)) // 3
+    assert most[24] - most[12] == model.rewriting(24, told, told + 100) - model.rewriting(12, told, told + 100)
+
+
 def test_a_model_without_a_template_goes_on_from_the_prompt(engine: TorchEngine, going_on: dict[str, Any]) -> None:
     [text] = rewritten(engine, going_on, "A circle", max_length=8).texts
     assert text.startswith("A circle")
@@ -194,6 +286,22 @@ def test_a_preamble_keeps_a_chat_model_from_being_talked_to(engine: TorchEngine,
     assert not told.startswith("a circle")
     [on] = rewritten(engine, talking, "a red circle", temperature=0.01, preamble="").texts
     assert on.startswith("a red circle ")
+
+
+def test_a_template_that_refuses_a_system_s_message_is_told(engine: TorchEngine, talking: dict[str, Any]) -> None:
+    tokenizer = copy.deepcopy(talking["llm_tokenizer"])
+    tokenizer.chat_template = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system') }}{% endif %}x"
+    parts = talking | {"llm_tokenizer": tokenizer}
+    with pytest.raises(EngineError, match="chat template can't be used: no system") as told:
+        rewritten(engine, parts, "a circle", system="be brief")
+    assert told.value.help is not None and "leave `system` out" in told.value.help
+    assert len(rewritten(engine, parts, "a circle").texts) == 1
+
+
+def test_a_long_prompt_is_cut_in_messages(engine: TorchEngine, talking: dict[str, Any]) -> None:
+    with pytest.raises(EngineError) as told:
+        rewritten(engine, talking, "red " * 500)
+    assert len(str(told.value)) < 200
 
 
 def test_what_is_done_with_what_a_chat_model_wrote(engine: TorchEngine, talking: dict[str, Any]) -> None:

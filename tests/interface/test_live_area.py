@@ -24,6 +24,8 @@ from aquatint.runtime.events import (
     MemoryUsed,
     ModelSaved,
     Progress,
+    PromptsRewritten,
+    RewriteStarted,
     RunStarted,
     SaveStarted,
     StatementFailed,
@@ -70,6 +72,18 @@ def test_a_run_begins() -> None:
     shown = Shown()
     shown.now = 2.0
     assert shown.lines() == ["2.0 s so far  0/16 images  0/320 steps", "", "0/5 loads  planned 8.0 MiB at most"]
+
+
+def test_an_upscaler_says_what_it_writes() -> None:
+    shown = Shown(RunStarted(3, 1, 1, denoise_steps=20, strings=30)).feed(RewriteStarted("u1", "better", 24))
+    shown.now = 3.0
+    assert shown.lines() == [
+        "3.0 s so far  0/30 strings  0/1 images  0/20 steps", "writing 24 strings  3.0 s  better", "0/1 loads"
+    ]  # fmt: skip
+    shown.feed(PromptsRewritten("u1", "better", ["a"] * 24, ["b"] * 24, 3.0))
+    assert shown.lines()[:2] == ["3.0 s so far  24/30 strings  0/1 images  0/20 steps", ""]
+    shown.feed(Progress(0, 1, 0, 20, 0, 1, 3.0, 9.0, strings_done=24, strings=24))
+    assert shown.lines()[0] == "9.0 s left  0/1 images  0/20 steps"
 
 
 def test_a_load_says_how_long_it_has_taken() -> None:

@@ -47,6 +47,15 @@ def test_a_row_for_each() -> None:
     assert model_table(MODELS, 200) == WIDE.splitlines()
 
 
+def test_an_upscaler_has_a_row_of_its_strings() -> None:
+    better = ModelTotals("better", {"llm": "q8"}, 0, 2, 6.0, MIB, strings=24)
+    assert model_table([better, MODELS[0]], None) == [
+        "model   quantizer      images  loads   each   weights",
+        "better  q8         24 strings      2  0.2 s   1.0 MiB",
+        "shapes  none                4      5  2.5 s  20.0 MiB",
+    ]
+
+
 def test_rows_of_one_quantizer_say_what_it_is_for() -> None:
     parts: list[dict[str, str | None]] = [{"unet": "q2", "vae": None}, {"vae": "q2"}, {"unet": "q2", "vae": "q2"}]
     head, *rows = model_table([ModelTotals("m", each, 1, 1, 1.0, MIB) for each in parts], None)

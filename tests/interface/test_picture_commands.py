@@ -12,7 +12,7 @@ from PIL import Image
 
 from aquatint.interface.cli import main
 from aquatint.plan.steps import Generate, plan_from_json
-from support import pictures
+from support import pictures, planned
 
 Said = tuple[int, str, str]
 
@@ -409,6 +409,34 @@ def test_strict_tells_all_that_differs(folder: Path, capsys: pytest.CaptureFixtu
         "error[not-as-recorded]: the files of `unet` of `builtin:shapes` have changed since the picture was made",
         "error[not-as-recorded]: `builtin:shapes` has no submodule `image_encoder`, which it had",
     ]
+
+
+def test_strict_tells_of_the_files_of_upscalers(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """If they are there: the prompt is in the record, and nothing of them is needed."""
+    better = 'upscaler better { plugin: magicprompt, model: "builtin:captions" }\nprint upscale better { prompts: "a" }'
+    told = ("class_name", "source", "subfolder", "variant", "revision", "dtype", "identity")
+    parts = {each.role: {name: getattr(each, name) for name in told} for each in planned.components(better).values()}
+
+    def strict(name: str, **changes: str) -> list[str]:
+        components = parts | {name: parts[name] | changes}
+        by = {"plugin": "magicprompt", "name": "better", "seed": 1, "variation": 0, "components": components}
+        rewritten = {"prompt": {"written": "a circle", "by": [by]}}
+
+        def change(record: dict[str, Any]) -> None:
+            record["rewritten"] = rewritten
+            record["components"]["unet"]["identity"] = "another"  # so that nothing is made in any case
+
+        pictures.write_record(folder / "rewritten.png", change)
+        code, _, err = said("replay", "rewritten.png", "--strict", capsys=capsys)
+        assert code == 2
+        return [line for line in err.splitlines() if line.startswith("error") and "with it" in line]
+
+    assert strict("llm") == []
+    changed = "of `builtin:captions` have changed since `better` rewrote a prompt with it"
+    assert strict("llm", identity="another") == [f"error[not-as-recorded]: the files of `llm` {changed}"]
+    tokenizer = strict("llm_tokenizer", identity="another")
+    assert tokenizer == [f"error[not-as-recorded]: the files of `llm_tokenizer` {changed}"]
+    assert strict("llm", identity="another", source="nowhere") == []
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,8 @@ from aquatint.runtime.events import (
     ImageWritten,
     Measured,
     Printed,
+    PromptsRewritten,
+    RewriteStarted,
     RunFinished,
     RunStarted,
     StatementFailed,
@@ -192,6 +194,21 @@ def test_an_interrupted_run_says_so(tmp_path: Path) -> None:
     ]
 
 
+def test_strings_are_counted_at_the_end() -> None:
+    def last(started: RunStarted, end: RunFinished) -> str:
+        out, err = io.StringIO(), io.StringIO()
+        with reporter(Mode.PLAIN, out, err) as report:
+            for event in (started, end):
+                report(event)
+        return err.getvalue()
+
+    done = "rewritten in 1.0 s: 2 loads (0 quantized), 0 reuses, 0 releases\n"
+    alone = RunFinished(0, 2, 0, 0, 0, 0, 0, [], False, 1.0, {}, strings=1)
+    assert last(RunStarted(2, 0, 2, strings=1), alone) == f"1 string {done}"
+    both = RunFinished(2, 2, 0, 0, 0, 0, 0, ["a.png", "b.png"], False, 1.0, {}, strings=6)
+    assert last(RunStarted(3, 2, 2, strings=6), both) == f"2 images, 6 strings {done}"
+
+
 EVIL = "a\x1b[31mb\x07\r\x9bc\u202ed\n"
 
 EVIL_EVENTS: list[Event] = [
@@ -201,6 +218,8 @@ EVIL_EVENTS: list[Event] = [
     ImageWritten("g1", EVIL, 1, 0.1),
     Printed("t1", EVIL),
     Warned("g1", EVIL),
+    RewriteStarted("u1", EVIL, 1),
+    PromptsRewritten("u1", EVIL, [EVIL], [EVIL], 0.1),
     StatementFailed("g1", EVIL, EVIL, EVIL, [EVIL]),
     RunFinished(1, 0, 0, 0, 0, 1, 0, [EVIL], False, 0.1, {}),
 ]

@@ -45,6 +45,7 @@ from aquatint.runtime.events import (
     Released,
     Returned,
     Reused,
+    RewriteStarted,
     RunFinished,
     RunStarted,
     StatementFailed,
@@ -585,6 +586,10 @@ def test_strings_of_upscalers_are_told_and_passed_on(tmp_path: Path) -> None:
     assert (told.upscaler, told.prompts, told.texts) == ("better", ["a cat", "a cat"], ["a cat, 7", "a cat, 8"])
     assert [event.text for event in run.of(Printed)] == ["a cat, 8"]
     assert [event.message for event in run.of(Warned)] == ["mind the gap"]
+    [started], [begun] = run.of(RunStarted), run.of(RewriteStarted)
+    assert started.strings == begun.strings == run.finished.strings == 2
+    quantizers = {"unet": "q8", "vae": None}
+    assert run.finished.models == [ModelTotals("better", quantizers, 0, 2, 0.0, 9_000_000, strings=2)]
 
 
 def test_what_an_upscaler_fails_to_write_takes_down_what_needs_it(tmp_path: Path) -> None:

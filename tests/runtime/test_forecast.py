@@ -17,13 +17,14 @@ from aquatint.runtime.events import (
     LoadStarted,
     ModelSaved,
     Progress,
+    PromptsRewritten,
     Released,
     StatementFailed,
     StatementSkipped,
     Warned,
 )
 from aquatint.runtime.forecast import Forecast
-from aquatint.runtime.work import ImageAhead, Kind, LoadAhead, SaveAhead, Work
+from aquatint.runtime.work import ImageAhead, Kind, LoadAhead, RewriteAhead, SaveAhead, Work
 
 KIND = Kind("p", 64 * 64, 4)
 
@@ -255,3 +256,24 @@ def test_what_was_never_ahead_is_counted_for_nothing() -> None:
     told.image("other")
     told.after(1, Released("r", "c", "unet"))
     assert told.forecast.progress() == Progress(0, 1, 0, 4, 0, 0, 11.0, None)
+
+
+def rewritten(step: str, count: int, seconds: float) -> PromptsRewritten:
+    return PromptsRewritten(step, "better", ["a"] * count, ["b"] * count, seconds)
+
+
+def test_strings_go_by_the_speed_of_those_before() -> None:
+    """Of the same language model, else of others."""
+    work = [
+        RewriteAhead("u1", "p", 4),
+        RewriteAhead("u2", "p", 6),
+        RewriteAhead("u3", "q", 2),
+        RewriteAhead("u4", "q", 1),
+    ]
+    told = Told(work)
+    assert told.forecast.seconds_left() is None
+    assert told.after(8, rewritten("u1", 4, 8.0)) == 2.0 * (6 + 2 + 1)
+    assert told.after(10, rewritten("u3", 2, 10.0)) == 2.0 * 6 + 5.0
+    assert told.forecast.progress() == Progress(0, 0, 0, 0, 0, 0, 18.0, 17.0, strings_done=6, strings=13)
+    assert told.after(0, StatementFailed("u2", "x.aqt:1:1", "no", None, [])) == 5.0
+    assert told.forecast.progress().strings == 7

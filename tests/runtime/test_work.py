@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
-from aquatint.plan.steps import Plan
-from aquatint.runtime.work import ImageAhead, Kind, LoadAhead, SaveAhead, Work, ahead
-from support.plans import generate, load, release, save, simple_plan
+from aquatint.plan.steps import Plan, Plugin, Upscale
+from aquatint.runtime.work import ImageAhead, Kind, LoadAhead, RewriteAhead, SaveAhead, Work, ahead
+from support.plans import generate, load, place, release, save, simple_plan
 
 
 def work(plan: Plan, resident: frozenset[str] = frozenset(), settled: tuple[str, ...] = ()) -> list[Work]:
@@ -24,6 +24,13 @@ def test_what_is_ahead() -> None:
     last = ImageAhead("g2", 1, Kind("p", 16 * 16, 2))
     assert work(plan) == [*loads, *made, loads[0], SaveAhead("k1", 9_000_000), last]
     assert work(plan, frozenset("uv"), settled=("g1", "k1")) == [loads[0], last]
+
+
+def test_strings_that_upscalers_are_to_write() -> None:
+    better = Plugin("phrases", {}, None, "better")
+    plan = simple_plan(Upscale("u1", better, "p", ["a cat", "a dog"], 3, 7, place(1), "upscale better { }"))
+    assert work(plan) == [RewriteAhead("u1", "p", 6)]
+    assert work(plan, settled=("u1",)) == []
 
 
 def test_how_many_steps_an_image_is_asked_for() -> None:

@@ -1,4 +1,4 @@
-"""The weighter `a1111`: its settings, and the syntax in which the web UI of AUTOMATIC1111 weights words.
+"""The weighter `a1111`: its settings, its record, and the syntax in which the web UI of AUTOMATIC1111 weights words.
 
 `(word)` counts 1.1 times as much, `[word]` as much less, `(word:1.3)` 1.3 times; brackets nest, `\\` takes a bracket's
 meaning away, and after `BREAK` a new chunk of tokens begins. As there, a bracket that closes nothing is text, and one
@@ -10,8 +10,21 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
+from aquatint.catalog.prompt_plugins import PromptPlugin
 from aquatint.catalog.settings import Schema, Setting
-from aquatint.catalog.weighting import DEEPEST, ESCAPE, MOST, Fragment, Mistake, Reading, joined, read_weight
+from aquatint.catalog.weighting import (
+    DEEPEST,
+    ENCODERS,
+    ESCAPE,
+    MOST,
+    PIPELINES,
+    Fragment,
+    Mistake,
+    Reading,
+    joined,
+    read_weight,
+    unweighted,
+)
 
 A1111_SCHEMA = Schema("a1111", (
     Setting("emphasis", "str", "What becomes of a chunk's mean once its tokens are weighted: `original` brings it back "
@@ -129,3 +142,17 @@ def _not_done(offset: int, length: int, what: str, help: str) -> Mistake:
 def mistakes(prompt: str) -> tuple[Mistake, ...]:
     """Return what is wrong in `prompt`."""
     return read(prompt).mistakes
+
+
+A1111 = PromptPlugin(
+    kind="weighter",
+    name="a1111",
+    help="Weights words as the web UI of AUTOMATIC1111 does: `(word:1.2)`, `[word]`, `BREAK`. CLIP reads prompts of "
+    "any length, 75 tokens at a time.",
+    schema=A1111_SCHEMA,
+    engine="aquatint.runtime.torch_engine.a1111_weighter",
+    mistakes=mistakes,
+    pipelines=PIPELINES,
+    encoders=ENCODERS,
+    plain=lambda prompt: unweighted(read(prompt)),
+)

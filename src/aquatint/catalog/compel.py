@@ -1,4 +1,4 @@
-"""The weighter `compel`: the syntax in which InvokeAI and the library compel weight words.
+"""The weighter `compel`: its record, and the syntax in which InvokeAI and the library compel weight words.
 
 `word+` counts 1.1 times as much and `word-` 0.9 times, one time more for each further sign; `(two words)1.3` and
 `"two words"+` weight several. Brackets nest, and `\\` takes a bracket's or a quote's meaning away. What that library
@@ -11,8 +11,21 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from aquatint.catalog.prompt_plugins import PromptPlugin
 from aquatint.catalog.settings import Schema
-from aquatint.catalog.weighting import DEEPEST, ESCAPE, MOST, Fragment, Mistake, Reading, joined, read_weight
+from aquatint.catalog.weighting import (
+    DEEPEST,
+    ENCODERS,
+    ESCAPE,
+    MOST,
+    PIPELINES,
+    Fragment,
+    Mistake,
+    Reading,
+    joined,
+    read_weight,
+    unweighted,
+)
 
 COMPEL_SCHEMA = Schema("compel", ())
 
@@ -157,3 +170,17 @@ def _power(signs: str) -> float:
 
 def _plain(text: str) -> str:
     return _ESCAPED.sub(r"\1", text)
+
+
+COMPEL = PromptPlugin(
+    kind="weighter",
+    name="compel",
+    help="Weights words as InvokeAI and compel do: `word++`, `(two words)1.3`. CLIP reads prompts of any length, 75 "
+    "tokens at a time.",
+    schema=COMPEL_SCHEMA,
+    engine="aquatint.runtime.torch_engine.compel_weighter",
+    mistakes=mistakes,
+    pipelines=PIPELINES,
+    encoders=ENCODERS,
+    plain=lambda prompt: unweighted(read(prompt)),
+)

@@ -35,6 +35,7 @@ INNER = "t5_encoder."
 
 _CAUSAL = ("ForCausalLM", "LMHeadModel")
 # What the names of transformers' causal language models end with.
+
 VOCABULARIES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
 """Files one of which a tokenizer has."""
 
@@ -64,6 +65,11 @@ class LanguageModel:
     talks: bool
 
 
+def is_causal(class_name: str) -> bool:
+    """Return whether a class of transformers of this name is a causal language model."""
+    return class_name.endswith(_CAUSAL)
+
+
 def read(folder: Path, source: str, subfolder: str = "") -> LanguageModel:
     """Return what is in `subfolder` of `folder`, which `source` names. Raises `CheckpointError`."""
     inside = folder / subfolder
@@ -79,11 +85,20 @@ def read(folder: Path, source: str, subfolder: str = "") -> LanguageModel:
                               "only classes of transformers are loaded; no checkpoint's code is run")  # fmt: skip
     architectures = config.get("architectures")
     found = architectures[0] if isinstance(architectures, list) and architectures else None
-    if not isinstance(found, str) or not found.isidentifier() or not found.endswith(_CAUSAL):
+    if not isinstance(found, str) or not found.isidentifier() or not is_causal(found):
         is_told = f"it is a `{found}`" if isinstance(found, str) else "its `config.json` names no class"
         raise CheckpointError("wrong-component", f"`{named}` is no causal language model: {is_told}",
                               "take one whose class is a `...ForCausalLM` or a `...LMHeadModel`")  # fmt: skip
+    if not isinstance(config.get("model_type"), str):
+        what = "its `config.json` has no `model_type`"
+        raise CheckpointError("not-a-checkpoint", f"`{named}` is no language model: {what}",
+                              "the download may be incomplete: fetch the checkpoint again")  # fmt: skip
     names = _names(inside, named)
+    # Not read as JSON: some have dozens of megabytes.
+    told = (inside / "tokenizer.json").read_bytes().strip() if "tokenizer.json" in names else None
+    if told is not None and not (told.startswith(b"{") and told.endswith(b"}") and b'"model"' in told):
+        raise CheckpointError("damaged-checkpoint", f"the `tokenizer.json` of `{named}` is no tokenizer",
+                              "the download may be incomplete: fetch the checkpoint again")  # fmt: skip
     return LanguageModel(
         Part(MODEL, "transformers", found, subfolder, True, stored.read(config)),
         Part(TOKENIZER, "transformers", TOKENIZER_CLASS, subfolder, False),

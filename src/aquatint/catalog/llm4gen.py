@@ -1,4 +1,4 @@
-"""The weighter `llm4gen`: its settings, where its parts are, and what a cross-adapter module's file holds.
+"""The weighter `llm4gen`: its settings, its record, where its parts are, and what a cross-adapter module's file holds.
 
 The parts are the encoder of a T5, its tokenizer, and the cross-adapter module (the projector). How they are loaded and
 what they compute is the engine's business.
@@ -19,7 +19,9 @@ from aquatint.catalog import checkpoints, pickle_files
 from aquatint.catalog.checkpoints import FLOATS, WEIGHT_SUFFIXES, CheckpointError, Found, Tensor
 from aquatint.catalog.language_models import MODEL, PROJECTOR, TOKENIZER, Wanted
 from aquatint.catalog.models import DTYPES
+from aquatint.catalog.prompt_plugins import PromptPlugin
 from aquatint.catalog.settings import Schema, Setting
+from aquatint.catalog.weighting import CLIP_ENCODERS
 from aquatint.diagnostics import did_you_mean
 
 LLM4GEN_SCHEMA = Schema("llm4gen", (
@@ -187,3 +189,16 @@ def _other(file: Path, why: str) -> CheckpointError:
 
 def _sides(tensor: Tensor) -> str:
     return "x".join(map(str, tensor.shape)) or "one number"
+
+
+LLM4GEN = PromptPlugin(
+    kind="weighter",
+    name="llm4gen",
+    help="Adds what a language model makes of the prompt to the embeddings of Stable Diffusion 1.5 (LLM4GEN, "
+    "arXiv:2407.00737).",
+    schema=LLM4GEN_SCHEMA,
+    engine="aquatint.runtime.torch_engine.llm4gen_weighter",
+    pipelines=PIPELINES,
+    encoders=CLIP_ENCODERS,
+    parts=parts,
+)

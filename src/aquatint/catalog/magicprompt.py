@@ -1,8 +1,12 @@
-"""The settings of the upscaler `magicprompt`."""
+"""The upscaler `magicprompt`: its settings, its record, and how much its language model writes at once."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 from aquatint.catalog.models import DTYPES
+from aquatint.catalog.prompt_plugins import PromptPlugin
 from aquatint.catalog.settings import Schema, Setting
 
 MAGICPROMPT_SCHEMA = Schema("magicprompt", (
@@ -40,3 +44,29 @@ MAGICPROMPT_SCHEMA = Schema("magicprompt", (
     Setting("smart_truncate", "bool", "Cut a prompt that runs out of tokens after its last whole phrase.", False),
     Setting("cleanup", "names", "Regular expressions: what matches one of them is taken out.", pattern=True),
 ))  # fmt: skip
+
+CHARACTERS = 3
+"""Of a token: about as few as tokenizers make of English texts."""
+
+AROUND = 32
+"""Tokens that a chat template puts around a prompt, at most as a rule."""
+
+
+def extent(options: Mapping[str, Any], lengths: Sequence[int], variations: int) -> tuple[int, int, int]:
+    """Return how many strings are written at once, and their tokens at first and at most, as a record's `extent`."""
+    strings = min(options["max_batch"], len(lengths) * variations) if options["batch"] else 1
+    told = max(lengths) + sum(len(options[name] or "") for name in ("system", "preamble"))
+    tokens = AROUND + told // CHARACTERS
+    # What a chat model is told doesn't count to the length, what another goes on from does.
+    return strings, tokens, tokens + options["max_length"]
+
+
+MAGICPROMPT = PromptPlugin(
+    kind="upscaler",
+    name="magicprompt",
+    help="Lets a language model of transformers write on from a prompt, or rewrite it.",
+    schema=MAGICPROMPT_SCHEMA,
+    engine="aquatint.runtime.torch_engine.magicprompt",
+    language_model="model",
+    extent=extent,
+)

@@ -1,24 +1,21 @@
 """What works on prompts before a pipeline sees them: upscalers, which rewrite them, and weighters, which encode them.
 
-Both are plugins that may run a language model, and so may take a quantizer. A record here is data: the checker, the
-help and the plan read it. Other packages add theirs by the entry point groups in `GROUPS`.
+Both are plugins that may run a language model, and so may take a quantizer. A record is data: the checker, the help and
+the plan read it. Packages add theirs by the entry point groups in `GROUPS`, and so does this program.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Any, Literal
 
-from aquatint.catalog import a1111, compel, llm4gen
-from aquatint.catalog.extensions import extensions
+from aquatint.catalog.extensions import Extensions
 from aquatint.catalog.language_models import Wanted
-from aquatint.catalog.magicprompt import MAGICPROMPT_SCHEMA
 from aquatint.catalog.settings import Schema
 from aquatint.catalog.uris import Options, UriError, parts, read_options
-from aquatint.catalog.weighting import CLIP_ENCODERS, ENCODERS, PIPELINES, Mistake, unweighted
-from aquatint.diagnostics import did_you_mean
+from aquatint.catalog.weighting import Mistake
+from aquatint.catalog.working import TOKENS
 
 Kind = Literal["upscaler", "weighter"]
 
@@ -43,6 +40,10 @@ def _no_parts(options: Mapping[str, Any]) -> tuple[Wanted, ...]:
     return ()
 
 
+def _one_by_one(options: Mapping[str, Any], lengths: Sequence[int], variations: int) -> tuple[int, int, int]:
+    return 1, TOKENS, 2 * TOKENS
+
+
 @dataclass(frozen=True, slots=True)
 class PromptPlugin:
     """A plugin. Of its settings at most one is a quantizer, that of its language model.
@@ -51,7 +52,9 @@ class PromptPlugin:
     `weighters` of `aquatint.runtime.torch_engine`); without one it can be planned with, and not run.
 
     `language_model` is the setting that says where its language model is, if it has one that is a component of plans;
-    `LANGUAGE_MODEL` has the others.
+    `LANGUAGE_MODEL` has the others. `extent` estimates, for the memory that is planned, how many strings the language
+    model writes at once, how many tokens each begins with, and how many it has at most: of canonical options, the
+    prompts' lengths in characters, and how many variations of each are asked for.
 
     Of weighters: `mistakes` returns what is wrong in a prompt, `plain` a prompt without the syntax of weights.
     `pipelines` are the classes whose prompts it weights and `encoders` those of the text encoders that it knows; None
@@ -65,6 +68,7 @@ class PromptPlugin:
     aliases: tuple[str, ...] = ()
     engine: str | None = None
     language_model: str | None = None
+    extent: Callable[[Mapping[str, Any], Sequence[int], int], tuple[int, int, int]] = _one_by_one
     mistakes: Callable[[str], Iterable[Mistake]] = _no_mistakes
     pipelines: frozenset[str] | None = None
     encoders: frozenset[str] | None = None
@@ -89,38 +93,24 @@ class PromptPlugin:
         return {s.name: s.normal(options.get(s.name, s.default)) for s in sorted(settings, key=lambda s: s.name)}
 
 
-_OWN = (
-    PromptPlugin("upscaler", "magicprompt", "Lets a language model of transformers write on from a prompt, or rewrite "
-                 "it.", MAGICPROMPT_SCHEMA, engine="aquatint.runtime.torch_engine.magicprompt", language_model="model"),
-    PromptPlugin("weighter", "a1111", "Weights words as the web UI of AUTOMATIC1111 does: `(word:1.2)`, `[word]`, "
-                 "`BREAK`. CLIP reads prompts of any length, 75 tokens at a time.", a1111.A1111_SCHEMA,
-                 engine="aquatint.runtime.torch_engine.a1111_weighter", mistakes=a1111.mistakes, pipelines=PIPELINES,
-                 encoders=ENCODERS, plain=lambda prompt: unweighted(a1111.read(prompt))),
-    PromptPlugin("weighter", "compel", "Weights words as InvokeAI and compel do: `word++`, `(two words)1.3`. CLIP "
-                 "reads prompts of any length, 75 tokens at a time.", compel.COMPEL_SCHEMA,
-                 engine="aquatint.runtime.torch_engine.compel_weighter", mistakes=compel.mistakes, pipelines=PIPELINES,
-                 encoders=ENCODERS, plain=lambda prompt: unweighted(compel.read(prompt))),
-    PromptPlugin("weighter", "llm4gen", "Adds what a language model makes of the prompt to the embeddings of Stable "
-                 "Diffusion 1.5 (LLM4GEN, arXiv:2407.00737).", llm4gen.LLM4GEN_SCHEMA,
-                 engine="aquatint.runtime.torch_engine.llm4gen_weighter", pipelines=llm4gen.PIPELINES,
-                 encoders=CLIP_ENCODERS, parts=llm4gen.parts),
-)  # fmt: skip
+_FOUND: dict[Kind, Extensions[PromptPlugin]] = {
+    kind: Extensions(group, PromptPlugin, f"{kind} plugin", "plugins") for kind, group in GROUPS.items()
+}
 
 
 def prompt_plugin(kind: Kind, name: str) -> PromptPlugin | None:
     """Return the plugin of `kind` called `name`, or None."""
-    own = next((each for each in _OWN if each.kind == kind and name in (each.name, *each.aliases)), None)
-    return own or next((each for each in _others(kind)[0] if name in (each.name, *each.aliases)), None)
+    return _FOUND[kind].find(name)
 
 
 def prompt_plugins(kind: Kind) -> tuple[PromptPlugin, ...]:
     """Return every plugin of `kind`: this program's own, then those of other packages by name."""
-    return (*_own(kind), *_others(kind)[0])
+    return _FOUND[kind].all()
 
 
 def unusable_prompt_plugins(kind: Kind) -> dict[str, str]:
-    """Return the plugins of other packages that can't be used, by the entry point's name, and why."""
-    return dict(_others(kind)[1])
+    """Return the plugins that can't be used, by the entry point's name, and why."""
+    return _FOUND[kind].unusable()
 
 
 def read_prompt_uri(kind: Kind, text: str) -> tuple[PromptPlugin | None, Options]:
@@ -143,17 +133,4 @@ def read_prompt_uri(kind: Kind, text: str) -> tuple[PromptPlugin | None, Options
 
 def no_prompt_plugin(kind: Kind, name: str) -> tuple[str, str]:
     """Return what to say of `name`, which is no plugin of `kind` that could be used, and a way out."""
-    reason = unusable_prompt_plugins(kind).get(name)
-    message = f"there is no {kind} plugin `{name}`"
-    if reason is not None:
-        message = f"the {kind} plugin `{name}` can't be used: {reason}"
-    return message, did_you_mean(name, [each.name for each in prompt_plugins(kind)], "plugins")
-
-
-def _own(kind: Kind) -> tuple[PromptPlugin, ...]:
-    return tuple(each for each in _OWN if each.kind == kind)
-
-
-@cache
-def _others(kind: Kind) -> tuple[tuple[PromptPlugin, ...], tuple[tuple[str, str], ...]]:
-    return extensions(GROUPS[kind], PromptPlugin, _own(kind), kind)
+    return _FOUND[kind].lack(name)

@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from aquatint.interface.cells import side_by_side
-from aquatint.interface.progress import duration, printable
+from aquatint.interface.progress import duration, number, printable
 from aquatint.plan.render import sized
 from aquatint.runtime.events import (
     DenoiseStep,
@@ -28,6 +28,8 @@ from aquatint.runtime.events import (
     MemoryUsed,
     ModelSaved,
     Progress,
+    PromptsRewritten,
+    RewriteStarted,
     RunStarted,
     SaveStarted,
     StatementFailed,
@@ -55,12 +57,13 @@ class LiveArea:
         self._began = clock()
         self._predicted = started.predicted_peak
         self._images, self._steps, self._loads = started.images, started.denoise_steps, started.loads
+        self._strings, self._strings_done = started.strings, 0
         self._images_done = self._steps_done = self._loads_done = self._begun = 0
         self._left: tuple[float, float] | None = None  # seconds that were left, and when
         self._memory: MemoryUsed | None = None
         self._making: dict[tuple[str, int], _Image] = {}
         self._current: tuple[str, int] | None = None  # the image that the last step was of
-        self._busy: tuple[list[str], float] | None = None  # a load or a save, and when it began
+        self._busy: tuple[list[str], float] | None = None  # a load, a save or an upscaler, and when it began
 
     def feed(self, event: Event) -> None:
         """Take notice of `event`."""
@@ -68,6 +71,7 @@ class LiveArea:
             case Progress():
                 self._images, self._steps, self._loads = event.images, event.denoise_steps, event.loads
                 self._steps_done = event.denoise_steps_done
+                self._strings = event.strings
                 self._left = None if event.seconds_left is None else (event.seconds_left, self._clock())
             case MemoryUsed():
                 self._memory = event
@@ -79,6 +83,11 @@ class LiveArea:
                 self._busy = ["saving " + printable(event.model), *about], self._clock()
             case LoadFinished():
                 self._loads_done += 1
+                self._busy = None
+            case RewriteStarted():
+                self._busy = [f"writing {number(event.strings, 'string')}", printable(event.upscaler)], self._clock()
+            case PromptsRewritten():
+                self._strings_done += len(event.texts)
                 self._busy = None
             case ModelSaved():
                 self._busy = None
@@ -123,6 +132,8 @@ class LiveArea:
         else:
             seconds, at = self._left
             facts = [f"{duration(max(0.0, seconds - (now - at)))} left"]
+        if self._strings > self._strings_done:
+            facts.append(f"{self._strings_done}/{self._strings} strings")
         if self._images:
             facts.append(f"{self._images_done}/{self._images} images")
         if self._steps:

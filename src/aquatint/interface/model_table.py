@@ -1,4 +1,4 @@
-"""The table at the end of a run: what it came to for each model under each of its quantizers."""
+"""The table at the end of a run: what it came to for each model and upscaler under each of its quantizers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,9 @@ def model_table(models: Sequence[ModelTotals], columns: int | None) -> list[str]
     """
     known = Counter((model.model, quantizer_label(model)) for model in models)
     labels = ((model, quantizer_label(model)) for model in models[:ROWS])
-    rows = [_HEAD, *(_row(m, label if known[m.model, label] == 1 else _placed(m)) for m, label in labels)]
+    # Strings stand in the columns of images.
+    head = [*_HEAD[:4], "each", _HEAD[5]] if any(model.strings for model in models[:ROWS]) else _HEAD
+    rows = [head, *(_row(m, label if known[m.model, label] == 1 else _placed(m)) for m, label in labels)]
     widths = [max(width(row[column]) for row in rows) for column in range(len(_HEAD))]
     if columns is not None:
         _narrow(widths, columns - len(_GAP) * (len(_HEAD) - 1))
@@ -54,11 +56,18 @@ def _named(model: ModelTotals) -> dict[str, str]:
 
 
 def _row(model: ModelTotals, label: str) -> list[str]:
-    from aquatint.interface.progress import duration, printable
+    from aquatint.interface.progress import duration, number, printable
 
-    each = duration(model.seconds / model.images) if model.images else ""
+    made = model.images or model.strings
+    each = duration(model.seconds / made) if made else ""
     words = [printable(model.model), printable(label)]
-    return [*words, str(model.images), str(model.loads), each, sized(model.weights)]
+    return [
+        *words,
+        number(model.strings, "string") if model.strings else str(model.images),
+        str(model.loads),
+        each,
+        sized(model.weights),
+    ]
 
 
 def _narrow(widths: list[int], room: int) -> None:

@@ -39,6 +39,7 @@ from aquatint.runtime.events import (
     PromptsRewritten,
     Released,
     Returned,
+    RewriteStarted,
     RunFinished,
     Rung,
     RunStarted,
@@ -275,6 +276,9 @@ class Log:
                 return [self._loaded(event)]
             case LoadSpared():
                 return [_done("spared", event.role, "nothing asked for it")]
+            case RewriteStarted():
+                self.statements.add(event.step)
+                return []
             case PromptsRewritten():
                 strings = number(len(event.texts), "string")
                 head = _done("rewrote", event.upscaler, strings, duration(event.seconds))
@@ -342,6 +346,9 @@ class Log:
                 if event.saved < self.saves:
                     models = f"{event.saved} of {models}"
                 made = f"{made}, {models}" if self.started.images else models
+            if event.strings:
+                strings = f"{number(event.strings, 'string')} rewritten"
+                made = f"{made}, {strings}" if self.started.images or self.saves else strings
             beside = f", {event.beside} of them beside the run" if event.beside else ""
             restored = f", {event.restored} from the store" if event.restored else ""
             work = [

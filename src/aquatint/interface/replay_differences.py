@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from aquatint.catalog import checkpoints, language_models
+from aquatint.catalog.checkpoints import CheckpointError
 from aquatint.catalog.quantizer_backends import backends
 from aquatint.plan.batches import companions
 from aquatint.plan.steps import Component, Generate, PictureFile, Pipeline, Plan
@@ -28,6 +30,27 @@ def of_files(record: ImageRecord, plan: Plan) -> Iterator[str]:
     for step in plan.steps:
         if isinstance(step, Generate):
             yield from _of_pictures(record, step)
+
+
+def of_rewrites(record: ImageRecord) -> Iterator[str]:
+    """Yield how the files of upscalers differ from those that rewrote the prompts of `record`, if they are there.
+
+    They are not needed: a record has the prompts as they were rewritten.
+    """
+    told = {}
+    for rewrite in record.rewritten.values():
+        for by in rewrite.by:
+            for role, part in by.components.items():
+                told[role, part] = by.name or by.plugin
+    for (role, part), name in told.items():
+        try:
+            folder = checkpoints.find(part.source, part.revision).folder
+            language_models.read(folder, part.source, part.subfolder)
+            now = checkpoints.identity(folder, part.subfolder, part.variant, part.dtype is not None)
+        except (CheckpointError, OSError, ValueError):
+            continue
+        if now != part.identity:
+            yield f"the files of `{role}` of `{part.source}` have changed since `{name}` rewrote a prompt with it"
 
 
 def _of_pictures(record: ImageRecord, step: Generate) -> Iterator[str]:

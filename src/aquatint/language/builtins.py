@@ -13,8 +13,8 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from aquatint.catalog.models import DTYPES
-from aquatint.catalog.prompt_plugins import KINDS, prompt_plugins
-from aquatint.catalog.quantizer_backends import backends
+from aquatint.catalog.prompt_plugins import KINDS, prompt_plugins, unusable_prompt_plugins
+from aquatint.catalog.quantizer_backends import backends, unusable_backends
 from aquatint.language import deferred
 from aquatint.language.deferred import deferred_in
 from aquatint.language.scope import Scope
@@ -34,6 +34,9 @@ def prelude(more: Iterable[Builtin] = ()) -> Scope:
         scope.bind(word, word, None)
     plugins = [plugin for kind in KINDS for plugin in prompt_plugins(kind)]
     named = [(each.name, each.aliases) for each in backends()] + [(each.name, each.aliases) for each in plugins]
+    # Where one is asked for that can't be used, that is what is to be said.
+    unusable = {name for kind in KINDS for name in unusable_prompt_plugins(kind)} | unusable_backends().keys()
+    named += [(name, ()) for name in sorted(unusable)]
     for name, aliases in named:
         for alias in (name, *aliases):
             scope.bind(alias, name, None)

@@ -200,13 +200,21 @@ class Prompting:
         if quantizer is not None:
             settings["quantizer"] = quantizer
         spoken = self.resolver.language_model(upscaler.name, {"source": source, **settings})
-        if spoken is not None and not spoken.talks:
-            for key in ("system", "prepend_prompt"):
-                if key in given and given[key].value:
-                    message = f"`{key}` is for chat models, and `{spoken.source}` has no chat template"
-                    self.diagnostics.error("contradicting-settings", message, given[key].name_span,
-                                           help="leave it out, or use `preamble`")  # fmt: skip
-                    return None
+        if spoken is None:
+            return None
+        for key in ("system", "prepend_prompt"):
+            if key not in given or not given[key].value:
+                continue
+            if not spoken.talks:
+                message = f"`{key}` is for chat models, and `{spoken.source}` has no chat template"
+                help = "leave it out, or use `preamble`"
+            elif "preamble" in given:
+                message = f"`{key}` is for what a chat model is asked, and with a `preamble` it isn't"
+                help = f"leave one of the two out; `{key}: none` or `preamble: none` takes back what was set before"
+            else:
+                continue
+            self.diagnostics.error("contradicting-settings", message, given[key].name_span, help=help)
+            return None
         return spoken
 
     def _error(self, code: str, message: str, span: Span, *, help: str | None = None) -> Unknown:

@@ -10,9 +10,21 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from aquatint.plan.batches import largest, sizes
-from aquatint.plan.steps import ByteRange, Component, Evict, Generate, Load, Phase, Place, Plan, Release, Return
+from aquatint.plan.steps import (
+    ByteRange,
+    Component,
+    Evict,
+    Generate,
+    Load,
+    Phase,
+    Place,
+    Plan,
+    Release,
+    Return,
+    Upscale,
+)
 from aquatint.plan.uses import uses
-from aquatint.plan.working import work
+from aquatint.plan.working import rewriting, work
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +53,8 @@ def taken(plan: Plan, resident: AbstractSet[str] = frozenset()) -> ByteRange | N
             if alike not in known:
                 known[alike] = work(generate, used, plan.pipelines[step.pipeline], plan.components, together)
             needed = known[alike]
+        elif size.most and isinstance(step, Upscale):
+            needed = rewriting(step, uses(step, plan.pipelines).values(), plan.components)
         if size.most + needed > (best.most if best is not None else 0):
             best = ByteRange(size.least + needed, size.most + needed)
     return best

@@ -43,7 +43,7 @@ from aquatint.plan.steps import (
     User,
 )
 from aquatint.plan.uses import awaits, needs, uses
-from aquatint.plan.working import loading
+from aquatint.plan.working import loading, rewriting
 
 Order = Literal["least", "script"]
 """Which order: that which loads least and then holds least, or the script's."""
@@ -124,7 +124,11 @@ class Planner:
     def _add(self, bundle: _Bundle) -> None:
         step, parts, number = bundle.steps[0], bundle.parts or [], bundle.units
         keys = self._weighty(step)
-        work = max((part.work for part in parts), default=loading(keys, self.components)) if self.working else 0
+        work = 0
+        if self.working:
+            work = max((part.work for part in parts), default=loading(keys, self.components))
+            for each in bundle.steps:
+                work = max(work, rewriting(each, keys, self.components) if isinstance(each, Upscale) else 0)
         whole = Task(step.id, keys, bundle.after, working=work, position=bundle.position)
         self._tasks[whole.id] = bundle, None, whole
         if len(parts) < 2:

@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from aquatint.catalog.pipelines import pipeline as info_of
+from aquatint.catalog.prompt_plugins import prompt_plugin
 from aquatint.catalog.tasks import without_size
 from aquatint.catalog.working import SCALE
-from aquatint.plan.steps import Component, Generate, PictureFile, Pipeline
+from aquatint.plan.steps import Component, Generate, Line, PictureFile, Pipeline, Upscale
 
 USUAL = 128
 """Positions of latents to a side of a picture where neither a statement nor a checkpoint says that."""
+
+HOLE = 400
+"""Characters of what an earlier step writes into a prompt: a hundred tokens, or so."""
 
 
 def pixels(step: Generate, pipeline: Pipeline, components: Mapping[str, Component]) -> int:
@@ -50,6 +54,23 @@ def work(
         if (working := components[key].working) is not None:
             most = max(most, working.fixed + images * working.each * (area if working.scale else area // scale**2))
     return most
+
+
+def rewriting(step: Upscale, keys: Iterable[str], components: Mapping[str, Component]) -> int:
+    """Return the bytes that the components `keys` of an upscaler take for `step`: to be loaded, and to write."""
+    found = [working for key in keys if (working := components[key].working) is not None]
+    plugin = prompt_plugin("upscaler", step.upscaler.plugin)
+    if plugin is None or not found:
+        return 0
+    lengths = [_length(prompt) for prompt in step.prompts]
+    extent = plugin.extent(step.upscaler.options, lengths, step.variations)
+    return max(max(working.loading, working.rewriting(*extent)) for working in found)
+
+
+def _length(line: Line) -> int:
+    if isinstance(line, str):
+        return len(line)
+    return sum(len(part) if isinstance(part, str) else HOLE for part in line.parts)
 
 
 def _decoding(pipeline: Pipeline, components: Mapping[str, Component]) -> int:

@@ -124,6 +124,7 @@ class RunStarted(Event, frozen=True):
     schema: Annotated[int, Meta(description="the number of the events' form")] = SCHEMA
     denoise_steps: Annotated[int, Meta(description="denoising steps of all images, by their arguments")] = 0
     predicted_peak: Peak = None
+    strings: Annotated[int, Meta(description="strings that upscalers are to write")] = 0
 
 
 class Progress(Event, frozen=True):
@@ -143,6 +144,8 @@ class Progress(Event, frozen=True):
     seconds_left: Annotated[
         float | None, Meta(description="seconds to the end, estimated from speeds of this run; null: not measured yet")
     ]
+    strings_done: Annotated[int, Meta(description="strings that upscalers have written")] = 0
+    strings: Annotated[int, Meta(description="strings of upscalers, those written and those to come")] = 0
 
 
 class MemoryUsed(Event, frozen=True):
@@ -224,6 +227,14 @@ class DenoiseStep(Event, frozen=True):
     done: Annotated[int, Meta(description="the image's steps that are done")]
     total: Annotated[int, Meta(description="the image's steps")]
     number: ImageNumber = 1
+
+
+class RewriteStarted(Event, frozen=True):
+    """An upscaler is about to rewrite the prompts of a statement."""
+
+    step: StepId
+    upscaler: Annotated[str, Meta(description="the script's name of the upscaler")]
+    strings: Annotated[int, Meta(description="strings that it is to write")]
 
 
 class PromptsRewritten(Event, frozen=True):
@@ -371,14 +382,15 @@ class StatementSkipped(Event, frozen=True):
 
 
 class ModelTotals(msgspec.Struct, frozen=True):
-    """What a run came to for one model under the same quantizers."""
+    """What a run came to for one model, or one upscaler, under the same quantizers."""
 
-    model: Model
+    model: Annotated[str, Meta(description="what the script calls the model, or the upscaler")]
     quantizers: Quantizers
     images: Annotated[int, Meta(description="images written")]
     loads: Annotated[int, Meta(description="components loaded, each for the statement that used it first")]
-    seconds: Annotated[float, Meta(description="seconds that its images took together")]
+    seconds: Annotated[float, Meta(description="seconds that its images, or its strings, took together")]
     weights: Annotated[int, Meta(description="bytes of the weights of its components together, as they were held")]
+    strings: Annotated[int, Meta(description="strings that the upscaler wrote; 0 for a model")] = 0
 
 
 class RunFinished(Event, frozen=True):
@@ -424,9 +436,12 @@ class RunFinished(Event, frozen=True):
         Literal["own", "resident", "device"] | None,
         Meta(description="which of the numbers of `memory_used` that is of; `own` where the system tells it"),
     ] = None
-    models: Annotated[list[ModelTotals], Meta(description="a row for each model and its quantizers")] = []
+    models: Annotated[
+        list[ModelTotals], Meta(description="a row for each model, and each upscaler, and its quantizers")
+    ] = []
     done: Annotated[
         int, Meta(description="outputs of the plan, files and folders, that are there, made now or before")
     ] = 0
     outputs: Annotated[int, Meta(description="outputs of the plan")] = 0
     beside: Annotated[int, Meta(description="of `quantizations`, those of a process beside the run")] = 0
+    strings: Annotated[int, Meta(description="strings that upscalers wrote")] = 0

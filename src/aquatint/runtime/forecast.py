@@ -21,12 +21,13 @@ from aquatint.runtime.events import (
     ModelSaved,
     Printed,
     Progress,
+    PromptsRewritten,
     StatementFailed,
     StatementSkipped,
     Warned,
 )
 from aquatint.runtime.speeds import Speeds, Way
-from aquatint.runtime.work import ImageAhead, Kind, LoadAhead, SaveAhead, Work
+from aquatint.runtime.work import ImageAhead, Kind, LoadAhead, RewriteAhead, SaveAhead, Work
 
 _Image = tuple[str, int]
 """A step's id, and the number of one of its images."""
@@ -54,13 +55,14 @@ class Forecast:
         self._speeds = Speeds()
         self._loads: dict[str, LoadAhead] = {}
         self._saves: dict[str, SaveAhead] = {}
+        self._rewrites: dict[str, RewriteAhead] = {}
         self._images: dict[str, dict[int, Kind]] = defaultdict(dict)  # neither written nor begun, by step
         self._of_kind: Counter[Kind] = Counter()  # the same ones, counted
         self._begun: dict[_Image, _Begun] = {}
         self._calls: dict[str, list[_Image]] = {}  # of batches, their images that were begun, in order
         self._together: dict[_Image, list[_Image]] = {}
         self._taken: dict[Kind, int] = {}  # how many steps images of a kind really take
-        self._images_done = self._steps_done = self._loads_done = 0
+        self._images_done = self._steps_done = self._loads_done = self._strings_done = 0
         self._at = 0.0
         self._last: tuple[_Image, int] | None = None  # the last event, if it was a denoising step or an image's begin
         for piece in work:
@@ -69,6 +71,8 @@ class Forecast:
                     self._loads[piece.step] = piece
                 case SaveAhead():
                     self._saves[piece.step] = piece
+                case RewriteAhead():
+                    self._rewrites[piece.step] = piece
                 case ImageAhead():
                     self._images[piece.step][piece.number] = piece.kind
                     self._of_kind[piece.kind] += 1
@@ -98,6 +102,10 @@ class Forecast:
             case ModelSaved():
                 if (save := self._saves.pop(event.step, None)) is not None:
                     self._speeds.saved(save.bytes, event.seconds)
+            case PromptsRewritten():
+                self._strings_done += len(event.texts)
+                if (rewrite := self._rewrites.pop(event.step, None)) is not None:
+                    self._speeds.rewrote(rewrite, event.seconds)
             case StatementFailed() | StatementSkipped() | LoadSpared():
                 self._drop(event.step)
             case _:
@@ -119,6 +127,8 @@ class Forecast:
             loads=self._loads_done + len(self._loads),
             seconds=round(self._at, 3),
             seconds_left=None if left is None else round(left, 3),
+            strings_done=self._strings_done,
+            strings=self._strings_done + sum(rewrite.strings for rewrite in self._rewrites.values()),
         )
 
     def seconds_left(self) -> float | None:
@@ -128,6 +138,7 @@ class Forecast:
         parts += [self._rest(image) for image in self._begun.values()]
         parts += [self._speeds.load(load) for load in self._loads.values()]
         parts += [self._speeds.save(save.bytes) for save in self._saves.values()]
+        parts += [self._speeds.rewrite(rewrite) for rewrite in self._rewrites.values()]
         known = [part for part in parts if part is not None]
         return sum(known) if len(known) == len(parts) else None
 
@@ -188,6 +199,7 @@ class Forecast:
         """Nothing more comes of a step."""
         self._loads.pop(step, None)
         self._saves.pop(step, None)
+        self._rewrites.pop(step, None)
         for kind in self._images.pop(step, {}).values():
             self._of_kind[kind] -= 1
         for image in [image for image in self._begun if image[0] == step]:

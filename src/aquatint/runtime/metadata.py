@@ -159,10 +159,24 @@ def _rewritten(rewrite: Rewrite) -> Json:
             "quantization": msgspec.to_builtins(each.upscaler.quantization),
             "seed": each.seed,
             "variation": each.variation,
+            **({"components": {role: _part(part) for role, part in each.parts.items()}} if each.parts else {}),
         }
         for each in rewrite.origins
     ]
     return {"written": rewrite.written, "by": by}
+
+
+def _part(part: Component) -> Json:
+    """Return what a record says of a part of an upscaler: as much as it takes to find and to compare its files."""
+    return {
+        "class_name": part.class_name,
+        "source": part.source,
+        "subfolder": part.subfolder,
+        "variant": part.variant,
+        "revision": part.revision,
+        "dtype": part.dtype,
+        "identity": part.identity,
+    }
 
 
 def about_sheet(plan: Plan, step: Grid) -> About:

@@ -135,6 +135,18 @@ class PictureRecord(Record, frozen=True):
     hash: str
 
 
+class UpscalerPart(Record, frozen=True):
+    """An upscaler's language model or its tokenizer; the fields are those of a plan's `Component`."""
+
+    class_name: str
+    source: str
+    subfolder: str
+    variant: str | None
+    revision: str | None
+    dtype: str | None
+    identity: str
+
+
 class UpscalerRecord(Record, frozen=True):
     """What rewrote a prompt: the plugin, what its script called the upscaler, and how it was set."""
 
@@ -144,6 +156,9 @@ class UpscalerRecord(Record, frozen=True):
     name: str = ""
     options: dict[str, Json] = msgspec.field(default_factory=dict)
     quantization: QuantizationRecord | None = None
+    components: Annotated[dict[str, UpscalerPart], msgspec.Meta(max_length=_PARTS_LIMIT)] = msgspec.field(
+        default_factory=dict
+    )
 
 
 class RewriteRecord(Record, frozen=True):

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from aquatint.plan.steps import Line, Plugin
+from aquatint.plan.steps import Component, Line, Plugin
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where a string comes from: the prompt that was written, and what rewrote it; `variation` counts from 0."""
+    """Where a string comes from: the prompt that was written, and what rewrote it; `variation` counts from 0.
+
+    `parts` are the language model and its tokenizer, by role, if it has one.
+    """
 
     prompt: Line
     upscaler: Plugin
     seed: int
     variation: int
+    parts: Mapping[str, Component]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""How fast a run has been: seconds for each byte that was loaded or saved, and for each denoising step.
+"""How fast a run has been: seconds for each byte that was loaded or saved, each string, and each denoising step.
 
 Pure arithmetic: what took how long is told from outside, and so is what is asked for.
 """
@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping
 from enum import StrEnum
 from statistics import median, median_low
 
-from aquatint.runtime.work import Kind, LoadAhead
+from aquatint.runtime.work import Kind, LoadAhead, RewriteAhead
 
 _KEPT = 31
 """How many durations of one kind are remembered: as a machine gets warmer or busier, old ones say less."""
@@ -26,18 +26,18 @@ class Way(StrEnum):
 
 
 class _Rate:
-    """Seconds for each byte, by how long the bytes until now took."""
+    """Seconds for each byte, or each string, by how long those until now took."""
 
     def __init__(self) -> None:
-        self.bytes = 0
+        self.count = 0
         self.seconds = 0.0
 
     def add(self, count: int, seconds: float) -> None:
-        self.bytes += count
+        self.count += count
         self.seconds += seconds
 
     def __call__(self, count: int) -> float | None:
-        return count * self.seconds / self.bytes if self.bytes else None
+        return count * self.seconds / self.count if self.count else None
 
 
 class Speeds:
@@ -47,6 +47,7 @@ class Speeds:
         self._rates: dict[Way, _Rate] = {way: _Rate() for way in Way}
         self._weightless: deque[float] = deque(maxlen=_KEPT)
         self._saves = _Rate()
+        self._rewrites: dict[str, _Rate] = defaultdict(_Rate)
         self._ways: dict[str, Way] = {}
         self._last_way = Way.QUANTIZING
         self._steps: dict[Kind, deque[float]] = defaultdict(lambda: deque(maxlen=_KEPT))
@@ -64,6 +65,10 @@ class Speeds:
     def saved(self, count: int, seconds: float) -> None:
         """A model with as many bytes of weights was saved."""
         self._saves.add(count, seconds)
+
+    def rewrote(self, rewrite: RewriteAhead, seconds: float) -> None:
+        """An upscaler has written its strings."""
+        self._rewrites[rewrite.pipeline].add(rewrite.strings, seconds)
 
     def stepped(self, kind: Kind, seconds: float) -> None:
         """A denoising step was made right after the one before it."""
@@ -86,13 +91,22 @@ class Speeds:
             return seconds
         together = _Rate()
         for rate in self._rates.values():
-            together.add(rate.bytes, rate.seconds)
+            together.add(rate.count, rate.seconds)
         return together(load.bytes)
 
     def save(self, count: int) -> float | None:
         """Return the seconds that saving as many bytes will take, or None if nothing was saved or loaded as it is."""
         seconds = self._saves(count)
         return self._rates[Way.PLAIN](count) if seconds is None else seconds
+
+    def rewrite(self, rewrite: RewriteAhead) -> float | None:
+        """Return the seconds that an upscaler will take: by its own speed, else that of others; None without any."""
+        if rewrite.pipeline in self._rewrites:
+            return self._rewrites[rewrite.pipeline](rewrite.strings)
+        together = _Rate()
+        for rate in self._rewrites.values():
+            together.add(rate.count, rate.seconds)
+        return together(rewrite.strings)
 
     def step(self, kind: Kind) -> float | None:
         """Return the seconds of a denoising step, or None if there was none to measure.

@@ -1,4 +1,4 @@
-"""What a run comes to for each model and its quantizers, counted from events."""
+"""What a run comes to for each model and upscaler and its quantizers, counted from events."""
 
 from __future__ import annotations
 
@@ -7,7 +7,16 @@ from dataclasses import dataclass
 from aquatint.plan.memory import held
 from aquatint.plan.steps import Generate, Load, Phase, Plan, Return, Save, Upscale
 from aquatint.plan.uses import needs, uses
-from aquatint.runtime.events import Event, Evicted, ImageWritten, LoadFinished, ModelTotals, Released, Returned
+from aquatint.runtime.events import (
+    Event,
+    Evicted,
+    ImageWritten,
+    LoadFinished,
+    ModelTotals,
+    PromptsRewritten,
+    Released,
+    Returned,
+)
 
 
 @dataclass(slots=True)
@@ -16,13 +25,14 @@ class _Row:
     loads: int = 0
     seconds: float = 0.0
     weights: int = 0
+    strings: int = 0
 
 
 class Tally:
     """Fed with every event of a run of `plan`."""
 
     def __init__(self, plan: Plan) -> None:
-        self._users = {step.id: step for step in plan.steps if isinstance(step, Generate | Save)}
+        self._users = {step.id: step for step in plan.steps if isinstance(step, Generate | Save | Upscale)}
         self._pipelines = plan.pipelines
         self._components = plan.components
         self._loaded_for = loaded_for(plan)
@@ -32,6 +42,7 @@ class Tally:
         self.evictions = 0
         self.bytes_loaded = 0
         self.bytes_moved = 0
+        self.strings = 0
 
     def feed(self, event: Event) -> None:
         """Take notice of `event`."""
@@ -57,22 +68,40 @@ class Tally:
                 row = self._rows[event.step]
                 row.images += 1
                 row.seconds += event.seconds
+            case PromptsRewritten() if event.step in self._rows:
+                row = self._rows[event.step]
+                row.strings += len(event.texts)
+                row.seconds += event.seconds
+                self.strings += len(event.texts)
             case _:
                 pass
 
     def totals(self) -> list[ModelTotals]:
-        """Return a row for each model under the same quantizers that did anything, in the order of the plan."""
-        together: dict[tuple[str, frozenset[tuple[str, str | None]]], ModelTotals] = {}
+        """Return a row for each model and upscaler under the same quantizers that did anything, in the plan's order."""
+        together: dict[tuple[bool, str, frozenset[tuple[str, str | None]]], ModelTotals] = {}
         for name, row in self._rows.items():
-            if not row.images and not row.loads:
+            if not row.images and not row.strings and not row.loads:
                 continue
             step = self._users[name]
-            key = step.model, frozenset(step.quantizers.items())
-            one = ModelTotals(step.model, step.quantizers, row.images, row.loads, row.seconds, self._weights(step))
+            if isinstance(step, Upscale):
+                model, quantizers = step.upscaler.name, self._quantizers(step)
+            else:
+                model, quantizers = step.model, step.quantizers
+            key = isinstance(step, Upscale), model, frozenset(quantizers.items())
+            one = ModelTotals(
+                model, quantizers, row.images, row.loads, row.seconds, self._weights(step), strings=row.strings
+            )  # fmt: skip
             together[key] = one if key not in together else _added(together[key], one)
         return list(together.values())
 
-    def _weights(self, step: Generate | Save) -> int:
+    def _quantizers(self, step: Upscale) -> dict[str, str | None]:
+        used = {role: self._components[key] for role, key in uses(step, self._pipelines).items()}
+        return {
+            role: None if part.quantization is None else part.quantization.name
+            for role, part in used.items() if part.dtype is not None
+        }  # fmt: skip
+
+    def _weights(self, step: Generate | Save | Upscale) -> int:
         if isinstance(step, Generate):
             # Its phases use the parts that it doesn't.
             keys = {key for key in self._pipelines[step.pipeline].parts.values() if key is not None}
@@ -86,7 +115,7 @@ def _added(one: ModelTotals, other: ModelTotals) -> ModelTotals:
     """Return both together; the weights are the heavier one's, since a model's pipelines share most of theirs."""
     return ModelTotals(
         one.model, one.quantizers, one.images + other.images, one.loads + other.loads, one.seconds + other.seconds,
-        max(one.weights, other.weights),
+        max(one.weights, other.weights), strings=one.strings + other.strings,
     )  # fmt: skip
 
 

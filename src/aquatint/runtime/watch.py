@@ -26,7 +26,7 @@ from aquatint.runtime.events import (
 from aquatint.runtime.forecast import Forecast
 from aquatint.runtime.memory_probe import Meter
 from aquatint.runtime.tally import Tally
-from aquatint.runtime.work import ImageAhead, LoadAhead, Work
+from aquatint.runtime.work import ImageAhead, LoadAhead, RewriteAhead, Work
 
 PROGRESS_EVERY = 0.5
 """Seconds between two events of progress, at least: denoising steps may be much shorter."""
@@ -68,6 +68,7 @@ class Watch:
                 loads=sum(isinstance(piece, LoadAhead) for piece in pieces),
                 denoise_steps=sum(image.kind.steps for image in images),
                 predicted_peak=self.predicted,
+                strings=sum(piece.strings for piece in pieces if isinstance(piece, RewriteAhead)),
             )
         )
 
@@ -89,7 +90,7 @@ class Watch:
         measured, by = self._measured()
         return msgspec.structs.replace(
             finished, evictions=self._tally.evictions, bytes_loaded=self._tally.bytes_loaded,
-            bytes_moved=self._tally.bytes_moved,
+            bytes_moved=self._tally.bytes_moved, strings=self._tally.strings,
             predicted_peak=self.predicted, measured_peak=measured, measured_by=by, models=self._tally.totals(),
         )  # fmt: skip
 

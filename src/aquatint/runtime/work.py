@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from aquatint.catalog.pipelines import pipeline as known_pipeline
 from aquatint.plan.batches import companions
 from aquatint.plan.memory import held
-from aquatint.plan.steps import Generate, Load, Pipeline, Plan, Release, Save
+from aquatint.plan.steps import Generate, Load, Pipeline, Plan, Release, Save, Upscale
 from aquatint.plan.uses import uses
 
 
@@ -58,7 +58,16 @@ class SaveAhead:
     bytes: int
 
 
-Work = LoadAhead | ImageAhead | SaveAhead
+@dataclass(frozen=True, slots=True)
+class RewriteAhead:
+    """Strings that an upscaler is to write; `pipeline` is that of its language model."""
+
+    step: str
+    pipeline: str
+    strings: int
+
+
+Work = LoadAhead | ImageAhead | SaveAhead | RewriteAhead
 
 
 def ahead(
@@ -84,6 +93,8 @@ def ahead(
                     if not there(output.path):
                         batch = len(companions(plan, output)) or 1
                         yield ImageAhead(step.id, number, kind if batch == 1 else replace(kind, batch=batch))
+            case Upscale() if step.id not in settled:
+                yield RewriteAhead(step.id, step.pipeline, len(step.prompts) * step.variations)
             case Save() if step.id not in settled:
                 used = uses(step, plan.pipelines).values()
                 yield SaveAhead(step.id, sum(held(plan.components[key]).most for key in used))

@@ -48,7 +48,7 @@ def run(options: argparse.Namespace) -> int:
     """Make the picture `options.image` again; return the exit code."""
     from aquatint.diagnostics import Diagnostics
     from aquatint.interface.progress import printable
-    from aquatint.interface.replay_differences import of_call, of_files, of_machine
+    from aquatint.interface.replay_differences import of_call, of_files, of_machine, of_rewrites
     from aquatint.source import Source
 
     diagnostics = Diagnostics()
@@ -71,6 +71,8 @@ def run(options: argparse.Namespace) -> int:
     plan = _alone(evaluation.plan, made.statement)
     _spare_original(plan, options)
     diagnostics.extend(_told(of_files(made.record, plan), options))
+    recorded = "the prompt is taken as it was recorded; `upscale` may write another now"
+    diagnostics.extend(_told(of_rewrites(made.record), options, recorded))
     if not changes:
         diagnostics.extend(_told(of_call(made.record, plan), options))
     if not diagnostics.has_errors:
@@ -123,13 +125,15 @@ def _spare_original(plan: Plan, options: argparse.Namespace) -> None:
                               "give it another name with `--output`")  # fmt: skip
 
 
-def _told(differences: Iterable[str], options: argparse.Namespace) -> list[Diagnostic]:
+def _told(
+    differences: Iterable[str], options: argparse.Namespace, consequence: str = "the picture may come out another"
+) -> list[Diagnostic]:
     from aquatint.diagnostics import Diagnostic
 
     if options.strict:
         return [Diagnostic("not-as-recorded", each, help="leave `--strict` out to try all the same")
                 for each in differences]  # fmt: skip
-    help = "the picture may come out another; `--strict` makes this an error"
+    help = f"{consequence}; `--strict` makes this an error"
     return [Diagnostic("not-as-recorded", each, help=help, severity="warning") for each in differences]
 
 

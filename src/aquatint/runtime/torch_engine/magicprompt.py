@@ -72,7 +72,7 @@ class _Writer:
             waiting = [replace(string, attempt=string.attempt + 1) for string in blocked]
             given_up = [string for string in waiting if string.attempt >= self.options["max_attempts"]]
             for string in given_up:
-                self._warn(f"`block_regex` still matches what became of {string.prompt!r} after "
+                self._warn(f"`block_regex` still matches what became of {_shown(string.prompt)} after "
                            f"{string.attempt} attempts")  # fmt: skip
             waiting = [string for string in waiting if string not in given_up]
         return Rewritten(texts, self.warnings)
@@ -83,7 +83,7 @@ class _Writer:
         for string in strings:
             start = self._start(string)
             if start.room < 1:
-                self._warn(f"{string.prompt!r} has `max_length` tokens already, and stays as it is")
+                self._warn(f"{_shown(string.prompt)} has `max_length` tokens already, and stays as it is")
                 yield string, string.prompt
             else:
                 starts.append(start)
@@ -99,7 +99,7 @@ class _Writer:
             messages = [{"role": "user", "content": string.prompt}]
             if self.options["system"] is not None:
                 messages.insert(0, {"role": "system", "content": self.options["system"]})
-            encoded = self.tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=True)
+            encoded = self._asked_in_template(messages)
             tokens, own = encoded["input_ids"], 0
         else:
             before = self.preamble or ""
@@ -113,11 +113,19 @@ class _Writer:
         if isinstance(context, int):
             if len(tokens) >= context:
                 raise EngineError(
-                    f"{string.prompt!r} with what is said around it has {len(tokens):,} tokens, and the language model "
-                    f"takes {context:,}", "shorten the prompt, `system` or `preamble`",
+                    f"{_shown(string.prompt)} with what is said around it has {len(tokens):,} tokens, and the language "
+                    f"model takes {context:,}", "shorten the prompt, `system` or `preamble`",
                 )  # fmt: skip
             room = min(room, context - len(tokens))
         return _Start(string, tuple(tokens), room)
+
+    def _asked_in_template(self, messages: Sequence[Mapping[str, str]]) -> Any:
+        try:
+            return self.tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=True)
+        except Exception as error:  # whatever a stranger's template raises: some refuse a system's message
+            said = " ".join(str(error).split()) or type(error).__name__
+            help = 'leave `system` out, or write `preamble: ""`, and it goes on from the prompt instead'
+            raise EngineError(f"the language model's chat template can't be used: {said}", help) from error
 
     def _tokens(self, text: str) -> list[int]:
         found: list[int] = self.tokenizer(text)["input_ids"]
@@ -167,7 +175,7 @@ class _Writer:
                 pattern, "", text, timeout=PATIENCE), pattern, "cleanup").split())  # fmt: skip
         text = text.strip()
         if not text:
-            self._warn(f"nothing was left of what became of {prompt!r}, which stays as it is")
+            self._warn(f"nothing was left of what became of {_shown(prompt)}, which stays as it is")
         return text or prompt
 
     def _continuation(self, tokens: Sequence[int], new: Sequence[int]) -> str:
@@ -210,3 +218,8 @@ def truncated(text: str) -> str:
 
 def _length(start: _Start) -> tuple[int, int]:
     return len(start.tokens), start.room
+
+
+def _shown(prompt: str) -> str:
+    """Return a prompt for a message of one line."""
+    return repr(prompt if len(prompt) <= 60 else prompt[:60] + "...")

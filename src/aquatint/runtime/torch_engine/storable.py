@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from aquatint.catalog.quantizer_backends import BNB, SDNQ
+from aquatint.catalog.bnb import BNB
+from aquatint.catalog.sdnq import SDNQ
 from aquatint.catalog.stored import unreadable
 from aquatint.plan.steps import Component, Json
 
