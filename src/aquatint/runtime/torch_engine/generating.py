@@ -60,9 +60,12 @@ def work(
             arguments.setdefault("output_type", "pil")
         if "callback_on_step_end" in known:
             arguments["callback_on_step_end"] = _reporter(on_step)
-        # The scheduler is the one part that changes while it works. One that is offloaded is used again: put it back.
-        kept = pipeline.scheduler
-        pipeline.scheduler = fresh_scheduler(libraries, kept, generation.scheduler)
+        # The scheduler changes while it works. A pipeline that is offloaded is used again: put it back.
+        kept = getattr(pipeline, "scheduler", None)
+        if kept is not None:
+            pipeline.scheduler = fresh_scheduler(libraries, kept, generation.scheduler)
+        elif generation.scheduler is not None:
+            raise EngineError(f"{name} has no part that is called `scheduler`")
         # Each image has its own, so that its noise is the same whatever else is in the call.
         generators = [libraries.torch.Generator("cpu").manual_seed(seed) for seed in generation.seeds]
         generator = generators[0] if len(generators) == 1 else generators
@@ -79,7 +82,8 @@ def work(
                 raise error.__cause__.cause from None
             raise
         finally:
-            pipeline.scheduler = kept
+            if kept is not None:
+                pipeline.scheduler = kept
 
     return generate
 
@@ -112,7 +116,10 @@ def fresh_scheduler(libraries: Libraries, scheduler: Any, asked: str | None) -> 
 def _reporter(on_step: OnStep) -> Any:
     def report(pipeline: Any, step: int, timestep: Any, values: dict[str, Any]) -> dict[str, Any]:
         # Some schedulers take more steps than they were asked for, and the pipeline then knows how many.
-        total = getattr(pipeline, "num_timesteps", None) or len(pipeline.scheduler.timesteps)
+        total = getattr(pipeline, "num_timesteps", None)
+        scheduler = getattr(pipeline, "scheduler", None)
+        if not total:
+            total = step + 1 if scheduler is None else len(scheduler.timesteps)
         try:
             on_step(step + 1, int(total))
         except Exception as error:
