@@ -435,7 +435,7 @@ def described(module: Module, function: ast.FunctionDef) -> dict[str, list[Any]]
 
 
 def prepared(call: ast.FunctionDef) -> set[str]:
-    """Return the arguments that a call hands to a processor of pictures or of videos, whatever type they are said to be.
+    """Return the arguments that a call hands to a processor of pictures or videos, whatever type they are said to be.
 
     `self.image_processor.preprocess(image)` takes all that a `PipelineImageInput` is.
     """
@@ -469,7 +469,9 @@ def packages(ancestry: list[tuple[Module, ast.ClassDef]]) -> list[str]:
         bodies = [each for each in [*module.tree.body, *node.body] if isinstance(each, ast.FunctionDef)]
         used = [each for each in bodies if each in module.tree.body or each.name == "__init__"]
         for each in module.tree.body:
-            asked = re.fullmatch(r"is_(\w+)_available\(\)", ast.unparse(each.test)) if isinstance(each, ast.If) else None
+            asked = (
+                re.fullmatch(r"is_(\w+)_available\(\)", ast.unparse(each.test)) if isinstance(each, ast.If) else None
+            )
             if asked is None:
                 continue
             assert isinstance(each, ast.If)

@@ -25,8 +25,9 @@ _PROJECTS = {"cv2": "opencv-python"}
 
 def needed(info: PipelineInfo, classes: Iterable[str]) -> Mapping[str, str]:
     """Return the packages that a pipeline of these classes' parts needs, each with the class that needs it."""
-    processors = sorted(name for name in classes if name in WITH_VIDEOS)
-    return {OF_VIDEO_PROCESSORS: name for name in processors} | dict.fromkeys(info.packages, info.name)
+    processors = sorted(WITH_VIDEOS.intersection(classes))
+    found = dict.fromkeys(info.packages, info.name)
+    return {OF_VIDEO_PROCESSORS: processors[0], **found} if processors else found
 
 
 def installing(package: str) -> str:

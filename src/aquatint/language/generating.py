@@ -326,8 +326,9 @@ class Generating:
     def _has_a_kind(self, info: PipelineInfo, node: n.Action) -> bool:
         """Return whether what the pipeline makes can be written, or report that it can't."""
         if not media.is_written(info):
-            self._error("not-supported-yet", f"a `{info.name}` makes `{info.yields[0]}`, which this version can't write",
-                        node.verb.span, help="take a checkpoint whose pipeline makes pictures, videos or embeddings")  # fmt: skip
+            message = f"a `{info.name}` makes `{info.yields[0]}`, which this version can't write"
+            help = "take a checkpoint whose pipeline makes pictures, videos or embeddings"
+            self._error("not-supported-yet", message, node.verb.span, help=help)
         return media.is_written(info)
 
     def _has_encoder(self, paths: Sequence[str | None], at: Span) -> bool:

@@ -161,10 +161,7 @@ def _media(torch: Any, made: Any, generation: Generation, pipeline: Any, told: T
 
 def _tensors(torch: Any, made: Any, undecoded: str | None) -> Tensors | None:
     """Return the tensors that a call has come to: what it left `undecoded`, or all that its pipeline makes."""
-    if undecoded is not None:
-        found = {undecoded: _made(made, torch.Tensor)}
-    else:
-        found = dict(made.items())
+    found = dict(made.items()) if undecoded is None else {undecoded: _made(made, torch.Tensor)}
     kept = {name: tensors.kept(torch, each) for name, each in found.items() if isinstance(each, torch.Tensor)}
     return Tensors(kept) if kept else None
 
