@@ -24,8 +24,7 @@ KINDS = {
 }
 """The model's quantizer by what `plain` calls it."""
 QUANTIZED = (
-    "unet", "transformer", "transformer_2", "prior_prior", "text_encoder", "text_encoder_2", "text_encoder_3",
-    "text_encoder_4", "prior_text_encoder",
+    "unet", "transformer", "transformer_2", "text_encoder", "text_encoder_2", "text_encoder_3", "text_encoder_4",
 )  # fmt: skip
 """The roles that a model's quantizer is for."""
 
@@ -162,9 +161,6 @@ CASES = [
     Case("ZImageControlNetPipeline", "Z-Image", STEERED, "zimage-controlnet", {"control_image": IMAGE}),
     Case("SanaControlNetPipeline", "Sana", STEERED, "sana-controlnet", {"control_image": IMAGE, **_UNBINNED}),
     Case("StableDiffusionInstructPix2PixPipeline", "Stable Diffusion", EDITED, "instructed", {"image": IMAGE}),
-    Case("KandinskyV22CombinedPipeline", "Kandinsky", TEXT, "kandinsky-both", {"prior_num_inference_steps": STEPS}),
-    Case("KandinskyV22Img2ImgCombinedPipeline", "Kandinsky", AGAIN, "kandinsky-both",
-         {"prior_num_inference_steps": STEPS, **_FROM_IMAGE}),
     Case("DDPMPipeline", "DDPM", "unconditional", "unconditional", lacks=("prompt", "size")),
     Case("DiTPipeline", "DiT", "of classes", "of-classes", {"class_labels": [1]}, lacks=("prompt", "size")),
     Case("WanPipeline", "Wan", VIDEO, "wan", _FRAMES, suffix="webp"),

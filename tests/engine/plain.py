@@ -89,14 +89,18 @@ def part(folder: Path, role: str, library: str, class_name: str, kind: str) -> A
     return module
 
 
-def replace_linears(module: Any, kind: str) -> None:
-    """Put a layer of bitsandbytes in the place of every Linear."""
+def replace_linears(module: Any, kind: str, kept: Sequence[str] | None = None) -> None:
+    """Put a layer of bitsandbytes in the place of every Linear but those that the model's class keeps in 32 bits."""
     import bitsandbytes as bnb
     import torch
 
+    if kept is None:
+        kept = getattr(module, "_keep_in_fp32_modules", None) or ()
     for name, child in list(module.named_children()):
+        if name in kept:
+            continue
         if not isinstance(child, torch.nn.Linear):
-            replace_linears(child, kind)
+            replace_linears(child, kind, kept)
             continue
         sizes = child.in_features, child.out_features, child.bias is not None
         if kind == "bnb8":

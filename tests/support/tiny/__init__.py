@@ -46,6 +46,7 @@ MORE: dict[str, Callable[[], Any]] = {
     "flux-kontext": guided.flux_kontext, "flux-controlnet": guided.flux_controlnet,
     "sd3-controlnet": guided.stable_diffusion_3_controlnet, "qwenimage-controlnet": guided.qwen_image_controlnet,
     "zimage-controlnet": guided.z_image_controlnet, "sana-controlnet": guided.sana_controlnet,
+    "marigold": unets.marigold, "text2video-zero": unets.text_to_video_zero,
     "instructed": guided.instructed, "hunyuanimage": guided.hunyuan_image, "unconditional": guided.unconditional,
     "of-classes": guided.of_classes, "wan-from-image": moving.wan_from_image, "cogvideox": moving.cog_video_x,
     "ltx": moving.ltx_video, "hunyuanvideo": moving.hunyuan_video, "sana-video": moving.sana_video,
