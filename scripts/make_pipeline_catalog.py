@@ -34,6 +34,9 @@ TASKS = {
 }
 
 
+# How an annotation says that an argument is a picture, or several.
+_PICTURES = re.compile(r"PipelineImageInput|(list\[)?(PIL\.)?Image\.Image\]?")
+
 # What caches need of a pipeline: the names of a step's passes, and the number of the time step that it is at.
 CACHING = {"cache_context": r"\.cache_context\(", "current_timestep": r"def current_timestep\("}
 
@@ -431,6 +434,61 @@ def described(module: Module, function: ast.FunctionDef) -> dict[str, list[Any]]
     }
 
 
+def prepared(call: ast.FunctionDef) -> set[str]:
+    """Return the arguments that a call hands to a processor of pictures or videos, whatever type they are said to be.
+
+    `self.image_processor.preprocess(image)` takes all that a `PipelineImageInput` is.
+    """
+    return {
+        node.args[0].id
+        for node in ast.walk(call)
+        if isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Name)
+        and re.fullmatch(r"self\.\w*processor\.preprocess(_video)?", ast.unparse(node.func))
+    }  # fmt: skip
+
+
+def call_arguments(module: Module, call: ast.FunctionDef) -> dict[str, list[Any]]:
+    """Return the parameters of a pipeline's call, of which some are pictures where their annotation says otherwise."""
+    found = described(module, call)
+    for name in prepared(call) & found.keys():
+        said = found[name][0].split(" | ")
+        # Texts are for processors that compose pictures of several.
+        if "str" not in said and not any(_PICTURES.fullmatch(each) for each in said):
+            found[name][0] = " | ".join(["PipelineImageInput", *said])
+    return found
+
+
+def packages(ancestry: list[tuple[Module, ast.ClassDef]]) -> list[str]:
+    """Return what has to be installed, beside what diffusers needs, for a pipeline to be made and to read its prompt.
+
+    Of what a module imports only `if is_..._available()`, its functions and its class's constructor use that without
+    asking again.
+    """
+    found: dict[str, None] = {}
+    for module, node in ancestry:
+        bodies = [each for each in [*module.tree.body, *node.body] if isinstance(each, ast.FunctionDef)]
+        used = [each for each in bodies if each in module.tree.body or each.name == "__init__"]
+        for each in module.tree.body:
+            asked = (
+                re.fullmatch(r"is_(\w+)_available\(\)", ast.unparse(each.test)) if isinstance(each, ast.If) else None
+            )
+            if asked is None:
+                continue
+            assert isinstance(each, ast.If)
+            # The package, where it isn't a module of diffusers that needs it, by the name under which it is imported.
+            names = {
+                alias.asname or alias.name: (item.module or "") if isinstance(item, ast.ImportFrom) else alias.name
+                for item in each.body if isinstance(item, ast.Import | ast.ImportFrom)
+                for alias in item.names
+            }  # fmt: skip
+            own = {alias for item in each.body if isinstance(item, ast.ImportFrom) and item.level for alias in names}
+            for function in used:
+                words = {item.id for item in ast.walk(function) if isinstance(item, ast.Name)}
+                if f"is_{asked[1]}_available" not in words:
+                    found |= dict.fromkeys(asked[1] if name in own else names[name] for name in words & names.keys())
+    return sorted(found)
+
+
 def yields(library: Library, module: Module, call: ast.FunctionDef) -> list[str]:
     """Return the names of what a call returns, in their order; nothing where that can't be told."""
     returned = [node.value for node in ast.walk(call) if isinstance(node, ast.Return)]
@@ -485,7 +543,7 @@ def describe(library: Library, name: str, tasks: list[str]) -> dict[str, Any] | 
         components[role] = [text for text in alternatives(parameter.annotation) if text != "None"]
         if default is not None or role in may_be_left_out:
             optional.append(role)
-    arguments = described(*call)
+    arguments = call_arguments(*call)
     timesteps = method(ancestry, "get_timesteps")
     truncates = timesteps is not None and "int(num_inference_steps * strength)" in ast.unparse(timesteps[1])
     loras = library.loras
@@ -496,7 +554,7 @@ def describe(library: Library, name: str, tasks: list[str]) -> dict[str, Any] | 
         "arguments": arguments, "lora": next((base for base in bases if base in loras), None),
         "textual_inversion": "TextualInversionLoaderMixin" in bases,
         "yields": yields(library, *call), "latent": gives_latents(call[1]), "pixels": gives_pixels(call[1]),
-        "fps": rate(call[0]), "caching": caching,
+        "fps": rate(call[0]), "caching": caching, "packages": packages(ancestry),
     }  # fmt: skip
     return {key: content for key, content in entry.items() if content}
 

@@ -129,6 +129,42 @@ def test_the_catalog_of_single_files_is_up_to_date() -> None:
     assert script["catalog"]() == data.read_text(encoding="utf-8"), "run `make catalog`"
 
 
+@pytest.mark.parametrize(
+    ("name", "argument", "type"),
+    [
+        # They are handed to the processor of pictures, whatever their annotations say.
+        ("FluxFillPipeline", "mask_image", "PipelineImageInput | torch.FloatTensor | None"),
+        ("WanImageToVideoPipeline", "last_image", "PipelineImageInput | torch.Tensor | None"),
+        ("AnimateDiffVideoToVideoPipeline", "video", "PipelineImageInput | list[list[PipelineImageInput]]"),
+        # These are left as they are: pictures already, and texts that a processor has beside them.
+        ("FluxPipeline", "prompt", "str | list[str]"),
+        ("FluxImg2ImgPipeline", "image", "PipelineImageInput"),
+        ("VisualClozeGenerationPipeline", "task_prompt", "str | list[str]"),
+    ],
+)
+def test_what_a_call_takes_for_pictures(name: str, argument: str, type: str) -> None:
+    info = pipeline(name)
+    assert info is not None and info.arguments[argument].type == type
+
+
+@pytest.mark.parametrize(
+    ("name", "packages"),
+    [
+        ("WanVideoToVideoPipeline", ("ftfy",)),
+        ("CosmosTextToWorldPipeline", ("cosmos_guardrail",)),
+        ("OmniGenPipeline", ("torchvision",)),
+        ("ConsisIDPipeline", ("cv2",)),
+        # They ask whether it is there, or use it only if they are told to.
+        ("StableDiffusionXLPipeline", ()),
+        ("IFPipeline", ()),
+        ("AudioLDM2Pipeline", ()),
+    ],
+)
+def test_packages(name: str, packages: tuple[str, ...]) -> None:
+    info = pipeline(name)
+    assert info is not None and info.packages == packages
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "name",

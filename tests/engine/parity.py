@@ -23,7 +23,9 @@ KINDS = {
     "sdnq-uint4": "sdnq;type=uint4;quant-conv=true",
 }
 """The model's quantizer by what `plain` calls it."""
-QUANTIZED = ("unet", "transformer", "text_encoder", "text_encoder_2", "text_encoder_3", "text_encoder_4")
+QUANTIZED = (
+    "unet", "transformer", "transformer_2", "text_encoder", "text_encoder_2", "text_encoder_3", "text_encoder_4",
+)  # fmt: skip
 """The roles that a model's quantizer is for."""
 
 
@@ -42,6 +44,8 @@ class Case:
     """A class, and the call of it that is compared; `call` goes to the script and to the plain program alike.
 
     The script says nothing of the class: `checkpoint`, one of `support.tiny`'s, has it, or it follows from the call.
+    `lacks` are the settings, of those that all others have, that the class has no place for. A video's frames are
+    compared in a file without loss.
     """
 
     class_name: str
@@ -49,6 +53,8 @@ class Case:
     task: str
     checkpoint: str
     call: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    lacks: tuple[str, ...] = ()
+    suffix: str = "png"
 
 
 TEXT, AGAIN, FILLED, PERTURBED, STEERED = "text to image", "image to image", "inpainting", "perturbed", "controlnet"
@@ -57,6 +63,8 @@ _IN_MASK = {"image": IMAGE, "mask_image": MASK, "strength": 0.9}
 _PERTURBED = {"pag_scale": 2.5}
 # Left alone these make a picture of about a million pixels, and shrink it.
 _UNBINNED = {"use_resolution_binning": False}
+VIDEO, FROM_IMAGE, EDITED = "text to video", "image to video", "editing"
+_FRAMES = {"num_frames": 5}
 # The tokenizer that these have here makes no tokens of an empty text.
 _NEGATIVE = {"negative_prompt": "blue"}
 
@@ -137,6 +145,34 @@ CASES = [
     Case("CogView3PlusPipeline", "CogView", TEXT, "cogview3", _NEGATIVE),
     Case("CogView4Pipeline", "CogView", TEXT, "cogview4", _NEGATIVE),
     Case("HiDreamImagePipeline", "HiDream", TEXT, "hidream", {"max_sequence_length": 64}),
+    Case("HunyuanImagePipeline", "Hunyuan Image", TEXT, "hunyuanimage"),
+    Case("FluxFillPipeline", "FLUX.1", FILLED, "flux-fill", {"image": IMAGE, "mask_image": MASK}),
+    Case("FluxControlPipeline", "FLUX.1", "control", "flux-control", {"control_image": IMAGE}),
+    Case("FluxKontextPipeline", "FLUX.1", EDITED, "flux-kontext",
+         {"image": IMAGE, "_auto_resize": False, "max_area": SIDE * SIDE}),
+    Case("FluxControlNetPipeline", "FLUX.1", STEERED, "flux-controlnet", {"control_image": IMAGE}),
+    Case("FluxControlNetImg2ImgPipeline", "FLUX.1", f"{STEERED}, {AGAIN}", "flux-controlnet",
+         {"control_image": IMAGE, **_FROM_IMAGE}),
+    Case("FluxControlNetInpaintPipeline", "FLUX.1", f"{STEERED}, {FILLED}", "flux-controlnet",
+         {"control_image": IMAGE, **_IN_MASK}),
+    Case("StableDiffusion3ControlNetPipeline", "Stable Diffusion 3", STEERED, "sd3-controlnet",
+         {"control_image": IMAGE}),
+    Case("QwenImageControlNetPipeline", "Qwen-Image", STEERED, "qwenimage-controlnet", {"control_image": IMAGE}),
+    Case("ZImageControlNetPipeline", "Z-Image", STEERED, "zimage-controlnet", {"control_image": IMAGE}),
+    Case("SanaControlNetPipeline", "Sana", STEERED, "sana-controlnet", {"control_image": IMAGE, **_UNBINNED}),
+    Case("StableDiffusionInstructPix2PixPipeline", "Stable Diffusion", EDITED, "instructed", {"image": IMAGE}),
+    Case("DDPMPipeline", "DDPM", "unconditional", "unconditional", lacks=("prompt", "size")),
+    Case("DiTPipeline", "DiT", "of classes", "of-classes", {"class_labels": [1]}, lacks=("prompt", "size")),
+    Case("WanPipeline", "Wan", VIDEO, "wan", _FRAMES, suffix="webp"),
+    Case("WanImageToVideoPipeline", "Wan", FROM_IMAGE, "wan-from-image", {"image": IMAGE, **_FRAMES}, suffix="webp"),
+    Case("CogVideoXPipeline", "CogVideoX", VIDEO, "cogvideox", {"num_frames": 9, "max_sequence_length": 16},
+         suffix="webp"),
+    Case("LTXPipeline", "LTX-Video", VIDEO, "ltx", {"num_frames": 9, "max_sequence_length": 16}, suffix="webp"),
+    Case("HunyuanVideoPipeline", "Hunyuan Video", VIDEO, "hunyuanvideo", _FRAMES, suffix="webp"),
+    Case("SanaVideoPipeline", "Sana", VIDEO, "sana-video", {"frames": 5, **_UNBINNED}, suffix="webp"),
+    Case("AnimateDiffPipeline", "AnimateDiff", VIDEO, "animatediff", {"num_frames": 2}, suffix="webp"),
+    Case("StableVideoDiffusionPipeline", "Stable Video Diffusion", FROM_IMAGE, "svd",
+         {"image": IMAGE, "num_frames": 2, "decode_chunk_size": 2}, lacks=("prompt",), suffix="webp"),
 ]  # fmt: skip
 
 

@@ -7,6 +7,7 @@ It loads part by part, copies the weights into fresh memory, and calls the pipel
 from __future__ import annotations
 
 import hashlib
+import importlib
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -61,7 +62,9 @@ def part(folder: Path, role: str, library: str, class_name: str, kind: str) -> A
     """Return one part of the pipeline, quantized unless it is the VAE."""
     import torch
 
-    found = getattr(__import__(library), class_name)
+    # Some parts' classes are beside their pipeline's own.
+    at = library if library in ("diffusers", "transformers") else f"diffusers.pipelines.{library}"
+    found = getattr(importlib.import_module(at), class_name)
     if not issubclass(found, torch.nn.Module):
         return found.from_pretrained(folder / role)
     options: dict[str, Any] = {} if library == "transformers" else {"low_cpu_mem_usage": True}
@@ -86,14 +89,18 @@ def part(folder: Path, role: str, library: str, class_name: str, kind: str) -> A
     return module
 
 
-def replace_linears(module: Any, kind: str) -> None:
-    """Put a layer of bitsandbytes in the place of every Linear."""
+def replace_linears(module: Any, kind: str, kept: Sequence[str] | None = None) -> None:
+    """Put a layer of bitsandbytes in the place of every Linear but those that the model's class keeps in 32 bits."""
     import bitsandbytes as bnb
     import torch
 
+    if kept is None:
+        kept = getattr(module, "_keep_in_fp32_modules", None) or ()
     for name, child in list(module.named_children()):
+        if name in kept:
+            continue
         if not isinstance(child, torch.nn.Linear):
-            replace_linears(child, kind)
+            replace_linears(child, kind, kept)
             continue
         sizes = child.in_features, child.out_features, child.bias is not None
         if kind == "bnb8":

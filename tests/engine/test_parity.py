@@ -19,6 +19,7 @@ from aquatint.language.world import World
 from aquatint.runtime.engine import Engine
 from aquatint.runtime.events import Event, StatementFailed
 from aquatint.runtime.executor import Executor, Options
+from aquatint.runtime.media_files import read_clip
 from aquatint.source import Source
 from aquatint.syntax.parser import parse
 from engine import plain
@@ -57,16 +58,16 @@ class Both:
         out = self.work / f"{checkpoint}-{kind}"
         Executor(self.engine, events.append, Options(output_dir=out)).run(evaluation.plan)
         said = "; ".join(event.message for event in events if isinstance(event, StatementFailed))
-        files = {case.class_name: out / f"{case.class_name}.png" for case in cases}
-        return {name: _pixels(Image.open(file)) if file.exists() else said for name, file in files.items()}
+        files = {case.class_name: out / f"{case.class_name}.{case.suffix}" for case in cases}
+        return {name: _in_file(file) if file.exists() else said for name, file in files.items()}
 
     def statement(self, case: Case) -> str:
         """Return the statement of a case, as a script has it."""
-        given = "".join(f", {name}: {self._written(value)}" for name, value in case.call.items())
-        return (
-            f'generate m {{ prompt: "{PROMPT}", seed: {SEED}, num_inference_steps: {STEPS}, size: {SIDE}x{SIDE}'
-            f'{given}, output: "{case.class_name}.png" }}'
-        )
+        usual = {"prompt": f'"{PROMPT}"', "seed": SEED, "num_inference_steps": STEPS, "size": f"{SIDE}x{SIDE}"}
+        given = {name: value for name, value in usual.items() if name not in case.lacks}
+        given |= {name: self._written(value) for name, value in case.call.items()}
+        given["output"] = f'"{case.class_name}.{case.suffix}"'
+        return f"generate m {{ {', '.join(f'{name}: {value}' for name, value in given.items())} }}"
 
     def _written(self, value: Any) -> str:
         match value:
@@ -85,20 +86,25 @@ class Both:
         import torch
 
         try:
-            parts = self.assembled(case.checkpoint, kind).components
+            assembled = self.assembled(case.checkpoint, kind)
             made = getattr(diffusers, case.class_name)
             taken = inspect.signature(made.__init__).parameters
             options = {"requires_safety_checker": False} if "requires_safety_checker" in taken else {}
-            pipeline = made(**{role: part for role, part in parts.items() if role in taken}, **options)
+            options |= {name: value for name, value in assembled.config.items() if isinstance(value, float)}
+            parts = {**assembled.components, **options}
+            pipeline = made(**{name: part for name, part in parts.items() if name in taken})
             pipeline.set_progress_bar_config(disable=True)
-            sides = {"width", "height"} & inspect.signature(made.__call__).parameters.keys()
+            taken = inspect.signature(made.__call__).parameters
+            usual = {"prompt": PROMPT, "width": SIDE, "height": SIDE, "output_type": "pil"}
             call = {name: Image.open(self.work / value).convert("RGB") if isinstance(value, Picture) else value
                     for name, value in case.call.items()}  # fmt: skip
-            arguments = {"prompt": PROMPT, "num_inference_steps": STEPS, **dict.fromkeys(sides, SIDE), **call}
+            arguments = {"num_inference_steps": STEPS, **{name: usual[name] for name in usual if name in taken}, **call}
             drawn = pipeline(**arguments, generator=torch.Generator("cpu").manual_seed(seed))
         except Exception as error:
             return f"{type(error).__name__}: {str(error).splitlines()[0]}"
-        return _pixels(drawn.images[0])
+        if case.suffix == "png":
+            return _pixels(drawn.images[0])
+        return b"".join(map(_pixels, drawn.frames[0]))
 
 
 def compared(ours: bytes | str, theirs: bytes | str) -> str:
@@ -112,6 +118,13 @@ def compared(ours: bytes | str, theirs: bytes | str) -> str:
             return f"fails for a script alone: {ours}"
         case _:
             return f"fails for a plain program alone: {theirs}"
+
+
+def _in_file(file: Path) -> bytes:
+    """Return the pixels of a picture's file, or of a video's, one frame after the other."""
+    if file.suffix == ".png":
+        return _pixels(Image.open(file))
+    return b"".join(map(_pixels, read_clip(file).frames))
 
 
 def _pixels(image: Image.Image) -> bytes:
@@ -161,7 +174,7 @@ def test_pictures_are_those_of_a_plain_program(
     assert cell == EQUAL or cell.startswith("fails for both")
     if isinstance(ours, bytes):
         # Else they could be equal for another reason: a picture of one colour, or a quantizer that does nothing.
-        assert len(set(ours)) > 64
+        assert len(set(ours)) > 32
         assert kind == "none" or ours != both.scripted(case.checkpoint, "none")[case.class_name]
     if not update_cases:
         assert parity_page.cells(parity_page.PAGE.read_text(encoding="utf-8")).get((case.class_name, kind)) == cell

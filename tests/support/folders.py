@@ -50,6 +50,26 @@ WAN: Parts = {
 }  # fmt: skip
 """Those of a pipeline that makes videos."""
 
+REDUX: Parts = {
+    "image_encoder": ("transformers", "SiglipVisionModel"), "image_embedder": ("flux", "ReduxImageEncoder"),
+    "feature_extractor": ("transformers", "SiglipImageProcessor"),
+}  # fmt: skip
+"""Those of a pipeline without a scheduler."""
+
+SOUND: Parts = {
+    "scheduler": ("diffusers", "EDMDPMSolverMultistepScheduler"), "text_encoder": _T5, "tokenizer": _T5_TOKENIZER,
+    "projection_model": ("stable_audio", "StableAudioProjectionModel"),
+    "transformer": ("diffusers", "StableAudioDiTModel"), "vae": ("diffusers", "AutoencoderOobleck"),
+}  # fmt: skip
+"""Those of one that makes audio."""
+
+EDIT: Parts = {
+    "scheduler": _FLOW, "text_encoder": ("transformers", "Qwen2_5_VLForConditionalGeneration"),
+    "tokenizer": ("transformers", "Qwen2Tokenizer"), "processor": ("transformers", "Qwen2VLProcessor"),
+    "transformer": ("diffusers", "QwenImageTransformer2DModel"), "vae": ("diffusers", "AutoencoderKLQwenImage"),
+}  # fmt: skip
+"""Those of one whose processor reads pictures, and could read videos."""
+
 DECODER: Parts = {
     "scheduler": _FLOW, "movq": ("diffusers", "VQModel"), "unet": ("diffusers", "UNet2DConditionModel"),
 }  # fmt: skip
@@ -171,6 +191,11 @@ def write_models(folder: Path) -> None:
     write_pipeline(folder / "stage-2", "IFSuperResolutionPipeline", STAGE_2, **_NO_CHECKS)
     write_pipeline(folder / "prior", "KandinskyV22PriorPipeline", PRIOR)
     write_pipeline(folder / "kandinsky", "KandinskyV22Pipeline", DECODER)
+    write_pipeline(folder / "fill", "FluxFillPipeline", FLUX)
+    write_pipeline(folder / "redux", "FluxPriorReduxPipeline", REDUX)
+    write_pipeline(folder / "sound", "StableAudioPipeline", SOUND)
+    write_pipeline(folder / "edit", "QwenImageEditPipeline", EDIT)
+    write_pipeline(folder / "wan-image", "WanImageToVideoPipeline", WAN)
     write_pipeline(folder / "half", "StableDiffusionPipeline", SD, variants=("fp16",), **unsafe)
     write_pipeline(folder / "both", "StableDiffusionPipeline", SD, variants=(None, "fp16"), **unsafe)
     write_component(folder / "other-vae", *_VAE)

@@ -10,6 +10,7 @@ from functools import cache
 from types import MappingProxyType
 from typing import Any
 
+from aquatint.catalog.media import tensors_of
 from aquatint.catalog.pipelines import Argument, PipelineInfo
 
 MANAGED = {
@@ -119,7 +120,13 @@ def needed(info: PipelineInfo) -> tuple[str, ...]:
     """Return the arguments that a pipeline's call can't do without, by name."""
     found = _NEEDED.get(id(info))
     if found is None:
-        names = tuple(name for name, argument in info.arguments.items() if _is_needed(argument))
+        # What another pipeline goes on with, FLUX's Redux makes of a picture, and adds a prompt's if there is one.
+        image = info.arguments.get("image")
+        without = ("prompt",) if tensors_of(info) and image is not None and image.required else ()
+        names = tuple(
+            name for name, argument in info.arguments.items()
+            if argument.required or (name not in without and _is_needed(argument))
+        )  # fmt: skip
         found = _NEEDED[id(info)] = info, names
     return found[1]
 

@@ -43,14 +43,28 @@ UNDECODED = {"latent": "latents", "pt": "pixels"}
 What a pipeline that denoises pixels leaves out with `"pt"` is their rounding to 8 bits.
 """
 
-_EMBEDDINGS = re.compile(r".*(?:embeds|embeddings)(?:_pooled)?")
+# What another pipeline goes on with, and what is known of each point of a picture: how far away it is, and the like.
+_TENSORS = re.compile(r".*(?:embeds|embeddings)(?:_pooled)?|prediction|uncertainty|latent")
+
+PICTURES, VIDEOS = ("images", "image"), ("frames", "video")
+"""What pipelines call the pictures and the videos that they return."""
+
+_NUMBERS_OF_FRAMES = ("num_frames", "video_length", "frame_size")
 
 
 def kind_of(info: PipelineInfo, is_undecoded: bool = False) -> Kind:
     """Return what the calls of a pipeline make; `is_undecoded` says that they leave the decoding out."""
     if is_undecoded or tensors_of(info):
         return "tensors"
-    return "video" if "frames" in info.yields else "image"
+    if any(name in info.yields for name in VIDEOS):
+        return "video"
+    # Some call the frames of a video images.
+    return "video" if any(name in info.arguments for name in _NUMBERS_OF_FRAMES) else "image"
+
+
+def is_written(info: PipelineInfo) -> bool:
+    """Return whether what a pipeline makes is of a kind that is known here; audio, for one, isn't."""
+    return not info.yields or bool(tensors_of(info) or {*PICTURES, *VIDEOS} & {*info.yields})
 
 
 def undecoded(info: PipelineInfo) -> str | None:
@@ -62,7 +76,7 @@ def undecoded(info: PipelineInfo) -> str | None:
 
 def tensors_of(info: PipelineInfo) -> tuple[str, ...]:
     """Return what a pipeline that makes nothing but tensors calls them; nothing for one that makes pictures."""
-    return info.yields if all(map(_EMBEDDINGS.fullmatch, info.yields)) else ()
+    return info.yields if all(map(_TENSORS.fullmatch, info.yields)) else ()
 
 
 def suffixes_of(info: PipelineInfo) -> tuple[str, ...]:

@@ -70,7 +70,8 @@ class PipelineInfo:
     call returns, none where that isn't known; with `latent` the call can leave the decoding out, and with `pixels` one
     that decodes nothing can leave them a tensor. `fps` are the frames in a second of which diffusers' own example
     writes its videos, if there is one. `caching` are the things that it tells a cache of its denoiser:
-    `cache_context`, which pass of a step it is, and `current_timestep`.
+    `cache_context`, which pass of a step it is, and `current_timestep`. `packages` have to be installed for it beside
+    what diffusers itself needs, by the names under which they are imported.
     """
 
     name: str
@@ -86,6 +87,7 @@ class PipelineInfo:
     pixels: bool = False
     fps: int | None = None
     caching: tuple[str, ...] = ()
+    packages: tuple[str, ...] = ()
 
     @cached_property
     def denoisers(self) -> tuple[str, ...]:
@@ -128,6 +130,7 @@ class _Entry(msgspec.Struct):
     pixels: bool = False
     fps: int | None = None
     caching: list[str] = []
+    packages: list[str] = []
 
 
 class SchedulerEntry(msgspec.Struct):
@@ -247,4 +250,5 @@ def pipeline(class_name: str) -> PipelineInfo | None:
         entry.pixels,
         entry.fps,
         tuple(entry.caching),
+        tuple(entry.packages),
     )

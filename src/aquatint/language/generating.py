@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-from aquatint.catalog import media, schedulers, tensor_files
+from aquatint.catalog import media, packages, schedulers, tensor_files
 from aquatint.catalog.arguments import needed, scriptable
 from aquatint.catalog.media import Kind
 from aquatint.catalog.models import GENERATE
@@ -119,6 +119,8 @@ class Generating:
             fits_task(target, computing(resolved.pipeline), info, self.diagnostics),
             self.weighting.fits(settings, info, resolved.roles, self.running),
             self._has_good_file(settings, info, kind),
+            self._has_packages(resolved, node),
+            self._has_a_kind(info, node),
         )
         if not all(checks):
             return UNKNOWN
@@ -225,7 +227,8 @@ class Generating:
         self, given: Mapping[str, Setting], settings: Mapping[str, Setting], info: PipelineInfo, node: n.Action
     ) -> bool:
         unknown = {name for name, setting in given.items() if setting.value is UNKNOWN}
-        missing = [name for name in needed(info) if name not in settings and name not in unknown]
+        given_already = {"prompt"} if "prompt_embeds" in settings else set()
+        missing = [name for name in needed(info) if name not in {*settings, *unknown, *given_already}]
         # Perhaps it is what could not be read, or is misspelt.
         if not self.diagnostics.any_within(node.block.span):
             for name in missing:
@@ -276,6 +279,10 @@ class Generating:
             sound = False
         if scheduler is None or asked is None:
             return sound
+        if resolved is not None and "scheduler" not in resolved.info.components:
+            message = f"a `{resolved.info.name}` has no part that is called `scheduler`"
+            self._error("unknown-setting", message, scheduler.name_span, help="leave `scheduler` out")
+            return False
         for error in asked.errors:
             at = within(scheduler.span, scheduler.value, error.offset, error.length)
             self._error(error.code, error.message, at, help=error.help)
@@ -305,6 +312,24 @@ class Generating:
             known = dict.fromkeys(suffix for suffixes in media.SUFFIXES.values() for suffix in suffixes)
             sound = self.outputs.is_good(output, tuple(known), "what `generate` makes") and sound
         return sound
+
+    def _has_packages(self, resolved: Resolved, node: n.Action) -> bool:
+        """Return whether what the pipeline's classes need is installed, or report what isn't."""
+        classes = [resolved.roles[role] for role in resolved.info.components if role in resolved.roles]
+        found = packages.needed(resolved.info, classes)
+        missing = {package: name for package, name in found.items() if not self.blocks.world.is_installed(package)}
+        for package, name in missing.items():
+            self._error("package-not-installed", f"a `{name}` needs `{package}`, which is not installed",
+                        node.verb.span, help=f"install it: `{packages.installing(package)}`")  # fmt: skip
+        return not missing
+
+    def _has_a_kind(self, info: PipelineInfo, node: n.Action) -> bool:
+        """Return whether what the pipeline makes can be written, or report that it can't."""
+        if not media.is_written(info):
+            message = f"a `{info.name}` makes `{info.yields[0]}`, which this version can't write"
+            help = "take a checkpoint whose pipeline makes pictures, videos or embeddings"
+            self._error("not-supported-yet", message, node.verb.span, help=help)
+        return media.is_written(info)
 
     def _has_encoder(self, paths: Sequence[str | None], at: Span) -> bool:
         """Return whether what writes a video's file is installed, or report that it isn't."""

@@ -192,8 +192,9 @@ class Pictures:
     def leave_steps(self, settings: Mapping[str, Setting], info: PipelineInfo) -> bool:
         """Return whether `strength` leaves a step to be done, or report that it doesn't."""
         strength = settings.get("strength")
-        given = settings.get("num_inference_steps")
-        steps = info.arguments["num_inference_steps"].default if given is None else given.value
+        given, known = settings.get("num_inference_steps"), info.arguments.get("num_inference_steps")
+        # Some have no such argument: their steps are counted before the call, or there are none.
+        steps = given.value if given is not None else None if known is None else known.default
         if not info.truncates or strength is None or not isinstance(steps, int) or steps * strength.value >= 1:
             return True
         fitting = f", or `num_inference_steps` of at least {math.ceil(1 / strength.value)}" if strength.value else ""

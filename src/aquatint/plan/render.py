@@ -231,18 +231,21 @@ def _begun(plan: Plan, first: int, fresh: set[str]) -> Iterator[str]:
         if not (isinstance(each, Phase) and _goes_on(step, each)):
             break
         together.append(generates[each.generate])
-    prompts = list(dict.fromkeys(_prompt(each) for each in together))
+    prompts = list(dict.fromkeys(filter(None, map(_prompt, together))))
     shown = ", ".join(prompts[:_FEW]) + (f" and {len(prompts) - _FEW} more" if len(prompts) > _FEW else "")
     images = sum(len(each.outputs) for each in together)
-    yield _line(step.name, f"{together[0].model} {shown}" + (f", {_number(images, 'image')}" if images > 1 else ""))
+    yield _line(
+        step.name, f"{together[0].model} {shown}".rstrip() + (f", {_number(images, 'image')}" if images > 1 else "")
+    )
     yield from _reused(plan, step, fresh)
 
 
 def _prompt(step: Generate) -> str:
-    deferred = step.deferred.get("prompt")
-    return (
-        _given(deferred, {}) if deferred is not None else json.dumps(step.arguments.get("prompt"), ensure_ascii=False)
-    )
+    """Return the prompt, an empty string for a step that has none."""
+    deferred, known = step.deferred.get("prompt"), step.arguments.get("prompt")
+    if deferred is not None:
+        return _given(deferred, {})
+    return "" if known is None else json.dumps(known, ensure_ascii=False)
 
 
 def _given(value: Deferred, files: Mapping[ImageRef, str]) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from support.tiny import chained, crossed, joint, moving, unets
+from support.tiny import chained, crossed, guided, joint, moving, unets
 
 
 def build(name: str, folder: Path) -> Path:
@@ -42,5 +42,14 @@ MORE: dict[str, Callable[[], Any]] = {
     "kandinsky-decoder": chained.kandinsky_decoder, "if-super": chained.deep_floyd_super_resolution,
     "upscaler": chained.upscaler, "latent-upscaler": chained.latent_upscaler,
     "cascade-prior": chained.stable_cascade_prior, "cascade-decoder": chained.stable_cascade_decoder,
+    "kandinsky-both": chained.kandinsky_both, "flux-fill": guided.flux_fill, "flux-control": guided.flux_control,
+    "flux-kontext": guided.flux_kontext, "flux-controlnet": guided.flux_controlnet,
+    "sd3-controlnet": guided.stable_diffusion_3_controlnet, "qwenimage-controlnet": guided.qwen_image_controlnet,
+    "zimage-controlnet": guided.z_image_controlnet, "sana-controlnet": guided.sana_controlnet,
+    "marigold": unets.marigold, "text2video-zero": unets.text_to_video_zero,
+    "instructed": guided.instructed, "hunyuanimage": guided.hunyuan_image, "unconditional": guided.unconditional,
+    "of-classes": guided.of_classes, "wan-from-image": moving.wan_from_image, "cogvideox": moving.cog_video_x,
+    "ltx": moving.ltx_video, "hunyuanvideo": moving.hunyuan_video, "sana-video": moving.sana_video,
+    "animatediff": moving.animate_diff, "svd": moving.stable_video_diffusion,
 }  # fmt: skip
 """Those that are compared with plain programs and are of no other test."""

@@ -49,6 +49,14 @@ def kandinsky_decoder() -> Any:
     )  # fmt: skip
 
 
+def kandinsky_both() -> Any:
+    """Return the pair as one pipeline, which has the prior's parts in roles of their own."""
+    from diffusers import KandinskyV22CombinedPipeline
+
+    prior = {f"prior_{role}": part for role, part in kandinsky_prior().components.items()}
+    return KandinskyV22CombinedPipeline(**kandinsky_decoder().components, **prior)
+
+
 def deep_floyd_super_resolution() -> Any:
     from diffusers import DDPMScheduler, IFSuperResolutionPipeline
 

@@ -132,3 +132,27 @@ def kandinsky_3() -> Any:
         tokenizer=t5, text_encoder=texts.t5(t5), unet=denoiser, movq=autoencoders.quantizing(),
         scheduler=DDPMScheduler(beta_start=0.00085, beta_end=0.012, steps_offset=1),
     )  # fmt: skip
+
+
+def _with_ddim(**options: Any) -> dict[str, Any]:
+    from diffusers import DDIMScheduler
+
+    parts = stable_diffusion().components
+    kept = {role: parts[role] for role in ("unet", "vae", "text_encoder", "tokenizer")}
+    return kept | {"scheduler": DDIMScheduler(clip_sample=False, **options)}
+
+
+def marigold() -> Any:
+    from diffusers import MarigoldDepthPipeline
+
+    parts = _with_ddim(prediction_type="v_prediction")
+    parts["unet"] = unet(in_channels=8, cross_attention_dim=WIDTH, attention_head_dim=4)
+    return MarigoldDepthPipeline(**parts, prediction_type="depth", scale_invariant=True, shift_invariant=True)
+
+
+def text_to_video_zero() -> Any:
+    from diffusers import TextToVideoZeroPipeline
+
+    return TextToVideoZeroPipeline(
+        **_with_ddim(), safety_checker=None, feature_extractor=None, requires_safety_checker=False
+    )

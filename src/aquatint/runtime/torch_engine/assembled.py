@@ -38,15 +38,13 @@ class Assembled:
     _replaced: list[tuple[Any, dict[str, Any]]] = field(default_factory=list, repr=False)
 
     def make(self) -> Any:
-        """Return a pipeline with a scheduler of its own; one that is offloaded is the same each time.
+        """Return a pipeline with schedulers of its own; one that is offloaded is the same each time.
 
         Raises `EngineError`. Its hooks are on modules, so a second one would hang others on them.
         """
         if self._offloaded is not None:
             return self._offloaded
-        parts = dict(self.parts)
-        if parts.get("scheduler") is not None:
-            parts["scheduler"] = generating.fresh_scheduler(self.libraries, parts["scheduler"], None)
+        parts = {role: self._own(role, part) for role, part in self.parts.items()}
         # Never from_pipe: it casts modules that others share, and refuses quantized ones.
         with engine_error(f"can't make a {self.pipeline.class_name} of `{self.pipeline.source}`"):
             made = self.found(**parts, **self.pipeline.options)
@@ -59,6 +57,20 @@ class Assembled:
         if hasattr(made, _PERTURBING):
             self._watch_attention(made)
         return made
+
+    def _own(self, role: str, part: Any) -> Any:
+        """Return `part` itself, or a new one like it of those that have no weights, and change while they work.
+
+        They are schedulers, of which some pipelines have several, and guiders.
+        """
+        if role in self.places or not issubclass(type(part), self.libraries.diffusers.configuration_utils.ConfigMixin):
+            return part
+        if issubclass(type(part), self.libraries.diffusers.SchedulerMixin):
+            return generating.fresh_scheduler(self.libraries, part, None)
+        if issubclass(type(part), self.libraries.torch.nn.Module):
+            return part
+        with engine_error(f"can't make the `{role}` of a {self.pipeline.class_name}"):
+            return type(part).from_config(part.config)
 
     def _watch_attention(self, made: Any) -> None:
         """Remember the attention of what is live when `made`, a pipeline of diffusers' PAG, puts its own there."""

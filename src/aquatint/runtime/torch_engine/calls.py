@@ -22,6 +22,10 @@ from aquatint.runtime.torch_engine.standins import Place
 _KINDS = ("cpu", "cuda", "xpu", "mps")
 
 
+class NotLoaded(EngineError):
+    """A module is needed outside of a call, where nothing can wait for it."""
+
+
 class TorchCall:
     """A call that is under way; `work` is the whole of it, and `places` are what it may wait for.
 
@@ -106,5 +110,5 @@ def wait(place: Place) -> None:
     current = getcurrent()
     while place.live is None:
         if current.parent is None:
-            raise EngineError(f"`{place.component.role}` is needed before it is loaded")
+            raise NotLoaded(f"`{place.component.role}` is needed before it is loaded")
         current.parent.switch(place)

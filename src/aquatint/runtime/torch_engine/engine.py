@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import gc
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,7 @@ from aquatint.runtime.torch_engine import (
     weights,
 )
 from aquatint.runtime.torch_engine.assembled import Assembled
-from aquatint.runtime.torch_engine.calls import TorchCall
+from aquatint.runtime.torch_engine.calls import NotLoaded, TorchCall
 from aquatint.runtime.torch_engine.faults import engine_error
 from aquatint.runtime.torch_engine.kept_embeddings import KeptEmbeddings
 from aquatint.runtime.torch_engine.libraries import libraries, versions
@@ -157,8 +158,10 @@ class TorchEngine:
             objects["controlnet"] = [objects.pop(role) for role in several]
         beside_it = {role: objects.pop(role) for role in ROLES if role in objects}
         assembled = Assembled(self._libraries, pipeline, found, objects, places, self.device, beside_it)
-        # What is wrong with it shows here, and offloading hangs its hooks on live modules once.
-        assembled.make()
+        # What is wrong with it shows here, and offloading hangs its hooks on live modules once. Where a pipeline's
+        # constructor takes modules apart, it shows when a call has waited for them.
+        with suppress(NotLoaded):
+            assembled.make()
         return assembled
 
     def begin(self, pipeline: Assembled, generation: Generation, on_step: OnStep) -> TorchCall:

@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
-from PIL.Image import Image
+import numpy
+from PIL.Image import Image, fromarray
 
 from aquatint.catalog import media, schedulers
 from aquatint.catalog.pipelines import pipeline as pipeline_info
@@ -56,13 +57,16 @@ def work(
             help = did_you_mean(unknown[0], set(known) - OURS - {"self", "kwargs"}, "arguments")
             raise EngineError(f"{name} has no argument `{unknown[0]}`", help)
         info = pipeline_info(name)
-        if "output_type" in known and not (info and media.tensors_of(info)):
-            arguments.setdefault("output_type", "pil")
+        if "output_type" in known:
+            arguments.setdefault("output_type", "pt" if info and media.tensors_of(info) else "pil")
         if "callback_on_step_end" in known:
             arguments["callback_on_step_end"] = _reporter(on_step)
-        # The scheduler is the one part that changes while it works. One that is offloaded is used again: put it back.
-        kept = pipeline.scheduler
-        pipeline.scheduler = fresh_scheduler(libraries, kept, generation.scheduler)
+        # The scheduler changes while it works. A pipeline that is offloaded is used again: put it back.
+        kept = getattr(pipeline, "scheduler", None)
+        if kept is not None:
+            pipeline.scheduler = fresh_scheduler(libraries, kept, generation.scheduler)
+        elif generation.scheduler is not None:
+            raise EngineError(f"{name} has no part that is called `scheduler`")
         # Each image has its own, so that its noise is the same whatever else is in the call.
         generators = [libraries.torch.Generator("cpu").manual_seed(seed) for seed in generation.seeds]
         generator = generators[0] if len(generators) == 1 else generators
@@ -72,14 +76,16 @@ def work(
             weighing = weighters.of(weighter.plugin).weighing(libraries, pipeline, arguments, weighter.options)
         try:
             with engine_error(f"{name} can't make this image"), libraries.torch.no_grad(), weighing as given:
-                made = pipeline(**given, generator=generator)
+                seeded = {"generator": generator} if {"generator", "kwargs"} & known.keys() else {}
+                made = pipeline(**given, **seeded)
                 return _media(libraries.torch, made, generation, pipeline, told)
         except EngineError as error:
             if isinstance(error.__cause__, _Stopped):
                 raise error.__cause__.cause from None
             raise
         finally:
-            pipeline.scheduler = kept
+            if kept is not None:
+                pipeline.scheduler = kept
 
     return generate
 
@@ -112,7 +118,10 @@ def fresh_scheduler(libraries: Libraries, scheduler: Any, asked: str | None) -> 
 def _reporter(on_step: OnStep) -> Any:
     def report(pipeline: Any, step: int, timestep: Any, values: dict[str, Any]) -> dict[str, Any]:
         # Some schedulers take more steps than they were asked for, and the pipeline then knows how many.
-        total = getattr(pipeline, "num_timesteps", None) or len(pipeline.scheduler.timesteps)
+        total = getattr(pipeline, "num_timesteps", None)
+        scheduler = getattr(pipeline, "scheduler", None)
+        if not total:
+            total = step + 1 if scheduler is None else len(scheduler.timesteps)
         try:
             on_step(step + 1, int(total))
         except Exception as error:
@@ -136,11 +145,11 @@ def _media(torch: Any, made: Any, generation: Generation, pipeline: Any, told: T
             f"{type(pipeline).__name__} made a picture of numbers that are none (NaN)",
             "float16 overflows in some models: take `dtype: float32` or `bfloat16`, for the `vae` first of all",
         )
-    # `image` is what two pipelines of Kandinsky call it.
-    named = (getattr(made, name, None) for name in ("images", "frames", "image"))
-    found = next((each for each in named if isinstance(each, list | tuple)), ())
-    mediums = [medium for each in found if (medium := _medium(each)) is not None]
-    if not mediums or len(mediums) < len(found):
+    found = _made(made, list | tuple | numpy.ndarray)
+    if info and media.kind_of(info) == "video" and found is not None and _medium(found) is not None:
+        found = [found]  # the frames of one video, which is all that some make
+    mediums = [medium for each in found if (medium := _medium(each)) is not None] if found is not None else []
+    if not mediums or found is None or len(mediums) < len(found):
         raise EngineError(f"{name} makes no pictures")
     if count > 1 and len(mediums) != count:
         raise EngineError(
@@ -152,18 +161,27 @@ def _media(torch: Any, made: Any, generation: Generation, pipeline: Any, told: T
 
 def _tensors(torch: Any, made: Any, undecoded: str | None) -> Tensors | None:
     """Return the tensors that a call has come to: what it left `undecoded`, or all that its pipeline makes."""
-    if undecoded is not None:
-        named = (getattr(made, name, None) for name in ("images", "frames", "image"))
-        found = {undecoded: next((each for each in named if isinstance(each, torch.Tensor)), None)}
-    else:
-        found = dict(made.items())
+    found = dict(made.items()) if undecoded is None else {undecoded: _made(made, torch.Tensor)}
     kept = {name: tensors.kept(torch, each) for name, each in found.items() if isinstance(each, torch.Tensor)}
     return Tensors(kept) if kept else None
 
 
+def _made(made: Any, kinds: Any) -> Any:
+    """Return what a call calls its pictures or its videos, if that is one of `kinds`, else None."""
+    named = (getattr(made, name, None) for name in (*media.PICTURES, *media.VIDEOS))
+    return next((each for each in named if isinstance(each, kinds)), None)
+
+
 def _medium(made: Any) -> Medium | None:
-    """Return what one seed has come to: a picture, or a list of them, which is a video. None for anything else."""
+    """Return what one seed has come to: a picture, or a list of them, which is a video. None for anything else.
+
+    Some pipelines make arrays of numbers from 0 to 1 of both, whatever they are asked for; they are rounded as
+    diffusers does it.
+    """
     match made:
+        case numpy.ndarray(ndim=3 | 4) if made.shape[-1] == 3 and made.dtype.kind == "f":
+            rounded = (made * 255).round().astype("uint8")
+            return _medium([fromarray(frame) for frame in rounded] if made.ndim == 4 else fromarray(rounded))
         case Image():
             return made.convert("RGB")
         case [*frames] if frames and all(isinstance(frame, Image) for frame in frames):

@@ -1,0 +1,86 @@
+"""Pipelines that differ from most in what they are made of or make, with the real libraries on tiny checkpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from aquatint.language.evaluate import Interpreter
+from aquatint.language.world import World
+from aquatint.runtime.engine import Engine
+from aquatint.runtime.events import Event, StatementFailed
+from aquatint.runtime.executor import Executor, Options
+from aquatint.runtime.media_files import read_clip, read_tensors
+from aquatint.source import Source
+from aquatint.syntax.parser import parse
+from engine import plain
+
+Tiny = Callable[[str], Path]
+
+
+def run(engine: Engine, text: str, out: Path) -> None:
+    parsed = parse(Source("others.aqt", text))
+    evaluation = Interpreter(World()).evaluate(parsed.script, parsed.diagnostics)
+    assert evaluation.plan is not None, [each.message for each in evaluation.diagnostics]
+    events: list[Event] = []
+    Executor(engine, events.append, Options(output_dir=out)).run(evaluation.plan)
+    assert [event.message for event in events if isinstance(event, StatementFailed)] == []
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    Image.effect_mandelbrot((64, 64), (-2, -1.5, 1, 1.5), 60).convert("RGB").save(tmp_path / "photo.png")
+    return tmp_path / "photo.png"
+
+
+def plainly(folder: Path, **call: Any) -> Any:
+    """Return what a plain program's call of a checkpoint's class comes to."""
+    import torch
+
+    return plain.assembled(folder, "none")(**call, generator=torch.Generator("cpu").manual_seed(7))
+
+
+@pytest.mark.slow
+def test_one_with_two_schedulers_begins_each_picture_with_new_ones(
+    engine: Engine, folder: Tiny, tmp_path: Path
+) -> None:
+    call = {"prior_num_inference_steps": 2, "num_inference_steps": 2}
+    settings = ", ".join(f"{name}: {value}" for name, value in call.items())
+    statement = f'generate m {{ prompt: "a red cat", seed: 7, size: 64x64, {settings}, output: "%s.png" }}\n'
+    model = f'model m {{ source: "{folder("kandinsky-both")}" }}\n'
+    run(engine, model + statement % "one" + statement % "two", tmp_path)
+    theirs = plainly(folder("kandinsky-both"), prompt="a red cat", width=64, height=64, **call).images[0]
+    for name in ("one", "two"):
+        with Image.open(tmp_path / f"{name}.png") as ours:
+            assert ours.convert("RGB").tobytes() == theirs.tobytes()
+
+
+@pytest.mark.slow
+def test_tensors_for_each_point_of_a_picture(engine: Engine, folder: Tiny, tmp_path: Path, photo: Path) -> None:
+    import torch
+
+    made = folder("marigold")
+    text = f'model m {{ source: "{made}" }}\ngenerate m {{ image: "{photo}", seed: 7, num_inference_steps: 2, '
+    run(engine, text + 'processing_resolution: 0, output: "depth.safetensors" }', tmp_path)
+    with Image.open(photo) as opened:
+        theirs = plainly(made, image=opened, num_inference_steps=2, processing_resolution=0, output_type="pt")
+    [(name, ours)] = read_tensors(tmp_path / "depth.safetensors").values.items()
+    assert name == "prediction"
+    assert bytes(ours.data) == theirs.prediction.contiguous().view(torch.uint8).numpy().tobytes()
+
+
+@pytest.mark.slow
+def test_arrays_of_numbers_are_the_frames_of_a_video(engine: Engine, folder: Tiny, tmp_path: Path) -> None:
+    made = folder("text2video-zero")
+    call = {"video_length": 2, "num_inference_steps": 2, "t0": 0, "t1": 1}
+    settings = ", ".join(f"{name}: {value}" for name, value in call.items())
+    text = f'model m {{ source: "{made}" }}\ngenerate m {{ prompt: "a red cat", seed: 7, size: 64x64, {settings}, '
+    run(engine, text + 'output: "one.webp" }', tmp_path)
+    theirs = plainly(made, prompt="a red cat", width=64, height=64, **call).images
+    assert theirs.shape == (2, 64, 64, 3)
+    ours = b"".join(frame.tobytes() for frame in read_clip(tmp_path / "one.webp").frames)
+    assert ours == (theirs * 255).round().astype("uint8").tobytes()
