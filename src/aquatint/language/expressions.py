@@ -279,6 +279,8 @@ class Expressions:
         return value
 
     def _template(self, node: n.String, scope: Scope) -> Any:
+        if node.unclear:
+            return UNKNOWN
         if not Templates.is_template(node.text):
             return node.text
         try:
