@@ -108,7 +108,7 @@ class Backend:
         message = setting.problem(value)
         if message is not None:
             unlimited = replace(setting, choices=(), minimum=None, maximum=None, above=None)
-            is_number = isinstance(value, float) and not is_finite(value)
+            is_number = setting.type == "float" and isinstance(value, int | float) and not is_finite(value)
             code = "wrong-value" if value is None or is_number or unlimited.problem(value) is None else "wrong-type"
             yield Problem(name, code, message + where, _choices(setting, value))
         elif value is not None:

@@ -61,7 +61,7 @@ class Comparing:
                                node.verb.span, help="name two results: `compare a, b { ... }`")  # fmt: skip
         self.blocks.expressions.spend(PAIR_STEPS * len(pairs), node.verb.span)
         metrics = settings.get("metrics")
-        if metrics is not None and metrics.value == []:
+        if metrics is not None and metrics.value in ((), []):
             there = ", ".join(f"`{name}`" for name in METRICS)
             return self._error("wrong-value", "`metrics` names no measure", metrics.span,
                                help=f"leave it out, or name some of {there}")  # fmt: skip
