@@ -95,7 +95,9 @@ class Generating:
             self._look_over(own, None, node)
             return UNKNOWN
         if not isinstance(target, Model):
-            return self._error("wrong-type", f"`generate` takes a model, not {type_name(target)}", node.targets[0].span)
+            help = "declare it before: `model m { source: ... }`" if isinstance(target, str) else None
+            return self._error("wrong-type", f"`generate` takes a model, not {type_name(target)}", node.targets[0].span,
+                               help=help)  # fmt: skip
         resolved = self.resolver.resolve(target)
         if resolved is None:
             self._look_over(own, target, node)
