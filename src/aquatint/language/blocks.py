@@ -478,6 +478,8 @@ class Blocks:
             help = f"did you mean `{meant}`?" if is_known else did_you_mean(name, names, "settings")
             if name in MODEL.names():
                 help = f"it is the model's: write `generate (... with {{ {name}: ... }}) {{ ... }}`"
+            elif name in ADAPTERS:
+                help = f"it is the model's: write `generate (... with {{ {name} {{ source: ... }} }}) {{ ... }}`"
             self.diagnostics.error("unknown-setting", f"{what} has no setting `{name}`", setting.name_span, help=help)
         return False
 
