@@ -76,7 +76,7 @@ def _beside_a_program(given: argparse.Namespace) -> None:
     if given.width:
         folder = given.folder or Path(tempfile.mkdtemp())
         source = str(folder / f"wide-{given.width}")
-        print(f"a denoiser of {_checkpoint(Path(source), given.width, 0) / 2**20:.0f} MiB")
+        print(f"a denoiser of {checkpoint(Path(source), given.width, 0) / 2**20:.0f} MiB")
     least: dict[str, dict[str, float]] = {}
     pictures: dict[str, dict[str, str]] = {}
     told: dict[str, Any] = {}
@@ -92,7 +92,7 @@ def _beside_a_program(given: argparse.Namespace) -> None:
                     script.write_text(
                         SCRIPT % {"prompts": json.dumps(prompts), "steps": STEPS, "source": source}, encoding="utf-8"
                     )
-                    command = _ours(["run", "--json", "--threads", "1", "--no-store", str(script)], out)
+                    command = ours(["run", "--json", "--threads", "1", "--no-store", str(script)], out)
                 answer, _ = measured(command, [])
                 told = answer if way == "aquatint" else told
                 best = least.setdefault(way, answer)
@@ -108,7 +108,7 @@ def _beside_a_program(given: argparse.Namespace) -> None:
 
 
 def _within_memory(width: int, folder: Path) -> None:
-    sizes = [_checkpoint(folder / f"model-{seed}", width, seed) for seed in range(MODELS)]
+    sizes = [checkpoint(folder / f"model-{seed}", width, seed) for seed in range(MODELS)]
     total = sum(sizes)
     script = folder / "script.aqt"
     lines = [f'model m{seed} {{ source: "{folder / f"model-{seed}"}" }}' for seed in range(MODELS)]
@@ -130,7 +130,7 @@ def _within(script: Path, name: str, memory: int | None) -> int:
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir()
     options = ["--order", "script", "--memory", "100GiB"] if memory is None else ["--memory", f"{memory}B"]
-    command = _ours(["run", "--json", "--threads", "1", "--no-store", *options, str(script)], out)
+    command = ours(["run", "--json", "--threads", "1", "--no-store", *options, str(script)], out)
     told, (rss,) = measured(command, ["VmRSS"], whole=True)
     planned = told["predicted"] + PROGRAM
     limit = "" if memory is None else f"{memory / 2**20:.0f}"
@@ -138,7 +138,7 @@ def _within(script: Path, name: str, memory: int | None) -> int:
     return planned
 
 
-def _checkpoint(home: Path, width: int, seed: int) -> int:
+def checkpoint(home: Path, width: int, seed: int) -> int:
     """Make the bundled checkpoint with a wider denoiser of random weights in `home`; return that one's bytes."""
     from aquatint.catalog.checkpoints import locate
 
@@ -155,7 +155,7 @@ def _checkpoint(home: Path, width: int, seed: int) -> int:
     return (home / "unet" / "diffusion_pytorch_model.safetensors").stat().st_size
 
 
-def _ours(arguments: list[str], out: Path) -> list[str]:
+def ours(arguments: list[str], out: Path) -> list[str]:
     return [sys.executable, __file__, "--part", json.dumps(arguments), str(out)]
 
 

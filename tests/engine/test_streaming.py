@@ -273,6 +273,27 @@ def test_a_damaged_checkpoint_is_an_error_of_the_engine(
         engine.load(component(folder("sd"), role, source=str(tmp_path)))
 
 
+@pytest.mark.parametrize(
+    ("role", "setting", "message"),
+    [
+        ("unet", "in_channels", "for `conv_in.weight` of 64x7x3x3 numbers, and its file has 64x4x3x3"),
+        ("text_encoder", "max_position_embeddings", "for weights of other shapes than its files have"),
+    ],
+)
+def test_a_configuration_of_other_weights_is_told_in_our_words(
+    engine: Engine, folder: Tiny, tmp_path: Path, role: str, setting: str, message: str
+) -> None:
+    shutil.copytree(folder("sd") / role, tmp_path / role)
+    config = tmp_path / role / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text(encoding="utf-8")) | {setting: 7}), encoding="utf-8")
+    with pytest.raises(EngineError) as raised:
+        engine.load(component(folder("sd"), role, source=str(tmp_path)))
+    assert str(raised.value).endswith(f": its configuration asks {message}")
+    assert raised.value.help == (
+        "take the configuration and the weights from one checkpoint: one of them was changed, or is of another"
+    )
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").is_file(), reason="memory is measured in /proc")
 def test_a_load_needs_little_more_memory_than_what_it_leaves() -> None:

@@ -148,6 +148,12 @@ def test_memory_that_is_said(folder: Path, capsys: pytest.CaptureFixture[str]) -
     )
 
 
+def test_a_limit_out_of_reach_is_told_in_a_line(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for limit in ("0", "1001"):
+        said_of_it = f"error[bad-command-line]: `--limit {limit}` must be from 1 to 1000\n"
+        assert said(capsys, 2, "plan", "x.aqt", "--limit", limit) == said_of_it
+
+
 def test_what_is_known_of_this_machine() -> None:
     found = hardware("cpu")
     assert found.name

@@ -118,6 +118,19 @@ def test_the_command_line_decides_about_colours(
     assert "argument --color: invalid choice: 'blue'" in shown("--color", "blue", *command)
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is always full")
+@pytest.mark.parametrize("command", [["--version"], ["--help"], ["check", "sound.aqt"], ["explain"]])
+def test_a_full_disk_for_the_output_is_no_bug(broken: Path, command: list[str]) -> None:
+    (broken / "sound.aqt").write_text("print 1\n", encoding="utf-8")
+    with Path("/dev/full").open("w", encoding="utf-8") as full:
+        done = subprocess.run([sys.executable, "-m", "aquatint", *command], cwd=broken, stdout=full,
+                              stderr=subprocess.PIPE, text=True, check=False)  # fmt: skip
+    message = (
+        "error[unwritable-file]: can't write the output: no space left for it\n  help: make room, and run it again\n"
+    )
+    assert (done.returncode, done.stderr) == (1, message)
+
+
 def test_progress_has_the_colours_that_reports_have(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm-256color")
     for name in ("NO_COLOR", "FORCE_COLOR"):

@@ -48,6 +48,13 @@ def test_absolute_paths_stay_absolute(tmp_path: Path) -> None:
     assert Outputs(tmp_path / "root", OutputPolicy.NUMBER).write(str(target), PICTURE, None) == target
 
 
+def test_the_users_folder_is_meant_by_a_tilde(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    outputs = Outputs(tmp_path / "root", OutputPolicy.NUMBER)
+    assert outputs.write("~/pictures/a.png", PICTURE, None) == tmp_path / "home/pictures/a.png"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["home"]
+
+
 def test_a_link_to_nothing_is_a_taken_name(tmp_path: Path) -> None:
     (tmp_path / "a.png").symlink_to(tmp_path / "nothing.png")
     outputs = Outputs(tmp_path, OutputPolicy.NUMBER)

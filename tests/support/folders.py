@@ -360,6 +360,7 @@ def _write_damaged(folder: Path, options: dict[str, Any]) -> None:
     (sound("no-header") / weights).write_bytes(b"\x04\0\0\0\0\0\0\0{{{{")
     pickled = sound("pickled")
     (pickled / weights).rename(pickled / "unet/diffusion_pytorch_model.bin")
+    _lengthen_first(sound("overlapping") / weights)
     (sound("no-weights") / weights).unlink()
     (sound("no-config") / "unet/config.json").unlink()
     (sound("no-vocabulary") / "tokenizer/tokenizer.json").unlink()
@@ -372,11 +373,26 @@ def _write_damaged(folder: Path, options: dict[str, Any]) -> None:
     (sound("bad-config") / "unet/config.json").write_text("{", encoding="utf-8")
     (sound("bad-index") / "model_index.json").write_text("[1, 2]", encoding="utf-8")
     write_json(folder / "no-class" / "model_index.json", {"unet": ["diffusers", "UNet2DConditionModel"]})
+    for name, entry in (("odd-entry", 5), ("left-out", [None, None])):
+        index = sound(name) / "model_index.json"
+        write_json(index, json.loads(index.read_text(encoding="utf-8")) | {"unet": entry})
     write_json(folder / "new-class" / "model_index.json", {"_class_name": "StableDiffusionXPipeline"})
     write_json(folder / "own-code" / "model_index.json",
                {"_class_name": "StableDiffusionPipeline", "unet": ["my_module", "MyUNet"]})  # fmt: skip
     quantized = {"_class_name": "UNet2DConditionModel", "quantization_config": {"quant_method": "bitsandbytes"}}
     write_json(sound("stored-quantized") / "unet/config.json", quantized)
+
+
+def _lengthen_first(file: Path) -> None:
+    """Let the first tensor of a file reach into the second one, as its header has it."""
+    body = file.read_bytes()
+    (length,) = struct.unpack("<Q", body[:8])
+    header = json.loads(body[8 : 8 + length])
+    first, second, *_ = sorted((each for name, each in header.items() if name != "__metadata__"),
+                               key=lambda each: each["data_offsets"])  # fmt: skip
+    first["data_offsets"][1] = second["data_offsets"][0] + 8
+    changed = json.dumps(header).encode()
+    file.write_bytes(struct.pack("<Q", len(changed)) + changed + body[8 + length :])
 
 
 def write_hub(cache: Path) -> None:

@@ -33,6 +33,8 @@ FAMILIAR = {
     "negative": "negative_prompt", "sampler": "scheduler", "seeds": "seed", "prompts": "prompt", "count": "images",
     "num_images": "images", "batch_size": "images_per_batch", "batch_count": "images", "resolution": "size",
     "w": "width", "h": "height", "filename": "output", "file": "output", "path": "output", "to": "output",
+    "mask": "mask_image", "init_image": "image", "input_image": "image", "denoise": "strength",
+    "denoising_strength": "strength", "n": "images",
 }  # fmt: skip
 """What other programs call settings of `generate`."""
 

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from math import isfinite
 from typing import Any
 
 from aquatint.catalog.layers import Holding, Layer
-from aquatint.catalog.settings import Schema, Setting
+from aquatint.catalog.settings import Schema, Setting, is_finite
 from aquatint.diagnostics import did_you_mean
 
 
@@ -109,10 +108,9 @@ class Backend:
         message = setting.problem(value)
         if message is not None:
             unlimited = replace(setting, choices=(), minimum=None, maximum=None, above=None)
-            code = "wrong-value" if value is None or unlimited.problem(value) is None else "wrong-type"
+            is_number = setting.type == "float" and isinstance(value, int | float) and not is_finite(value)
+            code = "wrong-value" if value is None or is_number or unlimited.problem(value) is None else "wrong-type"
             yield Problem(name, code, message + where, _choices(setting, value))
-        elif setting.type == "float" and value is not None and not _is_finite(value):
-            yield Problem(name, "wrong-value", f"`{name}` can't be `{value}`{where}")
         elif value is not None:
             yield from self.check(setting, name, value, where)
 
@@ -144,10 +142,3 @@ def _choices(setting: Setting, value: Any) -> str | None:
         # The number that is spelt most like it is not the nearest.
         return "choices: " + ", ".join(f"`{choice}`" for choice in sorted(setting.choices))
     return did_you_mean(str(value), map(str, setting.choices), "choices")
-
-
-def _is_finite(value: float) -> bool:
-    try:
-        return isfinite(value)
-    except OverflowError:  # an int that no float holds
-        return False

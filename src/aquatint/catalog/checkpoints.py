@@ -14,13 +14,14 @@ import struct
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from math import prod
 from pathlib import Path
 from typing import Any
 
 from aquatint.catalog import gguf_files, pickle_files, pipelines, single_files, stored
 from aquatint.catalog.gguf_files import is_gguf
 from aquatint.catalog.stored import Stored
-from aquatint.diagnostics import did_you_mean
+from aquatint.diagnostics import did_you_mean, nearest
 
 BUILTIN_PREFIX = "builtin:"
 GGUF = "gguf"
@@ -36,8 +37,9 @@ HEADER_LIMIT = 100_000_000
 
 DTYPE_BYTES = {
     "F64": 8, "I64": 8, "U64": 8, "F32": 4, "I32": 4, "U32": 4, "F16": 2, "BF16": 2, "I16": 2, "U16": 2,
-    "F8_E4M3": 1, "F8_E5M2": 1, "F8_E8M0": 1, "I8": 1, "U8": 1, "BOOL": 1,
+    "F8_E4M3": 1, "F8_E5M2": 1, "F8_E4M3FNUZ": 1, "F8_E5M2FNUZ": 1, "F8_E8M0": 1, "I8": 1, "U8": 1, "BOOL": 1, "C64": 8,
 }  # fmt: skip
+"""Bytes of a number of each of safetensors' types that torch has."""
 FLOATS = frozenset({"F64", "F32", "F16", "BF16"})
 
 
@@ -201,13 +203,30 @@ def _local_folder(source: str) -> Path:
     beside = folder.parent
     if address := re.fullmatch(r"(?:https?://huggingface\.co/|hf://)([\w-][\w.-]*/[\w.-]+).*", source):
         help = f"write the hub id alone: `{address[1]}`"
+    elif re.match(r"[a-z][a-z0-9+.-]+://", source):
+        help = "nothing is fetched from addresses: name a folder, a file, or a hub id such as `owner/name`"
     elif any(character in "\n\t" for character in source):
         help = r"`\n` and `\t` are escapes: write a path of Windows with `/`, or in `'...'`"
     elif not beside.is_dir():
         help = f"the folder `{beside}` does not exist"
     else:
         help = did_you_mean(str(folder), _folders(beside), f"folders in `{beside}`")
-    raise CheckpointError("missing-model", f"there is no folder `{source}`", help)
+    what = "file" if folder.suffix.lower() in WEIGHT_SUFFIXES else "folder"
+    if what == "file" and beside.is_dir():
+        files = _weights_in(beside)
+        lacking = f"there are none in `{beside}`"
+        help = did_you_mean(str(folder), files, f"such files in `{beside}`") if files else lacking
+    raise CheckpointError("missing-model", f"there is no {what} `{source}`", help)
+
+
+def weights_near(source: str) -> str | None:
+    """Return the file of weights that is called nearly like `source`, and is beside where that would be."""
+    folder = Path(os.path.expanduser(source)).parent
+    return nearest(source, _weights_in(folder)) if folder.is_dir() else None
+
+
+def _weights_in(folder: Path) -> list[str]:
+    return sorted(str(entry) for entry in folder.iterdir() if entry.suffix.lower() in WEIGHT_SUFFIXES)
 
 
 def _folders(folder: Path) -> list[str]:
@@ -255,6 +274,11 @@ def read_checkpoint(source: str, revision: str | None = None, subfolder: str = "
         if role.startswith("_"):
             continue
         if not is_part(entry):
+            if entry is not None and role in pipelines.component_roles():
+                raise CheckpointError(
+                    "damaged-checkpoint", f"`{index_file}` doesn't say what `{role}` is: it has `{entry}` there",
+                    "a component is a list of its library and its class there; fetch or write that file again",
+                )  # fmt: skip
             options[role] = entry
         elif entry[0] is None or entry[1] is None:
             parts[role] = None
@@ -267,6 +291,9 @@ def read_checkpoint(source: str, revision: str | None = None, subfolder: str = "
 def single_file(source: str) -> Path:
     """Return the file of weights that `source` names. Raises `CheckpointError` for what is no such file."""
     file = single_files.path(source)
+    if file.suffix.lower() not in WEIGHT_SUFFIXES and (file.parent / "model_index.json").is_file():
+        raise CheckpointError("not-a-checkpoint", f"`{source}` is a file of a pipeline, and has no weights",
+                              f"name its folder: `{os.path.dirname(source) or '.'}`")  # fmt: skip
     if file.suffix.lower() in WEIGHT_SUFFIXES and file.suffix != single_files.SUFFIX and not is_gguf(file):
         if pickle_files.is_pickle(file) and pickle_files.are_allowed():
             return file
@@ -592,7 +619,23 @@ def _headers(name: str, size: int, _mtime: int, _inode: int) -> tuple[Tensor, ..
     end = max((tensor.end for tensor in tensors), default=8 + length)
     if end > size:
         raise _damaged(name, f"it has {size:,} bytes where its header promises {end:,}")
+    _refuse_nonsense(name, tensors, 8 + length)
     return tensors
+
+
+def _refuse_nonsense(name: str, tensors: Iterable[Tensor], end: int) -> None:
+    """Raise `CheckpointError` unless the tensors of the file `name` lie one behind the other from `end` on."""
+    before = "the header"
+    for tensor in sorted(tensors, key=lambda tensor: tensor.start):
+        size = DTYPE_BYTES.get(tensor.dtype)
+        if size is None:
+            raise _damaged(name, f"`{tensor.name}` is of the type `{tensor.dtype}`, which torch doesn't have")
+        if min(tensor.shape, default=0) < 0 or tensor.end - tensor.start != prod(tensor.shape) * size:
+            raise _damaged(name, f"`{tensor.name}` has another size than its shape says")
+        # As safetensors itself has it: none inside another or in the header.
+        if tensor.start != end:
+            raise _damaged(name, f"`{tensor.name}` does not begin where {before} ends")
+        before, end = f"`{tensor.name}`", tensor.end
 
 
 def _incomplete(what: str) -> CheckpointError:

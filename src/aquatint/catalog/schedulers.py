@@ -7,6 +7,7 @@ is the checkpoint's own. Options that a script can't write, such as a list of be
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -15,7 +16,7 @@ from typing import Any
 from aquatint.catalog import pipelines
 from aquatint.catalog.settings import Schema, Setting, Type
 from aquatint.catalog.uris import UriError, parts, read_options, text_of
-from aquatint.diagnostics import did_you_mean
+from aquatint.diagnostics import did_you_mean, nearest
 
 OWN = "+"
 
@@ -53,7 +54,7 @@ def read(text: str, own: str | None = None) -> Scheduler:
         return Scheduler(None, {}, read_options(given, _every_option()).errors)
     if class_name not in names():
         if head:
-            message, help = f"diffusers has no scheduler `{head}`", did_you_mean(head, names(), "schedulers")
+            message, help = f"diffusers has no scheduler `{head}`", _proposed(head, own)
         else:
             message, help = "a scheduler starts with a class", f"`{OWN}` is the checkpoint's own"
         wrong = UriError(message, offset, max(1, len(head)), help, "wrong-value")
@@ -77,6 +78,16 @@ def read(text: str, own: str | None = None) -> Scheduler:
         errors.append(UriError(message, *options.places[spacings[1]], code="contradicting-settings"))
     values = {name: value for name, value in options.values.items() if known.find(name) is not None}
     return Scheduler(class_name, values, tuple(sorted(errors, key=lambda error: error.offset)))
+
+
+def _proposed(head: str, own: str | None) -> str:
+    """Return the help for `head`, which is no scheduler: one that is spelt like it, or those that have it in them."""
+    known = substitutes(own) if own is not None else names()
+    words = re.findall(r"[a-z]+", head.lower())
+    holding = [name for name in known if words and all(word in name.lower() for word in words)]
+    if nearest(head, names()) is None and holding:
+        return f"did you mean {', '.join(f'`{name}`' for name in holding[:4])}?"
+    return did_you_mean(head, names(), "schedulers")
 
 
 def names() -> list[str]:

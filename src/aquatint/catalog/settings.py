@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from math import isfinite
 from typing import Any, Literal
 
 Type = Literal["int", "float", "bool", "str", "names", "map", "quantizer", "any"]
@@ -48,6 +49,8 @@ class Setting:
         chosen = value if self.type == "names" and _is_list(value) else [value]
         if self.choices and (wrong := [item for item in chosen if item not in self.choices]):
             return f"`{self.name}` can't be {_described_value(wrong[0])}"
+        if self.type == "float" and not is_finite(value):
+            return f"`{self.name}` can't be `{value}`"
         if self.pattern and (faults := [found for item in chosen if (found := _fault(item)) is not None]):
             return f"`{self.name}` has no regular expression: {faults[0]}"
         if self.minimum is not None and value < self.minimum:
@@ -104,6 +107,14 @@ def _fault(pattern: str) -> str | None:
     except regex.error as error:
         return f"in {_described_value(pattern)}, {error}"
     return None
+
+
+def is_finite(value: float) -> bool:
+    """Return whether a float holds `value`, and it is neither infinite nor no number."""
+    try:
+        return isfinite(value)
+    except OverflowError:  # an int that no float holds
+        return False
 
 
 def _bound(number: float) -> str:

@@ -6,6 +6,7 @@ Imports little before it knows what to do: `--version` and `--help` answer at on
 from __future__ import annotations
 
 import argparse
+import errno
 import importlib
 import itertools
 import os
@@ -142,14 +143,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _done(given: list[str]) -> int:
-    if given == ["--version"]:
-        print(f"aquatint {aquatint.__version__}")
-        return DONE
-    if given in (["--help"], ["-h"]):
-        sys.stdout.write(_HELP)
-        return DONE
     options = None
     try:
+        if given in (["--version"], ["--help"], ["-h"]):
+            sys.stdout.write(f"aquatint {aquatint.__version__}\n" if given == ["--version"] else _HELP)
+            sys.stdout.flush()
+            return DONE
         given = _with_command(given)
         options = parser(_asked_for(given)).parse_args(given)
         command = _command(options.command)
@@ -163,16 +162,28 @@ def _done(given: list[str]) -> int:
         sys.stderr.write("interrupted\n")
         return INTERRUPTED
     except BrokenPipeError:
-        # Whoever read the output has left, as `head` does; the interpreter must not complain when it flushes.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # Whoever read the output has left, as `head` does.
+        _drop_output()
         return DONE
     except Refusal as refusal:
         _report(refusal.code, str(refusal), refusal.help, as_json=getattr(options, "json", False))
         return WRONG
     except SystemExit:
         raise
+    except OSError as error:
+        # Files have names, in messages of their own: without one it is the output, on a full disk.
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) or error.filename is not None:
+            return _bug(error)
+        _drop_output()
+        _report("unwritable-file", "can't write the output: no space left for it", "make room, and run it again")
+        return FAILED
     except Exception as error:
         return _bug(error)
+
+
+def _drop_output() -> None:
+    """Let what is still to be written go nowhere, so that the interpreter doesn't complain when it flushes that."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _bug(error: Exception) -> int:

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from aquatint.language.world import Memory, World
     from aquatint.source import Source
 
+MOST_LIMIT = 1000
+"""What `--limit` may be."""
+
 
 def add_script_options(command: argparse.ArgumentParser) -> None:
     """Declare the script and its parameters."""
@@ -71,13 +74,15 @@ def add_planning_options(command: argparse.ArgumentParser) -> None:
         "nothing but weights",
     )  # fmt: skip
     command.add_argument(
-        "--limit", type=int, default=1, metavar="N", choices=range(1, 1001),
+        "--limit", type=int, default=1, metavar="N",
         help="allow a script N times the usual steps and images: 5 million and 100,000 (1)",
     )  # fmt: skip
 
 
 def world(options: argparse.Namespace, running: bool = False) -> World:
     """Return what plans are made from beside the script, of plans that run at once if `running`. Raises `Refusal`."""
+    if not 1 <= options.limit <= MOST_LIMIT:
+        raise Refusal("bad-command-line", f"`--limit {options.limit}` must be from 1 to {MOST_LIMIT}")
     from aquatint.interface.device import hardware
     from aquatint.language.world import Given, Hardware, World
 

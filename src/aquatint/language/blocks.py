@@ -293,6 +293,10 @@ class Blocks:
                 else:
                     parts = [*schema.names(), "defaults"] if role is None else schema.names()
                     what = "a model" if role is None else _called_block(role)
+                    if name == "defaults" and role is None:
+                        self.diagnostics.error("wrong-type", "`defaults` takes a block, and no value", setting.span,
+                                               help="write its settings in a block: `defaults { ... }`")  # fmt: skip
+                        continue
                     self.diagnostics.error("unknown-setting", f"{what} has no setting `{name}`", setting.name_span,
                                            help=did_you_mean(name, parts, "settings"))  # fmt: skip
                 continue
@@ -470,9 +474,12 @@ class Blocks:
         else:
             names = [*GENERATE.names(), *known]
             meant = FAMILIAR.get(name.lower())
-            help = f"did you mean `{meant}`?" if meant in names else did_you_mean(name, names, "settings")
+            is_known = meant in names or meant in OF_TASKS
+            help = f"did you mean `{meant}`?" if is_known else did_you_mean(name, names, "settings")
             if name in MODEL.names():
                 help = f"it is the model's: write `generate (... with {{ {name}: ... }}) {{ ... }}`"
+            elif name in ADAPTERS:
+                help = f"it is the model's: write `generate (... with {{ {name} {{ source: ... }} }}) {{ ... }}`"
             self.diagnostics.error("unknown-setting", f"{what} has no setting `{name}`", setting.name_span, help=help)
         return False
 

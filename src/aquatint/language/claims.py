@@ -112,6 +112,13 @@ def without_omitted(
     left_out = {role for role in (*info.components, *checkpoint.parts) if checkpoint.parts.get(role) is None}
     left_out |= omitted.keys()
     sound = True
+    for role, component in info.components.items():
+        lacks = role in checkpoint.parts and checkpoint.parts[role] is None
+        if lacks and role in info.denoisers and not component.optional and role not in {*omitted, *model.parts}:
+            message = f"`{checkpoint.source}` leaves out `{role}`, {use_of(info, role)}"
+            diagnostics.error("damaged-checkpoint", message, model.settings["source"].span,
+                              help="fetch or write `model_index.json` again")  # fmt: skip
+            sound = False
     for role, setting in omitted.items():
         if role not in checkpoint.parts and role not in info.components:
             there = [known for known, part in checkpoint.parts.items() if part is not None]

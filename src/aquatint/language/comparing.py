@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
+from aquatint.catalog.metrics import METRICS
 from aquatint.catalog.models import COMPARE, TABLE_SUFFIXES
 from aquatint.diagnostics import Diagnostics, Label
 from aquatint.language.blocks import Blocks
@@ -59,6 +60,11 @@ class Comparing:
             return self._error("wrong-value", "this `compare` has nothing to compare with its first images",
                                node.verb.span, help="name two results: `compare a, b { ... }`")  # fmt: skip
         self.blocks.expressions.spend(PAIR_STEPS * len(pairs), node.verb.span)
+        metrics = settings.get("metrics")
+        if metrics is not None and metrics.value in ((), []):
+            there = ", ".join(f"`{name}`" for name in METRICS)
+            return self._error("wrong-value", "`metrics` names no measure", metrics.span,
+                               help=f"leave it out, or name some of {there}")  # fmt: skip
         if not self._same_size(pairs, node):
             return UNKNOWN
         output = settings.get("output")

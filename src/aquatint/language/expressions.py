@@ -212,6 +212,7 @@ class Expressions:
                 inner.bind(name.text, UNKNOWN, name.span)
             yield from self._iterate(clauses[1:], inner)
             return
+        help = "go through its keys, and take the values by them: `m[key]`" if isinstance(values, Mapping) else None
         values = _items(values)
         if not isinstance(values, tuple):
             self.error("not-a-list", f"`for` goes through a list, not {type_name(values)}", clause.values.span,
@@ -222,19 +223,22 @@ class Expressions:
             inner = Scope(scope)
             if len(clauses) > 1:
                 self.spend(TURN_STEPS, clause.values.span)
-            if not self.unpack(clause.names, item, inner, clause.values.span):
+            if not self.unpack(clause.names, item, inner, clause.values.span, help):
                 return
             yield from self._iterate(clauses[1:], inner)
 
-    def unpack(self, names: tuple[n.Word, ...], value: Any, scope: Scope, span: Span) -> bool:
-        """Bind `names` to `value`, or to its items if they are several; return whether that could be done."""
+    def unpack(self, names: tuple[n.Word, ...], value: Any, scope: Scope, span: Span, help: str | None = None) -> bool:
+        """Bind `names` to `value`, or to its items if they are several; return whether that could be done.
+
+        That it can't is reported with `help`.
+        """
         if len(names) == 1:
             scope.bind(names[0].text, value, names[0].span)
             return True
         value = value.images if isinstance(value, Result) else value
         if value is not UNKNOWN and not (isinstance(value, tuple) and len(value) == len(names)):
             has = f"{len(value)} item{'s' * (len(value) != 1)}" if isinstance(value, tuple) else type_name(value)
-            self.error("cannot-unpack", f"{len(names)} names for {has}", span)
+            self.error("cannot-unpack", f"{len(names)} names for {has}", span, help=help)
             value = UNKNOWN
         for index, name in enumerate(names):
             scope.bind(name.text, UNKNOWN if value is UNKNOWN else value[index], name.span)
@@ -279,6 +283,8 @@ class Expressions:
         return value
 
     def _template(self, node: n.String, scope: Scope) -> Any:
+        if node.unclear:
+            return UNKNOWN
         if not Templates.is_template(node.text):
             return node.text
         try:

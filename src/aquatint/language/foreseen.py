@@ -81,7 +81,7 @@ class Foreseen(Expressions):
         return UNKNOWN if binding is None or binding.value is DEVICE else binding.value
 
     def _template(self, node: n.String, scope: Scope) -> Any:
-        return UNKNOWN if Templates.is_template(node.text) else node.text
+        return UNKNOWN if node.unclear or Templates.is_template(node.text) else node.text
 
     def _call(self, node: n.Call, scope: Scope, *, alone: bool = False) -> Any:
         function = self.value(node.function, scope)

@@ -95,7 +95,9 @@ class Generating:
             self._look_over(own, None, node)
             return UNKNOWN
         if not isinstance(target, Model):
-            return self._error("wrong-type", f"`generate` takes a model, not {type_name(target)}", node.targets[0].span)
+            help = "declare it before: `model m { source: ... }`" if isinstance(target, str) else None
+            return self._error("wrong-type", f"`generate` takes a model, not {type_name(target)}", node.targets[0].span,
+                               help=help)  # fmt: skip
         resolved = self.resolver.resolve(target)
         if resolved is None:
             self._look_over(own, target, node)
@@ -112,7 +114,7 @@ class Generating:
             sound,
             self._has_all(given, settings, resolved.info, node),
             self._has_good_size(settings),
-            self.pictures.fit(settings),
+            self.pictures.fit(settings, info),
             self.pictures.steer(settings, info, resolved.roles),
             self.pictures.leave_steps(settings, info),
             self._has_good_scheduler(settings, resolved, target),
@@ -274,8 +276,12 @@ class Generating:
             limit = asked.options.get("num_train_timesteps", limit)
         steps = settings.get("num_inference_steps")
         if steps is not None and limit is not None and isinstance(steps.value, int) and steps.value > limit:
-            message = f"`num_inference_steps` {steps.value} is more than the scheduler of `{name}` can make"
-            self._error("wrong-value", message, steps.span, help=f"it was trained with {limit}")
+            if asked is not None and scheduler is not None and "num_train_timesteps" in asked.options:
+                message = f"`num_train_timesteps` {limit} is less than `num_inference_steps`, {steps.value}"
+                self._error("wrong-value", message, scheduler.span, help="leave `num_train_timesteps` out")
+            else:
+                message = f"`num_inference_steps` {steps.value} is more than the scheduler of `{name}` can make"
+                self._error("wrong-value", message, steps.span, help=f"it was trained with {limit}")
             sound = False
         if scheduler is None or asked is None:
             return sound

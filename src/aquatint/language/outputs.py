@@ -123,5 +123,5 @@ class OutputNames:
 
     def _file(self, path: str) -> str:
         """Return one name for all those of a file, as far as that can be told without looking for links."""
-        whole = posixpath.normpath(posixpath.join(self.folder, path))
+        whole = posixpath.normpath(posixpath.join(self.folder, posixpath.expanduser(path)))
         return "/" + whole.lstrip("/") if whole.startswith("/") else whole

@@ -458,9 +458,10 @@ class Resolver:
     def _refuse_config(self, source: Setting, config: Setting) -> None:
         """Report that `config` is given for a `source` that has its own configurations."""
         if not is_there(source.value):
-            error = CheckpointError("missing-model", f"there is no file `{source.value}`",
-                                    "leave `config` out where `source` is a folder or a hub id")  # fmt: skip
-            self._report(error, source.span)
+            help = "leave `config` out where `source` is a folder or a hub id"
+            if (near := checkpoints.weights_near(source.value)) is not None:
+                help = f"did you mean `{near}`?"
+            self._report(CheckpointError("missing-model", f"there is no file `{source.value}`", help), source.span)
             return
         self.diagnostics.error(
             "contradicting-settings", f"`config` is for a single file, and `{source.value}` has its own configurations",

@@ -33,6 +33,9 @@ _OF_EACH = ("controlnet_conditioning_scale", "control_guidance_start", "control_
 # Arguments of which there may be one for each controlnet.
 
 
+_PAINTS_ANEW = re.compile(r"Img2Img|Inpaint")
+"""Pipelines that go on from one picture for each prompt; others may be shown several."""
+
 _ADDRESS = re.compile(r"[a-z]{3,5}://", re.IGNORECASE)
 
 
@@ -122,8 +125,18 @@ class Pictures:
             for name, setting in given.items()
         }  # fmt: skip
 
-    def fit(self, settings: Mapping[str, Setting]) -> bool:
-        """Return whether a mask is of its picture's size, or report that it isn't."""
+    def fit(self, settings: Mapping[str, Setting], info: PipelineInfo | None) -> bool:
+        """Return whether a mask is of its picture's size, and what is painted anew one picture, or report why not."""
+        if info is not None and _PAINTS_ANEW.search(info.name):
+            for name in ("image", "mask_image"):
+                setting = settings.get(name)
+                count = None if setting is None or not isinstance(setting.value, tuple) else len(setting.value)
+                if setting is not None and count is not None and count != 1:
+                    self.diagnostics.error(
+                        "wrong-type", f"`{name}` of a `{info.name}` takes one picture, not {count}", setting.span,
+                        help="go through a list with `for`",
+                    )  # fmt: skip
+                    return False
         mask, image = settings.get("mask_image"), settings.get("image")
         one, other = (None if each is None else each.value for each in (mask, image))
         if not (isinstance(one, PictureFile) and isinstance(other, PictureFile)) or mask is None or image is None:

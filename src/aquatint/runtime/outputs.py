@@ -57,8 +57,8 @@ class Outputs:
         self._tried: dict[Path, OSError | None] = {}  # by folder, what came of writing there
 
     def locate(self, path: str) -> Path:
-        """Return where the plan's `path` is on disk."""
-        return self.root / path
+        """Return where the plan's `path` is on disk; `~` is the user's folder, as it is in a model's `source`."""
+        return self.root / os.path.expanduser(path)
 
     def exists(self, path: str) -> bool:
         """Return whether the name `path` is taken, be it by a link to nothing."""

@@ -29,8 +29,8 @@ _PREFIX, _SUFFIX = ".aquatint-", ".tmp.d"
 
 
 def locate(outputs: Outputs, path: str) -> Path:
-    """Return where the plan's folder `path` is on disk; `~` is the user's, as it is in a model's `source`."""
-    return outputs.locate(os.path.expanduser(path))
+    """Return where the plan's folder `path` is on disk."""
+    return outputs.locate(path)
 
 
 def irreplaceable(folder: Path) -> str | None:

@@ -11,7 +11,7 @@ import lark
 
 from aquatint.source import Span
 from aquatint.syntax import nodes as n
-from aquatint.syntax.tokens import Tok, byte_count, string_value
+from aquatint.syntax.tokens import Tok, bad_escapes, byte_count, string_value
 
 Children = list[Any]
 
@@ -179,7 +179,10 @@ class Build(lark.Transformer[Tok, Any]):
     number = literal
 
     def string(self, c: Children) -> n.String:
-        return n.String(c[0].span, string_value(c[0]), c[0].type == "RAW_STRING")
+        token = c[0]
+        is_raw = token.type == "RAW_STRING"
+        unclear = (not is_raw and "\\" in token.text and any(bad_escapes(token))) or None
+        return n.String(token.span, string_value(token), is_raw, unclear)
 
     def name(self, c: Children) -> n.Word:
         return n.Word(c[0].span, c[0].text)

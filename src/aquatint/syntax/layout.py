@@ -7,6 +7,7 @@ so that the parser doesn't report it again.
 from __future__ import annotations
 
 import re
+import unicodedata
 from bisect import bisect_left
 from dataclasses import dataclass, field
 from itertools import islice
@@ -42,6 +43,25 @@ _BEFORE_MAP = frozenset({
 
 _END_OF_HYPHENED = re.compile(r"-[A-Za-z0-9_]+[ \t]*:")
 _HYPHENED = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:-[A-Za-z0-9_]+)+(?=[ \t]*:)")
+
+_INSTEAD = {
+    "\N{LEFT DOUBLE QUOTATION MARK}": '"', "\N{RIGHT DOUBLE QUOTATION MARK}": '"',
+    "\N{DOUBLE LOW-9 QUOTATION MARK}": '"', "\N{LEFT SINGLE QUOTATION MARK}": "'",
+    "\N{RIGHT SINGLE QUOTATION MARK}": "'", "`": "'", "&": "and", "|": "or", "!": "not", "\N{EN DASH}": "-",
+    "\N{EM DASH}": "-", "\N{MINUS SIGN}": "-", "\N{MULTIPLICATION SIGN}": "*", "\N{DIVISION SIGN}": "/",
+    "\N{LESS-THAN OR EQUAL TO}": "<=", "\N{GREATER-THAN OR EQUAL TO}": ">=", "\N{NOT EQUAL TO}": "!=",
+}  # fmt: skip
+"""What to write for characters of other languages and of word processors."""
+
+_LOOK_ALIKE = dict(zip(
+    "\u0430\u0435\u043e\u0440\u0441\u0443\u0445\u0456\u0458\u0455\u03bf\u03bd"
+    "\u0410\u0412\u0415\u041a\u041c\u041d\u041e\u0420\u0421\u0422\u0425"
+    "\u0391\u0392\u0395\u0396\u0397\u0399\u039a\u039c\u039d\u039f\u03a1\u03a4\u03a5\u03a7",
+    "aeopcyxijsovABEKMHOPCTXABEZHIKMNOPTYX", strict=True,
+))  # fmt: skip
+"""Letters of the Cyrillic and the Greek alphabet -> those that they look like."""
+
+_WORD = re.compile(r"\w+")
 
 _AFTER_BAR = re.compile(r"[ \t]*([A-Za-z_][A-Za-z0-9_]{0,40})")
 
@@ -246,24 +266,34 @@ def _hyphened(source: Source, tokens: list[Tok]) -> list[Tok]:
     return out
 
 
+def _only_looks_alike(span: Span) -> bool:
+    """Return whether the word that goes on at `span` has no other letters of other alphabets."""
+    word = _WORD.match(span.source.text, span.start)
+    return word is not None and all(letter.isascii() or letter in _LOOK_ALIKE for letter in word[0])
+
+
+def _called(character: str) -> str:
+    return f"U+{ord(character):04X} ({unicodedata.name(character, 'a control character').lower()})"
+
+
 def _report_stray(token: Tok, diagnostics: Diagnostics) -> None:
-    look_alike = {
-        "\N{LEFT DOUBLE QUOTATION MARK}": '"',
-        "\N{RIGHT DOUBLE QUOTATION MARK}": '"',
-        "&": "and",
-        "\N{EN DASH}": "-",
-        "|": "or",
-        "!": "not",
-        "`": "'",
-        "\N{RIGHT SINGLE QUOTATION MARK}": "'",
-    }
     help = "take it out, or put it in a string"
     if token.text == "|" and (name := _AFTER_BAR.match(token.span.source.text, token.span.end)):
         help = f'write `or`, or put a filter into a string: `"{{{{ ... | {name[1]} }}}}"`'
-    elif token.text in look_alike:
-        help = f"write `{look_alike[token.text]}`"
+    elif token.text in _INSTEAD:
+        help = f"write `{_INSTEAD[token.text]}`"
+    elif token.text in _LOOK_ALIKE and _only_looks_alike(token.span):
+        help = f"it is {_called(token.text)}, which only looks like `{_LOOK_ALIKE[token.text]}`: write that"
+    elif token.text.isspace():
+        help = f"it is {_called(token.text)}: write a blank, or a new line"
+    elif not token.text.isascii() and (plain := unicodedata.normalize("NFKC", token.text)).isascii():
+        help = f"it is {_called(token.text)}: write `{plain}`"
     elif token.text.isalpha():
         help = "names have the letters a to z, digits and `_`; text is written in quotes"
+    elif token.text == "?":
+        help = "write a choice as `a if condition else b`"
+    elif not token.text.isprintable():
+        help = f"take it out: it is {_called(token.text)}, which can't be seen"
     shown = token.text if token.text.isprintable() else f"U+{ord(token.text):04X}"
     diagnostics.error("stray-character", f"`{shown}` means nothing here", token.span, help=help)
 

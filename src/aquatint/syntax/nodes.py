@@ -48,10 +48,14 @@ class Literal(Node, frozen=True):
 
 
 class String(Node, frozen=True):
-    """A string after its escapes; `raw` ones aren't templates. `span` includes the quotes."""
+    """A string after its escapes; `raw` ones aren't templates. `span` includes the quotes.
+
+    It is `unclear` where one of its escapes stands for nothing, which has been reported.
+    """
 
     text: str
     raw: bool
+    unclear: bool | None = None
 
 
 class Reference(Node, frozen=True):

@@ -22,6 +22,12 @@ _MAY_LACK = ("could not create a primitive", "could not create a memory", "could
 SCARCE = 1 << 30
 """Bytes: with less left, what oneDNN couldn't make is taken to be too large. It doesn't say how much it asked for."""
 
+_OTHER_SHAPE = re.compile(r"(\S+) expected shape torch\.Size\(\[([\d, ]*)\]\), but got torch\.Size\(\[([\d, ]*)\]\)")
+"""What diffusers says where a weight doesn't fit the module that its configuration makes."""
+
+_OTHER_SHAPES = "`ignore_mismatched_sizes` to `False`"
+"""In what transformers says of the same; which weights they are it only logs."""
+
 _UNITS = {"bytes": 0, "KiB": 10, "MiB": 20, "GiB": 30, "TiB": 40}
 
 
@@ -68,6 +74,13 @@ def said(error: Exception) -> str:
     """Return the first line of what `error` says, without the class's name unless there is nothing else."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     text = lines[0] if lines else type(error).__name__
+    if text.endswith(":") and len(lines) > 1:
+        text = f"{text} {lines[1]}"
+    if _OTHER_SHAPES in text:
+        text = "its configuration asks for weights of other shapes than its files have"
+    if found := _OTHER_SHAPE.search(text):
+        name, wanted, held = found[1], *(shape.replace(", ", "x") for shape in found.groups()[1:])
+        text = f"its configuration asks for `{name}` of {wanted} numbers, and its file has {held}"
     if isinstance(error, KeyError):
         text = f"nothing is known by the name {text}"
     return (text if len(text) <= LONGEST else text[: LONGEST - 3] + "...").rstrip(".")
@@ -80,6 +93,8 @@ def _advice(error: Exception) -> str | None:
             "8-bit bitsandbytes can't compute every layer on a CPU: use `bits: 4`, or name the layer in "
             "`llm_int8_skip_modules`"
         )
+    if _OTHER_SHAPE.search(str(error)) or _OTHER_SHAPES in str(error):
+        return "take the configuration and the weights from one checkpoint: one of them was changed, or is of another"
     if isinstance(error, NotImplementedError) and "meta tensor" in str(error):
         # What diffusers leaves of a weight that no file had.
         return "its files lack some weights: the download may be incomplete, or it may be another kind of model"
