@@ -28,10 +28,12 @@ if TYPE_CHECKING:
         counts,
         events,
         fetch,
+        peak,
         plan_from_json,
         plan_to_json,
         render,
         status,
+        steps,
     )
 
 __version__ = "0.1.0"
@@ -55,10 +57,12 @@ __all__ = [
     "counts",
     "events",
     "fetch",
+    "peak",
     "plan_from_json",
     "plan_to_json",
     "render",
     "status",
+    "steps",
 ]
 _LIGHT = ("Diagnostic", "Refusal", "ScriptError", "check", "compile", "fetch", "status")
 """What is taken from `interface.compiling`, where it is, since `interface.api` imports what runs plans."""

@@ -20,7 +20,9 @@ from aquatint.interface.settings import Running, taking
 from aquatint.interface.store_options import embeddings_of, store_of
 from aquatint.interface.warning_options import review
 from aquatint.language.evaluate import Evaluation
+from aquatint.plan import steps
 from aquatint.plan.counts import Counts, counts
+from aquatint.plan.memory import peak
 from aquatint.plan.render import render
 from aquatint.plan.steps import Plan, PlanError, plan_from_json, plan_to_json
 from aquatint.runtime import events, late_loads
@@ -59,10 +61,12 @@ __all__ = [
     "counts",
     "events",
     "fetch",
+    "peak",
     "plan_from_json",
     "plan_to_json",
     "render",
     "status",
+    "steps",
 ]
 
 

@@ -186,6 +186,23 @@ class Session:
             evaluation = self.interpreter.evaluate(parsed.script, parsed.diagnostics, keep=self.keep, running=True)
         return evaluation if self.review is None else self.review(parsed.script, evaluation)
 
+    def afresh(self, source: Source) -> Evaluation:
+        """Return what `source` would come to as a script of its own where this session runs; changes nothing."""
+        return self._beside(Interpreter(self.world), parse(source), keep=False)
+
+    def foresee(self, parsed: Parse, share: float) -> Evaluation:
+        """Return what `parsed` would come to here, looked at for a `share` of a script's usual steps; changes nothing.
+
+        May be called in another thread.
+        """
+        interpreter = Interpreter(replace(self.world, limit=share))
+        interpreter.return_to(self.interpreter.standing(), ran=False)
+        return self._beside(interpreter, parsed, keep=True)
+
+    def _beside(self, interpreter: Interpreter, parsed: Parse, *, keep: bool) -> Evaluation:
+        with pickle_files.allowed(self.allow_pickles):
+            return interpreter.evaluate(parsed.script, parsed.diagnostics, keep=keep, running=True)
+
     def change(self, world: World | None = None, *, existing: OutputPolicy | None = None) -> None:
         """Let statements from now on be planned in `world`, and do with outputs that exist as `existing` says."""
         if world is not None:

@@ -118,7 +118,7 @@ def _run(session: Session, file: str, look: Look) -> Answer:
 
 
 def _save(session: Session, file: str, look: Look) -> Answer:
-    saved = saved_session(session.done, session.world)
+    saved = saved_session(session)
     try:
         with Path(file).open("x", encoding="utf-8", newline="\n") as stream:
             stream.write(saved.text)
