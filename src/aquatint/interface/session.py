@@ -152,7 +152,7 @@ class Session:
             self.interpreter.return_to(before, ran=True)
             raise
         self.times = begun - began, self.options.clock() - begun
-        if self.keep and finished is not None and (finished.failed or finished.interrupted):
+        if not self.keep or (finished is not None and (finished.failed or finished.interrupted)):
             self.interpreter.return_to(before, ran=True)
         return Outcome(evaluation.diagnostics, evaluation.plan, finished, evaluation.values)
 
