@@ -99,7 +99,7 @@ def test_a_session_that_keeps_nothing_is_one_of_whole_scripts() -> None:
     outcome = session.feed("let a = 1\nprint 2")
     assert [each.code for each in outcome.diagnostics] == ["unused-name"] and session.names == []
     outcome = session.feed("let a = [1,")
-    assert [each.code for each in outcome.diagnostics] == ["unclosed-bracket"] and not outcome.incomplete
+    assert [each.code for each in outcome.diagnostics] == ["open-bracket"] and not outcome.incomplete
     kept = aquatint.Session(device="cpu").feed("let a = [1,")
     assert kept.incomplete and kept.plan is None
 
@@ -109,6 +109,16 @@ def test_how_outputs_stand_is_data(tmp_path: Path) -> None:
     (tmp_path / "m-full-a-star-1.png").write_bytes(b"another's")
     standings = [(each.planned.path, each.state.value) for each in aquatint.status(plan, output_dir=tmp_path)]
     assert standings == [("m-full-a-star-1.png", "unknown")]
+
+
+def test_a_file_below_the_output_folder_is_one_under_both_its_names(tmp_path: Path) -> None:
+    model, *_ = SCRIPT.splitlines()[1:]
+    names = ["a.png", (tmp_path / "out" / "a.png").as_posix()]
+    twice = "\n".join([model, *(f'generate m {{ prompt: "a star", seed: 1, output: "{name}" }}' for name in names)])
+    assert [each.code for each in aquatint.check(twice, output_dir=tmp_path / "out").diagnostics] == [
+        "output-collision"
+    ]
+    assert aquatint.check(twice, output_dir=tmp_path).plan is not None
 
 
 def test_the_network_is_not_asked_where_the_environment_forbids_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -121,7 +131,7 @@ def test_the_network_is_not_asked_where_the_environment_forbids_it(monkeypatch: 
     ("command", "settings", "no_options", "others"),
     [
         # What a command has beside settings: what it reads, and what it shows.
-        (["check", "x"], Planning, {"parameters", "lint"}, {"file", "set", "params", "json"}),
+        (["check", "x"], Planning, {"parameters", "lint", "output_dir"}, {"file", "set", "params", "json"}),
         (["run", "x"], Running, {"parameters", "lint", "keep", "on_event"},
          {"file", "set", "params", "json", "quiet", "stream"}),
         (["repl"], Running, {"parameters", "lint", "deny", "allow", "keep", "on_event", "fail_fast"},

@@ -79,7 +79,7 @@ class Session(sessions.Session):
 
     @taking(Running)
     def __init__(self, settings: Running) -> None:
-        of_plans = world(settings, running=True, output_dir=settings.output_dir)
+        of_plans = world(settings, running=True)
         store, embeddings = store_of(settings), embeddings_of(settings, settings.keep_embeddings)
         super().__init__(
             world=of_plans,

@@ -101,7 +101,7 @@ def _parameters(options: argparse.Namespace) -> dict[str, str | Given]:
     return parameters
 
 
-def world(settings: Planning, running: bool = False, output_dir: str | os.PathLike[str] = "") -> World:
+def world(settings: Planning, running: bool = False) -> World:
     """Return what plans are made from beside the script, of plans that run at once if `running`. Raises `Refusal`."""
     from aquatint.interface.device import hardware
     from aquatint.language.world import Hardware, World
@@ -116,7 +116,7 @@ def world(settings: Planning, running: bool = False, output_dir: str | os.PathLi
     return World(
         device=_device(settings.device), plan_seed=settings.plan_seed, hardware=known,
         parameters={name: _as_set(value) for name, value in (settings.parameters or {}).items()},
-        folder=folder, output_folder=os.path.join(folder, output_dir), limit=settings.limit,
+        folder=folder, output_folder=os.path.join(folder, settings.output_dir), limit=settings.limit,
         order=settings.order, memory=_budget(settings, running),
     )  # fmt: skip
 

@@ -40,7 +40,7 @@ class Planning:
     unless it is given. `memory` is what models may take at a time, a size such as `"8GiB"` or `"-2GiB"`, or several as
     in `["cuda:1=20GiB", "cpu=16GiB"]`; any amount for a plan and what is free for a run, unless it is given. With
     `lint` a whole script is looked over for what it says to no effect; `deny` and `allow` are codes of warnings that
-    are errors, or left out. Raises `Refusal` for what can't be so.
+    are errors, or left out. Relative outputs are below `output_dir`. Raises `Refusal` for what can't be so.
     """
 
     parameters: Mapping[str, str | int | float | bool | Given] | None = None
@@ -55,6 +55,7 @@ class Planning:
     lint: bool = True
     deny: Sequence[str] = ()
     allow: Sequence[str] = ()
+    output_dir: str | PathLike[str] = Path()
 
     def __post_init__(self) -> None:
         _check("order", self.order, get_args(Order))
@@ -75,13 +76,12 @@ class Running(Fetching):
     """What a session depends on: how its plans are made, and how they are run.
 
     `on_event` gets each event as it happens; what it raises ends the run. With `keep`, names last from one script to
-    the next, and no script is looked over as a whole. `output_dir` is what relative outputs are below, `existing` what
-    is done where an output exists. What lies in the store is taken from there, and what is quantized is kept there,
-    unless there is `no_store`. Raises `Refusal` for what can't be so.
+    the next, and no script is looked over as a whole. `existing` is what is done where an output exists. What lies in
+    the store is taken from there, and what is quantized is kept there, unless there is `no_store`. Raises `Refusal` for
+    what can't be so.
     """
 
     keep: bool = True
-    output_dir: str | PathLike[str] = Path()
     existing: Existing = "resume"
     threads: int | None = None
     offline: bool = False
