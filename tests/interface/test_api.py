@@ -115,9 +115,8 @@ def test_a_file_below_the_output_folder_is_one_under_both_its_names(tmp_path: Pa
     model, *_ = SCRIPT.splitlines()[1:]
     names = ["a.png", (tmp_path / "out" / "a.png").as_posix()]
     twice = "\n".join([model, *(f'generate m {{ prompt: "a star", seed: 1, output: "{name}" }}' for name in names)])
-    assert [each.code for each in aquatint.check(twice, output_dir=tmp_path / "out").diagnostics] == [
-        "output-collision"
-    ]
+    found = aquatint.check(twice, output_dir=tmp_path / "out")
+    assert [each.code for each in found.diagnostics] == ["duplicate-output"]
     assert aquatint.check(twice, output_dir=tmp_path).plan is not None
 
 
