@@ -57,6 +57,9 @@ def test_mistakes_are_raised_with_their_report() -> None:
         ({"memory": "much"}, "`--memory much` is no number of bytes"),
         ({"device": "tpu"}, "there is no device `tpu`"),
         ({"threads": 0}, "`--threads 0` must be from 1 to 1024"),
+        ({"limit": 0}, "`--limit 0` must be from 1 to 1000"),
+        ({"order": "best"}, "`order` can't be `best`"),
+        ({"memory": ["cpu=1GiB", "cpu=2 much"]}, "`--memory 2 much` is no number of bytes"),
     ],
 )
 def test_settings_are_checked_as_the_options_are(settings: dict[str, object], message: str) -> None:

@@ -147,8 +147,8 @@ def _memory(given: str | None, option: str = "--device-memory") -> int | None:
 
 def _budget(settings: Planning, running: bool) -> Memory | None:
     """Return what models may take at a time, None for any amount. Raises `Refusal`."""
-    device, memory = _device(settings.device), settings.memory
-    given, beside = _by_device([memory] if isinstance(memory, str) else memory or (), device)
+    device = _device(settings.device)
+    given, beside = _by_device(_sizes(settings.memory), device)
     if beside is not None and settings.host_memory is not None:
         raise Refusal("bad-command-line", f"`--memory cpu={beside}` and `--host-memory` both say what waits may take",
                       "leave one of them out")  # fmt: skip
@@ -181,6 +181,10 @@ def budget(given: str | None, device: str, host: int | None, running: bool = Tru
                       "say what there is: `--memory 8GiB`")  # fmt: skip
     # The margin is for the program, too.
     return Memory(max(0, free - spared), is_measured=given is None, host=host, program=program if given else 0)
+
+
+def _sizes(memory: str | Sequence[str] | None) -> Sequence[str]:
+    return [memory] if isinstance(memory, str) else memory or ()
 
 
 def _by_device(sizes: Sequence[str], device: str) -> tuple[str | None, str | None]:

@@ -98,22 +98,25 @@ def of_record(record: ImageRecord) -> Recipe:
     )  # fmt: skip
     chosen = {role: _quantizer(part.quantization, made) for role, part in weighty.items()}
     own = next((chosen[role] for role in covered if weighty[role] is main), None)
-    made.settings = _given(
-        source=pipeline.source if pipeline.file is None else pipeline.file,
-        config=None if pipeline.file is None else pipeline.source,
-        subfolder=pipeline.subfolder or None,
-        revision=pipeline.revision,
-        dtype=None if main is None else main.dtype,
-        variant=None if main is None else main.variant,
-        quantizer=own,
-        offload=pipeline.offload,
-    )
+    made.settings = {
+        **(
+            {"source": pipeline.source}
+            if pipeline.file is None
+            else {"source": pipeline.file, "config": pipeline.source}
+        ),
+        **({"subfolder": pipeline.subfolder} if pipeline.subfolder else {}),
+        **({} if pipeline.revision is None else {"revision": pipeline.revision}),
+        **({} if main is None else {"dtype": main.dtype}),
+        **({} if main is None or main.variant is None else {"variant": main.variant}),
+        **({} if own is None else {"quantizer": own}),
+        **({} if pipeline.offload is None else {"offload": pipeline.offload}),
+    }
     made.loras = [
-        _file(record.components[role]) | _given(weight=None if use.weight == 1 else use.weight)
+        {**_file(record.components[role]), **({} if use.weight == 1 else {"weight": use.weight})}
         for role, use in pipeline.loras.items()
     ]
     made.textual_inversions = [
-        _file(record.components[role]) | {"token": use.token} for role, use in pipeline.textual_inversions.items()
+        {**_file(record.components[role]), "token": use.token} for role, use in pipeline.textual_inversions.items()
     ]
     for role, part in components.items():
         settings = _place(role, part, record)
@@ -135,7 +138,8 @@ def of_record(record: ImageRecord) -> Recipe:
         **{name: _files(files) for name, files in record.pictures.items()},
         **({} if record.scaled is None else dict(zip(("width", "height"), record.scaled, strict=True))),
         **({} if record.weighter is None else {"weighter": _weighter(record.weighter, record.components, made)}),
-        **_given(fps=None if record.fps is None else _plain(record.fps), seed=record.seed),
+        **({} if record.fps is None else {"fps": _plain(record.fps)}),
+        "seed": record.seed,
     }
     if record.batch is not None:
         made.batch = [{**each.prompts, "seed": each.seed} for each in record.batch.images]

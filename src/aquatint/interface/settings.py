@@ -60,8 +60,8 @@ class Planning:
     def __post_init__(self) -> None:
         _check("order", self.order, get_args(Order))
         if self.limit not in LIMITS:
-            raise Refusal("bad-command-line", f"`limit` can't be {self.limit}",
-                          f"it is from {LIMITS[0]} to {LIMITS[-1]}")  # fmt: skip
+            raise Refusal("bad-command-line",
+                          f"`--limit {self.limit}` must be from {LIMITS[0]} to {LIMITS[-1]}")  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
