@@ -63,12 +63,56 @@ def test_kitty_gets_the_picture_in_pieces_and_is_asked_for_no_answer(picture: im
     assert sent.tobytes() == picture.tobytes()
 
 
-def test_iterm2_gets_the_picture_with_its_size(picture: images.Image) -> None:
-    found = re.fullmatch(r"\x1b\]1337;File=inline=1;size=(\d+);width=20;preserveAspectRatio=1:(.*)\x07\n",
-                         iterm2(picture, 20))  # fmt: skip
-    assert found is not None
-    body = base64.b64decode(found[2])
-    assert len(body) == int(found[1]) and images.open(io.BytesIO(body)).tobytes() == picture.tobytes()
+def iterm2_shows(stream: bytes) -> list[tuple[dict[str, str], bytes] | bytes]:
+    """Return what iTerm2 makes of `stream`: the arguments and contents of each file, and the text between them.
+
+    Reads byte by byte as https://iterm2.com/documentation-images.html says, and takes nothing that isn't there: a file
+    is ESC ] 1337 ; File = arguments : base64 and BEL, arguments are key=value with a semicolon between two.
+    """
+    known = {
+        "name": r"[A-Za-z0-9+/=]*", "size": r"\d+", "width": r"\d+(px|%)?|auto", "height": r"\d+(px|%)?|auto",
+        "preserveAspectRatio": "[01]", "inline": "[01]", "type": r"[\w./+-]+",
+    }  # fmt: skip
+    shown: list[tuple[dict[str, str], bytes] | bytes] = []
+    at, text = 0, bytearray()
+    while at < len(stream):
+        if stream[at] != 0x1B:
+            text.append(stream[at])
+            at += 1
+            continue
+        end = stream.index(0x07, at)
+        command, separator, told = stream[at + 1 : end].decode("ascii").partition("=")
+        assert (command, separator) == ("]1337;File", "=") and told.isprintable()
+        head, colon, body = told.partition(":")
+        pairs = [pair.split("=", 1) for pair in head.split(";")]
+        arguments = {key: value for key, value in pairs}
+        assert colon and len(arguments) == len(pairs)
+        assert all(re.fullmatch(known[key], value) for key, value in pairs)
+        contents = base64.b64decode(body, validate=True)
+        # A transfer is broken off where there is more than was announced.
+        assert len(contents) <= int(arguments["size"])
+        shown += [*([bytes(text)] if text else []), (arguments, contents)]
+        text.clear()
+        at = end + 1
+    return [*shown, *([bytes(text)] if text else [])]
+
+
+def test_iterm2_shows_the_picture_in_its_place(picture: images.Image) -> None:
+    (arguments, contents), after = iterm2_shows(iterm2(picture, 20).encode("ascii"))
+    assert isinstance(contents, bytes) and after == b"\n"
+    assert arguments == {"inline": "1", "size": str(len(contents)), "width": "20", "preserveAspectRatio": "1"}
+    with images.open(io.BytesIO(contents)) as sent:
+        assert (sent.format, sent.size, sent.tobytes()) == ("PNG", picture.size, picture.tobytes())
+
+
+def test_iterm2_is_sent_no_more_pixels_than_it_can_show(tmp_path: Path) -> None:
+    images.effect_noise((1280, 320), 80).convert("RGB").save(tmp_path / "large.png")
+    told = preview(tmp_path / "large.png", Graphics.ITERM2, 30, true_colour=True)
+    assert told is not None
+    (arguments, contents), _ = iterm2_shows(told.encode())
+    assert isinstance(contents, bytes) and arguments["width"] == "30"
+    with images.open(io.BytesIO(contents)) as sent:
+        assert sent.size == (1024, 256)
 
 
 def test_sixels_are_the_picture(picture: images.Image) -> None:

@@ -119,7 +119,7 @@ def test_a_saved_session_makes_the_same_files(session: Session, tmp_path: Path) 
         f'{MODEL}\nlet r = generate m {{ seed: {seed}, prompt: "a star", images: 2 }}\nlet wrong = 3\n'
         'for s in 1..2 { generate m { prompt: "a circle", seed: s } }\ngrid { output: "all.png" }\n'
     )
-    again = Session(World(), session.reporter, FakeEngine, session.options).plan(Source("s.aqt", script))
+    again = Session(World(), session.reporter, FakeEngine, session.options).check(Source("s.aqt", script))
     assert again.plan is not None
     made = {file.path: file.fingerprint for file in planned(again.plan)}
     assert made.keys() == wanted.keys() and all(made[path] == wanted[path] for path in wanted if path != "all.png")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from aquatint.catalog.checkpoints import CheckpointError
 from aquatint.catalog.hub_files import Request
 from aquatint.diagnostics import Diagnostic, Diagnostics
+from aquatint.interface.exits import Refusal
 
 if TYPE_CHECKING:
     from aquatint.interface.progress import Reporter
@@ -31,6 +32,14 @@ def fetcher(reporter: Callable[[], Reporter]) -> Fetch:
             return hub.fetch(requests, sink)
 
     return fetch
+
+
+def require_network() -> None:
+    """Raise `Refusal` where the environment forbids the network."""
+    from aquatint.runtime.hub import is_offline
+
+    if is_offline():
+        raise Refusal("bad-command-line", "HF_HUB_OFFLINE forbids the network", "unset it to fetch something")
 
 
 def completed(evaluate: Callable[[], Evaluation], fetch: Fetch | None) -> Evaluation:

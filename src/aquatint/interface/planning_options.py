@@ -7,22 +7,15 @@ import os
 import re
 import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
-from typing import TYPE_CHECKING, TextIO
+from dataclasses import fields, replace
+from typing import TYPE_CHECKING, Any, TextIO, get_args
 
-from aquatint.interface.collection import without_collection
 from aquatint.interface.exits import Refusal
-from aquatint.interface.warning_options import review
+from aquatint.interface.settings import Order, Planning
 
 if TYPE_CHECKING:
     from aquatint.diagnostics import Diagnostic
-    from aquatint.language.evaluate import Evaluation
-    from aquatint.language.why import Statement
-    from aquatint.language.world import Memory, World
-    from aquatint.source import Source
-
-MOST_LIMIT = 1000
-"""What `--limit` may be."""
+    from aquatint.language.world import Given, Memory, World
 
 
 def add_script_options(command: argparse.ArgumentParser) -> None:
@@ -50,7 +43,7 @@ def add_planning_options(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument("--device-memory", metavar="SIZE", help="what `device.memory` is in the script, such as 12GiB")
     command.add_argument(
-        "--plan-seed", type=int, default=0, metavar="N",
+        "--plan-seed", type=int, default=Planning.plan_seed, metavar="N",
         help="seed of the seeds that the plan draws, and of `random` in templates (0)",
     )  # fmt: skip
     command.add_argument(
@@ -65,7 +58,7 @@ def add_planning_options(command: argparse.ArgumentParser) -> None:
         "any amount for a plan, and what is free for a run, unless it is set",
     )  # fmt: skip
     command.add_argument(
-        "--order", choices=("least", "script"), default="least",
+        "--order", choices=get_args(Order), default=Planning.order,
         help="run statements in the order that loads least (the default), or as they are written",
     )  # fmt: skip
     command.add_argument(
@@ -74,18 +67,24 @@ def add_planning_options(command: argparse.ArgumentParser) -> None:
         "nothing but weights",
     )  # fmt: skip
     command.add_argument(
-        "--limit", type=int, default=1, metavar="N",
+        "--limit", type=int, default=Planning.limit, metavar="N",
         help="allow a script N times the usual steps and images: 5 million and 100,000 (1)",
     )  # fmt: skip
 
 
-def world(options: argparse.Namespace, running: bool = False) -> World:
-    """Return what plans are made from beside the script, of plans that run at once if `running`. Raises `Refusal`."""
-    if not 1 <= options.limit <= MOST_LIMIT:
-        raise Refusal("bad-command-line", f"`--limit {options.limit}` must be from 1 to {MOST_LIMIT}")
-    from aquatint.interface.device import hardware
-    from aquatint.language.world import Given, Hardware, World
+def planning(options: argparse.Namespace) -> dict[str, Any]:
+    """Return what `options` say of a plan, as the keywords of `aquatint.check` and the like. Raises `Refusal`."""
+    # Commands that can't be told what to do about warnings give none.
+    return named(Planning, options) | {"parameters": _parameters(options), "lint": hasattr(options, "deny")}
 
+
+def named(settings: type[Planning], options: argparse.Namespace) -> dict[str, Any]:
+    """Return those of `options` that have the name of one of `settings`."""
+    given = vars(options)
+    return {field.name: given[field.name] for field in fields(settings) if field.name in given}
+
+
+def _parameters(options: argparse.Namespace) -> dict[str, str | Given]:
     parameters: dict[str, str | Given] = {}
     for file in getattr(options, "params", []):
         from aquatint.interface.parameter_files import read_parameters
@@ -99,7 +98,15 @@ def world(options: argparse.Namespace, running: bool = False) -> World:
         if not equals or not name.strip().isidentifier():
             raise Refusal("bad-command-line", f"`--set {text}` is not of the form NAME=VALUE")
         parameters[name.strip()] = value
-    memory = _memory(options.device_memory)
+    return parameters
+
+
+def world(settings: Planning, running: bool = False) -> World:
+    """Return what plans are made from beside the script, of plans that run at once if `running`. Raises `Refusal`."""
+    from aquatint.interface.device import hardware
+    from aquatint.language.world import Hardware, World
+
+    memory = _memory(settings.device_memory)
 
     def known(device: str) -> Hardware:
         found = hardware(device)
@@ -107,10 +114,18 @@ def world(options: argparse.Namespace, running: bool = False) -> World:
 
     folder = _folder()
     return World(
-        device=_device(options.device), plan_seed=options.plan_seed, parameters=parameters, hardware=known,
-        folder=folder, output_folder=os.path.join(folder, getattr(options, "output_dir", "")), limit=options.limit,
-        order=options.order, memory=_budget(options, running),
+        device=_device(settings.device), plan_seed=settings.plan_seed, hardware=known,
+        parameters={name: _as_set(value) for name, value in (settings.parameters or {}).items()},
+        folder=folder, output_folder=os.path.join(folder, settings.output_dir), limit=settings.limit,
+        order=settings.order, memory=_budget(settings, running),
     )  # fmt: skip
+
+
+def _as_set(value: str | int | float | bool | Given) -> str | Given:
+    """Return a parameter's value as `--set` takes it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value) if isinstance(value, int | float) else value
 
 
 def _folder() -> str:
@@ -130,14 +145,14 @@ def _memory(given: str | None, option: str = "--device-memory") -> int | None:
                       "write it as in `12GiB`") from None  # fmt: skip
 
 
-def _budget(options: argparse.Namespace, running: bool) -> Memory | None:
+def _budget(settings: Planning, running: bool) -> Memory | None:
     """Return what models may take at a time, None for any amount. Raises `Refusal`."""
-    device = _device(options.device)
-    given, beside = _by_device(options.memory, device)
-    if beside is not None and options.host_memory is not None:
+    device = _device(settings.device)
+    given, beside = _by_device(_sizes(settings.memory), device)
+    if beside is not None and settings.host_memory is not None:
         raise Refusal("bad-command-line", f"`--memory cpu={beside}` and `--host-memory` both say what waits may take",
                       "leave one of them out")  # fmt: skip
-    return budget(given, device, _host_memory(options.host_memory or beside, device, running), running)
+    return budget(given, device, _host_memory(settings.host_memory or beside, device, running), running)
 
 
 def budget(given: str | None, device: str, host: int | None, running: bool = True) -> Memory | None:
@@ -166,6 +181,10 @@ def budget(given: str | None, device: str, host: int | None, running: bool = Tru
                       "say what there is: `--memory 8GiB`")  # fmt: skip
     # The margin is for the program, too.
     return Memory(max(0, free - spared), is_measured=given is None, host=host, program=program if given else 0)
+
+
+def _sizes(memory: str | Sequence[str] | None) -> Sequence[str]:
+    return [memory] if isinstance(memory, str) else memory or ()
 
 
 def _by_device(sizes: Sequence[str], device: str) -> tuple[str | None, str | None]:
@@ -207,19 +226,6 @@ def _device(given: str | None) -> str:
     if not re.fullmatch(r"cpu|mps|(cuda|xpu)(:\d{1,2})?", given):
         raise Refusal("bad-command-line", f"there is no device `{given}`", "devices are cpu, cuda, cuda:1, xpu, mps")
     return given
-
-
-def evaluate(source: Source, options: argparse.Namespace, told: list[Statement] | None = None) -> Evaluation:
-    """Return what `source` comes to: its plan, or its mistakes. `told` gets the statements that became steps."""
-    # Not through a session, which imports what runs plans.
-    from aquatint.language.evaluate import Interpreter
-    from aquatint.syntax.parser import parse
-
-    looked_over = review(options)
-    with without_collection():
-        parsed = parse(source)
-        evaluation = Interpreter(world(options)).evaluate(parsed.script, parsed.diagnostics, told=told)
-        return evaluation if looked_over is None else looked_over(parsed.script, evaluation)
 
 
 def report(diagnostics: Iterable[Diagnostic], options: argparse.Namespace, json_to: TextIO | None = None) -> None:

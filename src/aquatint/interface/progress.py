@@ -12,7 +12,7 @@ import os
 from collections.abc import Callable, Iterable
 from enum import StrEnum
 from types import TracebackType
-from typing import TYPE_CHECKING, Protocol, Self, TextIO
+from typing import TYPE_CHECKING, Protocol, Self, TextIO, runtime_checkable
 
 import msgspec
 
@@ -76,6 +76,7 @@ class Mode(StrEnum):
     JSON = "json"  # each event as a line on the output stream
 
 
+@runtime_checkable
 class Reporter(Protocol):
     """Takes events as they come. Leaving it as a context gives the terminal back, whatever happened."""
 
@@ -103,6 +104,11 @@ def reporter(mode: Mode, out: TextIO, err: TextIO) -> Reporter:
             return _Plain(out, err)
 
 
+def reporter_of(on_event: Callable[[Event], object] | None) -> Reporter:
+    """Return `on_event` as a reporter, which it may be."""
+    return on_event if isinstance(on_event, Reporter) else _Told(on_event)
+
+
 def as_json(event: Event) -> dict[str, Json]:
     """Return the object that a line of JSON holds of `event`."""
     told: dict[str, Json] = msgspec.to_builtins(event)
@@ -121,6 +127,17 @@ class PlainContext:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         return None
+
+
+class _Told(PlainContext):
+    """Hands events on."""
+
+    def __init__(self, on_event: Callable[[Event], object] | None) -> None:
+        self._on_event = on_event
+
+    def __call__(self, event: Event) -> None:
+        if self._on_event is not None:
+            self._on_event(event)
 
 
 class _Json(PlainContext):

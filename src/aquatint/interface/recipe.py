@@ -152,26 +152,29 @@ def _place(role: str, part: ComponentRecord, record: ImageRecord) -> Settings:
     pipeline = record.pipeline
     inherited = str(PurePosixPath(pipeline.subfolder) / role)
     if part.file is not None and part.file != pipeline.file:
-        revision = {} if part.revision is None else {"revision": part.revision}
-        return {"source": part.file, "config": part.source, "subfolder": part.subfolder, **revision}
+        return _given(source=part.file, config=part.source, subfolder=part.subfolder, revision=part.revision)
     if part.file is None and pipeline.file is not None and part.dtype is not None and part.source == pipeline.source:
         # Left out, it would be taken from the file if that has it, too.
         inherited = ""
     if (part.source, part.revision) != (pipeline.source, pipeline.revision):
-        revision = {} if part.revision is None else {"revision": part.revision}
-        return {"source": part.source, "subfolder": part.subfolder, **revision}
+        return _given(source=part.source, subfolder=part.subfolder, revision=part.revision)
     return {} if part.subfolder == inherited else {"subfolder": part.subfolder}
 
 
 def _file(part: ComponentRecord) -> Settings:
     """Return the settings that say where the file of an adapter is."""
     inside = PurePosixPath(part.subfolder)
-    return {
-        "source": part.source,
-        **({"subfolder": str(inside.parent)} if len(inside.parts) > 1 else {}),
-        **({"weight_name": inside.name} if part.subfolder else {}),
-        **({} if part.revision is None else {"revision": part.revision}),
-    }
+    return _given(
+        source=part.source,
+        subfolder=str(inside.parent) if len(inside.parts) > 1 else None,
+        weight_name=inside.name if part.subfolder else None,
+        revision=part.revision,
+    )
+
+
+def _given(**settings: Any) -> Settings:
+    """Return those of `settings` that have a value."""
+    return {name: value for name, value in settings.items() if value is not None}
 
 
 def _weighter(weighter: WeighterRecord, components: Mapping[str, ComponentRecord], recipe: Recipe) -> str | Written:
@@ -200,10 +203,8 @@ def _weighter(weighter: WeighterRecord, components: Mapping[str, ComponentRecord
         own = next((each.name for each in schema.settings if each.type == "quantizer"), None)
         if own is not None:
             settings[own] = _quantizer(weighter.quantization, recipe)
-    stem = re.sub(r"\W+", "_", weighter.name.partition(";")[0], flags=re.ASCII).strip("_")[:60]
-    stem = stem if stem.isidentifier() else "weighter"
-    names = chain([stem], (f"{stem}_{number}" for number in count(2)))
-    name = next(each for each in names if is_free(each) and each not in (recipe.model, *recipe.quantizers))
+    names = _names(weighter.name.partition(";")[0], "weighter", recipe)
+    name = next(each for each in names if each not in recipe.quantizers)
     recipe.weighters[name] = settings
     return Written(name)
 
@@ -215,18 +216,22 @@ def _quantizer(quantization: QuantizationRecord | None, recipe: Recipe) -> Any:
     name = quantization.name
     if _is_uri_of(name, quantization):
         return name
-    stem = re.sub(r"\W+", "_", name, flags=re.ASCII).strip("_")[:60]
-    stem = stem if stem.isidentifier() else f"quantizer_{stem}".rstrip("_")
-    number = 1
-    while True:
-        free = stem if number == 1 else f"{stem}_{number}"
-        known = recipe.quantizers.get(free)
-        if known is not None and (known.backend, known.options) == (quantization.backend, quantization.options):
-            return Written(free)
-        if known is None and free != recipe.model and is_free(free):
-            recipe.quantizers[free] = quantization
-            return Written(free)
-        number += 1
+    # One that there is already will do if it has the same settings.
+    free = next(
+        each for each in _names(name, "quantizer", recipe)
+        if (known := recipe.quantizers.get(each)) is None
+        or (known.backend, known.options) == (quantization.backend, quantization.options)
+    )  # fmt: skip
+    recipe.quantizers.setdefault(free, quantization)
+    return Written(free)
+
+
+def _names(text: str, kind: str, recipe: Recipe) -> Iterator[str]:
+    """Yield names like `text` for what is of a `kind`, which nothing else here is called."""
+    stem = re.sub(r"\W+", "_", text, flags=re.ASCII).strip("_")[:60]
+    stem = stem if stem.isidentifier() else f"{kind}_{stem}".rstrip("_")
+    names = chain([stem], (f"{stem}_{number}" for number in count(2)))
+    return (each for each in names if each not in (recipe.model, *recipe.weighters) and is_free(each))
 
 
 def _files(pictures: list[PictureRecord]) -> str | list[str]:

@@ -8,18 +8,25 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 from PIL.Image import Image
 
-from aquatint.diagnostics import Diagnostics
+from aquatint.catalog import pickle_files
+from aquatint.diagnostics import Diagnostics, nearest
+from aquatint.interface.compiling import Script, planned, source_of
+from aquatint.interface.exits import Refusal
 from aquatint.interface.fetching import Fetch, completed
 from aquatint.interface.interrupts import Interrupts
-from aquatint.interface.progress import Reporter
+from aquatint.interface.progress import Reporter, printable
 from aquatint.interface.warning_options import Review
 from aquatint.language.evaluate import Evaluation, Interpreter, Standing
+from aquatint.language.resolution import Resolver
+from aquatint.language.values import Model
 from aquatint.language.world import World
 from aquatint.plan.steps import Component, Json, Pipeline, Plan, Plugin
+from aquatint.plan.validate import validate
 from aquatint.runtime.engine import (
     Call,
     Counters,
@@ -39,7 +46,7 @@ from aquatint.runtime.outputs import OutputPolicy, Outputs
 from aquatint.runtime.settled import needs_no_engine, settled
 from aquatint.runtime.surroundings import foreseen
 from aquatint.source import Source
-from aquatint.syntax.nodes import Script
+from aquatint.syntax import nodes as n
 from aquatint.syntax.parser import Parse, parse
 
 MakeEngine = Callable[[], Engine]
@@ -61,7 +68,7 @@ class Done:
     """A text that was carried out without a failure, and how things stood `before` it."""
 
     source: Source
-    script: Script
+    script: n.Script
     plan: Plan
     before: Standing
     wrote: bool
@@ -89,6 +96,7 @@ class Session:
     make_engine: MakeEngine
     options: Options = field(default_factory=Options)
     keep: bool = False
+    allow_pickles: bool = False
     review: Review | None = None
     fetch: Fetch | None = None
     done: list[Done] = field(default_factory=list)
@@ -103,11 +111,17 @@ class Session:
             self._interpreter = Interpreter(self.world)
         return self._interpreter
 
-    def feed(self, source: Source) -> Outcome:
-        """Plan and run `source`; a text that more text could complete is not run and says so.
+    @property
+    def names(self) -> list[str]:
+        """The names that scripts have bound so far, sorted."""
+        return self.interpreter.own_names()
 
-        With `keep`, what fails or is interrupted binds nothing.
+    def feed(self, script: Script) -> Outcome:
+        """Plan and run `script`; with `keep`, a text that more text could complete is not run and says so.
+
+        With `keep`, what fails or is interrupted binds nothing. Raises `Refusal`, but no mistake of the script's.
         """
+        source = source_of(script)
         parsed = parse(source)
         if parsed.incomplete and self.keep:
             return Outcome(parsed.diagnostics, incomplete=True)
@@ -133,18 +147,18 @@ class Session:
             return Outcome(evaluation.diagnostics)
         begun = self.options.clock()
         try:
-            finished = self.run(evaluation.plan) if evaluation.plan.steps else None
+            finished = self._run(evaluation.plan) if evaluation.plan.steps else None
         except BaseException:
             self.interpreter.return_to(before, ran=True)
             raise
         self.times = begun - began, self.options.clock() - begun
-        if self.keep and finished is not None and (finished.failed or finished.interrupted):
+        if not self.keep or (finished is not None and (finished.failed or finished.interrupted)):
             self.interpreter.return_to(before, ran=True)
         return Outcome(evaluation.diagnostics, evaluation.plan, finished, evaluation.values)
 
-    def plan(self, source: Source) -> Outcome:
-        """Plan `source` as `feed` would, and leave everything as it is."""
-        parsed = parse(source)
+    def check(self, script: Script) -> Outcome:
+        """Plan `script` as `feed` would, and leave everything as it is. Raises `Refusal`."""
+        parsed = parse(source_of(script))
         if parsed.incomplete and self.keep:
             return Outcome(parsed.diagnostics, incomplete=True)
         before = self.interpreter.standing()
@@ -152,9 +166,42 @@ class Session:
         self.interpreter.return_to(before, ran=False)
         return Outcome(evaluation.diagnostics, evaluation.plan)
 
+    def plan(self, script: Script) -> Plan:
+        """Return what `run` would do with `script` now, and change nothing. Raises `ScriptError` and `Refusal`."""
+        outcome = self.check(script)
+        return planned(outcome.plan, outcome.diagnostics)
+
+    def run(self, script: Script) -> RunFinished | None:
+        """Carry out `script` and return the totals, None if there was nothing to do but to bind names.
+
+        Raises `ScriptError` and `Refusal` before anything is done. A statement that fails in the run is an event, and
+        counted in the totals (`failed`, `interrupted`); such a script binds nothing.
+        """
+        outcome = self.feed(script)
+        planned(outcome.plan, outcome.diagnostics)
+        return outcome.finished
+
     def _evaluated(self, parsed: Parse) -> Evaluation:
-        evaluation = self.interpreter.evaluate(parsed.script, parsed.diagnostics, keep=self.keep, running=True)
+        with pickle_files.allowed(self.allow_pickles):
+            evaluation = self.interpreter.evaluate(parsed.script, parsed.diagnostics, keep=self.keep, running=True)
         return evaluation if self.review is None else self.review(parsed.script, evaluation)
+
+    def afresh(self, source: Source) -> Evaluation:
+        """Return what `source` would come to as a script of its own where this session runs; changes nothing."""
+        return self._beside(Interpreter(self.world), parse(source), keep=False)
+
+    def foresee(self, parsed: Parse, share: float) -> Evaluation:
+        """Return what `parsed` would come to here, looked at for a `share` of a script's usual steps; changes nothing.
+
+        May be called in another thread.
+        """
+        interpreter = Interpreter(replace(self.world, limit=share))
+        interpreter.return_to(self.interpreter.standing(), ran=False)
+        return self._beside(interpreter, parsed, keep=True)
+
+    def _beside(self, interpreter: Interpreter, parsed: Parse, *, keep: bool) -> Evaluation:
+        with pickle_files.allowed(self.allow_pickles):
+            return interpreter.evaluate(parsed.script, parsed.diagnostics, keep=keep, running=True)
 
     def change(self, world: World | None = None, *, existing: OutputPolicy | None = None) -> None:
         """Let statements from now on be planned in `world`, and do with outputs that exist as `existing` says."""
@@ -200,20 +247,53 @@ class Session:
         self._executor.engine.reclaim()
         return [each for each in released if each is not None]
 
+    def drop(self, name: str) -> list[Loaded]:
+        """Release the components of the model called `name`, and return those that were in memory.
+
+        Raises `Refusal` if there is no such model.
+        """
+        value = self.interpreter.find(name)
+        if not isinstance(value, Model):
+            near = nearest(name, [each for each in self.names if isinstance(self.interpreter.find(each), Model)])
+            raise Refusal("bad-command-line", f"there is no model `{printable(name)}`",
+                          f"did you mean `{near}`?" if near else None)  # fmt: skip
+        with pickle_files.allowed(self.allow_pickles):
+            resolved = Resolver(self.world, Diagnostics()).resolve(value)
+        return self.release([] if resolved is None else filter(None, resolved.pipeline.parts.values()))
+
+    def close(self) -> None:
+        """Release the models that are loaded; a script that is run after that loads them again."""
+        self.release(self.resident())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
     def device_memory(self) -> DeviceMemory | None:
         """Return what the device holds, None if that is not known or nothing was loaded yet."""
         return None if self._executor is None else self._executor.engine.device_memory()
 
     def start(self) -> dict[str, Json]:
         """Make the engine, which takes seconds, and return what it says decides the bits."""
-        with self.reporter as sink:
+        with self.reporter as sink, pickle_files.allowed(self.allow_pickles):
             sink(EngineStarting(self.world.device))
             self._executor = Executor(self.make_engine(), sink, self.options)
             return self._executor.engine.describe()
 
-    def run(self, plan: Plan) -> RunFinished:
-        """Run `plan` with the engine and the warm models of this session."""
-        with self.reporter as sink, self._interrupts:
+    def run_plan(self, plan: Plan) -> RunFinished:
+        """Carry out a `plan`, of `compile` or read from JSON, with the models that are loaded, and return the totals.
+
+        Raises `PlanError` for one that can't be a plan of this program, and `Refusal`.
+        """
+        validate(plan)
+        return self._run(plan)
+
+    def _run(self, plan: Plan) -> RunFinished:
+        with self.reporter as sink, self._interrupts, pickle_files.allowed(self.allow_pickles):
             if self._executor is not None:
                 return self._executor.run(plan)
             options = replace(self.options, stopping=lambda: self._interrupts.requested)

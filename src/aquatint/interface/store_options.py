@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from aquatint.interface.exits import Refusal
 
 if TYPE_CHECKING:
+    from aquatint.interface.settings import Running
     from aquatint.runtime.store import Store
 
 
@@ -32,23 +33,27 @@ def add_embeddings_options(command: argparse.ArgumentParser | argparse._Argument
     )  # fmt: skip
 
 
-def store_of(options: argparse.Namespace) -> Store | None:
+def store_of(options: argparse.Namespace | Running) -> Store | None:
     """Return the store that `options` ask for, None where there is to be none; raise `Refusal`."""
     if getattr(options, "no_store", False):
         return None
     from aquatint.runtime.store import chosen_store
 
-    return _chosen(lambda budget: chosen_store(options.store, budget), options.store_budget)
+    return _chosen(lambda budget: chosen_store(_folder(options), budget), options.store_budget)
 
 
-def embeddings_of(options: argparse.Namespace, keep: bool | None) -> Store | None:
+def embeddings_of(options: argparse.Namespace | Running, keep: bool | None) -> Store | None:
     """Return the store of embeddings, None where none are to be kept; raise `Refusal`.
 
     `keep` is None where the environment decides.
     """
     from aquatint.runtime.store import chosen_embeddings
 
-    return _chosen(lambda budget: chosen_embeddings(keep, options.store, budget), options.embeddings_budget)
+    return _chosen(lambda budget: chosen_embeddings(keep, _folder(options), budget), options.embeddings_budget)
+
+
+def _folder(options: argparse.Namespace | Running) -> Path | None:
+    return None if options.store is None else Path(options.store)
 
 
 def _chosen(choose: Callable[[int | None], Store | None], budget: str | None) -> Store | None:

@@ -11,6 +11,7 @@ from aquatint.interface.exits import Refusal
 
 if TYPE_CHECKING:
     from aquatint.diagnostics import Severity
+    from aquatint.interface.settings import Planning
     from aquatint.language.evaluate import Evaluation
     from aquatint.syntax.nodes import Script
 
@@ -62,11 +63,11 @@ class Review:
         return "warning"
 
 
-def review(options: argparse.Namespace) -> Review | None:
-    """Return what `options` ask for, None for a command without such options. Raises `Refusal`."""
-    if not hasattr(options, "deny"):
+def review(settings: Planning) -> Review | None:
+    """Return what `settings` ask for, None for scripts that aren't looked over. Raises `Refusal`."""
+    if not settings.lint:
         return None
-    given = [(option, code) for option in ("deny", "allow") for code in getattr(options, option)]
+    given = [(option, code) for option in ("deny", "allow") for code in getattr(settings, option)]
     if given:
         from aquatint.codes import codes
         from aquatint.diagnostics import did_you_mean
@@ -76,4 +77,4 @@ def review(options: argparse.Namespace) -> Review | None:
             if code not in known:
                 help = did_you_mean(code, known, "warnings")
                 raise Refusal("bad-command-line", f"`--{option} {code}`: there is no such warning", help)
-    return Review(options.deny, options.allow)
+    return Review(settings.deny, settings.allow)

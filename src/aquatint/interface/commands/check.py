@@ -6,8 +6,9 @@ import argparse
 import sys
 from typing import Any
 
+import aquatint
 from aquatint.interface.exits import DONE, WRONG
-from aquatint.interface.planning_options import add_planning_options, add_script_options, evaluate, report
+from aquatint.interface.planning_options import add_planning_options, add_script_options, planning, report
 from aquatint.interface.script_file import read_script
 from aquatint.interface.warning_options import add_warning_options
 
@@ -29,7 +30,7 @@ def run(options: argparse.Namespace) -> int:
     from aquatint.interface.report import write_json_summary
 
     source = read_script(options.file, no_stdin=options.no_stdin, commands=options.commands)
-    evaluation = evaluate(source, options)
+    evaluation = aquatint.check(source, **planning(options))
     report(evaluation.diagnostics, options)
     if options.json:
         write_json_summary(source.name, evaluation.diagnostics, sys.stdout)

@@ -6,8 +6,9 @@ import argparse
 import sys
 from typing import TYPE_CHECKING, Any
 
+import aquatint
 from aquatint.interface.exits import DONE, WRONG, Refusal
-from aquatint.interface.planning_options import add_parameter_options, add_planning_options, evaluate, report
+from aquatint.interface.planning_options import add_parameter_options, add_planning_options, planning, report
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from aquatint.catalog.checkpoints import CheckpointError
     from aquatint.catalog.hub_files import Request
     from aquatint.interface.fetching import Fetch
+    from aquatint.interface.progress import Reporter
 
 _EPILOG = """\
 examples:
@@ -47,20 +49,18 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
 
 def run(options: argparse.Namespace) -> int:
     """Fetch what `options.what` names; return the exit code. Raises `Refusal`."""
-    from aquatint.interface.fetching import fetcher
+    from aquatint.interface.fetching import fetcher, require_network
     from aquatint.interface.progress import Mode, reporter
-    from aquatint.runtime.hub import is_offline
 
-    if is_offline():
-        raise Refusal("bad-command-line", "HF_HUB_OFFLINE forbids the network", "unset it to fetch something")
+    require_network()
     mode = Mode.QUIET if options.quiet else Mode.JSON if options.json else Mode.AUTO
-    fetch = _list if options.dry_run else fetcher(lambda: reporter(mode, sys.stdout, sys.stderr))
+    shown = reporter(mode, sys.stdout, sys.stderr)
     ids, scripts = _sorted(options.what)
     if scripts and (options.revision or options.variant):
         raise Refusal("bad-command-line", "`--revision` and `--variant` are for hub ids, and a script says its own",
                       "leave them out, or name the id")  # fmt: skip
-    code = _by_id(ids, options, fetch) if ids else DONE
-    return max([code, *(_of_script(name, options, fetch) for name in scripts)])
+    code = _by_id(ids, options, _list if options.dry_run else fetcher(lambda: shown)) if ids else DONE
+    return max([code, *(_of_script(name, options, shown) for name in scripts)])
 
 
 def _sorted(names: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -81,18 +81,18 @@ def _by_id(ids: Sequence[str], options: argparse.Namespace, fetch: Fetch) -> int
     return WRONG if failures else DONE
 
 
-def _of_script(name: str, options: argparse.Namespace, fetch: Fetch) -> int:
-    from aquatint.interface.fetching import completed, wanted_by, with_failures
+def _of_script(name: str, options: argparse.Namespace, shown: Reporter) -> int:
+    from aquatint.interface.fetching import wanted_by, with_failures
     from aquatint.interface.script_file import read_script
 
     options.file = name
     source = read_script(name, no_stdin=options.no_stdin)
     if options.dry_run:
-        evaluation = evaluate(source, options)
+        evaluation = aquatint.check(source, **planning(options))
         if wanted := wanted_by(evaluation):
-            evaluation = with_failures(evaluation, fetch(wanted))
+            evaluation = with_failures(evaluation, _list(wanted))
     else:
-        evaluation = completed(lambda: evaluate(source, options), fetch)
+        evaluation = aquatint.fetch(source, **planning(options), on_event=shown)
     report(evaluation.diagnostics, options)
     return WRONG if evaluation.diagnostics.has_errors else DONE
 

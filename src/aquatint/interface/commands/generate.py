@@ -9,10 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import aquatint
 from aquatint.interface.commands.plan import show
 from aquatint.interface.commands.run import concluded
 from aquatint.interface.exits import DONE, WRONG, Refusal
-from aquatint.interface.planning_options import add_planning_options, evaluate, report
+from aquatint.interface.planning_options import add_planning_options, planning, report
 from aquatint.interface.running_options import add_running_options, session
 
 NAME = "<command line>"
@@ -147,7 +148,7 @@ def run(options: argparse.Namespace) -> int:
     source = Source(NAME, _canonical(script(request(options, diagnostics))))
     if diagnostics.has_errors:
         # What the rest of the command line comes to is checked as well, so that all mistakes are told at once.
-        report([*diagnostics.items, *evaluate(source, options).diagnostics], options)
+        report([*diagnostics.items, *aquatint.check(source, **planning(options)).diagnostics], options)
         return WRONG
     if options.emit_script:
         sys.stdout.write(_heading(options) + source.text)

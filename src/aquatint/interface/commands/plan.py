@@ -7,9 +7,11 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+import aquatint
 from aquatint.interface.exits import DONE, WRONG, Refusal
-from aquatint.interface.planning_options import add_planning_options, add_script_options, evaluate, report
+from aquatint.interface.planning_options import add_planning_options, add_script_options, planning, report
 from aquatint.interface.script_file import read_script
+from aquatint.interface.settings import Planning
 from aquatint.interface.warning_options import add_warning_options
 
 if TYPE_CHECKING:
@@ -42,10 +44,11 @@ def run(options: argparse.Namespace) -> int:
 
 def _tell(source: Source, options: argparse.Namespace) -> int:
     """Write why a setting of the plan of `source` is what it is; return the exit code."""
+    from aquatint.interface.compiling import evaluated
     from aquatint.language.why import Statement, UnknownPlace, why
 
     told: list[Statement] = []
-    evaluation = evaluate(source, options, told)
+    evaluation = evaluated(source, Planning(**planning(options)), told)
     if evaluation.plan is None:
         report(evaluation.diagnostics, options)
         return WRONG
@@ -61,7 +64,7 @@ def show(source: Source, options: argparse.Namespace, narrowed: Callable[[Plan],
     from aquatint.plan.render import render
     from aquatint.plan.steps import plan_to_json
 
-    evaluation = evaluate(source, options)
+    evaluation = aquatint.check(source, **planning(options))
     if evaluation.plan is None:
         report(evaluation.diagnostics, options)
         return WRONG

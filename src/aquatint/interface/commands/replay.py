@@ -7,11 +7,12 @@ import os
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+import aquatint
 from aquatint.interface.commands.plan import show
 from aquatint.interface.exits import WRONG, Refusal
 from aquatint.interface.fetching import completed
 from aquatint.interface.picture_script import add_picture_options, device_of, is_tiled, script_of, threads_of
-from aquatint.interface.planning_options import add_planning_options, evaluate, report
+from aquatint.interface.planning_options import add_planning_options, planning, report
 from aquatint.interface.running_options import add_running_options, exit_code, session
 
 if TYPE_CHECKING:
@@ -58,12 +59,13 @@ def run(options: argparse.Namespace) -> int:
         raise Refusal("no-record", f"`{options.image}` has a text in A1111's form, and no record of Aquatint's", help)
     source = Source(f"<replay of {printable(options.image)}>", made.text)
     _as_recorded(options, made.record)
-    # `evaluate` takes `--set` for the values of a script's parameters; this one has none.
+    # `planning` takes `--set` for the values of a script's parameters; this one has none.
     changes, options.set = options.set, []
     if options.plan and not diagnostics.has_errors:
         return show(source, options, lambda plan: _alone(plan, made.statement))
     running = session(options)
-    evaluation = completed(lambda: evaluate(source, options), None if diagnostics.has_errors else running.fetch)
+    fetch, given = None if diagnostics.has_errors else running.fetch, planning(options)
+    evaluation = completed(lambda: aquatint.check(source, **given), fetch)
     diagnostics.extend(evaluation.diagnostics)
     if evaluation.plan is None or diagnostics.has_errors:
         report(diagnostics, options)
@@ -80,7 +82,7 @@ def run(options: argparse.Namespace) -> int:
     report(diagnostics, options)
     if diagnostics.has_errors:
         return WRONG
-    return exit_code(running.run(plan if changes else _of_the_same_making(plan, made.record)))
+    return exit_code(running.run_plan(plan if changes else _of_the_same_making(plan, made.record)))
 
 
 def _as_recorded(options: argparse.Namespace, record: ImageRecord) -> None:

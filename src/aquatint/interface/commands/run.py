@@ -54,7 +54,7 @@ def run(options: argparse.Namespace) -> int:
     source = read_script(options.file, no_stdin=options.no_stdin, commands=options.commands)
     running = session(options)
     if options.file.endswith(".json") or source.text.lstrip().startswith('{"') or source.text.startswith("{\n"):
-        return exit_code(running.run(_given_plan(source, options)))
+        return exit_code(running.run_plan(_given_plan(source, options)))
     return concluded(running.feed(source), options)
 
 

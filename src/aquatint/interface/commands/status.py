@@ -9,15 +9,15 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import aquatint
 from aquatint.interface.exits import DONE, FAILED, WRONG
-from aquatint.interface.planning_options import add_planning_options, add_script_options, evaluate, report
+from aquatint.interface.planning_options import add_planning_options, add_script_options, planning, report
 from aquatint.interface.script_file import read_script
 from aquatint.interface.warning_options import add_warning_options
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from aquatint.plan.steps import Plan
     from aquatint.runtime.ledger import Standing
 
 STATUS_VERSION = 1
@@ -47,36 +47,19 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
 def run(options: argparse.Namespace) -> int:
     """Show how the outputs of the script `options.file` stand; return the exit code."""
     source = read_script(options.file, no_stdin=options.no_stdin, commands=options.commands)
-    evaluation = evaluate(source, options)
+    evaluation = aquatint.check(source, **planning(options))
     report(evaluation.diagnostics, options, sys.stderr if evaluation.plan is not None else None)
     if evaluation.plan is None:
         return WRONG
-    standings = _standings(evaluation.plan, options.output_dir, options.threads, options.tiling)
+    standings = aquatint.status(
+        evaluation.plan, output_dir=options.output_dir, threads=options.threads, tiling=options.tiling
+    )
     counts = Counter(str(standing.state) for standing in standings)
     if options.json:
         _write_json(standings, counts, source.name)
     else:
         _write(standings, counts)
     return DONE if counts["done"] == len(standings) else FAILED
-
-
-def _standings(plan: Plan, folder: Path, threads: int | None, tiling: bool) -> list[Standing]:
-    from aquatint.plan.steps import Save
-    from aquatint.runtime import saved_folders
-    from aquatint.runtime.journal import Journal
-    from aquatint.runtime.ledger import Ledger
-    from aquatint.runtime.outputs import OutputPolicy, Outputs
-    from aquatint.runtime.surroundings import expected, surroundings
-
-    journal = Journal(folder)
-    around = surroundings(plan.device, threads, tiling)
-    ledger = Ledger(plan, journal, expected(journal, around), around)
-    outputs = Outputs(folder, OutputPolicy.RESUME, ledger)
-    saves = {step.path for step in plan.steps if isinstance(step, Save)}
-    return [
-        ledger.standing(path, saved_folders.locate(outputs, path) if path in saves else outputs.locate(path))
-        for path in ledger.planned
-    ]
 
 
 def _write(standings: Sequence[Standing], counts: Counter[str]) -> None:

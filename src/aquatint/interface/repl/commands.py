@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from aquatint.diagnostics import Diagnostics, nearest
+from aquatint.diagnostics import nearest
 from aquatint.interface.exits import Refusal
 from aquatint.interface.progress import duration, number, printable
 from aquatint.interface.repl.preferences import Look, listed, put
@@ -18,8 +18,6 @@ from aquatint.interface.repl.saved_session import saved_session
 from aquatint.interface.repl.topics import about, topics
 from aquatint.interface.script_file import read_script
 from aquatint.interface.session import Outcome, Session
-from aquatint.language.resolution import Resolver
-from aquatint.language.values import Model
 from aquatint.plan.render import quantized, render, sized
 from aquatint.plan.steps import Component
 from aquatint.runtime.memory_probe import usage
@@ -74,7 +72,7 @@ def _help(session: Session, topic: str, look: Look) -> Answer:
 
 
 def _plan(session: Session, text: str, look: Look) -> Answer:
-    outcome = session.plan(Source("<repl>", text))
+    outcome = session.check(Source("<repl>", text))
     return Answer("" if outcome.plan is None else render(outcome.plan, session.resident()), outcome)
 
 
@@ -106,21 +104,11 @@ def _memory(session: Session, _: str, look: Look) -> Answer:
 
 
 def _names(session: Session, _: str, look: Look) -> Answer:
-    own = session.interpreter.own_names()
-    return Answer(("\n".join(own) if own else "nothing is bound yet") + "\n")
+    return Answer(("\n".join(session.names) if session.names else "nothing is bound yet") + "\n")
 
 
 def _drop(session: Session, name: str, look: Look) -> Answer:
-    value = session.interpreter.find(name)
-    if not isinstance(value, Model):
-        models = [each for each in session.interpreter.own_names()
-                  if isinstance(session.interpreter.find(each), Model)]  # fmt: skip
-        near = nearest(name, models)
-        raise _refusal(f"there is no model `{printable(name)}`", f"did you mean `{near}`?" if near else None)
-    resolved = Resolver(session.world, Diagnostics()).resolve(value)
-    keys = [] if resolved is None else [key for key in resolved.pipeline.parts.values() if key is not None]
-    released = session.release(keys)
-    lines = [f"released {each.component.role:<16} {sized(each.bytes)}\n" for each in released]
+    lines = [f"released {each.component.role:<16} {sized(each.bytes)}\n" for each in session.drop(name)]
     return Answer("".join(lines) or f"nothing of `{name}` is loaded\n")
 
 
@@ -130,7 +118,7 @@ def _run(session: Session, file: str, look: Look) -> Answer:
 
 
 def _save(session: Session, file: str, look: Look) -> Answer:
-    saved = saved_session(session.done, session.world)
+    saved = saved_session(session)
     try:
         with Path(file).open("x", encoding="utf-8", newline="\n") as stream:
             stream.write(saved.text)

@@ -15,7 +15,6 @@ from aquatint.interface.fetching import beside_lacks
 from aquatint.interface.progress import printable
 from aquatint.interface.repl.completion import completions
 from aquatint.interface.session import Session
-from aquatint.language.evaluate import Interpreter
 from aquatint.source import Source
 from aquatint.syntax.grammar import lex
 from aquatint.syntax.parser import Parse, parse
@@ -96,10 +95,7 @@ def _read(text: str) -> Parse:
 
 
 def _meant(parsed: Parse, session: Session) -> list[Diagnostic]:
-    # An interpreter of its own: this may be another thread than the session's.
-    interpreter = Interpreter(replace(session.world, limit=SHARE))
-    interpreter.return_to(session.interpreter.standing(), ran=False)
-    evaluation = interpreter.evaluate(parsed.script, parsed.diagnostics, keep=True, running=True)
+    evaluation = session.foresee(parsed, SHARE)
     # What can be fetched is no mistake.
     return evaluation.diagnostics.items if session.fetch is None else beside_lacks(evaluation)
 

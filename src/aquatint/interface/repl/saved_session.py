@@ -12,14 +12,11 @@ from dataclasses import dataclass
 import msgspec
 
 from aquatint.interface.exits import Refusal
-from aquatint.interface.session import Done
-from aquatint.language.evaluate import Interpreter
-from aquatint.language.world import World
+from aquatint.interface.session import Done, Session
 from aquatint.plan.fingerprints import planned
 from aquatint.plan.steps import Generate, Plan
 from aquatint.source import Source
 from aquatint.syntax import nodes as n
-from aquatint.syntax.parser import parse
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +28,12 @@ class SavedSession:
     files: int
 
 
-def saved_session(done: Sequence[Done], world: World) -> SavedSession:
-    """Return a script that makes what the texts in `done` have made, pixel for pixel. Raises `Refusal`."""
+def saved_session(session: Session) -> SavedSession:
+    """Return a script that makes what the texts of `session` have made, pixel for pixel. Raises `Refusal`."""
+    done = session.done
     kept = [each for number, each in enumerate(done) if not _is_replaced(each, done[number + 1 :])]
     text = "".join(_with_seeds(each).rstrip() + "\n" for each in kept)
-    parsed = parse(Source("<saved session>", text))
-    evaluation = Interpreter(world).evaluate(parsed.script, parsed.diagnostics, running=True)
+    evaluation = session.afresh(Source("<saved session>", text))
     if evaluation.plan is None:
         first = next(iter(evaluation.diagnostics))
         raise Refusal("bad-command-line", f"the session is no script: {first.message}",
