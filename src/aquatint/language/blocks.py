@@ -502,7 +502,7 @@ class Blocks:
                 value = self.expressions.value(item.value, scope)
                 self.expressions.spend(weight(value), item.value.span)
                 value = without_paths(value)
-                setting = Setting(value, item.value.span, item.name.span, layer)
+                setting = Setting(value, item.value.span, item.name.span, layer, items=_items(item.value, value))
                 made[name] = self._once(name, setting, made)
         return made
 
@@ -547,6 +547,13 @@ class Blocks:
     def _error(self, code: str, message: str, span: Span, *, help: str | None = None) -> Unknown:
         self.diagnostics.error(code, message, span, help=help)
         return UNKNOWN
+
+
+def _items(node: n.Expression, value: Any) -> tuple[Span, ...]:
+    """Return the place of each item of `value`, if it is written as a list there."""
+    if isinstance(node, n.List) and isinstance(value, tuple) and len(node.items) == len(value):
+        return tuple(item.span for item in node.items)
+    return ()
 
 
 def _called_block(role: str) -> str:

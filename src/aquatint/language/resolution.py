@@ -15,6 +15,7 @@ from typing import Any
 from msgspec import UNSET
 
 from aquatint.catalog import checkpoints, estimates, language_models, llm4gen, pipelines, single_files
+from aquatint.catalog.addresses import Download
 from aquatint.catalog.checkpoints import Checkpoint, CheckpointError, Part, Tensor
 from aquatint.catalog.estimates import Estimate
 from aquatint.catalog.gguf_files import PACKAGE, is_gguf
@@ -94,9 +95,9 @@ class Sketch:
 
 @dataclass(frozen=True, slots=True)
 class Lack:
-    """Something that the hub's local cache lacks, which has been reported at `span` under `code`."""
+    """Something that is to be fetched from the hub or the web, which has been reported at `span` under `code`."""
 
-    request: Request
+    request: Request | Download
     code: str
     span: Span
 

@@ -34,7 +34,8 @@ Layer = Literal["default", "quantizer", "model", "submodule", "override", "with"
 class Setting:
     """A value that a block gives to a name: where its name and value stand, and which layer set it.
 
-    `before` is the setting of a lower layer that it replaces.
+    `before` is the setting of a lower layer that it replaces. `items` has the place of each item where the value is
+    written as a list.
     """
 
     value: Any
@@ -42,6 +43,11 @@ class Setting:
     name_span: Span
     layer: Layer
     before: Setting | None = field(default=None, compare=False, repr=False)
+    items: tuple[Span, ...] = field(default=(), compare=False, repr=False)
+
+    def place(self, index: int) -> Span:
+        """Return the place of item number `index` (from 0) of a list, the whole value's if it has none of its own."""
+        return self.items[index] if index < len(self.items) else self.span
 
 
 def layered(below: Mapping[str, Setting], above: Mapping[str, Setting]) -> dict[str, Setting]:

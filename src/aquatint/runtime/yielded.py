@@ -15,7 +15,7 @@ import msgspec
 from PIL import Image as images
 from PIL.Image import Image
 
-from aquatint.catalog import tensor_files
+from aquatint.catalog import addresses, tensor_files
 from aquatint.catalog.media import is_video
 from aquatint.catalog.picture_files import BYTES_LIMIT, NoPicture, decoded
 from aquatint.catalog.tensor_files import Tensor
@@ -231,9 +231,11 @@ def _from_file(picture: PictureFile | TensorFile) -> Image | Tensor | str:
     """Return the picture or tensor, or why it isn't what the plan has seen in its file."""
     what, limit = ("picture", BYTES_LIMIT) if isinstance(picture, PictureFile) else ("file", tensor_files.BYTES_LIMIT)
     try:
-        with open(picture.path, "rb") as stream:
+        with open(addresses.place(picture.path), "rb") as stream:
             body = stream.read(limit + 1)
     except OSError:
+        if addresses.is_address(picture.path):
+            return f"what `{picture.path}` gave is gone: it can be fetched again by the script"
         return f"`{picture.path}` is gone, or can't be read any more"
     if hashlib.sha256(body).hexdigest() != picture.hash:
         return f"`{picture.path}` is not the {what} any more that the plan was made with"
