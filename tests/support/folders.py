@@ -50,6 +50,13 @@ WAN: Parts = {
 }  # fmt: skip
 """Those of a pipeline that makes videos."""
 
+SOUND: Parts = {
+    "scheduler": ("diffusers", "DDIMScheduler"), "text_encoder": ("transformers", "ClapTextModelWithProjection"),
+    "tokenizer": ("transformers", "RobertaTokenizer"), "unet": ("diffusers", "UNet2DConditionModel"),
+    "vae": ("diffusers", "AutoencoderKL"), "vocoder": ("transformers", "SpeechT5HifiGan"),
+}  # fmt: skip
+"""Those of a pipeline that makes sound."""
+
 DECODER: Parts = {
     "scheduler": _FLOW, "movq": ("diffusers", "VQModel"), "unet": ("diffusers", "UNet2DConditionModel"),
 }  # fmt: skip
@@ -167,6 +174,7 @@ def write_models(folder: Path) -> None:
     write_pipeline(folder / "sd3", "StableDiffusion3Pipeline", SD3)
     write_pipeline(folder / "flux", "FluxPipeline", FLUX, shards=3)
     write_pipeline(folder / "wan", "WanPipeline", WAN)
+    write_pipeline(folder / "sound", "AudioLDMPipeline", SOUND)
     write_pipeline(folder / "stage-1", "IFPipeline", STAGE_1, **_NO_CHECKS)
     write_pipeline(folder / "stage-2", "IFSuperResolutionPipeline", STAGE_2, **_NO_CHECKS)
     write_pipeline(folder / "prior", "KandinskyV22PriorPipeline", PRIOR)

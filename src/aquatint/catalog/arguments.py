@@ -10,6 +10,7 @@ from functools import cache
 from types import MappingProxyType
 from typing import Any
 
+from aquatint.catalog import media
 from aquatint.catalog.pipelines import Argument, PipelineInfo
 
 MANAGED = {
@@ -70,7 +71,8 @@ def scriptable(info: PipelineInfo) -> Mapping[str, Argument]:
     found = _SCRIPTABLE.get(id(info))
     if found is None:
         # Of what pipelines take more than a script has a use for.
-        kinds = "Literal['pil', 'latent']" if info.latent else "Literal['pil', 'pt']" if info.pixels else None
+        decoded, undecoded = "np" if media.makes_audio(info) else "pil", media.undecoded(info)
+        kinds = f"Literal['{decoded}', '{undecoded}']" if undecoded else None
         named = {
             name: replace(argument, type=kinds) if kinds and name == "output_type" else argument
             for name, argument in info.arguments.items()

@@ -13,17 +13,18 @@ from aquatint.catalog import tensor_files
 from aquatint.catalog.models import OUTPUT_SUFFIXES
 from aquatint.catalog.pipelines import PipelineInfo
 
-Kind = Literal["image", "video", "tensors"]
-"""What one seed comes to: a picture, frames that follow one another, or what another pipeline goes on with."""
+Kind = Literal["image", "video", "audio", "tensors"]
+"""What one seed comes to: a picture, frames that follow one another, sound, or what another pipeline goes on with."""
 
 VIDEO_SUFFIXES = (".mp4", ".webp", ".gif")
+AUDIO_SUFFIXES = (".wav",)
 
 SUFFIXES: dict[Kind, tuple[str, ...]] = {
-    "image": OUTPUT_SUFFIXES, "video": VIDEO_SUFFIXES, "tensors": (tensor_files.SUFFIX,),
+    "image": OUTPUT_SUFFIXES, "video": VIDEO_SUFFIXES, "audio": AUDIO_SUFFIXES, "tensors": (tensor_files.SUFFIX,),
 }  # fmt: skip
 """As what each kind can be written, in lower case; the first is that of a file which a script gives no name."""
 
-NAMES: dict[Kind, str] = {"image": "pictures", "video": "videos", "tensors": "tensors"}
+NAMES: dict[Kind, str] = {"image": "pictures", "video": "videos", "audio": "sound", "tensors": "tensors"}
 """What messages call several of a kind."""
 
 SUFFIX_OF_PACKAGE = ".mp4"
@@ -50,7 +51,12 @@ def kind_of(info: PipelineInfo, is_undecoded: bool = False) -> Kind:
     """Return what the calls of a pipeline make; `is_undecoded` says that they leave the decoding out."""
     if is_undecoded or tensors_of(info):
         return "tensors"
-    return "video" if "frames" in info.yields else "image"
+    return "audio" if makes_audio(info) else "video" if "frames" in info.yields else "image"
+
+
+def makes_audio(info: PipelineInfo) -> bool:
+    """Return whether the calls of a pipeline make sound; one that goes along with a video isn't meant."""
+    return "audios" in info.yields
 
 
 def undecoded(info: PipelineInfo) -> str | None:

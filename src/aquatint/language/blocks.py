@@ -585,6 +585,8 @@ def _standing_in(value: Any) -> Any:
             return TENSOR if len(value.tensors) == 1 else value
         case ImageValue(kind="video"):
             return VIDEO
+        case ImageValue(kind="audio"):
+            return value
         case ImageValue() | PictureFile():
             return PICTURE
         case Result():

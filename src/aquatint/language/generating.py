@@ -111,7 +111,7 @@ class Generating:
         checks = (
             sound,
             self._has_all(given, settings, resolved.info, node),
-            self._has_good_size(settings),
+            self._has_good_size(settings, info),
             self.pictures.fit(settings),
             self.pictures.steer(settings, info, resolved.roles),
             self.pictures.leave_steps(settings, info),
@@ -213,7 +213,7 @@ class Generating:
         defaults, sound = self.blocks.arguments(self.pictures.read(of_model, info), info)
         given = layered(defaults, self.pictures.read(own, info))
         settings, _ = self.blocks.arguments(given, info)
-        self._has_good_size(settings)
+        self._has_good_size(settings, info)
         self._has_good_scheduler(settings, None, model)
         self._has_good_file(
             settings, info, None if info is None else media.kind_of(info, _undecoded(settings, info) is not None)
@@ -238,9 +238,14 @@ class Generating:
                 self._error("missing-setting", said, node.verb.span, help=help)
         return not missing
 
-    def _has_good_size(self, settings: Mapping[str, Setting]) -> bool:
+    def _has_good_size(self, settings: Mapping[str, Setting], info: PipelineInfo | None) -> bool:
         sound = True
         size = settings.get("size")
+        takes_sides = info is None or not info.arguments.keys().isdisjoint(("width", "height"))
+        if size is not None and info is not None and not takes_sides and not without_size(info):
+            message = f"what a `{info.name}` makes has no `size` that could be set"
+            self._error("unknown-setting", message, size.name_span, help="leave `size` out")
+            sound = False
         other = settings.get("width") or settings.get("height")
         if size is not None and other is not None and other.layer == size.layer:
             message = "`size` stands for `width` and `height`; give one or the other"

@@ -429,6 +429,10 @@ def called_exactly(value: Any) -> str:
     return type_name(value)
 
 
+_KINDS = {"image": "an image", "video": "a video", "audio": "sound", "tensors": "a result of tensors"}
+# What messages call what one seed comes to.
+
+
 def type_name(value: Any) -> str:
     """Return what messages call a value's type, with its article."""
     match value:
@@ -451,7 +455,7 @@ def type_name(value: Any) -> str:
         case Result():
             return "a result" if value.images[0].kind == "image" else type_name(value.images[0])
         case ImageValue():
-            return {"image": "an image", "video": "a video", "tensors": "a result of tensors"}[value.kind]
+            return _KINDS[value.kind]
         case TensorValue() | TensorFile():
             return "a tensor"
         case PictureFile():

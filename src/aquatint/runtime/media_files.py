@@ -1,4 +1,4 @@
-"""Encodes pictures, videos and tensors as files, in memory, and reads those that aren't pictures back.
+"""Encodes pictures, videos, sound and tensors as files, in memory, and reads videos and tensors back.
 
 The same medium, text and frames in a second give the same bytes, whatever the machine is called and whatever time it
 is; of an MP4, with the same PyAV. What the text says is in `metadata`.
@@ -7,6 +7,7 @@ is; of an MP4, with the same PyAV. What the text says is in `metadata`.
 from __future__ import annotations
 
 import io
+import wave
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -18,12 +19,12 @@ from PIL.Image import Image
 
 from aquatint.catalog import media, tensor_files
 from aquatint.runtime.engine import EngineError
-from aquatint.runtime.media import Clip, Medium, Tensors
+from aquatint.runtime.media import SAMPLE_WIDTH, Clip, Medium, Sound, Tensors
 from aquatint.runtime.metadata import About, embedded
-from aquatint.runtime.picture_texts import Format
+from aquatint.runtime.picture_texts import Format, with_info
 
 FORMATS: dict[str, Format] = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".gif": "GIF",
-                              ".mp4": "MP4", ".safetensors": "SAFETENSORS"}  # fmt: skip
+                              ".mp4": "MP4", ".wav": "WAV", ".safetensors": "SAFETENSORS"}  # fmt: skip
 """The suffixes that can be written, in lower case."""
 
 _QUALITY = "16"  # x264's constant rate factor: 0 is lossless, and of 17 people say that they see no difference
@@ -33,7 +34,7 @@ _BT709 = 1  # by FFmpeg's numbers for matrix, primaries and transfer
 def encoded(medium: Medium, form: Format, about: About | None, fps: float = media.FPS) -> bytes:
     """Return `medium` as a file of `form`, a video of `fps` frames in a second. Raises `EngineError`.
 
-    A picture is PNG, JPEG or WebP; a video is WebP, GIF or MP4; tensors are safetensors.
+    A picture is PNG, JPEG or WebP; a video is WebP, GIF or MP4; sound is WAV; tensors are safetensors.
     """
     texts = {} if about is None or not about.inside else embedded(form, about)
     buffer = io.BytesIO()
@@ -51,12 +52,31 @@ def encoded(medium: Medium, form: Format, about: About | None, fps: float = medi
             _save_all(medium, buffer, form, _durations(len(medium.frames), fps, 10), texts)
         case Clip(), "MP4":
             _mp4(medium, buffer, fps, texts)
+        case Sound(), "WAV":
+            with wave.open(buffer, "wb") as written:
+                written.setnchannels(medium.channels)
+                written.setsampwidth(SAMPLE_WIDTH)
+                written.setframerate(medium.rate)
+                written.writeframes(medium.samples)
+            return with_info(buffer.getvalue(), texts)
         case Tensors(), "SAFETENSORS":
             return tensor_files.packed(medium.values, texts)
         case _:
-            what = "pictures" if isinstance(medium, Image) else "videos" if isinstance(medium, Clip) else "tensors"
+            what = media.NAMES[kind(medium)]
             raise EngineError(f"can't write {what} as {form}", "end the name of the file with another suffix")
     return buffer.getvalue()
+
+
+def kind(medium: Medium) -> media.Kind:
+    """Return what `medium` is."""
+    match medium:
+        case Clip():
+            return "video"
+        case Sound():
+            return "audio"
+        case Tensors():
+            return "tensors"
+    return "image"
 
 
 def read_clip(path: Path) -> Clip:

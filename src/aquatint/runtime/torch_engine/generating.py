@@ -8,13 +8,14 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
+import numpy
 from PIL.Image import Image
 
 from aquatint.catalog import media, schedulers
 from aquatint.catalog.pipelines import pipeline as pipeline_info
 from aquatint.diagnostics import did_you_mean
 from aquatint.runtime.engine import EngineError, Generation, OnStep
-from aquatint.runtime.media import Clip, Medium, Tensors
+from aquatint.runtime.media import Clip, Medium, Sound, Tensors
 from aquatint.runtime.torch_engine import tensors, weighters
 from aquatint.runtime.torch_engine.faults import engine_error
 from aquatint.runtime.torch_engine.libraries import Libraries
@@ -22,6 +23,12 @@ from aquatint.runtime.torch_engine.libraries import Libraries
 OURS = frozenset({"generator", "return_dict", "callback_on_step_end", "num_images_per_prompt"})
 """Call arguments of a pipeline that a script does not decide: what is in a call, and its seeds, are the plan's."""
 
+_MADE = ("images", "frames", "image", "audios")
+# Where a call's output has what it made; `image` is what two pipelines of Kandinsky call it.
+
+# Who knows how many samples of a sound there are in a second, and what they call it, in order.
+_RATES = ((None, "sample_rate"), ("vocoder", "sampling_rate"), ("vae", "sampling_rate"), ("unet", "sample_rate"))
+_LOUDEST = 32767
 
 Told = Sequence[warnings.WarningMessage]
 """What Python has warned of while a call ran."""
@@ -57,7 +64,7 @@ def work(
             raise EngineError(f"{name} has no argument `{unknown[0]}`", help)
         info = pipeline_info(name)
         if "output_type" in known and not (info and media.tensors_of(info)):
-            arguments.setdefault("output_type", "pil")
+            arguments.setdefault("output_type", "np" if info and media.makes_audio(info) else "pil")
         if "callback_on_step_end" in known:
             arguments["callback_on_step_end"] = _reporter(on_step)
         # The scheduler is the one part that changes while it works. One that is offloaded is used again: put it back.
@@ -136,10 +143,14 @@ def _media(torch: Any, made: Any, generation: Generation, pipeline: Any, told: T
             f"{type(pipeline).__name__} made a picture of numbers that are none (NaN)",
             "float16 overflows in some models: take `dtype: float32` or `bfloat16`, for the `vae` first of all",
         )
-    # `image` is what two pipelines of Kandinsky call it.
-    named = (getattr(made, name, None) for name in ("images", "frames", "image"))
-    found = next((each for each in named if isinstance(each, list | tuple)), ())
-    mediums = [medium for each in found if (medium := _medium(each)) is not None]
+    if info is not None and media.makes_audio(info):
+        rate = _sampling_rate(pipeline)
+        found: Sequence[Any] = list(made.audios)
+        mediums: list[Medium] = [_sound(each, rate, name) for each in found]
+    else:
+        named = (getattr(made, name, None) for name in _MADE)
+        found = next((each for each in named if isinstance(each, list | tuple)), ())
+        mediums = [medium for each in found if (medium := _medium(each)) is not None]
     if not mediums or len(mediums) < len(found):
         raise EngineError(f"{name} makes no pictures")
     if count > 1 and len(mediums) != count:
@@ -153,12 +164,38 @@ def _media(torch: Any, made: Any, generation: Generation, pipeline: Any, told: T
 def _tensors(torch: Any, made: Any, undecoded: str | None) -> Tensors | None:
     """Return the tensors that a call has come to: what it left `undecoded`, or all that its pipeline makes."""
     if undecoded is not None:
-        named = (getattr(made, name, None) for name in ("images", "frames", "image"))
+        named = (getattr(made, name, None) for name in _MADE)
         found = {undecoded: next((each for each in named if isinstance(each, torch.Tensor)), None)}
     else:
         found = dict(made.items())
     kept = {name: tensors.kept(torch, each) for name, each in found.items() if isinstance(each, torch.Tensor)}
     return Tensors(kept) if kept else None
+
+
+def _sampling_rate(pipeline: Any) -> int:
+    """Return how many samples in a second the sound of a pipeline has. Raises `EngineError`."""
+    for role, name in _RATES:
+        part = pipeline if role is None else getattr(getattr(pipeline, role, None), "config", None)
+        if isinstance(rate := getattr(part, name, None), int):
+            return rate
+    raise EngineError(f"nothing in a {type(pipeline).__name__} says how many samples in a second its sound has")
+
+
+def _sound(made: Any, rate: int, name: str) -> Sound:
+    """Return what one seed has come to: numbers from -1 to 1, shaped [samples] or [channels, samples].
+
+    What is beyond is cut off, as it is by programs that write such files.
+    """
+    values = numpy.atleast_2d(numpy.asarray(made, numpy.float32))
+    if values.ndim != 2 or not values.size:
+        raise EngineError(f"{name} makes no sound")
+    if numpy.isnan(values).any():
+        raise EngineError(
+            f"{name} made sound of numbers that are none (NaN)",
+            "float16 overflows in some models: take `dtype: float32` or `bfloat16`, for the `vae` first of all",
+        )
+    samples = numpy.rint(numpy.clip(values, -1, 1) * _LOUDEST).astype("<i2")
+    return Sound(len(samples), rate, samples.T.tobytes())
 
 
 def _medium(made: Any) -> Medium | None:
