@@ -21,10 +21,11 @@ FOLDER_VARIABLE = "AQUATINT_DOWNLOADS"
 
 SCHEMES = ("http", "https")
 
-Kind = Literal["picture", "tensors"]
+Kind = Literal["picture", "video", "tensors"]
 """What an address is to give."""
 
 _ADDRESS = re.compile(r"[a-z]{3,5}://", re.IGNORECASE)
+_VIDEOS = (".mp4", ".mov", ".webm", ".mkv")
 _UNFIT = re.compile(r"[\x00-\x20\x7f]")
 _STORE_VARIABLE = "AQUATINT_STORE"
 
@@ -72,7 +73,8 @@ def check(address: str) -> None:
 
 def kind_of(address: str) -> Kind:
     """Return what an address gives by its name, for one of which no script says what is wanted."""
-    return "tensors" if PurePosixPath(urlsplit(address).path).suffix.lower() == tensor_files.SUFFIX else "picture"
+    suffix = PurePosixPath(urlsplit(address).path).suffix.lower()
+    return "tensors" if suffix == tensor_files.SUFFIX else "video" if suffix in _VIDEOS else "picture"
 
 
 def folder() -> Path:

@@ -99,6 +99,11 @@ def takes_pictures(argument: Argument) -> bool:
     return not _NO_PICTURE.fullmatch(argument.name) and any(map(_has_pictures, _alternatives(argument.type)))
 
 
+def takes_videos(argument: Argument) -> bool:
+    """Return whether a video can be an argument: pictures that are the frames of one."""
+    return _OF_FRAMES.fullmatch(argument.name) is not None and takes_pictures(argument)
+
+
 def takes_tensors(argument: Argument) -> bool:
     """Return whether a tensor, or several, can be an argument."""
     if argument.name in MANAGED or _NO_TENSOR.fullmatch(argument.name):
@@ -133,7 +138,9 @@ def _is_needed(argument: Argument) -> bool:
 
 
 def _has_pictures(part: str) -> bool:
-    return any(_PICTURE.fullmatch(word) for word in _inside(part))
+    # Of videos, some take lists of lists: one each, of which one is given like a list.
+    inside = [word for word in _inside(part) if word != part or "[" not in word]
+    return any(_has_pictures(word) if "[" in word else _PICTURE.fullmatch(word) for word in inside)
 
 
 def _has_tensors(part: str) -> bool:
@@ -164,8 +171,10 @@ def problem(argument: Argument, value: Any) -> str | None:
         return None if isinstance(value, str) else "`prompt` takes a string"
     if is_prompt(argument.name) and isinstance(value, list | tuple) and "str" in parts:
         return f"`{argument.name}` takes a string"  # as `prompt` is one: pipelines take one string for each
-    if not any(_fits(part, value) for part in parts) or (
-        value is VIDEO and not _OF_FRAMES.fullmatch(argument.name)  # a picture for each prompt, or views of one thing
+    is_video = takes_videos(argument) and isinstance(value, list) and all(each is PICTURE for each in value)
+    if not is_video and (
+        not any(_fits(part, value) for part in parts)
+        or value is VIDEO  # a picture for each prompt, or views of one thing
     ):
         return f"`{argument.name}` takes {_described(parts)}"
     if isinstance(value, int | float) and not isinstance(value, bool):

@@ -9,7 +9,7 @@ import re
 from pathlib import PurePosixPath
 from typing import Literal
 
-from aquatint.catalog import tensor_files
+from aquatint.catalog import tensor_files, video_files
 from aquatint.catalog.models import OUTPUT_SUFFIXES
 from aquatint.catalog.pipelines import PipelineInfo
 
@@ -28,7 +28,7 @@ NAMES: dict[Kind, str] = {"image": "pictures", "video": "videos", "audio": "soun
 """What messages call several of a kind."""
 
 SUFFIX_OF_PACKAGE = ".mp4"
-PACKAGE = "av"
+PACKAGE = video_files.PACKAGE
 """The suffix whose files need a package beside what is always installed, and that package."""
 
 FPS = 10.0

@@ -16,7 +16,7 @@ import msgspec
 from aquatint.catalog import prompt_plugins, quantizers
 from aquatint.catalog.arguments import FAMILIAR, MANAGED, PICTURE, TENSOR, VIDEO, is_prompt, problem, scriptable
 from aquatint.catalog.models import ADAPTERS, GENERATE, LATER_MODEL, MODEL, OF_TASKS, PART, RESERVED_PARTS
-from aquatint.catalog.pipelines import PipelineInfo, component_roles
+from aquatint.catalog.pipelines import Argument, PipelineInfo, component_roles
 from aquatint.catalog.settings import Schema
 from aquatint.catalog.settings import Setting as Described
 from aquatint.catalog.tasks import is_further_controlnet
@@ -51,7 +51,7 @@ from aquatint.language.values import (
     without_paths,
 )
 from aquatint.language.world import World
-from aquatint.plan.steps import PictureFile, TensorFile
+from aquatint.plan.steps import PictureFile, TensorFile, VideoFile
 from aquatint.source import Span
 from aquatint.syntax import nodes as n
 
@@ -447,8 +447,11 @@ class Blocks:
                     if is_prompt(name) and isinstance(setting.value, tuple)
                     else conversion(setting.value, lambda meant: problem(known[name], meant) is None, setting.span)
                 )
+                at = setting.span
+                if is_type and not is_prompt(name) and (item := _wrong_item(known[name], setting)) is not None:
+                    at, actual = setting.place(item), f"a list with {called_exactly(setting.value[item])}"
                 self.diagnostics.error(
-                    "wrong-type" if is_type else "wrong-value", f"{wrong}, not {actual}", setting.span, help=help
+                    "wrong-type" if is_type else "wrong-value", f"{wrong}, not {actual}", at, help=help
                 )
             return wrong is None
         if name in MANAGED:
@@ -556,6 +559,15 @@ def _items(node: n.Expression, value: Any) -> tuple[Span, ...]:
     return ()
 
 
+def _wrong_item(argument: Argument, setting: Setting) -> int | None:
+    """Return which item of a list, as it is written, an argument can't have; None if it is the list."""
+    if not setting.items:
+        return None
+    items = enumerate(setting.value)
+    wrong = [number for number, item in items if problem(argument, [_standing_in(item)]) is not None]
+    return wrong[0] if wrong and len(wrong) < len(setting.items) else None
+
+
 def _called_block(role: str) -> str:
     return _CALLED.get(role) or f"submodule `{role}`"
 
@@ -583,7 +595,7 @@ def _standing_in(value: Any) -> Any:
             return TENSOR
         case ImageValue(kind="tensors"):
             return TENSOR if len(value.tensors) == 1 else value
-        case ImageValue(kind="video"):
+        case ImageValue(kind="video") | VideoFile():
             return VIDEO
         case ImageValue(kind="audio"):
             return value

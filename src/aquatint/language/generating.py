@@ -47,7 +47,7 @@ from aquatint.language.weighting import Weighting
 from aquatint.language.why import Statement
 from aquatint.plan import steps
 from aquatint.plan.builder import PlanBuilder
-from aquatint.plan.steps import ImageRef, Output, PictureFile, TensorFile
+from aquatint.plan.steps import ImageRef, Output, PictureFile, TensorFile, VideoFile
 from aquatint.plan.uses import computing
 from aquatint.source import Span
 from aquatint.syntax import nodes as n
@@ -190,7 +190,7 @@ class Generating:
                 )
             )
         texts = {name: settings[name].value for name, value in deferred.items() if isinstance(value, steps.Text)}
-        texts |= {name: value.path for name, value in deferred.items() if isinstance(value, PictureFile | TensorFile)}
+        texts |= {name: value.path for name, value in deferred.items() if isinstance(value, _FILES)}
         facts = dict(sorted({**arguments, **texts}.items()))
         tensors = media.tensors_of(info) if undecoded is None else (media.UNDECODED[undecoded],)
         images = tuple(
@@ -389,7 +389,7 @@ def _rate(arguments: dict[str, Any], settings: Mapping[str, Setting], info: Pipe
 def _given(value: Any) -> steps.Deferred | None:
     """Return an argument that earlier steps yield as the plan has it, None for one that is known already."""
     match value:
-        case ImageValue() | PictureFile() | TensorValue() | TensorFile():
+        case ImageValue() | PictureFile() | VideoFile() | TensorValue() | TensorFile():
             return _item(value)
         case Result():
             references = [_item(image) for image in value.images]
@@ -401,7 +401,8 @@ def _given(value: Any) -> steps.Deferred | None:
     return None
 
 
-_LATER = Deferred | ImageValue | PictureFile | TensorValue | TensorFile
+_FILES = PictureFile | VideoFile | TensorFile
+_LATER = Deferred | ImageValue | TensorValue | _FILES
 
 
 def _item(value: Any) -> steps.Given:
@@ -410,7 +411,7 @@ def _item(value: Any) -> steps.Given:
             return value.tensor(value.tensors[0]).ref
         case ImageValue() | TensorValue():
             return value.ref
-        case PictureFile() | TensorFile():
+        case PictureFile() | VideoFile() | TensorFile():
             return value
     return _text(value)
 

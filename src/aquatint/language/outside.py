@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from fnmatch import fnmatchcase
 from typing import Any, NoReturn
 
-from aquatint.catalog import addresses, compatibility, hardware, picture_files, tensor_files
+from aquatint.catalog import addresses, compatibility, hardware, picture_files, tensor_files, video_files
 from aquatint.catalog.addresses import AddressError, Download
 from aquatint.catalog.quantizer_backends import backend
 from aquatint.catalog.quantizers import canonical
@@ -21,7 +21,7 @@ from aquatint.language.disk import Entry
 from aquatint.language.formats import FormatProblem
 from aquatint.language.values import Builtin, Device, PathText, Quantizer, type_name
 from aquatint.language.world import World
-from aquatint.plan.steps import PictureFile, TensorFile
+from aquatint.plan.steps import PictureFile, TensorFile, VideoFile
 from aquatint.source import Source, Span
 
 FILE_LIMIT = 16 << 20
@@ -99,6 +99,24 @@ class Outside:
                 raise OutsideProblem("malformed-file", f"`{path}` {error}") from None
             hash = self._noted(path, body)
             self._values[key] = PictureFile(path=path, hash=hash, width=width, height=height)
+        return self._values[key]  # type: ignore[no-any-return]
+
+    def video(self, path: str) -> VideoFile:
+        """Return what a plan has of the video in a file, of which no frame is decoded."""
+        key = (path, video_files.facts_of)
+        if key not in self._values:
+            body = self._file_or_address(path, "video", video_files.BYTES_LIMIT)
+            if video_files.needs_package(body) and not self._world.is_installed(video_files.PACKAGE):
+                raise OutsideProblem(
+                    "package-not-installed", f"reading `{path}` needs `{video_files.PACKAGE}`, which is not installed",
+                    "install it: `pip install 'aquatint[video]'`, or give a GIF or an animated WebP",
+                )  # fmt: skip
+            try:
+                found = video_files.facts_of(body)
+            except video_files.NoVideo as error:
+                raise OutsideProblem("malformed-file", f"`{path}` {error}") from None
+            hash = self._noted(path, body)
+            self._values[key] = VideoFile(path, hash, found.frames, found.width, found.height)
         return self._values[key]  # type: ignore[no-any-return]
 
     def tensor(self, path: str, name: str) -> TensorFile:

@@ -16,7 +16,7 @@ import msgspec
 from msgspec import UNSET
 
 from aquatint.catalog import addresses, checkpoints, tasks, tensor_files
-from aquatint.catalog.arguments import is_text_too, scriptable, takes_pictures, takes_tensors
+from aquatint.catalog.arguments import is_text_too, scriptable, takes_pictures, takes_tensors, takes_videos
 from aquatint.catalog.models import GENERATE
 from aquatint.catalog.pipelines import Argument, PipelineInfo
 from aquatint.catalog.tasks import Roles
@@ -216,6 +216,8 @@ class Pictures:
         is_tensor = takes_tensors(argument) and value.lower().endswith(tensor_files.SUFFIX)
         if not is_tensor and not takes_pictures(argument):
             return value
+        # In a list, each is a frame.
+        is_video = takes_videos(argument) and value is setting.value
         path = value if addresses.is_address(value) else posixpath.join(at.source.folder, value)
         if (place := self.written(path)) is not None:
             self.diagnostics.error(
@@ -225,7 +227,9 @@ class Pictures:
             )  # fmt: skip
             return UNKNOWN
         try:
-            return self.outside.tensor(path, argument.name) if is_tensor else self.outside.picture(path)
+            if is_tensor:
+                return self.outside.tensor(path, argument.name)
+            return self.outside.video(path) if is_video else self.outside.picture(path)
         except OutsideProblem as problem:
             help = problem.help
             if problem.lack is not None:

@@ -18,7 +18,7 @@ from aquatint.catalog.prompt_plugins import PromptPlugin
 from aquatint.language.scope import UNKNOWN as UNKNOWN
 from aquatint.language.scope import Scope
 from aquatint.language.scope import Unknown as Unknown
-from aquatint.plan.steps import Hole, ImageRef, PictureFile, TensorFile, TensorRef, Text
+from aquatint.plan.steps import Hole, ImageRef, PictureFile, TensorFile, TensorRef, Text, VideoFile
 from aquatint.plan.texts import shown as shown_line
 from aquatint.source import Span
 from aquatint.syntax import nodes as n
@@ -460,6 +460,8 @@ def type_name(value: Any) -> str:
             return "a tensor"
         case PictureFile():
             return "a picture"
+        case VideoFile():
+            return "a video"
         case Deferred():
             return f"a deferred {value.kind}"
         case Prompter():

@@ -208,6 +208,16 @@ class PictureFile(Record, frozen=True, tag="file"):
     height: int
 
 
+class VideoFile(Record, frozen=True, tag="video"):
+    """A video in a file that is there while the plan is made: its path, its SHA-256, its frames, and their size."""
+
+    path: str
+    hash: str
+    frames: int
+    width: int
+    height: int
+
+
 class TensorRef(Record, frozen=True, tag="tensor"):
     """The tensor called `name` among those that image number `index` (from 0) of the step called `step` comes to."""
 
@@ -266,7 +276,7 @@ Line = str | Text
 Picture = ImageRef | PictureFile
 """A picture that a call is given: an earlier step's, or a file's."""
 
-Given = Picture | TensorRef | TensorFile | Text
+Given = Picture | VideoFile | TensorRef | TensorFile | Text
 """What an argument, or an item of one, is that no JSON can hold."""
 
 Deferred = Given | list[Given]

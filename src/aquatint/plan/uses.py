@@ -31,6 +31,7 @@ from aquatint.plan.steps import (
     TextualInversionUse,
     Upscale,
     User,
+    VideoFile,
 )
 from aquatint.plan.texts import references
 
@@ -109,7 +110,7 @@ def takes_pictures(step: Generate) -> bool:
 
 
 def _has_picture(given: object) -> bool:
-    return isinstance(given, ImageRef | PictureFile | TensorRef | TensorFile) or (
+    return isinstance(given, ImageRef | PictureFile | VideoFile | TensorRef | TensorFile) or (
         isinstance(given, list) and any(map(_has_picture, given))
     )
 
@@ -120,7 +121,7 @@ def _inside(given: Deferred) -> Iterator[Reference]:
             yield given
         case Text():
             yield from references(given)
-        case PictureFile() | TensorFile():
+        case PictureFile() | VideoFile() | TensorFile():
             pass  # it is there before anything runs
         case list():
             for item in given:

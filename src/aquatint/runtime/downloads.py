@@ -14,13 +14,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from aquatint import __version__
-from aquatint.catalog import addresses, picture_files, tensor_files
+from aquatint.catalog import addresses, picture_files, tensor_files, video_files
 from aquatint.catalog.addresses import AddressError, Download
 from aquatint.runtime.events import DownloadFinished, DownloadStarted, Event
 
 if TYPE_CHECKING:
     import httpx2
 
+_MOST = {
+    "picture": picture_files.BYTES_LIMIT, "video": video_files.BYTES_LIMIT, "tensors": tensor_files.BYTES_LIMIT,
+}  # fmt: skip
 _GONE = (404, 410)
 _REDIRECTS = 5
 
@@ -65,7 +68,7 @@ def _body(download: Download, limits: Limits) -> bytes:
     import httpx2
 
     address = download.address
-    most = limits.bytes or (picture_files.BYTES_LIMIT if download.kind == "picture" else tensor_files.BYTES_LIMIT)
+    most = limits.bytes or _MOST[download.kind]
     timeout = httpx2.Timeout(limits.silence, connect=limits.connect)
     # As it is: what is packed could become more than there is memory for.
     headers = {"User-Agent": f"aquatint/{__version__}", "Accept": "*/*", "Accept-Encoding": "identity"}
@@ -117,11 +120,14 @@ def _unreachable(address: str, why: str) -> AddressError:
 def _check(download: Download, body: bytes) -> None:
     """Raise `AddressError` unless `body` is what is wanted."""
     try:
-        if download.kind == "picture":
-            picture_files.size_of(body)
-        else:
-            tensor_files.unpacked(body)
-    except (picture_files.NoPicture, tensor_files.NoTensors) as error:
+        match download.kind:
+            case "picture":
+                picture_files.size_of(body)
+            case "video":
+                video_files.facts_of(body)
+            case "tensors":
+                tensor_files.unpacked(body)
+    except (picture_files.NoPicture, video_files.NoVideo, tensor_files.NoTensors) as error:
         raise AddressError(
             "malformed-file", f"what `{download.address}` gives {error}",
             "name the address of the file itself, not that of a page that shows it",

@@ -14,10 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy
-from PIL import Image as images
 from PIL.Image import Image
 
-from aquatint.catalog import media, tensor_files
+from aquatint.catalog import media, tensor_files, video_files
 from aquatint.runtime.engine import EngineError
 from aquatint.runtime.media import SAMPLE_WIDTH, Clip, Medium, Sound, Tensors
 from aquatint.runtime.metadata import About, embedded
@@ -81,25 +80,12 @@ def kind(medium: Medium) -> media.Kind:
 
 def read_clip(path: Path) -> Clip:
     """Return the frames of the video at `path`, which this program wrote. Raises `OSError` if there are none."""
-    if media.is_video(str(path)) and path.suffix.lower() == media.SUFFIX_OF_PACKAGE:
-        import av
-        from av.video.reformatter import Colorspace
-
-        try:
-            with av.open(str(path)) as opened:
-                opened.streams.video[0].codec_context.thread_count = 1
-                frames = tuple(
-                    images.fromarray(frame.reformat(src_colorspace=Colorspace.ITU709, format="rgb24").to_ndarray())
-                    for frame in opened.decode(video=0)
-                )
-        except (av.FFmpegError, IndexError) as error:
-            raise OSError(str(error)) from error
-    else:
-        with images.open(path) as opened:
-            frames = tuple(_frame(opened, number) for number in range(getattr(opened, "n_frames", 1)))
-    if not frames:
-        raise OSError("it has no frames")
-    return Clip(frames)
+    with open(path, "rb") as stream:
+        body = stream.read(video_files.BYTES_LIMIT + 1)
+    try:
+        return Clip(video_files.decoded(body))
+    except video_files.NoVideo as error:
+        raise OSError(str(error)) from error
 
 
 def read_tensors(path: Path) -> Tensors:
@@ -110,11 +96,6 @@ def read_tensors(path: Path) -> Tensors:
         return Tensors(tensor_files.unpacked(body))
     except tensor_files.NoTensors as error:
         raise OSError(str(error)) from error
-
-
-def _frame(opened: Image, number: int) -> Image:
-    opened.seek(number)
-    return opened.convert("RGB")
 
 
 def _durations(count: int, fps: float, unit: int) -> list[int]:

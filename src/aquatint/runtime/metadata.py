@@ -24,7 +24,19 @@ from aquatint.catalog import media, pipelines, schedulers
 from aquatint.catalog.arguments import MANAGED, scriptable
 from aquatint.catalog.quantizers import label
 from aquatint.plan.batches import companions
-from aquatint.plan.steps import Component, Deferred, Generate, Grid, Json, Output, PictureFile, Plan, Save, TensorFile
+from aquatint.plan.steps import (
+    Component,
+    Deferred,
+    Generate,
+    Grid,
+    Json,
+    Output,
+    PictureFile,
+    Plan,
+    Save,
+    TensorFile,
+    VideoFile,
+)
 from aquatint.plan.uses import adapters, computing, loras, textual_inversions
 from aquatint.runtime.engine import EngineError
 from aquatint.runtime.events import Rung
@@ -295,7 +307,7 @@ def _items(given: Deferred) -> list[Any]:
 
 
 def _is_file(given: Any) -> bool:
-    return isinstance(given, PictureFile | TensorFile)
+    return isinstance(given, PictureFile | VideoFile | TensorFile)
 
 
 def _batch(plan: Plan, output: Output, out_of_memory: Sequence[Rung]) -> Json:
