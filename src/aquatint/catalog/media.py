@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 from typing import Literal
 
 from aquatint.catalog import tensor_files, video_files
-from aquatint.catalog.models import OUTPUT_SUFFIXES
+from aquatint.catalog.models import GENERATE, OUTPUT_SUFFIXES
 from aquatint.catalog.pipelines import PipelineInfo
 
 Kind = Literal["image", "video", "audio", "tensors"]
@@ -75,6 +75,12 @@ def suffixes_of(info: PipelineInfo) -> tuple[str, ...]:
     """Return as what the files of a pipeline can be written; tensors, where it can leave the decoding out, are last."""
     own = SUFFIXES[kind_of(info)]
     return own + SUFFIXES["tensors"] if undecoded(info) else own
+
+
+def settings_of(info: PipelineInfo) -> list[str]:
+    """Return the settings of `generate` that mean something for a pipeline, beside the arguments of its call."""
+    is_video = kind_of(info) == "video"
+    return [name for name in GENERATE.names() if name != "fps" or is_video]
 
 
 def is_video(path: str) -> bool:

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from aquatint.catalog import prompt_plugins, quantizers
+from aquatint.catalog import media, prompt_plugins, quantizers
 from aquatint.catalog.arguments import FAMILIAR, MANAGED, PICTURE, TENSOR, VIDEO, is_prompt, problem, scriptable
 from aquatint.catalog.models import ADAPTERS, GENERATE, LATER_MODEL, MODEL, OF_TASKS, PART, RESERVED_PARTS
 from aquatint.catalog.pipelines import Argument, PipelineInfo, component_roles
@@ -471,7 +471,7 @@ class Blocks:
             help = OF_TASKS[name] or "name a checkpoint whose own pipeline takes it"
             self.diagnostics.error("unknown-setting", message, setting.name_span, help=help)
         else:
-            names = [*GENERATE.names(), *known]
+            names = [*media.settings_of(info), *known]
             meant = FAMILIAR.get(name.lower())
             help = f"did you mean `{meant}`?" if meant in names else did_you_mean(name, names, "settings")
             if name in MODEL.names():

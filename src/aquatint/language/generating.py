@@ -17,6 +17,7 @@ from aquatint.catalog.models import GENERATE
 from aquatint.catalog.pipelines import PipelineInfo
 from aquatint.catalog.tasks import without_size
 from aquatint.diagnostics import Diagnostics, did_you_mean
+from aquatint.language import latents
 from aquatint.language.blocks import Blocks
 from aquatint.language.builtins import slug
 from aquatint.language.computing import fits_task
@@ -115,6 +116,7 @@ class Generating:
             self.pictures.fit(settings),
             self.pictures.steer(settings, info, resolved.roles),
             self.pictures.leave_steps(settings, info),
+            latents.fit(settings, resolved, self.resolver.configs, self.pictures.outside, self.diagnostics),
             self._has_good_scheduler(settings, resolved, target),
             fits_task(target, computing(resolved.pipeline), info, self.diagnostics),
             self.weighting.fits(settings, info, resolved.roles, self.running),

@@ -65,6 +65,7 @@ class Outside:
         self._world = world
         self._sources: dict[str, Source] = {}
         self._values: dict[tuple[Any, ...], Any] = {}
+        self._shapes: dict[TensorFile, tuple[int, ...]] = {}
         self._bytes_left = TOTAL_LIMIT
         self._entries_left = ENTRY_LIMIT
         self._device: Device | None = None
@@ -125,12 +126,18 @@ class Outside:
         if key not in self._values:
             body = self._file_or_address(path, "tensors", tensor_files.BYTES_LIMIT)
             try:
-                name = tensor_files.chosen(tensor_files.unpacked(body), name)
+                found = tensor_files.unpacked(body)
+                name = tensor_files.chosen(found, name)
             except tensor_files.NoTensors as error:
                 raise OutsideProblem("malformed-file", f"`{path}` {error}") from None
             hash = self._noted(path, body)
-            self._values[key] = TensorFile(path=path, hash=hash, name=name)
+            self._values[key] = made = TensorFile(path=path, hash=hash, name=name)
+            self._shapes[made] = found[name].shape
         return self._values[key]  # type: ignore[no-any-return]
+
+    def shape(self, tensor: TensorFile) -> tuple[int, ...]:
+        """Return the shape of a tensor that `tensor` has returned."""
+        return self._shapes[tensor]
 
     def matching(self, pattern: str, folder: str) -> tuple[PathText, ...]:
         """Return the files in `folder` whose names match `pattern`, or the folders if it ends in `/`, in order.

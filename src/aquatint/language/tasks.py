@@ -172,21 +172,20 @@ class Pictures:
         if any(each in settings for each in ("size", "width", "height")) or "unet" not in info.components:
             return True
         sizes = [
-            (picture.width, picture.height, setting)
+            (picture.width, picture.height, setting.place(number))
             for each in dict.fromkeys(("image", name))
             if (setting := settings.get(each)) is not None
-            for picture in (setting.value if isinstance(setting.value, tuple) else [setting.value])
+            for number, picture in enumerate(setting.value if isinstance(setting.value, tuple) else [setting.value])
             if isinstance(picture, PictureFile)
         ]
         other = next((each for each in sizes if each[:2] != sizes[0][:2]), None)
         if other is None:
             return True
-        width, height, setting = sizes[0]
-        at = setting.span if setting.span != other[2].span else None
-        labels = () if at is None else (Label(at, f"{width}x{height}"),)
+        width, height, at = sizes[0]
+        labels = () if at == other[2] else (Label(at, f"{width}x{height}"),)
         self.diagnostics.error(
             "wrong-value", f"a picture to steer by is of {other[0]}x{other[1]} pixels, and another of {width}x{height}",
-            other[2].span, labels=labels, help=f"write `size: {width}x{height}`, to which all are brought",
+            other[2], labels=labels, help=f"write `size: {width}x{height}`, to which all are brought",
         )  # fmt: skip
         return False
 
