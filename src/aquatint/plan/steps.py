@@ -308,7 +308,7 @@ class Generate(Record, frozen=True, tag="generate"):
     place: Place
     statement: str  # the statement's source text, for metadata and messages
     deferred: dict[str, Deferred] = {}  # the call arguments that are no JSON, or wait for earlier steps
-    roles: list[str] | None = None  # the parts for this step, where phases before it did the rest; None: all
+    roles: list[str] | None = None  # the parts for this step, where phases did the rest or it isn't needed; None: all
     weighter: Plugin | None = None  # what turns the prompt into embeddings, instead of the pipeline
     sidecar: bool = False  # whether the record is written beside the image, too
     scaled: tuple[int, int] | None = None  # width and height that the pictures it is given are brought to; None: as is

@@ -35,6 +35,9 @@ from aquatint.plan.steps import (
 )
 from aquatint.plan.texts import references
 
+LAST = ("vae", "vqvae", "image_vae", "movq", "vqgan", "audio_vae", "vocoder", "safety_checker", "watermark")
+"""Roles that a call comes to when it has denoised, unless it was given pictures."""
+
 Reference = ImageRef | TensorRef | TextRef | NumberRef
 """Something that a step yields when it runs."""
 
@@ -102,6 +105,17 @@ def awaits(step: Step) -> Iterator[Reference]:
             yield from references(step.text)
         case _:
             pass
+
+
+def undecoded_roles(step: Generate, pipeline: Pipeline) -> list[str] | None:
+    """Return the roles that `step` works with if it leaves its latents as they are, None where those are all.
+
+    What a call comes to only then is needed for its configuration, which is there without it. A call that is given
+    pictures may encode them, and one that is offloaded is put together of all that there is.
+    """
+    if step.arguments.get("output_type") != "latent" or takes_pictures(step) or pipeline.offload is not None:
+        return None
+    return [role for role, key in pipeline.parts.items() if key is not None and role not in LAST]
 
 
 def takes_pictures(step: Generate) -> bool:
