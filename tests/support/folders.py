@@ -174,7 +174,7 @@ def write_models(folder: Path) -> None:
     write_pipeline(folder / "sd3", "StableDiffusion3Pipeline", SD3)
     write_pipeline(folder / "flux", "FluxPipeline", FLUX, shards=3)
     write_pipeline(folder / "wan", "WanPipeline", WAN)
-    write_pipeline(folder / "sound", "AudioLDMPipeline", SOUND)
+    write_pipeline(folder / "audioldm", "AudioLDMPipeline", SOUND)
     write_pipeline(folder / "stage-1", "IFPipeline", STAGE_1, **_NO_CHECKS)
     write_pipeline(folder / "stage-2", "IFSuperResolutionPipeline", STAGE_2, **_NO_CHECKS)
     write_pipeline(folder / "prior", "KandinskyV22PriorPipeline", PRIOR)
