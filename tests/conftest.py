@@ -9,6 +9,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 os.environ["HF_HUB_OFFLINE"] = "1"
 # What one test has quantized is not to come to another from a store; the tests of the store have their own.
 os.environ["AQUATINT_STORE"] = "off"
+os.environ["AQUATINT_DOWNLOADS"] = str(Path(__file__).parent / "no-such-downloads")
 os.environ["HF_HUB_CACHE"] = str(Path(__file__).parent / "no-such-hub-cache")
 
 import pytest

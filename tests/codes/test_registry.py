@@ -20,7 +20,7 @@ PACKAGE = Path(__file__).parents[2] / "src" / "aquatint"
 CODES = codes()
 DESCRIBED = {
     "backend-not-installed", "gated-model", "internal", "missing-revision", "no-engine", "package-not-installed",
-    "too-little-disk", "too-many-errors", "unreachable-hub", "unreadable", "unwritable-file",
+    "too-little-disk", "too-many-errors", "unreachable-address", "unreachable-hub", "unreadable", "unwritable-file",
 }  # fmt: skip
 """Those without an example that could be run anywhere: what was done for them is told in words."""
 

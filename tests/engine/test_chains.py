@@ -11,12 +11,12 @@ import pytest
 from PIL import Image
 
 from aquatint.catalog import tensor_files
-from aquatint.diagnostics import render
+from aquatint.diagnostics import Diagnostics, render
 from aquatint.language.evaluate import Interpreter
 from aquatint.language.world import World
-from aquatint.plan.steps import plan_from_json, plan_to_json
+from aquatint.plan.steps import Load, plan_from_json, plan_to_json
 from aquatint.runtime.engine import Engine
-from aquatint.runtime.events import Event, ImageWritten, StatementFailed, StatementSkipped
+from aquatint.runtime.events import Event, ImageWritten, LoadFinished, StatementFailed, StatementSkipped, Warned
 from aquatint.runtime.executor import Executor, Options
 from aquatint.runtime.journal import Journal
 from aquatint.runtime.metadata import read_metadata
@@ -60,6 +60,19 @@ def call(class_name: str, components: dict[str, Any], **arguments: Any) -> Any:
     pipeline.scheduler = type(pipeline.scheduler).from_config(pipeline.scheduler.config)
     pipeline.set_progress_bar_config(disable=True)
     return pipeline(**arguments, generator=torch.Generator("cpu").manual_seed(7))
+
+
+def plainly(folder: Path) -> Any:
+    """Return the pipeline of a plain program, with weights in fresh memory: where they lie decides bits."""
+    import diffusers
+    import torch
+
+    pipeline = diffusers.DiffusionPipeline.from_pretrained(folder, dtype=torch.float32)
+    pipeline.set_progress_bar_config(disable=True)
+    for module in pipeline.components.values():
+        for tensor in (*module.parameters(), *module.buffers()) if isinstance(module, torch.nn.Module) else ():
+            tensor.data = tensor.data.clone()
+    return pipeline
 
 
 def pixels(file: Path) -> bytes:
@@ -115,6 +128,36 @@ def test_latents_in_a_file_are_the_library_s_and_are_gone_on_with(engine: Engine
     # It is what decides the picture: with another file it is made anew.
     (tmp_path / "x.safetensors").write_bytes(tensor_files.packed({"latents": ours}, {}))
     assert run(engine, other, tmp_path / "other")[0] == ["two.png"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["sd", "sd3", "wan", "stable-audio"])
+def test_what_is_not_decoded_loads_no_decoder_and_is_the_library_s(
+    engine: Engine, folder: Tiny, tmp_path: Path, name: str
+) -> None:
+    import torch
+
+    sides = "" if name == "stable-audio" else ", size: 64x64"
+    text = f'model b {{ source: "{folder(name)}" }}\ngenerate b {{ {SHORT}{sides}, output: "x.safetensors" }}\n'
+    counts = {}
+    for what, script in (("latents", text), ("decoded", text.replace(', output: "x.safetensors"', ""))):
+        evaluation = Interpreter(World()).evaluate(parse(Source("x", script)).script, Diagnostics())
+        assert evaluation.plan is not None
+        counts[what] = {
+            evaluation.plan.components[step.component].role for step in evaluation.plan.steps if isinstance(step, Load)
+        }
+    assert counts["decoded"] - counts["latents"] == {"vae"}
+    events: list[Event] = []
+    plan = Interpreter(World()).evaluate(parse(Source("x", text)).script, Diagnostics()).plan
+    assert plan is not None
+    Executor(engine, events.append, Options(tmp_path, OutputPolicy.RESUME)).run(plan)
+    assert {event.role for event in events if isinstance(event, LoadFinished)} == counts["latents"]
+    assert [event.message for event in events if isinstance(event, StatementFailed | Warned)] == []
+    [ours] = tensor_files.unpacked((tmp_path / "x.safetensors").read_bytes()).values()
+    pipeline = plainly(folder(name))
+    given = SHORT_CALL | ({} if name == "stable-audio" else {"width": 64, "height": 64})
+    made = pipeline(**given, generator=torch.Generator("cpu").manual_seed(7), output_type="latent")
+    assert ours.data == next(iter(made.values())).numpy().tobytes()
 
 
 @pytest.mark.slow
@@ -215,10 +258,11 @@ def test_a_cascade_s_decoder_is_loaded_by_the_name_that_its_checkpoints_have(
 
 @pytest.mark.slow
 def test_what_goes_on_with_a_failure_is_skipped(engine: Engine, folder: Tiny, tmp_path: Path) -> None:
-    # Latents of another model's channels pass the plan, and no call.
-    wrong = tensor_files.packed({"latents": tensor_files.Tensor("F32", (1, 3, 8, 8), bytes(4 * 3 * 64))}, {})
+    # A prompt and what another one has become pass the plan, and no call.
+    wrong = tensor_files.packed({"x": tensor_files.Tensor("F32", (1, 3, 8), bytes(4 * 3 * 8))}, {})
     (tmp_path / "wrong.safetensors").write_bytes(wrong)
-    text = refining(folder("sdxl"), "refined.png").replace("size: 64x64", f'latents: "{tmp_path}/wrong.safetensors"')
+    text = refining(folder("sdxl"), "refined.png")
+    text = text.replace("size: 64x64", f'prompt_embeds: "{tmp_path}/wrong.safetensors"')
     made, failed, skipped = run(engine, text, tmp_path / "out")
     assert (made, len(failed)) == ([], 1)
     assert skipped == ["it needs `latents` of `g1`, which was not made"]

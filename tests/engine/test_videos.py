@@ -147,6 +147,20 @@ def test_a_video_of_a_video_is_made_of_what_its_file_holds(
     assert run(engine, text, tmp_path) == ["one.mp4", "two.webp"]
     frames = [Image.frombytes("RGB", (32, 32), frame) for frame in pixels(tmp_path / "one.mp4")]
     assert pixels(tmp_path / "two.webp") == plainly("WanVideoToVideoPipeline", video=frames, strength=0.9)
+    # A file of the same frames is like the result, and a lossless one, or a list of its pictures, like each other.
+    frames[0].save(tmp_path / "frames.webp", save_all=True, append_images=frames[1:], lossless=True)
+    for number, frame in enumerate(frames):
+        frame.save(tmp_path / f"{number}.png")
+    names = [f"{tmp_path}/{number}.png" for number in range(len(frames))]
+    for given in (f'"{tmp_path}/one.mp4"', f'"{tmp_path}/frames.webp"', str(names).replace("'", '"')):
+        again = script(folder("wan"), f'video: {given}, strength: 0.9, output: "three.webp"')
+        (tmp_path / "three.webp").unlink(missing_ok=True)
+        run(engine, again, tmp_path)
+        assert pixels(tmp_path / "three.webp") == pixels(tmp_path / "two.webp")
+        found = read_metadata(tmp_path / "three.webp")["aquatint"]
+        recipe = of_record(image_record(found))
+        assert plan(text_of(recipe)).steps  # its record gives the same video
+        assert recipe.arguments["video"] == (names if "png" in given else given.strip('"'))
     body = (tmp_path / "two.webp").read_bytes()
     (tmp_path / "two.webp").unlink()
     assert run(engine, text, tmp_path) == ["two.webp"]  # with the first one read from its file

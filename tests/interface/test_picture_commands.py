@@ -12,6 +12,9 @@ from PIL import Image
 
 from aquatint.interface.cli import main
 from aquatint.plan.steps import Generate, plan_from_json
+from aquatint.runtime.media import Sound
+from aquatint.runtime.media_files import encoded
+from aquatint.runtime.metadata import About
 from support import pictures, planned
 
 Said = tuple[int, str, str]
@@ -83,6 +86,22 @@ in                    circle.aqt:3:1
                       generate shapes { prompt: "a red circle",
                       num_inference_steps: 2, seed: 1, output: "circle.png" }
 """, "")  # fmt: skip
+
+
+def test_info_of_sound(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def heard(record: dict[str, Any]) -> None:
+        plain_files(record)
+        del record["size"]
+        record |= {"kind": "audio", "channels": 2, "samples": 12_000, "sampling_rate": 8000}
+
+    about = About("", pictures.record(heard))
+    (folder / "bell.wav").write_bytes(encoded(Sound(2, 8000, bytes(48_000)), "WAV", about))
+    code, out, _ = said("info", "bell.wav", capsys=capsys)
+    assert (code, out.splitlines()[0]) == (0, "bell.wav: WAV, its record is of version 1")
+    assert "sound                 1.5 s, 2 channels, 8000 samples in a second\n" in out
+    code, out, _ = said("script", "bell.wav", capsys=capsys)
+    assert code == 0 and out.splitlines()[0].startswith("# ")
+    assert 'output: "bell-replay.wav"' in out and "size" not in out
 
 
 @pytest.mark.parametrize("width", [1, 10, 24, 40, 59, 60, 61, 79, 200])
@@ -311,8 +330,7 @@ error[wrong-type]: `unet` is a submodule, and takes `none` only
 1 | unet=5
   | ^^^^
   = help: set what it has: `unet.source`, `unet.config`, `unet.subfolder`, `unet.dtype`, `unet.variant`, \
-`unet.revision`, `unet.quantizer`, `unet.tiling`, `unet.slicing`, `unet.attention`, `unet.cache`, `unet.compile`, \
-or `unet=none`
+`unet.revision`, `unet.quantizer`, `unet.compile`, or `unet=none`
 
 error[wrong-type]: `size` takes a size, not `big`
  --> --set:1:6

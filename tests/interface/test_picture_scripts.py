@@ -16,6 +16,7 @@ from aquatint.interface.recipe import expression, of_record, text_of
 from aquatint.language.evaluate import Evaluation
 from aquatint.plan.batches import companions
 from aquatint.plan.steps import Generate, Output, PictureFile, Plan, Upscale
+from aquatint.runtime.media import Sound
 from aquatint.runtime.metadata import about_image
 from aquatint.runtime.record import ImageRecord, image_record, read_json
 from aquatint.source import Source
@@ -48,9 +49,11 @@ def made_again(
         for output in step.outputs
     ]
     for step, output in images[:IMAGES]:
-        is_tensors = output.path is None or output.path.endswith(".safetensors")
+        has_no_size = output.path is None or output.path.endswith((".safetensors", ".wav"))
+        sound = Sound(1, 8000, b"") if str(output.path).endswith(".wav") else None
         frames = None if step.fps is msgspec.UNSET else 9
-        text = about_image(plan, step, output, None if is_tensors else (64, 64), {}, frames=frames).text
+        size = None if has_no_size else (64, 64)
+        text = about_image(plan, step, output, size, {}, frames=frames, sound=sound).text
         script = text_of(with_output(image_record(read_json(text))))
         assert formatted(parse(Source("", script)).script) == script
         evaluation = cases.evaluate(script, cases.options_of(f"--device {plan.device} --lint"), files or {})
@@ -65,7 +68,8 @@ def made_again(
 
 def with_output(record: ImageRecord) -> Any:
     recipe = of_record(record)
-    suffix = "safetensors" if record.size is None else "png" if record.fps is None else "mp4"
+    seen = "png" if record.fps is None else "mp4"
+    suffix = "wav" if record.samples is not None else "safetensors" if record.size is None else seen
     recipe.arguments["output"] = f"again.{suffix}"
     return recipe
 

@@ -13,6 +13,7 @@ Blocks of files may precede it; they are in its folder, and nothing else is:
 
     ```file prompts/a.txt
     ```picture photos/a.png 64x48
+    ```tensors a.safetensors 1x4x8x8      zeros, called `latents`
 
 The blocks that may follow, up to the next script or heading, are whole outputs:
 
@@ -36,6 +37,7 @@ import argparse
 import difflib
 import errno
 import io
+import math
 import posixpath
 import re
 import shlex
@@ -43,6 +45,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from aquatint.catalog.tensor_files import Tensor, packed
 from aquatint.diagnostics import Diagnostics
 from aquatint.diagnostics import render as render_diagnostic
 from aquatint.interface.parameter_files import parameters_of
@@ -128,6 +131,9 @@ def read_cases(file: Path) -> list[Case]:
         elif item.kind == "picture":
             _, name, size = item.info.split()
             files[name] = _picture(*map(int, size.split("x")))
+        elif item.kind == "tensors":
+            _, name, shape = item.info.split()
+            files[name] = _tensors(tuple(map(int, shape.split("x"))))
         elif item.kind == "aquatint":
             close()
             script, expected = item, []
@@ -137,6 +143,11 @@ def read_cases(file: Path) -> list[Case]:
             expected.append(item)
     close()
     return cases
+
+
+def _tensors(shape: tuple[int, ...]) -> bytes:
+    """Return a safetensors file of zeros that are called `latents`."""
+    return packed({"latents": Tensor("F32", shape, bytes(4 * math.prod(shape)))}, {})
 
 
 def _picture(width: int, height: int) -> bytes:

@@ -56,19 +56,19 @@ REDUX: Parts = {
 }  # fmt: skip
 """Those of a pipeline without a scheduler."""
 
-SOUND: Parts = {
-    "scheduler": ("diffusers", "EDMDPMSolverMultistepScheduler"), "text_encoder": _T5, "tokenizer": _T5_TOKENIZER,
-    "projection_model": ("stable_audio", "StableAudioProjectionModel"),
-    "transformer": ("diffusers", "StableAudioDiTModel"), "vae": ("diffusers", "AutoencoderOobleck"),
-}  # fmt: skip
-"""Those of one that makes audio."""
-
 EDIT: Parts = {
     "scheduler": _FLOW, "text_encoder": ("transformers", "Qwen2_5_VLForConditionalGeneration"),
     "tokenizer": ("transformers", "Qwen2Tokenizer"), "processor": ("transformers", "Qwen2VLProcessor"),
     "transformer": ("diffusers", "QwenImageTransformer2DModel"), "vae": ("diffusers", "AutoencoderKLQwenImage"),
 }  # fmt: skip
 """Those of one whose processor reads pictures, and could read videos."""
+
+SOUND: Parts = {
+    "scheduler": ("diffusers", "DDIMScheduler"), "text_encoder": ("transformers", "ClapTextModelWithProjection"),
+    "tokenizer": ("transformers", "RobertaTokenizer"), "unet": ("diffusers", "UNet2DConditionModel"),
+    "vae": ("diffusers", "AutoencoderKL"), "vocoder": ("transformers", "SpeechT5HifiGan"),
+}  # fmt: skip
+"""Those of a pipeline that makes sound."""
 
 DECODER: Parts = {
     "scheduler": _FLOW, "movq": ("diffusers", "VQModel"), "unet": ("diffusers", "UNet2DConditionModel"),
@@ -187,13 +187,14 @@ def write_models(folder: Path) -> None:
     write_pipeline(folder / "sd3", "StableDiffusion3Pipeline", SD3)
     write_pipeline(folder / "flux", "FluxPipeline", FLUX, shards=3)
     write_pipeline(folder / "wan", "WanPipeline", WAN)
+    write_pipeline(folder / "audioldm", "AudioLDMPipeline", SOUND)
     write_pipeline(folder / "stage-1", "IFPipeline", STAGE_1, **_NO_CHECKS)
     write_pipeline(folder / "stage-2", "IFSuperResolutionPipeline", STAGE_2, **_NO_CHECKS)
     write_pipeline(folder / "prior", "KandinskyV22PriorPipeline", PRIOR)
     write_pipeline(folder / "kandinsky", "KandinskyV22Pipeline", DECODER)
     write_pipeline(folder / "fill", "FluxFillPipeline", FLUX)
     write_pipeline(folder / "redux", "FluxPriorReduxPipeline", REDUX)
-    write_pipeline(folder / "sound", "StableAudioPipeline", SOUND)
+    write_pipeline(folder / "depth", "StableDiffusionLDM3DPipeline", SD, **unsafe)
     write_pipeline(folder / "edit", "QwenImageEditPipeline", EDIT)
     write_pipeline(folder / "wan-image", "WanImageToVideoPipeline", WAN)
     write_pipeline(folder / "half", "StableDiffusionPipeline", SD, variants=("fp16",), **unsafe)

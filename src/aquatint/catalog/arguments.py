@@ -10,7 +10,7 @@ from functools import cache
 from types import MappingProxyType
 from typing import Any
 
-from aquatint.catalog.media import tensors_of
+from aquatint.catalog import media
 from aquatint.catalog.pipelines import Argument, PipelineInfo
 
 MANAGED = {
@@ -73,7 +73,8 @@ def scriptable(info: PipelineInfo) -> Mapping[str, Argument]:
     found = _SCRIPTABLE.get(id(info))
     if found is None:
         # Of what pipelines take more than a script has a use for.
-        kinds = "Literal['pil', 'latent']" if info.latent else "Literal['pil', 'pt']" if info.pixels else None
+        decoded, undecoded = "np" if media.makes_audio(info) else "pil", media.undecoded(info)
+        kinds = f"Literal['{decoded}', '{undecoded}']" if undecoded else None
         named = {
             name: replace(argument, type=kinds) if kinds and name == "output_type" else argument
             for name, argument in info.arguments.items()
@@ -100,6 +101,11 @@ def takes_pictures(argument: Argument) -> bool:
     return not _NO_PICTURE.fullmatch(argument.name) and any(map(_has_pictures, _alternatives(argument.type)))
 
 
+def takes_videos(argument: Argument) -> bool:
+    """Return whether a video can be an argument: pictures that are the frames of one."""
+    return _OF_FRAMES.fullmatch(argument.name) is not None and takes_pictures(argument)
+
+
 def takes_tensors(argument: Argument) -> bool:
     """Return whether a tensor, or several, can be an argument."""
     if argument.name in MANAGED or _NO_TENSOR.fullmatch(argument.name):
@@ -124,7 +130,7 @@ def needed(info: PipelineInfo) -> tuple[str, ...]:
     if found is None:
         # What another pipeline goes on with, FLUX's Redux makes of a picture, and adds a prompt's if there is one.
         image = info.arguments.get("image")
-        without = ("prompt",) if tensors_of(info) and image is not None and image.required else ()
+        without = ("prompt",) if media.tensors_of(info) and image is not None and image.required else ()
         names = tuple(
             name for name, argument in info.arguments.items()
             if argument.required or (name not in without and _is_needed(argument))
@@ -140,7 +146,9 @@ def _is_needed(argument: Argument) -> bool:
 
 
 def _has_pictures(part: str) -> bool:
-    return any(_PICTURE.fullmatch(word) for word in _inside(part))
+    # Of videos, some take lists of lists: one each, of which one is given like a list.
+    inside = [word for word in _inside(part) if word != part or "[" not in word]
+    return any(_has_pictures(word) if "[" in word else _PICTURE.fullmatch(word) for word in inside)
 
 
 def _has_tensors(part: str) -> bool:
@@ -171,8 +179,10 @@ def problem(argument: Argument, value: Any) -> str | None:
         return None if isinstance(value, str) else "`prompt` takes a string"
     if is_prompt(argument.name) and isinstance(value, list | tuple) and "str" in parts:
         return f"`{argument.name}` takes a string"  # as `prompt` is one: pipelines take one string for each
-    if not any(_fits(part, value) for part in parts) or (
-        value is VIDEO and not _OF_FRAMES.fullmatch(argument.name)  # a picture for each prompt, or views of one thing
+    is_video = takes_videos(argument) and isinstance(value, list) and all(each is PICTURE for each in value)
+    if not is_video and (
+        not any(_fits(part, value) for part in parts)
+        or value is VIDEO  # a picture for each prompt, or views of one thing
     ):
         return f"`{argument.name}` takes {_described(parts)}"
     if isinstance(value, int | float) and not isinstance(value, bool):

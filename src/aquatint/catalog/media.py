@@ -9,25 +9,26 @@ import re
 from pathlib import PurePosixPath
 from typing import Literal
 
-from aquatint.catalog import tensor_files
-from aquatint.catalog.models import OUTPUT_SUFFIXES
+from aquatint.catalog import tensor_files, video_files
+from aquatint.catalog.models import GENERATE, OUTPUT_SUFFIXES
 from aquatint.catalog.pipelines import PipelineInfo
 
-Kind = Literal["image", "video", "tensors"]
-"""What one seed comes to: a picture, frames that follow one another, or what another pipeline goes on with."""
+Kind = Literal["image", "video", "audio", "tensors"]
+"""What one seed comes to: a picture, frames that follow one another, sound, or what another pipeline goes on with."""
 
 VIDEO_SUFFIXES = (".mp4", ".webp", ".gif")
+AUDIO_SUFFIXES = (".wav",)
 
 SUFFIXES: dict[Kind, tuple[str, ...]] = {
-    "image": OUTPUT_SUFFIXES, "video": VIDEO_SUFFIXES, "tensors": (tensor_files.SUFFIX,),
+    "image": OUTPUT_SUFFIXES, "video": VIDEO_SUFFIXES, "audio": AUDIO_SUFFIXES, "tensors": (tensor_files.SUFFIX,),
 }  # fmt: skip
 """As what each kind can be written, in lower case; the first is that of a file which a script gives no name."""
 
-NAMES: dict[Kind, str] = {"image": "pictures", "video": "videos", "tensors": "tensors"}
+NAMES: dict[Kind, str] = {"image": "pictures", "video": "videos", "audio": "sound", "tensors": "tensors"}
 """What messages call several of a kind."""
 
 SUFFIX_OF_PACKAGE = ".mp4"
-PACKAGE = "av"
+PACKAGE = video_files.PACKAGE
 """The suffix whose files need a package beside what is always installed, and that package."""
 
 FPS = 10.0
@@ -46,8 +47,8 @@ What a pipeline that denoises pixels leaves out with `"pt"` is their rounding to
 # What another pipeline goes on with, and what is known of each point of a picture: how far away it is, and the like.
 _TENSORS = re.compile(r".*(?:embeds|embeddings)(?:_pooled)?|prediction|uncertainty|latent")
 
-PICTURES, VIDEOS = ("images", "image"), ("frames", "video")
-"""What pipelines call the pictures and the videos that they return."""
+PICTURES, VIDEOS, SOUNDS = ("images", "image"), ("frames", "video"), ("audios",)
+"""What pipelines call the pictures, the videos and the sound that they return."""
 
 _NUMBERS_OF_FRAMES = ("num_frames", "video_length", "frame_size")
 
@@ -56,15 +57,22 @@ def kind_of(info: PipelineInfo, is_undecoded: bool = False) -> Kind:
     """Return what the calls of a pipeline make; `is_undecoded` says that they leave the decoding out."""
     if is_undecoded or tensors_of(info):
         return "tensors"
+    if makes_audio(info):
+        return "audio"
     if any(name in info.yields for name in VIDEOS):
         return "video"
     # Some call the frames of a video images.
     return "video" if any(name in info.arguments for name in _NUMBERS_OF_FRAMES) else "image"
 
 
+def makes_audio(info: PipelineInfo) -> bool:
+    """Return whether the calls of a pipeline make sound; one that goes along with a video isn't meant."""
+    return any(name in info.yields for name in SOUNDS)
+
+
 def is_written(info: PipelineInfo) -> bool:
-    """Return whether what a pipeline makes is of a kind that is known here; audio, for one, isn't."""
-    return not info.yields or bool(tensors_of(info) or {*PICTURES, *VIDEOS} & {*info.yields})
+    """Return whether what a pipeline makes is of a kind that is known here; texts, for one, aren't."""
+    return not info.yields or bool(tensors_of(info) or {*PICTURES, *VIDEOS, *SOUNDS} & {*info.yields})
 
 
 def undecoded(info: PipelineInfo) -> str | None:
@@ -83,6 +91,12 @@ def suffixes_of(info: PipelineInfo) -> tuple[str, ...]:
     """Return as what the files of a pipeline can be written; tensors, where it can leave the decoding out, are last."""
     own = SUFFIXES[kind_of(info)]
     return own + SUFFIXES["tensors"] if undecoded(info) else own
+
+
+def settings_of(info: PipelineInfo) -> list[str]:
+    """Return the settings of `generate` that mean something for a pipeline, beside the arguments of its call."""
+    is_video = kind_of(info) == "video"
+    return [name for name in GENERATE.names() if name != "fps" or is_video]
 
 
 def is_video(path: str) -> bool:

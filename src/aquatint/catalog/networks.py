@@ -6,12 +6,13 @@ a way of computing attention needs of device and packages is here. Doing it is t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Any
 
 from aquatint.catalog import pipelines
 from aquatint.catalog.arguments import problem
+from aquatint.catalog.models import PART
 from aquatint.catalog.pipelines import Argument
 from aquatint.diagnostics import did_you_mean
 
@@ -40,6 +41,12 @@ DTYPES = ("float32", "float16", "bfloat16")
 def can(class_name: str, ability: str) -> bool:
     """Return whether models of that class have the setting `ability`, one of `ABILITIES`."""
     return ability in pipelines.networks().get(class_name, ())
+
+
+def settings_of(classes: Iterable[str]) -> list[str]:
+    """Return the settings of a submodule's block that mean something for models of one of these classes."""
+    known = list(classes)
+    return [name for name in PART.names() if name not in ABILITIES or any(can(each, name) for each in known)]
 
 
 def brings_code(attention: str) -> bool:

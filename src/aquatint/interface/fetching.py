@@ -1,6 +1,7 @@
-"""Fetches what a script lacks of the model hub before it is planned for real, and tells why where that can't be done.
+"""Fetches what a script lacks of the hub and the web before it is planned for real, and tells why that can't be done.
 
-The network is the runtime's business (`runtime.hub`), what is lacking is found by the evaluation of the script.
+The network is the runtime's business (`runtime.hub`, `runtime.downloads`), what is lacking is found by the evaluation
+of the script.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from aquatint.catalog.addresses import AddressError, Download
 from aquatint.catalog.checkpoints import CheckpointError
 from aquatint.catalog.hub_files import Request
 from aquatint.diagnostics import Diagnostic, Diagnostics
@@ -18,18 +20,29 @@ if TYPE_CHECKING:
     from aquatint.interface.progress import Reporter
     from aquatint.language.evaluate import Evaluation
 
-Fetch = Callable[[Sequence[Request]], Mapping[Request, CheckpointError]]
+Wanted = Request | Download
+"""What the hub or an address on the web is to give."""
+
+Failures = Mapping[Wanted, CheckpointError | AddressError]
+"""Why what was wanted can't be had."""
+
+Fetch = Callable[[Sequence[Wanted]], Failures]
 """Fetches what is asked for, and returns the reasons for what it can't."""
 
 
 def fetcher(reporter: Callable[[], Reporter]) -> Fetch:
-    """Return what fetches from the hub, which the reporter of that time shows."""
+    """Return what fetches from the hub and the web, which the reporter of that time shows."""
 
-    def fetch(requests: Sequence[Request]) -> Mapping[Request, CheckpointError]:
-        from aquatint.runtime import hub
+    def fetch(wanted: Sequence[Wanted]) -> Failures:
+        from aquatint.runtime import downloads, hub
 
+        # What is small comes first, and spares the rest if it can't be had.
+        from_web = [each for each in wanted if isinstance(each, Download)]
+        from_hub = [each for each in wanted if isinstance(each, Request)]
         with reporter() as sink:
-            return hub.fetch(requests, sink)
+            if failures := downloads.fetch(from_web, sink):
+                return {each: error for each, error in failures.items()}
+            return {each: error for each, error in hub.fetch(from_hub, sink).items()}
 
     return fetch
 
@@ -43,11 +56,11 @@ def require_network() -> None:
 
 
 def completed(evaluate: Callable[[], Evaluation], fetch: Fetch | None) -> Evaluation:
-    """Return what `evaluate` comes to once what the script lacks of the hub is there; without `fetch` at once.
+    """Return what `evaluate` comes to once what the script lacks is there; without `fetch` at once.
 
     What can't be fetched is a mistake in the place of the lack.
     """
-    tried: set[Request] = set()
+    tried: set[Wanted] = set()
     while True:
         evaluation = evaluate()
         wanted = wanted_by(evaluation)
@@ -59,14 +72,14 @@ def completed(evaluate: Callable[[], Evaluation], fetch: Fetch | None) -> Evalua
             return with_failures(evaluation, failures)
 
 
-def wanted_by(evaluation: Evaluation) -> list[Request]:
-    """Return what `evaluation` lacks of the hub; nothing if it has other mistakes, which are to be seen to first."""
+def wanted_by(evaluation: Evaluation) -> list[Wanted]:
+    """Return what `evaluation` lacks; nothing if it has other mistakes, which are to be seen to first."""
     if evaluation.plan is not None or any(item.severity == "error" for item in beside_lacks(evaluation)):
         return []
     return list(dict.fromkeys(lack.request for lack in evaluation.lacks))
 
 
-def with_failures(evaluation: Evaluation, failures: Mapping[Request, CheckpointError]) -> Evaluation:
+def with_failures(evaluation: Evaluation, failures: Failures) -> Evaluation:
     """Return `evaluation` with the reasons why what it lacks can't be fetched in the place of the lacks."""
     told = Diagnostics()
     told.extend(beside_lacks(evaluation))
@@ -77,6 +90,6 @@ def with_failures(evaluation: Evaluation, failures: Mapping[Request, CheckpointE
 
 
 def beside_lacks(evaluation: Evaluation) -> list[Diagnostic]:
-    """Return the mistakes that aren't about what the hub's local cache lacks."""
+    """Return the mistakes that aren't about what is to be fetched."""
     lacks = {(lack.code, lack.span) for lack in evaluation.lacks}
     return [item for item in evaluation.diagnostics.items if (item.code, item.span) not in lacks]

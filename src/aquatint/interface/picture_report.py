@@ -69,6 +69,10 @@ def _of_image(record: ImageRecord) -> Rows:
         yield "size", f"{record.size[0]}x{record.size[1]}"
     if record.frames is not None and record.fps is not None:
         yield "frames", f"{record.frames}, {record.fps:g} in a second"
+    if record.samples is not None and record.sampling_rate is not None:
+        channels = f"{record.channels} channel" + "s" * (record.channels != 1)
+        lasts = record.samples / record.sampling_rate
+        yield "sound", f"{lasts:.3g} s, {channels}, {record.sampling_rate} samples in a second"
     if record.batch is not None:
         yield "batch", f"number {record.batch.index + 1} of {len(record.batch.images)} images of one call"
         for number, each in enumerate(record.batch.images, 1):

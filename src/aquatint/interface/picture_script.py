@@ -26,6 +26,7 @@ _SUFFIXES = {
     "WEBP": ".webp",
     "GIF": ".gif",
     "MP4": ".mp4",
+    "WAV": ".wav",
     "SAFETENSORS": ".safetensors",
 }
 _KNOWN = frozenset(suffix for suffixes in SUFFIXES.values() for suffix in suffixes)

@@ -20,6 +20,8 @@ from aquatint.interface.colour import live_console
 from aquatint.plan.render import ranged, sized
 from aquatint.plan.steps import Json
 from aquatint.runtime.events import (
+    DownloadFinished,
+    DownloadStarted,
     EngineStarting,
     Event,
     Evicted,
@@ -279,6 +281,12 @@ class Log:
                 return [[(f"fetching {printable(event.repository)}: {what} ...", "dim")]]
             case FetchFinished():
                 return [_fetched(event)]
+            case DownloadStarted():
+                return [[(f"fetching {printable(event.address)} ...", "dim")]]
+            case DownloadFinished():
+                if event.failed:
+                    return []  # why, is said as a mistake of the script
+                return [_done("fetched", printable(event.address), sized(event.bytes), duration(event.seconds))]
             case RunStarted():
                 self.started = event
                 self.loading, self.failures, self.statements, self.saves = {}, [], set(), 0

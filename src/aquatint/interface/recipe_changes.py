@@ -12,9 +12,10 @@ from collections.abc import Iterable
 from math import isfinite
 from typing import Any
 
-from aquatint.catalog import pipelines
+from aquatint.catalog import media, networks, pipelines
 from aquatint.catalog.arguments import scriptable
 from aquatint.catalog.models import GENERATE, MODEL, PART
+from aquatint.catalog.pipelines import PipelineInfo
 from aquatint.diagnostics import Diagnostics, did_you_mean
 from aquatint.interface.recipe import Recipe, Settings, Written
 from aquatint.source import Source, Span
@@ -64,12 +65,21 @@ def _change(recipe: Recipe, name: str, value: str, span: Span, diagnostics: Diag
     elif name in recipe.roles and value.strip() == "none":
         recipe.parts[name] = None
     elif name in recipe.roles:
-        help = f"set what it has: {', '.join(f'`{name}.{each}`' for each in PART.names())}, or `{name}=none`"
+        help = (
+            f"set what it has: {', '.join(f'`{name}.{each}`' for each in _settings_of(name, info))}, or `{name}=none`"
+        )
         diagnostics.error("wrong-type", f"`{name}` is a submodule, and takes `none` only", span, help=help)
     else:
-        known = [*GENERATE.names(), *arguments, *MODEL.names(), *recipe.roles]
+        own_names = GENERATE.names() if info is None else media.settings_of(info)
+        known = [*own_names, *arguments, *MODEL.names(), *recipe.roles]
         message = f"neither `generate` nor the model has a setting `{name}`"
         diagnostics.error("unknown-setting", message, span, help=did_you_mean(name, known, "settings"))
+
+
+def _settings_of(role: str, info: PipelineInfo | None) -> list[str]:
+    """Return the settings of a submodule; of one of which nothing is known, all."""
+    part = None if info is None else info.components.get(role)
+    return list(PART.names()) if part is None else networks.settings_of(part.classes)
 
 
 def _change_part(recipe: Recipe, role: str, name: str, value: str, span: Span, diagnostics: Diagnostics) -> None:
@@ -79,7 +89,8 @@ def _change_part(recipe: Recipe, role: str, name: str, value: str, span: Span, d
         diagnostics.error("unknown-submodule", message, span, help=did_you_mean(role, recipe.roles, "it has"))
     elif known is None:
         message = f"submodule `{role}` has no setting `{name}`"
-        diagnostics.error("unknown-setting", message, span, help=did_you_mean(name, PART.names(), "settings"))
+        names = _settings_of(role, pipelines.pipeline(recipe.pipeline))
+        diagnostics.error("unknown-setting", message, span, help=did_you_mean(name, names, "settings"))
     else:
         settings: Settings = recipe.parts.get(role) or {}
         settings[known.name] = _setting(recipe, known.name, value, is_text=known.type == "str")

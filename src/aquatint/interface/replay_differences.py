@@ -12,7 +12,7 @@ from aquatint.catalog import checkpoints, language_models
 from aquatint.catalog.checkpoints import CheckpointError
 from aquatint.catalog.quantizer_backends import backends
 from aquatint.plan.batches import companions
-from aquatint.plan.steps import Component, Generate, PictureFile, Pipeline, Plan
+from aquatint.plan.steps import Component, Generate, PictureFile, Pipeline, Plan, TensorFile, VideoFile
 from aquatint.runtime.metadata import PEFT, installed_version
 from aquatint.runtime.record import ComponentRecord, ImageRecord
 
@@ -57,8 +57,11 @@ def _of_pictures(record: ImageRecord, step: Generate) -> Iterator[str]:
     then = {each.path: each.hash for files in record.pictures.values() for each in files}
     for given in step.deferred.values():
         for each in given if isinstance(given, list) else [given]:
-            if isinstance(each, PictureFile) and then.get(each.path, each.hash) != each.hash:
-                yield f"`{each.path}` is another picture than it was"
+            if not isinstance(each, PictureFile | VideoFile | TensorFile):
+                continue
+            if then.get(each.path, each.hash) != each.hash:
+                what = {PictureFile: "picture", VideoFile: "video"}.get(type(each), "file")
+                yield f"`{each.path}` is another {what} than it was"
 
 
 def _of_parts(record: ImageRecord, pipeline: Pipeline, components: Mapping[str, Component]) -> Iterator[str]:

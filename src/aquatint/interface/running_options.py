@@ -22,7 +22,7 @@ def add_offline_option(command: argparse.ArgumentParser) -> None:
     """Declare whether the model hub may be asked."""
     command.add_argument(
         "--offline", action="store_true",
-        help="fetch nothing from the model hub: what its local cache lacks is an error, as it is with HF_HUB_OFFLINE=1",
+        help="fetch nothing from the model hub or the web: what isn't there is an error, as with HF_HUB_OFFLINE=1",
     )  # fmt: skip
 
 

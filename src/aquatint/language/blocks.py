@@ -13,10 +13,10 @@ from typing import Any
 
 import msgspec
 
-from aquatint.catalog import prompt_plugins, quantizers
+from aquatint.catalog import media, prompt_plugins, quantizers
 from aquatint.catalog.arguments import FAMILIAR, MANAGED, PICTURE, TENSOR, VIDEO, is_prompt, problem, scriptable
 from aquatint.catalog.models import ADAPTERS, GENERATE, LATER_MODEL, MODEL, OF_TASKS, PART, RESERVED_PARTS
-from aquatint.catalog.pipelines import PipelineInfo, component_roles
+from aquatint.catalog.pipelines import Argument, PipelineInfo, component_roles
 from aquatint.catalog.settings import Schema
 from aquatint.catalog.settings import Setting as Described
 from aquatint.catalog.tasks import is_further_controlnet
@@ -51,7 +51,7 @@ from aquatint.language.values import (
     without_paths,
 )
 from aquatint.language.world import World
-from aquatint.plan.steps import PictureFile, TensorFile
+from aquatint.plan.steps import PictureFile, TensorFile, VideoFile
 from aquatint.source import Span
 from aquatint.syntax import nodes as n
 
@@ -451,8 +451,11 @@ class Blocks:
                     if is_prompt(name) and isinstance(setting.value, tuple)
                     else conversion(setting.value, lambda meant: problem(known[name], meant) is None, setting.span)
                 )
+                at = setting.span
+                if is_type and not is_prompt(name) and (item := _wrong_item(known[name], setting)) is not None:
+                    at, actual = setting.place(item), f"a list with {called_exactly(setting.value[item])}"
                 self.diagnostics.error(
-                    "wrong-type" if is_type else "wrong-value", f"{wrong}, not {actual}", setting.span, help=help
+                    "wrong-type" if is_type else "wrong-value", f"{wrong}, not {actual}", at, help=help
                 )
             return wrong is None
         if name in MANAGED:
@@ -472,7 +475,7 @@ class Blocks:
             help = OF_TASKS[name] or "name a checkpoint whose own pipeline takes it"
             self.diagnostics.error("unknown-setting", message, setting.name_span, help=help)
         else:
-            names = [*GENERATE.names(), *known]
+            names = [*media.settings_of(info), *known]
             meant = FAMILIAR.get(name.lower())
             is_known = meant in names or meant in OF_TASKS
             help = f"did you mean `{meant}`?" if is_known else did_you_mean(name, names, "settings")
@@ -509,7 +512,7 @@ class Blocks:
                 value = self.expressions.value(item.value, scope)
                 self.expressions.spend(weight(value), item.value.span)
                 value = without_paths(value)
-                setting = Setting(value, item.value.span, item.name.span, layer)
+                setting = Setting(value, item.value.span, item.name.span, layer, items=_items(item.value, value))
                 made[name] = self._once(name, setting, made)
         return made
 
@@ -556,6 +559,22 @@ class Blocks:
         return UNKNOWN
 
 
+def _items(node: n.Expression, value: Any) -> tuple[Span, ...]:
+    """Return the place of each item of `value`, if it is written as a list there."""
+    if isinstance(node, n.List) and isinstance(value, tuple) and len(node.items) == len(value):
+        return tuple(item.span for item in node.items)
+    return ()
+
+
+def _wrong_item(argument: Argument, setting: Setting) -> int | None:
+    """Return which item of a list, as it is written, an argument can't have; None if it is the list."""
+    if not setting.items:
+        return None
+    items = enumerate(setting.value)
+    wrong = [number for number, item in items if problem(argument, [_standing_in(item)]) is not None]
+    return wrong[0] if wrong and len(wrong) < len(setting.items) else None
+
+
 def _called_block(role: str) -> str:
     return _CALLED.get(role) or f"submodule `{role}`"
 
@@ -583,8 +602,10 @@ def _standing_in(value: Any) -> Any:
             return TENSOR
         case ImageValue(kind="tensors"):
             return TENSOR if len(value.tensors) == 1 else value
-        case ImageValue(kind="video"):
+        case ImageValue(kind="video") | VideoFile():
             return VIDEO
+        case ImageValue(kind="audio"):
+            return value
         case ImageValue() | PictureFile():
             return PICTURE
         case Result():

@@ -64,7 +64,7 @@ class Evaluation:
     """A plan, unless there were errors; `values` are those of the expressions that stood alone.
 
     `idle` are the places of the lists that loops went over and that were empty every time, `lacks` what there is no
-    plan for want of: those of the mistakes that are about the hub's local cache.
+    plan for want of: those of the mistakes that are about what wasn't fetched yet.
     """
 
     plan: Plan | None
@@ -153,7 +153,7 @@ class Interpreter:
                               help="make several scripts of it, or allow more with `--limit`")  # fmt: skip
         run.finish()
         if diagnostics.has_errors:
-            return Evaluation(None, diagnostics, lacks=tuple(run.resolver.lacks))
+            return Evaluation(None, diagnostics, lacks=(*run.resolver.lacks, *run.generating.pictures.lacks))
         memory = self.world.memory
         plan, shortfall = run.builder.plan(
             script=script.source.name, inputs=run.inputs(), plan_seed=self.world.plan_seed,

@@ -17,6 +17,7 @@ from aquatint.catalog.models import GENERATE
 from aquatint.catalog.pipelines import PipelineInfo
 from aquatint.catalog.tasks import without_size
 from aquatint.diagnostics import Diagnostics, did_you_mean
+from aquatint.language import latents
 from aquatint.language.blocks import Blocks
 from aquatint.language.builtins import slug
 from aquatint.language.computing import fits_task
@@ -47,7 +48,7 @@ from aquatint.language.weighting import Weighting
 from aquatint.language.why import Statement
 from aquatint.plan import steps
 from aquatint.plan.builder import PlanBuilder
-from aquatint.plan.steps import ImageRef, Output, PictureFile, TensorFile
+from aquatint.plan.steps import ImageRef, Output, PictureFile, TensorFile, VideoFile
 from aquatint.plan.uses import computing
 from aquatint.source import Span
 from aquatint.syntax import nodes as n
@@ -113,10 +114,11 @@ class Generating:
         checks = (
             sound,
             self._has_all(given, settings, resolved.info, node),
-            self._has_good_size(settings),
+            self._has_good_size(settings, info),
             self.pictures.fit(settings, info),
             self.pictures.steer(settings, info, resolved.roles),
             self.pictures.leave_steps(settings, info),
+            latents.fit(settings, resolved, self.resolver.configs, self.pictures.outside, self.diagnostics),
             self._has_good_scheduler(settings, resolved, target),
             fits_task(target, computing(resolved.pipeline), info, self.diagnostics),
             self.weighting.fits(settings, info, resolved.roles, self.running),
@@ -194,7 +196,7 @@ class Generating:
                 )
             )
         texts = {name: settings[name].value for name, value in deferred.items() if isinstance(value, steps.Text)}
-        texts |= {name: value.path for name, value in deferred.items() if isinstance(value, PictureFile | TensorFile)}
+        texts |= {name: value.path for name, value in deferred.items() if isinstance(value, _FILES)}
         facts = dict(sorted({**arguments, **texts}.items()))
         tensors = media.tensors_of(info) if undecoded is None else (media.UNDECODED[undecoded],)
         images = tuple(
@@ -217,7 +219,7 @@ class Generating:
         defaults, sound = self.blocks.arguments(self.pictures.read(of_model, info), info)
         given = layered(defaults, self.pictures.read(own, info))
         settings, _ = self.blocks.arguments(given, info)
-        self._has_good_size(settings)
+        self._has_good_size(settings, info)
         self._has_good_scheduler(settings, None, model)
         self._has_good_file(
             settings, info, None if info is None else media.kind_of(info, _undecoded(settings, info) is not None)
@@ -243,9 +245,14 @@ class Generating:
                 self._error("missing-setting", said, node.verb.span, help=help)
         return not missing
 
-    def _has_good_size(self, settings: Mapping[str, Setting]) -> bool:
+    def _has_good_size(self, settings: Mapping[str, Setting], info: PipelineInfo | None) -> bool:
         sound = True
         size = settings.get("size")
+        takes_sides = info is None or not info.arguments.keys().isdisjoint(("width", "height"))
+        if size is not None and info is not None and not takes_sides and not without_size(info):
+            message = f"what a `{info.name}` makes has no `size` that could be set"
+            self._error("unknown-setting", message, size.name_span, help="leave `size` out")
+            sound = False
         other = settings.get("width") or settings.get("height")
         if size is not None and other is not None and other.layer == size.layer:
             message = "`size` stands for `width` and `height`; give one or the other"
@@ -333,7 +340,7 @@ class Generating:
         """Return whether what the pipeline makes can be written, or report that it can't."""
         if not media.is_written(info):
             message = f"a `{info.name}` makes `{info.yields[0]}`, which this version can't write"
-            help = "take a checkpoint whose pipeline makes pictures, videos or embeddings"
+            help = "take a checkpoint whose pipeline makes pictures, videos, sound or embeddings"
             self._error("not-supported-yet", message, node.verb.span, help=help)
         return media.is_written(info)
 
@@ -415,7 +422,7 @@ def _rate(arguments: dict[str, Any], settings: Mapping[str, Setting], info: Pipe
 def _given(value: Any) -> steps.Deferred | None:
     """Return an argument that earlier steps yield as the plan has it, None for one that is known already."""
     match value:
-        case ImageValue() | PictureFile() | TensorValue() | TensorFile():
+        case ImageValue() | PictureFile() | VideoFile() | TensorValue() | TensorFile():
             return _item(value)
         case Result():
             references = [_item(image) for image in value.images]
@@ -427,7 +434,8 @@ def _given(value: Any) -> steps.Deferred | None:
     return None
 
 
-_LATER = Deferred | ImageValue | PictureFile | TensorValue | TensorFile
+_FILES = PictureFile | VideoFile | TensorFile
+_LATER = Deferred | ImageValue | TensorValue | _FILES
 
 
 def _item(value: Any) -> steps.Given:
@@ -436,7 +444,7 @@ def _item(value: Any) -> steps.Given:
             return value.tensor(value.tensors[0]).ref
         case ImageValue() | TensorValue():
             return value.ref
-        case PictureFile() | TensorFile():
+        case PictureFile() | VideoFile() | TensorFile():
             return value
     return _text(value)
 

@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterator
 from fnmatch import fnmatchcase
 from typing import Any, NoReturn
 
-from aquatint.catalog import compatibility, hardware, picture_files, tensor_files
+from aquatint.catalog import addresses, compatibility, hardware, picture_files, tensor_files, video_files
+from aquatint.catalog.addresses import AddressError, Download
 from aquatint.catalog.quantizer_backends import backend
 from aquatint.catalog.quantizers import canonical
 from aquatint.diagnostics import Label, did_you_mean, nearest
@@ -20,7 +21,7 @@ from aquatint.language.disk import Entry
 from aquatint.language.formats import FormatProblem
 from aquatint.language.values import Builtin, Device, PathText, Quantizer, type_name
 from aquatint.language.world import World
-from aquatint.plan.steps import PictureFile, TensorFile
+from aquatint.plan.steps import PictureFile, TensorFile, VideoFile
 from aquatint.source import Source, Span
 
 FILE_LIMIT = 16 << 20
@@ -37,14 +38,22 @@ _WILD = re.compile(r"[*?\[]")
 
 
 class OutsideProblem(Exception):
-    """The outside is not as the script has it; `labels` are places in files."""
+    """The outside is not as the script has it; `labels` are places in files, `lack` is what was to be fetched."""
 
-    def __init__(self, code: str, message: str, help: str | None = None, labels: tuple[Label, ...] = ()) -> None:
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        help: str | None = None,
+        labels: tuple[Label, ...] = (),
+        lack: Download | None = None,
+    ) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
         self.help = help
         self.labels = labels
+        self.lack = lack
 
 
 class Outside:
@@ -56,6 +65,7 @@ class Outside:
         self._world = world
         self._sources: dict[str, Source] = {}
         self._values: dict[tuple[Any, ...], Any] = {}
+        self._shapes: dict[TensorFile, tuple[int, ...]] = {}
         self._bytes_left = TOTAL_LIMIT
         self._entries_left = ENTRY_LIMIT
         self._device: Device | None = None
@@ -83,39 +93,51 @@ class Outside:
         """Return what a plan has of the picture in a file, whose head alone is looked at."""
         key = (path, picture_files.size_of)
         if key not in self._values:
-            try:
-                body = self._world.files.read(path, picture_files.BYTES_LIMIT + 1)
-            except (OSError, ValueError) as error:
-                self._refuse(path, error)
-            if len(body) > picture_files.BYTES_LIMIT:
-                raise OutsideProblem("too-large", f"`{path}` is larger than {picture_files.BYTES_LIMIT >> 20} MiB")
+            body = self._file_or_address(path, "picture", picture_files.BYTES_LIMIT)
             try:
                 width, height = picture_files.size_of(body)
             except picture_files.NoPicture as error:
                 raise OutsideProblem("malformed-file", f"`{path}` {error}") from None
-            hash = hashlib.sha256(body).hexdigest()
-            self.inputs[f"file {path}"] = hash
+            hash = self._noted(path, body)
             self._values[key] = PictureFile(path=path, hash=hash, width=width, height=height)
+        return self._values[key]  # type: ignore[no-any-return]
+
+    def video(self, path: str) -> VideoFile:
+        """Return what a plan has of the video in a file, of which no frame is decoded."""
+        key = (path, video_files.facts_of)
+        if key not in self._values:
+            body = self._file_or_address(path, "video", video_files.BYTES_LIMIT)
+            if video_files.needs_package(body) and not self._world.is_installed(video_files.PACKAGE):
+                raise OutsideProblem(
+                    "package-not-installed", f"reading `{path}` needs `{video_files.PACKAGE}`, which is not installed",
+                    "install it: `pip install 'aquatint[video]'`, or give a GIF or an animated WebP",
+                )  # fmt: skip
+            try:
+                found = video_files.facts_of(body)
+            except video_files.NoVideo as error:
+                raise OutsideProblem("malformed-file", f"`{path}` {error}") from None
+            hash = self._noted(path, body)
+            self._values[key] = VideoFile(path, hash, found.frames, found.width, found.height)
         return self._values[key]  # type: ignore[no-any-return]
 
     def tensor(self, path: str, name: str) -> TensorFile:
         """Return what a plan has of the tensor that an argument called `name` takes from a safetensors file."""
         key = (path, tensor_files.unpacked, name)
         if key not in self._values:
+            body = self._file_or_address(path, "tensors", tensor_files.BYTES_LIMIT)
             try:
-                body = self._world.files.read(path, tensor_files.BYTES_LIMIT + 1)
-            except (OSError, ValueError) as error:
-                self._refuse(path, error)
-            if len(body) > tensor_files.BYTES_LIMIT:
-                raise OutsideProblem("too-large", f"`{path}` is larger than {tensor_files.BYTES_LIMIT >> 20} MiB")
-            try:
-                name = tensor_files.chosen(tensor_files.unpacked(body), name)
+                found = tensor_files.unpacked(body)
+                name = tensor_files.chosen(found, name)
             except tensor_files.NoTensors as error:
                 raise OutsideProblem("malformed-file", f"`{path}` {error}") from None
-            hash = hashlib.sha256(body).hexdigest()
-            self.inputs[f"file {path}"] = hash
-            self._values[key] = TensorFile(path=path, hash=hash, name=name)
+            hash = self._noted(path, body)
+            self._values[key] = made = TensorFile(path=path, hash=hash, name=name)
+            self._shapes[made] = found[name].shape
         return self._values[key]  # type: ignore[no-any-return]
+
+    def shape(self, tensor: TensorFile) -> tuple[int, ...]:
+        """Return the shape of a tensor that `tensor` has returned."""
+        return self._shapes[tensor]
 
     def matching(self, pattern: str, folder: str) -> tuple[PathText, ...]:
         """Return the files in `folder` whose names match `pattern`, or the folders if it ends in `/`, in order.
@@ -180,6 +202,32 @@ class Outside:
         if self._bytes_left < 0:
             raise OutsideProblem("too-large", f"the script reads more than {TOTAL_LIMIT >> 20} MiB of files")
         return body
+
+    def _file_or_address(self, path: str, kind: addresses.Kind, limit: int) -> bytes:
+        """Return what is in a file, or what an address has given when it was fetched."""
+        is_address = addresses.is_address(path)
+        if is_address:
+            try:
+                addresses.check(path)
+            except AddressError as error:
+                raise OutsideProblem(error.code, error.message, error.help) from None
+        try:
+            body = self._world.files.read(addresses.place(path), limit + 1)
+        except (OSError, ValueError) as error:
+            if is_address:
+                # That file is the program's: without it, or with one that can't be read, it is to be fetched.
+                raise OutsideProblem("missing-file", f"`{path}` has not been fetched yet",
+                                     lack=Download(path, kind)) from None  # fmt: skip
+            self._refuse(path, error)
+        if len(body) > limit:
+            raise OutsideProblem("too-large", f"`{path}` is larger than {limit >> 20} MiB")
+        return body
+
+    def _noted(self, path: str, body: bytes) -> str:
+        """Return the hash of what is in a file or at an address, which becomes an input of the plan."""
+        hash = hashlib.sha256(body).hexdigest()
+        self.inputs[f"{'address' if addresses.is_address(path) else 'file'} {path}"] = hash
+        return hash
 
     def _refuse(self, path: str, error: OSError | ValueError) -> NoReturn:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else "no file can be called that"

@@ -15,6 +15,7 @@ from typing import Any
 from msgspec import UNSET
 
 from aquatint.catalog import checkpoints, estimates, language_models, llm4gen, pipelines, single_files
+from aquatint.catalog.addresses import Download
 from aquatint.catalog.checkpoints import Checkpoint, CheckpointError, Part, Tensor
 from aquatint.catalog.estimates import Estimate
 from aquatint.catalog.gguf_files import PACKAGE, is_gguf
@@ -94,9 +95,9 @@ class Sketch:
 
 @dataclass(frozen=True, slots=True)
 class Lack:
-    """Something that the hub's local cache lacks, which has been reported at `span` under `code`."""
+    """Something that is to be fetched from the hub or the web, which has been reported at `span` under `code`."""
 
-    request: Request
+    request: Request | Download
     code: str
     span: Span
 
@@ -128,6 +129,7 @@ class Resolver:
         self._checkpoints: dict[tuple[str, str | None, str, str | None], Checkpoint] = {}
         self._filed: dict[Any, tuple[Network, list[Tensor], Estimate]] = {}
         self._working: dict[Any, Working] = {}
+        self.configs: dict[str, Mapping[str, Any]] = {}  # the configurations of components with weights, by key
         self._identities: dict[Any, str] = {}
         self._uses: list[Use] = []
         self._contradictions: list[prequantized.Contradiction] = []
@@ -676,6 +678,7 @@ class Resolver:
                 network, tensors = estimates.read(place.folder, part, variant, dtype)
                 self._filed[files] = network, tensors, estimates.as_read(part, network, tensors)
             network, tensors, before = self._filed[files]
+            self.configs[key] = network.config
             after = next((use.estimate for use in self._uses if use.role == role), before)
             size, held = before.most, ByteRange(after.least, after.most)
             which = (*files, is_text_encoder(role), is_denoiser(role), after.most, quantization is not None)

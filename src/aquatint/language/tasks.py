@@ -10,19 +10,20 @@ import posixpath
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from itertools import repeat
 from typing import Any
 
 import msgspec
 from msgspec import UNSET
 
-from aquatint.catalog import tasks, tensor_files
-from aquatint.catalog.arguments import is_text_too, scriptable, takes_pictures, takes_tensors
+from aquatint.catalog import addresses, checkpoints, tasks, tensor_files
+from aquatint.catalog.arguments import is_text_too, scriptable, takes_pictures, takes_tensors, takes_videos
 from aquatint.catalog.models import GENERATE
 from aquatint.catalog.pipelines import Argument, PipelineInfo
 from aquatint.catalog.tasks import Roles
 from aquatint.diagnostics import Diagnostics, Label
 from aquatint.language.outside import Outside, OutsideProblem
-from aquatint.language.resolution import Resolved
+from aquatint.language.resolution import Lack, Resolved
 from aquatint.language.values import UNKNOWN, Result, Setting
 from aquatint.plan.keys import pipeline_key
 from aquatint.plan.steps import PictureFile
@@ -35,8 +36,6 @@ _OF_EACH = ("controlnet_conditioning_scale", "control_guidance_start", "control_
 
 _PAINTS_ANEW = re.compile(r"Img2Img|Inpaint")
 """Pipelines that go on from one picture for each prompt; others may be shown several."""
-
-_ADDRESS = re.compile(r"[a-z]{3,5}://", re.IGNORECASE)
 
 
 def _length(value: Any) -> int | None:
@@ -109,18 +108,22 @@ def _takes_files(argument: Argument) -> bool:
 
 
 class Pictures:
-    """Reads what is in the pictures and tensors that scripts name; `written` tells where a script writes a file."""
+    """Reads what is in the pictures and tensors that scripts name; `written` tells where a script writes a file.
+
+    `lacks` has those that are to be fetched first.
+    """
 
     def __init__(self, diagnostics: Diagnostics, outside: Outside, written: Callable[[str], Span | None]) -> None:
         self.diagnostics = diagnostics
         self.outside = outside
         self.written = written
+        self.lacks: list[Lack] = []
 
     def read(self, given: Mapping[str, Setting], info: PipelineInfo | None) -> dict[str, Setting]:
         """Return `given` with pictures for the names of files, unknown ones after reporting why one can't be taken."""
         known = {} if info is None else scriptable(info)
         return {
-            name: replace(setting, value=self._value(setting.value, setting, known[name]))
+            name: replace(setting, value=self._value(setting.value, setting, known[name], setting.span))
             if name in known and _takes_files(known[name]) else setting
             for name, setting in given.items()
         }  # fmt: skip
@@ -184,21 +187,20 @@ class Pictures:
         if any(each in settings for each in ("size", "width", "height")) or "unet" not in info.components:
             return True
         sizes = [
-            (picture.width, picture.height, setting)
+            (picture.width, picture.height, setting.place(number))
             for each in dict.fromkeys(("image", name))
             if (setting := settings.get(each)) is not None
-            for picture in (setting.value if isinstance(setting.value, tuple) else [setting.value])
+            for number, picture in enumerate(setting.value if isinstance(setting.value, tuple) else [setting.value])
             if isinstance(picture, PictureFile)
         ]
         other = next((each for each in sizes if each[:2] != sizes[0][:2]), None)
         if other is None:
             return True
-        width, height, setting = sizes[0]
-        at = setting.span if setting.span != other[2].span else None
-        labels = () if at is None else (Label(at, f"{width}x{height}"),)
+        width, height, at = sizes[0]
+        labels = () if at == other[2] else (Label(at, f"{width}x{height}"),)
         self.diagnostics.error(
             "wrong-value", f"a picture to steer by is of {other[0]}x{other[1]} pixels, and another of {width}x{height}",
-            other[2].span, labels=labels, help=f"write `size: {width}x{height}`, to which all are brought",
+            other[2], labels=labels, help=f"write `size: {width}x{height}`, to which all are brought",
         )  # fmt: skip
         return False
 
@@ -217,33 +219,36 @@ class Pictures:
         )  # fmt: skip
         return False
 
-    def _value(self, value: Any, setting: Setting, argument: Argument) -> Any:
+    def _value(self, value: Any, setting: Setting, argument: Argument, at: Span) -> Any:
         if isinstance(value, tuple):
-            found = tuple(self._value(item, setting, argument) for item in value)
+            places = map(setting.place, range(len(value))) if value is setting.value else repeat(at)
+            found = tuple(
+                self._value(item, setting, argument, place) for item, place in zip(value, places, strict=False)
+            )
             return UNKNOWN if UNKNOWN in found else found
         if not isinstance(value, str):
             return value
         is_tensor = takes_tensors(argument) and value.lower().endswith(tensor_files.SUFFIX)
         if not is_tensor and not takes_pictures(argument):
             return value
-        if _ADDRESS.match(value):
-            self.diagnostics.error(
-                "not-supported-yet", f"`{argument.name}` can't be taken from an address on the web in this version",
-                setting.span, help="fetch the file, and name it",
-            )  # fmt: skip
-            return UNKNOWN
-        path = posixpath.join(setting.span.source.folder, value)
+        # In a list, each is a frame.
+        is_video = takes_videos(argument) and value is setting.value
+        path = value if addresses.is_address(value) else posixpath.join(at.source.folder, value)
         if (place := self.written(path)) is not None:
             self.diagnostics.error(
                 "not-saved-yet", f"`{path}` is written by this script: what is in it isn't known while it is planned",
-                setting.span, labels=(Label(place, "written here"),),
+                at, labels=(Label(place, "written here"),),
                 help="bind that `generate` to a name with `let`, and give the name",
             )  # fmt: skip
             return UNKNOWN
         try:
-            return self.outside.tensor(path, argument.name) if is_tensor else self.outside.picture(path)
+            if is_tensor:
+                return self.outside.tensor(path, argument.name)
+            return self.outside.video(path) if is_video else self.outside.picture(path)
         except OutsideProblem as problem:
-            self.diagnostics.error(
-                problem.code, problem.message, setting.span, labels=problem.labels, help=problem.help
-            )
+            help = problem.help
+            if problem.lack is not None:
+                self.lacks.append(Lack(problem.lack, problem.code, at))
+                help = checkpoints.fetch_help(value if at.source.name.startswith("<") else at.source.name)
+            self.diagnostics.error(problem.code, problem.message, at, labels=problem.labels, help=help)
             return UNKNOWN

@@ -18,7 +18,7 @@ from aquatint.catalog.prompt_plugins import PromptPlugin
 from aquatint.language.scope import UNKNOWN as UNKNOWN
 from aquatint.language.scope import Scope
 from aquatint.language.scope import Unknown as Unknown
-from aquatint.plan.steps import Hole, ImageRef, PictureFile, TensorFile, TensorRef, Text
+from aquatint.plan.steps import Hole, ImageRef, PictureFile, TensorFile, TensorRef, Text, VideoFile
 from aquatint.plan.texts import shown as shown_line
 from aquatint.source import Span
 from aquatint.syntax import nodes as n
@@ -34,7 +34,8 @@ Layer = Literal["default", "quantizer", "model", "submodule", "override", "with"
 class Setting:
     """A value that a block gives to a name: where its name and value stand, and which layer set it.
 
-    `before` is the setting of a lower layer that it replaces.
+    `before` is the setting of a lower layer that it replaces. `items` has the place of each item where the value is
+    written as a list.
     """
 
     value: Any
@@ -42,6 +43,11 @@ class Setting:
     name_span: Span
     layer: Layer
     before: Setting | None = field(default=None, compare=False, repr=False)
+    items: tuple[Span, ...] = field(default=(), compare=False, repr=False)
+
+    def place(self, index: int) -> Span:
+        """Return the place of item number `index` (from 0) of a list, the whole value's if it has none of its own."""
+        return self.items[index] if index < len(self.items) else self.span
 
 
 def layered(below: Mapping[str, Setting], above: Mapping[str, Setting]) -> dict[str, Setting]:
@@ -423,6 +429,10 @@ def called_exactly(value: Any) -> str:
     return type_name(value)
 
 
+_KINDS = {"image": "an image", "video": "a video", "audio": "sound", "tensors": "a result of tensors"}
+# What messages call what one seed comes to.
+
+
 def type_name(value: Any) -> str:
     """Return what messages call a value's type, with its article."""
     match value:
@@ -445,11 +455,13 @@ def type_name(value: Any) -> str:
         case Result():
             return "a result" if value.images[0].kind == "image" else type_name(value.images[0])
         case ImageValue():
-            return {"image": "an image", "video": "a video", "tensors": "a result of tensors"}[value.kind]
+            return _KINDS[value.kind]
         case TensorValue() | TensorFile():
             return "a tensor"
         case PictureFile():
             return "a picture"
+        case VideoFile():
+            return "a video"
         case Deferred():
             return f"a deferred {value.kind}"
         case Prompter():

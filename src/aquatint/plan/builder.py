@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import msgspec
 from msgspec import UNSET
 
 import aquatint
@@ -36,6 +37,7 @@ from aquatint.plan.steps import (
     Step,
     Upscale,
 )
+from aquatint.plan.uses import undecoded_roles
 from aquatint.source import Span
 
 
@@ -88,6 +90,7 @@ class PlanBuilder:
             deferred=deferred, weighter=weighter, sidecar=sidecar, scaled=scaled,
             fps=UNSET if fps is None else fps,
         )  # fmt: skip
+        step = msgspec.structs.replace(step, roles=undecoded_roles(step, self.pipelines[pipeline]))
         self.steps.append(step)
         self.spans[step.id] = span
         self.per_batch[step.id] = images_per_batch

@@ -38,6 +38,7 @@ from aquatint.plan.steps import (
     Text,
     TextRef,
     Upscale,
+    VideoFile,
 )
 from aquatint.plan.uses import computing, loras, textual_inversions, uses
 
@@ -237,6 +238,8 @@ class _Fingerprints:
                 return ["tensor", self._pixels(given.image), given.name]
             case PictureFile():
                 return ["file", given.hash]
+            case VideoFile():
+                return ["video", given.hash]
             case TensorFile():
                 return ["tensors", given.hash, given.name]
             case Text():

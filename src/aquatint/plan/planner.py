@@ -152,7 +152,7 @@ class Planner:
         sides = step.arguments.get("width"), step.arguments.get("height")
         images = self._sizes.get(unit(step), len(step.outputs))
         together = largest(step, self._sizes)
-        alike = step.pipeline, images, together, *sides
+        alike = step.pipeline, images, together, tuple(step.roles or ()), *sides
         if step.deferred or not all(side is None or isinstance(side, int) for side in sides):
             return split(step, self.pipelines[step.pipeline], self.components, self.fine, images, together)
         if alike not in self._known:

@@ -45,6 +45,7 @@ from aquatint.plan.steps import (
     Traffic,
     Upscale,
     User,
+    VideoFile,
 )
 from aquatint.plan.texts import shown
 from aquatint.plan.uses import computing, loras, takes_pictures, textual_inversions, uses
@@ -255,7 +256,7 @@ def _given(value: Deferred, files: Mapping[ImageRef, str]) -> str:
             return files.get(value, f"{name}[{index}]")
         case TensorRef():
             return f"{files.get(value.image, f'{value.step}[{value.index}]')} ({value.name})"
-        case PictureFile():
+        case PictureFile() | VideoFile():
             return value.path
         case TensorFile():
             return f"{value.path} ({value.name})"

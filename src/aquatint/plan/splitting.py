@@ -13,11 +13,8 @@ from aquatint.catalog.language_models import ROLES
 from aquatint.catalog.pipelines import is_denoiser, is_text_encoder
 from aquatint.plan.memory import held
 from aquatint.plan.steps import Component, Generate, Pipeline
-from aquatint.plan.uses import adapters, takes_pictures
+from aquatint.plan.uses import LAST, adapters, takes_pictures
 from aquatint.plan.working import pixels, work
-
-_LAST = ("vae", "vqvae", "image_vae", "movq", "vqgan", "audio_vae", "vocoder", "safety_checker", "watermark")
-"""Roles that a call comes to when it has denoised, unless it was given pictures."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +42,14 @@ def split(
     A step can be split if text encoders, denoisers and the rest are different components, and none is offloaded. Unless
     it is to be `fine`, its picture is decoded as soon as it is denoised, so that pictures appear one by one.
     """
-    roles = [role for role, key in pipeline.parts.items() if key is not None]
+    roles = [
+        role for role, key in pipeline.parts.items() if key is not None and (step.roles is None or role in step.roles)
+    ]
     by_role = {role: components[key] for role, key in pipeline.parts.items() if key is not None}
     # A weighter's own parts work where the prompt is read.
     encoders = [role for role in roles if is_text_encoder(role) or role in ROLES]
     denoisers = [role for role in roles if is_denoiser(role)]
-    last = [role for role in roles if role in _LAST]
+    last = [role for role in roles if role in LAST]
     if pipeline.offload is not None or not denoisers or not (encoders or last):
         return [Part("generate", roles, 0, work(step, roles, pipeline, components, together))]
     # A pipeline is made of them before anything else.

@@ -208,6 +208,16 @@ class PictureFile(Record, frozen=True, tag="file"):
     height: int
 
 
+class VideoFile(Record, frozen=True, tag="video"):
+    """A video in a file that is there while the plan is made: its path, its SHA-256, its frames, and their size."""
+
+    path: str
+    hash: str
+    frames: int
+    width: int
+    height: int
+
+
 class TensorRef(Record, frozen=True, tag="tensor"):
     """The tensor called `name` among those that image number `index` (from 0) of the step called `step` comes to."""
 
@@ -266,7 +276,7 @@ Line = str | Text
 Picture = ImageRef | PictureFile
 """A picture that a call is given: an earlier step's, or a file's."""
 
-Given = Picture | TensorRef | TensorFile | Text
+Given = Picture | VideoFile | TensorRef | TensorFile | Text
 """What an argument, or an item of one, is that no JSON can hold."""
 
 Deferred = Given | list[Given]
@@ -298,7 +308,7 @@ class Generate(Record, frozen=True, tag="generate"):
     place: Place
     statement: str  # the statement's source text, for metadata and messages
     deferred: dict[str, Deferred] = {}  # the call arguments that are no JSON, or wait for earlier steps
-    roles: list[str] | None = None  # the parts for this step, where phases before it did the rest; None: all
+    roles: list[str] | None = None  # the parts for this step, where phases did the rest or it isn't needed; None: all
     weighter: Plugin | None = None  # what turns the prompt into embeddings, instead of the pipeline
     sidecar: bool = False  # whether the record is written beside the image, too
     scaled: tuple[int, int] | None = None  # width and height that the pictures it is given are brought to; None: as is

@@ -31,8 +31,12 @@ from aquatint.plan.steps import (
     TextualInversionUse,
     Upscale,
     User,
+    VideoFile,
 )
 from aquatint.plan.texts import references
+
+LAST = ("vae", "vqvae", "image_vae", "movq", "vqgan", "audio_vae", "vocoder", "safety_checker", "watermark")
+"""Roles that a call comes to when it has denoised, unless it was given pictures."""
 
 Reference = ImageRef | TensorRef | TextRef | NumberRef
 """Something that a step yields when it runs."""
@@ -103,13 +107,24 @@ def awaits(step: Step) -> Iterator[Reference]:
             pass
 
 
+def undecoded_roles(step: Generate, pipeline: Pipeline) -> list[str] | None:
+    """Return the roles that `step` works with if it leaves its latents as they are, None where those are all.
+
+    What a call comes to only then is needed for its configuration, which is there without it. A call that is given
+    pictures may encode them, and one that is offloaded is put together of all that there is.
+    """
+    if step.arguments.get("output_type") != "latent" or takes_pictures(step) or pipeline.offload is not None:
+        return None
+    return [role for role, key in pipeline.parts.items() if key is not None and role not in LAST]
+
+
 def takes_pictures(step: Generate) -> bool:
     """Return whether the calls of `step` are given pictures, or tensors, which may stand for some."""
     return any(map(_has_picture, step.deferred.values()))
 
 
 def _has_picture(given: object) -> bool:
-    return isinstance(given, ImageRef | PictureFile | TensorRef | TensorFile) or (
+    return isinstance(given, ImageRef | PictureFile | VideoFile | TensorRef | TensorFile) or (
         isinstance(given, list) and any(map(_has_picture, given))
     )
 
@@ -120,7 +135,7 @@ def _inside(given: Deferred) -> Iterator[Reference]:
             yield given
         case Text():
             yield from references(given)
-        case PictureFile() | TensorFile():
+        case PictureFile() | VideoFile() | TensorFile():
             pass  # it is there before anything runs
         case list():
             for item in given:

@@ -8,7 +8,7 @@ from aquatint.catalog.pipelines import pipeline as info_of
 from aquatint.catalog.prompt_plugins import prompt_plugin
 from aquatint.catalog.tasks import without_size
 from aquatint.catalog.working import SCALE
-from aquatint.plan.steps import Component, Generate, Line, PictureFile, Pipeline, Upscale
+from aquatint.plan.steps import Component, Generate, Line, PictureFile, Pipeline, Upscale, VideoFile
 
 USUAL = 128
 """Positions of latents to a side of a picture where neither a statement nor a checkpoint says that."""
@@ -28,7 +28,8 @@ def pixels(step: Generate, pipeline: Pipeline, components: Mapping[str, Componen
     if step.scaled is not None:
         given = step.scaled
     elif (info := info_of(pipeline.class_name)) is not None and without_size(info):
-        files = [(each.width, each.height) for each in step.deferred.values() if isinstance(each, PictureFile)]
+        given_files = (each for each in step.deferred.values() if isinstance(each, PictureFile | VideoFile))
+        files = [(each.width, each.height) for each in given_files]
         given = max(files, default=given, key=lambda size: size[0] * size[1])
     width, height = (each if isinstance(each, int) else usual for each in given)
     return width * height

@@ -115,6 +115,25 @@ class FetchFinished(Event, frozen=True):
     interrupted: Annotated[bool, Meta(description="whether it was broken off from the keyboard")]
 
 
+Address = Annotated[str, Meta(description="the address on the web, as the script has it")]
+
+
+class DownloadStarted(Event, frozen=True):
+    """A picture or file that a script names by an address on the web is fetched; comes before the run."""
+
+    address: Address
+    schema: Annotated[int, Meta(description="the number of the events' form")] = SCHEMA
+
+
+class DownloadFinished(Event, frozen=True):
+    """What an address gives is there, or fetching it has ended before that; nothing of it is kept then."""
+
+    address: Address
+    bytes: Annotated[int, Meta(description="bytes that it has given; 0 where they haven't all come")]
+    seconds: Seconds
+    failed: Annotated[bool, Meta(description="whether it isn't there, or isn't what is wanted")]
+
+
 class RunStarted(Event, frozen=True):
     """A run begins, and this is what it is to do; the images that are there already are not counted."""
 

@@ -1,4 +1,4 @@
-"""Encodes pictures, videos and tensors as files, in memory, and reads those that aren't pictures back.
+"""Encodes pictures, videos, sound and tensors as files, in memory, and reads videos and tensors back.
 
 The same medium, text and frames in a second give the same bytes, whatever the machine is called and whatever time it
 is; of an MP4, with the same PyAV. What the text says is in `metadata`.
@@ -7,23 +7,23 @@ is; of an MP4, with the same PyAV. What the text says is in `metadata`.
 from __future__ import annotations
 
 import io
+import wave
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy
-from PIL import Image as images
 from PIL.Image import Image
 
-from aquatint.catalog import media, tensor_files
+from aquatint.catalog import media, tensor_files, video_files
 from aquatint.runtime.engine import EngineError
-from aquatint.runtime.media import Clip, Medium, Tensors
+from aquatint.runtime.media import SAMPLE_WIDTH, Clip, Medium, Sound, Tensors
 from aquatint.runtime.metadata import About, embedded
-from aquatint.runtime.picture_texts import Format
+from aquatint.runtime.picture_texts import Format, with_info
 
 FORMATS: dict[str, Format] = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".gif": "GIF",
-                              ".mp4": "MP4", ".safetensors": "SAFETENSORS"}  # fmt: skip
+                              ".mp4": "MP4", ".wav": "WAV", ".safetensors": "SAFETENSORS"}  # fmt: skip
 """The suffixes that can be written, in lower case."""
 
 _QUALITY = "16"  # x264's constant rate factor: 0 is lossless, and of 17 people say that they see no difference
@@ -33,7 +33,7 @@ _BT709 = 1  # by FFmpeg's numbers for matrix, primaries and transfer
 def encoded(medium: Medium, form: Format, about: About | None, fps: float = media.FPS) -> bytes:
     """Return `medium` as a file of `form`, a video of `fps` frames in a second. Raises `EngineError`.
 
-    A picture is PNG, JPEG or WebP; a video is WebP, GIF or MP4; tensors are safetensors.
+    A picture is PNG, JPEG or WebP; a video is WebP, GIF or MP4; sound is WAV; tensors are safetensors.
     """
     texts = {} if about is None or not about.inside else embedded(form, about)
     buffer = io.BytesIO()
@@ -51,35 +51,41 @@ def encoded(medium: Medium, form: Format, about: About | None, fps: float = medi
             _save_all(medium, buffer, form, _durations(len(medium.frames), fps, 10), texts)
         case Clip(), "MP4":
             _mp4(medium, buffer, fps, texts)
+        case Sound(), "WAV":
+            with wave.open(buffer, "wb") as written:
+                written.setnchannels(medium.channels)
+                written.setsampwidth(SAMPLE_WIDTH)
+                written.setframerate(medium.rate)
+                written.writeframes(medium.samples)
+            return with_info(buffer.getvalue(), texts)
         case Tensors(), "SAFETENSORS":
             return tensor_files.packed(medium.values, texts)
         case _:
-            what = "pictures" if isinstance(medium, Image) else "videos" if isinstance(medium, Clip) else "tensors"
+            what = media.NAMES[kind(medium)]
             raise EngineError(f"can't write {what} as {form}", "end the name of the file with another suffix")
     return buffer.getvalue()
 
 
+def kind(medium: Medium) -> media.Kind:
+    """Return what `medium` is."""
+    match medium:
+        case Clip():
+            return "video"
+        case Sound():
+            return "audio"
+        case Tensors():
+            return "tensors"
+    return "image"
+
+
 def read_clip(path: Path) -> Clip:
     """Return the frames of the video at `path`, which this program wrote. Raises `OSError` if there are none."""
-    if media.is_video(str(path)) and path.suffix.lower() == media.SUFFIX_OF_PACKAGE:
-        import av
-        from av.video.reformatter import Colorspace
-
-        try:
-            with av.open(str(path)) as opened:
-                opened.streams.video[0].codec_context.thread_count = 1
-                frames = tuple(
-                    images.fromarray(frame.reformat(src_colorspace=Colorspace.ITU709, format="rgb24").to_ndarray())
-                    for frame in opened.decode(video=0)
-                )
-        except (av.FFmpegError, IndexError) as error:
-            raise OSError(str(error)) from error
-    else:
-        with images.open(path) as opened:
-            frames = tuple(_frame(opened, number) for number in range(getattr(opened, "n_frames", 1)))
-    if not frames:
-        raise OSError("it has no frames")
-    return Clip(frames)
+    with open(path, "rb") as stream:
+        body = stream.read(video_files.BYTES_LIMIT + 1)
+    try:
+        return Clip(video_files.decoded(body))
+    except video_files.NoVideo as error:
+        raise OSError(str(error)) from error
 
 
 def read_tensors(path: Path) -> Tensors:
@@ -90,11 +96,6 @@ def read_tensors(path: Path) -> Tensors:
         return Tensors(tensor_files.unpacked(body))
     except tensor_files.NoTensors as error:
         raise OSError(str(error)) from error
-
-
-def _frame(opened: Image, number: int) -> Image:
-    opened.seek(number)
-    return opened.convert("RGB")
 
 
 def _durations(count: int, fps: float, unit: int) -> list[int]:

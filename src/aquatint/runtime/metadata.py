@@ -24,15 +24,30 @@ from aquatint.catalog import media, pipelines, schedulers
 from aquatint.catalog.arguments import MANAGED, scriptable
 from aquatint.catalog.quantizers import label
 from aquatint.plan.batches import companions
-from aquatint.plan.steps import Component, Deferred, Generate, Grid, Json, Output, PictureFile, Plan, Save, TensorFile
+from aquatint.plan.steps import (
+    Component,
+    Deferred,
+    Generate,
+    Grid,
+    Json,
+    Output,
+    PictureFile,
+    Plan,
+    Save,
+    TensorFile,
+    VideoFile,
+)
 from aquatint.plan.uses import adapters, computing, loras, textual_inversions
 from aquatint.runtime.engine import EngineError
 from aquatint.runtime.events import Rung
+from aquatint.runtime.media import Sound
 from aquatint.runtime.picture_texts import (
     COMMENT,
     DESCRIPTION,
     EXIF_IFD,
     IMAGE_DESCRIPTION,
+    INFO_COMMENT,
+    INFO_SUBJECT,
     PARAMETERS,
     RECORD,
     UNICODE,
@@ -97,8 +112,11 @@ def about_image(
     out_of_memory: Sequence[Rung] = (),
     rewrites: Mapping[str, Rewrite] | None = None,
     frames: int | None = None,
+    sound: Sound | None = None,
 ) -> About:
-    """Return what the image of `output` says about itself, or the video of so many `frames`; tensors have no `size`.
+    """Return what the image of `output` says about itself, the video of so many `frames`, or `sound`.
+
+    Sound and tensors have no `size`.
 
     `engine` is what the engine says decides the bits, `out_of_memory` what was done where memory didn't suffice,
     `rewrites` what upscalers made of arguments, by name.
@@ -113,13 +131,17 @@ def about_image(
         for role, key in pipeline.parts.items()
         if key is not None
     }
+    kind = "audio" if sound is not None else "tensors" if size is None else "image" if frames is None else "video"
     record: dict[str, Json] = {
-        **head(plan, "tensors" if size is None else "image" if frames is None else "video", step),
+        **head(plan, kind, step),
         "statement": step.statement,
         "seed": output.seed,
         "plan_seed": plan.plan_seed,
         **({} if size is None else {"size": list(size)}),
         **({} if frames is None else {"frames": frames, "fps": step.fps}),
+        **(
+            {} if sound is None else {"channels": sound.channels, "sampling_rate": sound.rate, "samples": sound.moments}
+        ),
         "model": step.model,
         "scheduler": _scheduler(plan, step),
         "arguments": step.arguments,
@@ -199,6 +221,8 @@ def embedded(form: Format, about: About) -> dict[str, Any]:
         return {"pnginfo": chunks}
     if form == "MP4":
         return {COMMENT: about.text, **({DESCRIPTION: about.parameters} if about.parameters else {})}
+    if form == "WAV":
+        return {INFO_COMMENT: about.text, **({INFO_SUBJECT: about.parameters} if about.parameters else {})}
     if form == "SAFETENSORS":
         return {RECORD: about.text, **({PARAMETERS: about.parameters} if about.parameters else {})}
     if form == "GIF":
@@ -297,7 +321,7 @@ def _items(given: Deferred) -> list[Any]:
 
 
 def _is_file(given: Any) -> bool:
-    return isinstance(given, PictureFile | TensorFile)
+    return isinstance(given, PictureFile | VideoFile | TensorFile)
 
 
 def _batch(plan: Plan, output: Output, out_of_memory: Sequence[Rung]) -> Json:

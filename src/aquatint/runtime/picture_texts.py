@@ -11,7 +11,7 @@ import json
 import struct
 import warnings
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -19,13 +19,16 @@ from PIL import Image
 
 from aquatint.catalog.tensor_files import TEXTS
 
-Format = Literal["PNG", "JPEG", "WEBP", "GIF", "MP4", "SAFETENSORS"]
+Format = Literal["PNG", "JPEG", "WEBP", "GIF", "MP4", "WAV", "SAFETENSORS"]
 
 PARAMETERS, RECORD = "parameters", "aquatint"
 """Keywords of a PNG's text chunks: A1111's form, and the record."""
 
 COMMENT, DESCRIPTION = "comment", "description"
 """FFmpeg's names of an MP4's tags for the record and for A1111's form; a GIF has the record as its comment."""
+
+INFO_COMMENT, INFO_SUBJECT = "ICMT", "ISBJ"
+"""The entries of a WAV file's list of kind `INFO` for the record and for A1111's form."""
 
 IMAGE_DESCRIPTION = 0x010E
 """Exif's tag for the record."""
@@ -78,6 +81,8 @@ def read_texts(body: bytes) -> PictureTexts:
         return _of_exif(body, "JPEG")
     if body.startswith(b"RIFF") and body[8:12] == b"WEBP":
         return _of_exif(body, "WEBP")
+    if body.startswith(b"RIFF") and body[8:12] == b"WAVE":
+        return _of_wav(body)
     if body.startswith((b"GIF87a", b"GIF89a")):
         return _of_gif(body)
     if body[4:8] == b"ftyp":
@@ -258,6 +263,49 @@ def _tags(listed: bytes) -> Iterator[tuple[str, str]]:
         if len(data) > TEXT_LIMIT:
             raise UnreadablePicture(f"is damaged: it has a text of more than {TEXT_LIMIT >> 20} MiB")
         yield _NAMES[kind], data[8:].decode("utf-8", "replace")
+
+
+def with_info(body: bytes, texts: Mapping[str, str]) -> bytes:
+    """Return a RIFF file with `texts` in it, by the names of the entries of its list of kind `INFO`.
+
+    The texts are UTF-8; the format itself says nothing of that.
+    """
+    if not texts:
+        return body
+    entries = b"".join(_riff(name.encode(), text.encode() + b"\0") for name, text in texts.items())
+    inside = body[8:] + _riff(b"LIST", b"INFO" + entries)
+    return b"RIFF" + struct.pack("<I", len(inside)) + inside
+
+
+def _riff(kind: bytes, data: bytes) -> bytes:
+    return kind + struct.pack("<I", len(data)) + data + b"\0" * (len(data) % 2)
+
+
+def _of_wav(body: bytes) -> PictureTexts:
+    found: dict[bytes, str] = {}
+    for kind, data in _riff_parts(body[12:]):
+        if kind != b"LIST" or not data.startswith(b"INFO"):
+            continue
+        for name, text in _riff_parts(data[4:]):
+            if len(text) > TEXT_LIMIT:
+                raise UnreadablePicture(f"is damaged: it has a text of more than {TEXT_LIMIT >> 20} MiB")
+            found.setdefault(name, text.rstrip(b"\0").decode("utf-8", "replace"))
+    record = found.get(INFO_COMMENT.encode())
+    return PictureTexts(
+        "WAV", None, found.get(INFO_SUBJECT.encode()), record if record is not None and record.startswith("{") else None
+    )
+
+
+def _riff_parts(body: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Yield the parts of a RIFF file or list, up to where they are cut off: kind and content."""
+    place = 0
+    for _ in range(_CHUNK_LIMIT):
+        if len(body) < place + 8:
+            return
+        kind, length = struct.unpack("<4sI", body[place : place + 8])
+        yield kind, body[place + 8 : place + 8 + length]
+        place += 8 + length + length % 2
+    raise UnreadablePicture(f"has more than {_CHUNK_LIMIT:,} parts")
 
 
 def _of_tensors(body: bytes) -> PictureTexts:

@@ -29,7 +29,7 @@ _Side = Annotated[int, msgspec.Meta(ge=1, le=65_536)]
 _Seed = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 
 
-KINDS = ("image", "video", "tensors")
+KINDS = ("image", "video", "audio", "tensors")
 """What records are of that `generate` has made."""
 
 
@@ -169,7 +169,10 @@ class RewriteRecord(Record, frozen=True):
 
 
 class ImageRecord(Record, frozen=True):
-    """What the record of an image, of a video or of tensors says. `engine` is what the engine said decides the bits."""
+    """What the record of an image, of a video, of sound or of tensors says.
+
+    `engine` is what the engine said decides the bits.
+    """
 
     version: int
     aquatint: str
@@ -196,6 +199,9 @@ class ImageRecord(Record, frozen=True):
     scaled: tuple[_Side, _Side] | None = None  # what the pictures were brought to
     frames: Annotated[int, msgspec.Meta(ge=1)] | None = None  # of a video, and how many of them in a second
     fps: Annotated[float, msgspec.Meta(ge=1, le=240)] | None = None
+    channels: Annotated[int, msgspec.Meta(ge=1)] | None = None  # of sound, the samples of each, and those in a second
+    samples: Annotated[int, msgspec.Meta(ge=0)] | None = None
+    sampling_rate: Annotated[int, msgspec.Meta(ge=1)] | None = None
     deferred: dict[str, Json] = msgspec.field(default_factory=dict)
     """Arguments that were another step's result, which no record holds."""
 

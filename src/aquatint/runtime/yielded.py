@@ -15,7 +15,7 @@ import msgspec
 from PIL import Image as images
 from PIL.Image import Image
 
-from aquatint.catalog import tensor_files
+from aquatint.catalog import addresses, tensor_files, video_files
 from aquatint.catalog.media import is_video
 from aquatint.catalog.picture_files import BYTES_LIMIT, NoPicture, decoded
 from aquatint.catalog.tensor_files import Tensor
@@ -33,12 +33,15 @@ from aquatint.plan.steps import (
     TensorRef,
     Text,
     TextRef,
+    VideoFile,
 )
 from aquatint.plan.texts import complete, references
 from aquatint.plan.uses import awaits
 from aquatint.runtime.media import Clip, Medium, Tensors
 from aquatint.runtime.media_files import read_clip, read_tensors
 from aquatint.runtime.rewrites import Origin, Rewrite
+
+_File = PictureFile | VideoFile | TensorFile
 
 UNWRITTEN = 32
 """How many seeds' tensors, which no file has, are kept of the plans that came before."""
@@ -59,7 +62,7 @@ class Yielded:
         self._pictures: dict[ImageRef, Medium | Path] = {}
         self._last_use: dict[ImageRef, int] = {}
         self._files: dict[ImageRef, str] = {}
-        self._read: dict[PictureFile | TensorFile, Image | Tensor | str] = {}
+        self._read: dict[_File, Image | Clip | Tensor | str] = {}
 
     def begin(self, plan: Plan) -> None:
         """Go on with `plan`: only pictures that its steps wait for are kept, and the last `KEPT` of what is known."""
@@ -174,7 +177,7 @@ class Yielded:
         They are kept until another step's are read: what `completed` hands out is what was found sound here.
         """
         files = [each for given in step.deferred.values() for each in (given if isinstance(given, list) else [given])
-                 if isinstance(each, PictureFile | TensorFile)]  # fmt: skip
+                 if isinstance(each, _File)]  # fmt: skip
         self._read = {each: self._read[each] if each in self._read else _from_file(each) for each in files}
         return next((found for found in self._read.values() if isinstance(found, str)), None)
 
@@ -215,6 +218,9 @@ class Yielded:
                 found = self.medium(given.image)
                 # What a pipeline leaves out is left out for the next one, too.
                 return found.values.get(given.name) if isinstance(found, Tensors) else None
+            case VideoFile():
+                clip = self._read[given]
+                return list(clip.frames) if isinstance(clip, Clip) else clip
             case PictureFile() | TensorFile():
                 return self._read[given]
             case Text():
@@ -227,19 +233,33 @@ def _is_text(value: Any) -> bool:
     return isinstance(value, str) or (isinstance(value, list) and all(isinstance(item, str) for item in value))
 
 
-def _from_file(picture: PictureFile | TensorFile) -> Image | Tensor | str:
-    """Return the picture or tensor, or why it isn't what the plan has seen in its file."""
-    what, limit = ("picture", BYTES_LIMIT) if isinstance(picture, PictureFile) else ("file", tensor_files.BYTES_LIMIT)
+def _from_file(picture: _File) -> Image | Clip | Tensor | str:
+    """Return the picture, video or tensor, or why it isn't what the plan has seen in its file."""
+    match picture:
+        case PictureFile():
+            what, limit = "picture", BYTES_LIMIT
+        case VideoFile():
+            what, limit = "video", video_files.BYTES_LIMIT
+        case TensorFile():
+            what, limit = "file", tensor_files.BYTES_LIMIT
     try:
-        with open(picture.path, "rb") as stream:
+        with open(addresses.place(picture.path), "rb") as stream:
             body = stream.read(limit + 1)
     except OSError:
+        if addresses.is_address(picture.path):
+            return f"what `{picture.path}` gave is gone: it can be fetched again by the script"
         return f"`{picture.path}` is gone, or can't be read any more"
     if hashlib.sha256(body).hexdigest() != picture.hash:
         return f"`{picture.path}` is not the {what} any more that the plan was made with"
     try:
-        return decoded(body) if isinstance(picture, PictureFile) else tensor_files.unpacked(body)[picture.name]
-    except (NoPicture, tensor_files.NoTensors) as error:
+        match picture:
+            case PictureFile():
+                return decoded(body)
+            case VideoFile():
+                return Clip(video_files.decoded(body))
+            case TensorFile():
+                return tensor_files.unpacked(body)[picture.name]
+    except (NoPicture, video_files.NoVideo, tensor_files.NoTensors) as error:
         return f"`{picture.path}` {error}"
 
 

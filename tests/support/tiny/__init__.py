@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from support.tiny import chained, crossed, guided, joint, moving, unets
+from support.tiny import chained, crossed, guided, joint, moving, sounding, unets
 
 
 def build(name: str, folder: Path) -> Path:
@@ -41,6 +41,7 @@ MORE: dict[str, Callable[[], Any]] = {
     "lumina": crossed.lumina, "wan": moving.wan, "kandinsky-prior": chained.kandinsky_prior,
     "kandinsky-decoder": chained.kandinsky_decoder, "if-super": chained.deep_floyd_super_resolution,
     "upscaler": chained.upscaler, "latent-upscaler": chained.latent_upscaler,
+    "stable-audio": sounding.stable_audio, "audioldm": sounding.audio_ldm,
     "cascade-prior": chained.stable_cascade_prior, "cascade-decoder": chained.stable_cascade_decoder,
     "kandinsky-both": chained.kandinsky_both, "flux-fill": guided.flux_fill, "flux-control": guided.flux_control,
     "flux-kontext": guided.flux_kontext, "flux-controlnet": guided.flux_controlnet,

@@ -139,3 +139,25 @@ def bert(tokenizer: Any) -> Any:
         vocab_size=len(tokenizer), hidden_size=WIDTH, intermediate_size=2 * WIDTH, num_hidden_layers=2,
         num_attention_heads=4, pad_token_id=tokenizer.pad_token_id,
     ))  # fmt: skip
+
+
+def roberta_tokenizer() -> Any:
+    from transformers import RobertaTokenizer
+
+    pieces = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
+    # Its alphabet is of bytes: a space is written \u0120.
+    letters = [*(chr(code) for code in range(33, 127)), "\u0120"]
+    return RobertaTokenizer(
+        vocab={piece: number for number, piece in enumerate([*pieces, *letters])}, merges=[], model_max_length=77
+    )
+
+
+def clap(tokenizer: Any) -> Any:
+    """The encoder that says what a sound is about, without the one that hears it."""
+    from transformers import ClapTextConfig, ClapTextModelWithProjection
+
+    return ClapTextModelWithProjection(ClapTextConfig(
+        vocab_size=len(tokenizer), hidden_size=WIDTH, intermediate_size=2 * WIDTH, projection_dim=WIDTH,
+        num_hidden_layers=2, num_attention_heads=4, max_position_embeddings=100,
+        bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id,
+    ))  # fmt: skip

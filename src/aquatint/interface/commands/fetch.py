@@ -1,4 +1,4 @@
-"""`aquatint fetch`: gets from the model hub what a script lacks, or what a hub id names. Imports no torch."""
+"""`aquatint fetch`: gets what a script lacks, or what a hub id or an address names. Imports no torch."""
 
 from __future__ import annotations
 
@@ -11,11 +11,9 @@ from aquatint.interface.exits import DONE, WRONG, Refusal
 from aquatint.interface.planning_options import add_parameter_options, add_planning_options, planning, report
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
-    from aquatint.catalog.checkpoints import CheckpointError
-    from aquatint.catalog.hub_files import Request
-    from aquatint.interface.fetching import Fetch
+    from aquatint.interface.fetching import Failures, Fetch, Wanted
     from aquatint.interface.progress import Reporter
 
 _EPILOG = """\
@@ -26,16 +24,20 @@ examples:
 Of a pipeline the configurations, tokenizers and safetensors of one variant are fetched, of a script's models only what
 it uses. An id asks the hub what its revision is now; a script takes what is there already. What has come is kept when
 fetching is interrupted, and it goes on from there. The login is that of `hf auth login`, or HF_TOKEN.
+
+What a script names by an address on the web is fetched once, and kept; an address on the command line is asked again.
 """
 
 
 def add_parser(commands: Any) -> argparse.ArgumentParser:
     """Declare the command."""
     command: argparse.ArgumentParser = commands.add_parser(
-        "fetch", help="get from the model hub what a script lacks, or a model by its id", epilog=_EPILOG,
+        "fetch", help="get what a script lacks of the model hub and the web, or a model by its id", epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
-    command.add_argument("what", nargs="+", metavar="FILE|HUB-ID", help="scripts, and ids of repositories on the hub")
+    command.add_argument(
+        "what", nargs="+", metavar="FILE|HUB-ID", help="scripts, ids of repositories on the hub, addresses on the web"
+    )
     command.add_argument("--revision", help="a branch, a tag or a commit, of the ids")
     command.add_argument("--variant", help="the set of weight files, such as fp16, of the ids")
     add_parameter_options(command)
@@ -55,28 +57,37 @@ def run(options: argparse.Namespace) -> int:
     require_network()
     mode = Mode.QUIET if options.quiet else Mode.JSON if options.json else Mode.AUTO
     shown = reporter(mode, sys.stdout, sys.stderr)
-    ids, scripts = _sorted(options.what)
-    if scripts and (options.revision or options.variant):
+    fetch = _list if options.dry_run else fetcher(lambda: shown)
+    ids, addresses, scripts = _sorted(options.what)
+    if (scripts or addresses) and (options.revision or options.variant):
         raise Refusal("bad-command-line", "`--revision` and `--variant` are for hub ids, and a script says its own",
                       "leave them out, or name the id")  # fmt: skip
-    code = _by_id(ids, options, _list if options.dry_run else fetcher(lambda: shown)) if ids else DONE
+    code = _by_name([*_requests(ids, options), *addresses], options, fetch) if ids or addresses else DONE
     return max([code, *(_of_script(name, options, shown) for name in scripts)])
 
 
-def _sorted(names: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Return those of `names` that are hub ids, and the scripts."""
+def _sorted(names: Sequence[str]) -> tuple[list[str], list[Wanted], list[str]]:
+    """Return those of `names` that are hub ids, what is wanted of those that are addresses, and the scripts."""
+    from aquatint.catalog.addresses import Download, is_address, kind_of
     from aquatint.catalog.checkpoints import is_hub_id
 
-    ids = [name for name in names if is_hub_id(name) and not name.endswith(".aqt")]
-    return ids, [name for name in names if name not in ids]
+    addresses = [name for name in names if is_address(name)]
+    ids = [name for name in names if name not in addresses and is_hub_id(name) and not name.endswith(".aqt")]
+    scripts = [name for name in names if name not in (*addresses, *ids)]
+    return ids, [Download(address, kind_of(address)) for address in addresses], scripts
 
 
-def _by_id(ids: Sequence[str], options: argparse.Namespace, fetch: Fetch) -> int:
+def _requests(ids: Sequence[str], options: argparse.Namespace) -> list[Wanted]:
     from aquatint.catalog.hub_files import Request
-    from aquatint.diagnostics import Diagnostic
 
     insists = options.variant is not None
-    failures = fetch([Request(name, options.revision, options.variant, insists=insists) for name in ids])
+    return [Request(name, options.revision, options.variant, insists=insists) for name in ids]
+
+
+def _by_name(wanted: Sequence[Wanted], options: argparse.Namespace, fetch: Fetch) -> int:
+    from aquatint.diagnostics import Diagnostic
+
+    failures = fetch(wanted)
     report([Diagnostic(error.code, error.message, help=error.help) for error in failures.values()], options)
     return WRONG if failures else DONE
 
@@ -97,14 +108,18 @@ def _of_script(name: str, options: argparse.Namespace, shown: Reporter) -> int:
     return WRONG if evaluation.diagnostics.has_errors else DONE
 
 
-def _list(requests: Sequence[Request]) -> Mapping[Request, CheckpointError]:
+def _list(requests: Sequence[Wanted]) -> Failures:
     """Write what `requests` come to; return why for those that can't be found."""
+    from aquatint.catalog.addresses import Download
     from aquatint.catalog.checkpoints import CheckpointError
     from aquatint.plan.render import sized
     from aquatint.runtime.hub import look_up
 
-    failures: dict[Request, CheckpointError] = {}
+    failures: dict[Wanted, CheckpointError] = {}
     for request in requests:
+        if isinstance(request, Download):
+            sys.stdout.write(f"{request.address}\n")
+            continue
         try:
             listing = look_up(request)
         except CheckpointError as error:

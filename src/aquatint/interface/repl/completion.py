@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from aquatint.catalog import schedulers
+from aquatint.catalog import media, schedulers
 from aquatint.catalog.arguments import scriptable
 from aquatint.catalog.checkpoints import (
     BUILTIN_PREFIX,
@@ -128,15 +128,15 @@ def _names(frames: tuple[Frame, ...], known: Interpreter) -> Iterator[str]:
     """Yield the settings, arguments and submodules that the innermost block takes."""
     checkpoint = _checkpoint(frames, known)
     schema = _schema(frames, known)
+    info = None if checkpoint is None else pipeline(checkpoint.pipeline)
     if schema is not None:
-        yield from schema.names()
+        yield from schema.names() if schema is not GENERATE or info is None else media.settings_of(info)
     frame = frames[-1]
     if schema is MODEL:
         yield "defaults"
         yield from () if checkpoint is None else checkpoint.parts
-    if frame.noun in ("generate", "defaults") and checkpoint is not None:
-        info = pipeline(checkpoint.pipeline)
-        yield from () if info is None else scriptable(info)
+    if frame.noun in ("generate", "defaults") and info is not None:
+        yield from scriptable(info)
     if frame.noun == "quantizer":
         yield "backend"
     if frame.noun in KINDS:

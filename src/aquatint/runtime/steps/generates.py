@@ -18,7 +18,7 @@ from aquatint.runtime.events import DenoiseStep, GenerateStarted, ImageWritten
 from aquatint.runtime.failures import explain
 from aquatint.runtime.image_calls import ImageCalls, Made
 from aquatint.runtime.ladder import Ladder
-from aquatint.runtime.media import Clip, Tensors
+from aquatint.runtime.media import Clip, Sound, Tensors
 from aquatint.runtime.metadata import about_image
 from aquatint.runtime.outputs import OutputPolicy
 from aquatint.runtime.rewrites import Rewrite
@@ -212,8 +212,9 @@ class Generates:
             run.yielded.keep_unwritten(image, picture)
             run.account.emit(ImageWritten(step.id, None, output.seed, seconds, index + 1))
             return
-        size = None if isinstance(picture, Tensors) else picture.size
-        about = about_image(run.plan, step, output, size, run.facts, taken, self._rewrites, frames)
+        size = None if isinstance(picture, Sound | Tensors) else picture.size
+        sound = picture if isinstance(picture, Sound) else None
+        about = about_image(run.plan, step, output, size, run.facts, taken, self._rewrites, frames, sound)
         started = run.options.clock()
         path = run.outputs.write(output.path, picture, about, FPS if step.fps is UNSET else step.fps)
         if path is None:

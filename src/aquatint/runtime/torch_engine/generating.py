@@ -12,10 +12,11 @@ import numpy
 from PIL.Image import Image, fromarray
 
 from aquatint.catalog import media, schedulers
+from aquatint.catalog.pipelines import PipelineInfo
 from aquatint.catalog.pipelines import pipeline as pipeline_info
 from aquatint.diagnostics import did_you_mean
 from aquatint.runtime.engine import EngineError, Generation, OnStep
-from aquatint.runtime.media import Clip, Medium, Tensors
+from aquatint.runtime.media import Clip, Medium, Sound, Tensors
 from aquatint.runtime.torch_engine import tensors, weighters
 from aquatint.runtime.torch_engine.faults import engine_error
 from aquatint.runtime.torch_engine.libraries import Libraries
@@ -23,6 +24,9 @@ from aquatint.runtime.torch_engine.libraries import Libraries
 OURS = frozenset({"generator", "return_dict", "callback_on_step_end", "num_images_per_prompt"})
 """Call arguments of a pipeline that a script does not decide: what is in a call, and its seeds, are the plan's."""
 
+# Who knows how many samples of a sound there are in a second, and what they call it, in order.
+_RATES = ((None, "sample_rate"), ("vocoder", "sampling_rate"), ("vae", "sampling_rate"), ("unet", "sample_rate"))
+_LOUDEST = 32767
 
 Told = Sequence[warnings.WarningMessage]
 """What Python has warned of while a call ran."""
@@ -58,7 +62,7 @@ def work(
             raise EngineError(f"{name} has no argument `{unknown[0]}`", help)
         info = pipeline_info(name)
         if "output_type" in known:
-            arguments.setdefault("output_type", "pt" if info and media.tensors_of(info) else "pil")
+            arguments.setdefault("output_type", _output_type(info))
         if "callback_on_step_end" in known:
             arguments["callback_on_step_end"] = _reporter(on_step)
         # The scheduler changes while it works. A pipeline that is offloaded is used again: put it back.
@@ -131,6 +135,13 @@ def _reporter(on_step: OnStep) -> Any:
     return report
 
 
+def _output_type(info: PipelineInfo | None) -> str:
+    """Return in which form a pipeline is asked for what it makes."""
+    if info is None:
+        return "pil"
+    return "pt" if media.tensors_of(info) else "np" if media.makes_audio(info) else "pil"
+
+
 def _media(torch: Any, made: Any, generation: Generation, pipeline: Any, told: Told) -> list[Medium]:
     name, count = type(pipeline).__name__, len(generation.seeds)
     info = pipeline_info(name)
@@ -145,10 +156,15 @@ def _media(torch: Any, made: Any, generation: Generation, pipeline: Any, told: T
             f"{type(pipeline).__name__} made a picture of numbers that are none (NaN)",
             "float16 overflows in some models: take `dtype: float32` or `bfloat16`, for the `vae` first of all",
         )
-    found = _made(made, list | tuple | numpy.ndarray)
-    if info and media.kind_of(info) == "video" and found is not None and _medium(found) is not None:
-        found = [found]  # the frames of one video, which is all that some make
-    mediums = [medium for each in found if (medium := _medium(each)) is not None] if found is not None else []
+    found: Any
+    if info is not None and media.makes_audio(info):
+        rate, found = _sampling_rate(pipeline), list(made.audios)
+        mediums: list[Medium] = [_sound(each, rate, name) for each in found]
+    else:
+        found = _made(made, list | tuple | numpy.ndarray)
+        if info and media.kind_of(info) == "video" and found is not None and _medium(found) is not None:
+            found = [found]  # the frames of one video, which is all that some make
+        mediums = [medium for each in found if (medium := _medium(each)) is not None] if found is not None else []
     if not mediums or found is None or len(mediums) < len(found):
         raise EngineError(f"{name} makes no pictures")
     if count > 1 and len(mediums) != count:
@@ -167,9 +183,35 @@ def _tensors(torch: Any, made: Any, undecoded: str | None) -> Tensors | None:
 
 
 def _made(made: Any, kinds: Any) -> Any:
-    """Return what a call calls its pictures or its videos, if that is one of `kinds`, else None."""
-    named = (getattr(made, name, None) for name in (*media.PICTURES, *media.VIDEOS))
+    """Return what a call calls its pictures, videos or sound, if that is one of `kinds`, else None."""
+    named = (getattr(made, name, None) for name in (*media.PICTURES, *media.VIDEOS, *media.SOUNDS))
     return next((each for each in named if isinstance(each, kinds)), None)
+
+
+def _sampling_rate(pipeline: Any) -> int:
+    """Return how many samples in a second the sound of a pipeline has. Raises `EngineError`."""
+    for role, name in _RATES:
+        part = pipeline if role is None else getattr(getattr(pipeline, role, None), "config", None)
+        if isinstance(rate := getattr(part, name, None), int):
+            return rate
+    raise EngineError(f"nothing in a {type(pipeline).__name__} says how many samples in a second its sound has")
+
+
+def _sound(made: Any, rate: int, name: str) -> Sound:
+    """Return what one seed has come to: numbers from -1 to 1, shaped [samples] or [channels, samples].
+
+    What is beyond is cut off, as it is by programs that write such files.
+    """
+    values = numpy.atleast_2d(numpy.asarray(made, numpy.float32))
+    if values.ndim != 2 or not values.size:
+        raise EngineError(f"{name} makes no sound")
+    if numpy.isnan(values).any():
+        raise EngineError(
+            f"{name} made sound of numbers that are none (NaN)",
+            "float16 overflows in some models: take `dtype: float32` or `bfloat16`, for the `vae` first of all",
+        )
+    samples = numpy.rint(numpy.clip(values, -1, 1) * _LOUDEST).astype("<i2")
+    return Sound(len(samples), rate, samples.T.tobytes())
 
 
 def _medium(made: Any) -> Medium | None:
