@@ -10,6 +10,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from aquatint.catalog.hardware import DEVICES_HELP, is_device
+from aquatint.diagnostics import did_you_mean
+
 Type = Literal["int", "float", "bool", "str", "names", "map", "quantizer", "any"]
 """`names` is a list of strings, for which a single string stands too; `map` has strings for keys. What a quantizer is
 says the language: none of a schema's limits is for one."""
@@ -35,6 +38,7 @@ class Setting:
     above: float | None = None
     aliases: tuple[str, ...] = ()
     pattern: bool = False  # whether its strings are regular expressions, of the package `regex`
+    device: bool = False  # whether its strings name devices
     deferred: bool = False  # whether its strings may be such that are known only when the plan runs
 
     def problem(self, value: Any) -> str | None:
@@ -48,6 +52,8 @@ class Setting:
         chosen = value if self.type == "names" and _is_list(value) else [value]
         if self.choices and (wrong := [item for item in chosen if item not in self.choices]):
             return f"`{self.name}` can't be {_described_value(wrong[0])}"
+        if self.device and not is_device(value):
+            return f"`{self.name}` can't be {_described_value(value)}"
         if self.pattern and (faults := [found for item in chosen if (found := _fault(item)) is not None]):
             return f"`{self.name}` has no regular expression: {faults[0]}"
         if self.minimum is not None and value < self.minimum:
@@ -57,6 +63,12 @@ class Setting:
         if self.maximum is not None and value > self.maximum:
             return f"`{self.name}` must be at most {_bound(self.maximum)}, not {value}"
         return None
+
+    def help_for(self, value: Any) -> str | None:
+        """Return what may be written for `value`, for which `problem` found something, if that can be listed."""
+        if self.device:
+            return DEVICES_HELP
+        return did_you_mean(str(value), map(str, self.choices), "choices") if self.choices else None
 
     def normal(self, value: Any) -> Any:
         """Return `value`, for which `problem` found nothing, in the one form that keys are made of."""
