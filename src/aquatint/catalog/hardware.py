@@ -37,6 +37,7 @@ def memory_of(device: str) -> str:
     """Return the name of the memory that weights on `device` are in: "cpu" is the computer's own."""
     return "cpu" if device.partition(":")[0] in SHARED_MEMORY else device
 
+
 _TORCH_FLOAT8 = ("float8_e4m3fn", "float8_e5m2", "float8_e4m3fnuz", "float8_e5m2fnuz")
 """The number types that sdnq stores as a type of torch's; its other floats are bits in whole bytes."""
 

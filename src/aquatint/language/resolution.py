@@ -621,8 +621,10 @@ class Resolver:
                     self._report(error, model.settings["variant"].span, _request(model))
                     return None
                 variant = None
-            dtype = _value(own, "dtype") or _value(model.settings, "dtype") or default_dtype(
-                devices.of_model(model, self.world)
+            dtype = (
+                _value(own, "dtype")
+                or _value(model.settings, "dtype")
+                or default_dtype(devices.of_model(model, self.world))
             )
             chosen = prequantized.chosen_for(model, role, is_quantized)
             quantizer = chosen.value if chosen is not None and isinstance(chosen.value, Quantizer) else None
