@@ -44,15 +44,15 @@ class Outcome:
 def main(folder: Path, build: Path) -> dict[str, dict[str, Any]]:
     """Try every kind and feature on the tiny pipeline in `folder`; the extension is built in `build`."""
     TorchEngine(threads=1)  # imports the libraries before there is another device
-    held = _device(build)
+    held = device(build)
     return {
         kind: {feature: asdict(_try(_scene(folder, uri), feature, held)) for feature in FEATURES}
         for kind, uri in KINDS.items()
     }
 
 
-def _device(build: Path) -> Callable[[], int]:
-    """Make the device; return the function that tells the bytes on it."""
+def device(build: Path) -> Callable[[], int]:
+    """Make the device; return the function that tells the bytes on it. Its random numbers are drawn on the CPU."""
     import torch
     from torch.utils.cpp_extension import load as compiled
 
@@ -69,6 +69,9 @@ def _device(build: Path) -> Callable[[], int]:
     }
     for name, answer in answers.items():
         setattr(module, name, lambda answer=answer: answer)
+    module.get_rng_state = lambda device=None: torch.get_rng_state()
+    module.set_rng_state = lambda state, device=None: torch.set_rng_state(state)
+    module.manual_seed_all = lambda seed: None
     torch._register_device_module(NAME, module)
     return made.held
 

@@ -7,11 +7,6 @@ a version of a library fails here. What needs two devices is tried on a second o
 from __future__ import annotations
 
 import gc
-import json
-import os
-import shutil
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -102,22 +97,9 @@ def distance(one: Any, other: Any) -> float:
 
 
 @pytest.fixture(scope="session")
-def outcomes(folder: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def outcomes(folder: Callable[[str], Path], on_second_device: Callable[..., Any]) -> dict[str, Any]:
     """What `second_device` found, by kind and feature."""
-    if shutil.which("c++") is None or shutil.which("ninja") is None:
-        pytest.skip("the second device is compiled: it needs a C++ compiler and ninja")
-    script = Path(__file__).with_name("second_device.py")
-    build = tmp_path_factory.mktemp("second_device")
-    environment = os.environ | {
-        "OMP_NUM_THREADS": "1",
-        # bitsandbytes compiles its kernels for devices that it doesn't know: one for every shape of weight.
-        "TORCHDYNAMO_DISABLE": "1",
-    }  # fmt: skip
-    run = subprocess.run(
-        [sys.executable, script, folder("sd"), build], env=environment, capture_output=True, text=True, check=False
-    )
-    assert run.returncode == 0, run.stderr
-    found: dict[str, Any] = json.loads(run.stdout)
+    found: dict[str, Any] = on_second_device("second_device.py", folder("sd"))
     return found
 
 

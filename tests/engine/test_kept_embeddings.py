@@ -358,7 +358,7 @@ def test_what_is_read_is_what_was_written(tmp_path: Path) -> None:
 def test_calls_that_draw_random_numbers_are_not_remembered(folder: Folder) -> None:
     """Who is spared such a call would go on with other numbers."""
     engine = TorchEngine(threads=1)
-    place = engine._place(engine.load(component(folder("sd"), "text_encoder")))
+    place = engine._place(engine.load(component(folder("sd"), "text_encoder")), "cpu")
     memory = Memory(libraries())
     ids = torch.zeros(1, 77, dtype=torch.int64)
     for _ in range(2):

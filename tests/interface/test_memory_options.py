@@ -50,6 +50,34 @@ def test_what_the_limit_is(
     assert limit(options, capsys) == expected
 
 
+APART = """\
+model m { source: "builtin:shapes", text_encoder { device: cpu }, vae { device: "cuda:1" } }
+generate m { prompt: "a red circle", seed: 1 }
+generate (m with { unet { dtype: bfloat16 } }) { prompt: "a red circle", seed: 1 }
+generate m { prompt: "a red circle", seed: 2 }
+"""
+
+
+def test_each_device_has_a_limit_of_its_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "x.aqt").write_text(APART, encoding="utf-8")
+    options = "--device cuda:0 --memory 12MiB --memory cuda:1=6MiB --memory cpu=20MiB --memory xpu=1MiB --order script"
+    assert main(["plan", "--json", *options.split(), "x.aqt"]) == 0
+    plan = json.loads(capsys.readouterr().out)
+    assert (plan["memory"]["bytes"], plan["memory"]["host"]) == (12 * MIB, 20 * MIB)
+    assert plan["memory"]["beside"] == {"cuda:1": 6 * MIB, "cpu": 20 * MIB}
+
+
+def test_devices_are_looked_for_where_the_plan_is_for_this_machine(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Nobody has a hundred of them.
+    (tmp_path / "x.aqt").write_text(APART.replace("cuda:1", "cuda:99"), encoding="utf-8")
+    for command in (["plan"], ["run", "--device", "cpu"]):
+        assert main([*command, "x.aqt"]) == 2
+        assert "error[missing-device]: there is no device `cuda:99` on this machine\n" in capsys.readouterr().err
+    assert main(["plan", "--device", "cuda", "x.aqt"]) == 0
+
+
 def test_all_that_is_free_but_some(capsys: pytest.CaptureFixture[str]) -> None:
     # Nothing here is larger than what is free: the size is only read.
     assert limit("--device cpu --memory -1MiB", capsys) is None

@@ -53,7 +53,8 @@ def made_again(
         sound = Sound(1, 8000, b"") if str(output.path).endswith(".wav") else None
         frames = None if step.fps is msgspec.UNSET else 9
         size = None if has_no_size else (64, 64)
-        text = about_image(plan, step, output, size, {}, frames=frames, sound=sound).text
+        engine: dict[str, Any] = {"device": plan.device}
+        text = about_image(plan, step, output, size, engine, frames=frames, sound=sound).text
         script = text_of(with_output(image_record(read_json(text))))
         assert formatted(parse(Source("", script)).script) == script
         evaluation = cases.evaluate(script, cases.options_of(f"--device {plan.device} --lint"), files or {})
@@ -146,6 +147,29 @@ def test_an_expression_stands_for_exactly_its_value(value: dict[str, Any]) -> No
     [step] = [step for step in pictures.planned(script).steps if isinstance(step, Generate)]
     made = step.arguments["cross_attention_kwargs"]
     assert json.dumps(made, sort_keys=True) == json.dumps(value, sort_keys=True)
+
+
+def test_the_script_says_on_which_devices_submodules_are(models: Path) -> None:
+    script = """\
+model m {
+    source: "models/sd"
+    dtype: float16
+    device: "cuda:1"
+    text_encoder { device: cpu }
+    vae { device: cuda }
+}
+
+generate m {
+    prompt: "a cat"
+    seed: 1
+    output: "again.png"
+}
+"""
+    evaluation = cases.evaluate(script, cases.options_of("--device cuda"))
+    assert evaluation.plan is not None, cases.errors(evaluation)
+    [step] = [step for step in evaluation.plan.steps if isinstance(step, Generate)]
+    text = about_image(evaluation.plan, step, step.outputs[0], (64, 64), {"device": "cuda"}).text
+    assert text_of(with_output(image_record(read_json(text)))) == script
 
 
 def test_the_script_says_where_submodules_differ(models: Path) -> None:

@@ -308,7 +308,7 @@ def test_steps_in_bundles_come_to_the_same_plan() -> None:
     found = []
     for bundled in (1, 32):
         planner = Planner(steps, pipelines, parts, fine=False, bundled=bundled)
-        moves = planner.moves("least", Budget())
+        moves = planner.moves(planner.ordered("least", Budget()), Budget())
         assert not isinstance(moves, DoesNotFit)
         found.append((told(list(planner.emitted(moves))), planner.peak(moves)))
     assert found[0] == found[1]

@@ -7,6 +7,7 @@ The info string of a script's block takes what it is for and options of the comm
     ```aquatint fragment             it is a part of a script and only has to parse
     ```aquatint loose                it plans, and shows what may be written beside the canonical form
     ```aquatint --set steps=8 --device cuda --plan-seed 7 --name flux.aqt
+    ```aquatint --lacks cuda:1       the computer that it plans for is known not to have a device
     ```aquatint --lint               it is a whole script, of which warnings are wanted
 
 Blocks of files may precede it; they are in its folder, and nothing else is:
@@ -179,6 +180,12 @@ def _items(lines: list[str]) -> Iterator[str | Fenced]:
         index += 1
 
 
+def _sized(text: str) -> tuple[str, Memory]:
+    """Return the device, empty for the plan's own, and what may be taken of it, as `--memory` says it."""
+    device, _, size = text.rpartition("=")
+    return device, Memory(byte_count(size))
+
+
 def _options(info: str) -> tuple[str, argparse.Namespace]:
     parser = argparse.ArgumentParser(exit_on_error=False, add_help=False)
     parser.add_argument("purpose", nargs="?", default="", choices=["", "plan", "error", "fragment", "loose"])
@@ -187,7 +194,8 @@ def _options(info: str) -> tuple[str, argparse.Namespace]:
     parser.add_argument("--params", action="append", default=[])
     parser.add_argument("--plan-seed", type=int, default=0)
     parser.add_argument("--limit", type=int, default=1)
-    parser.add_argument("--memory", type=byte_count)
+    parser.add_argument("--memory", type=_sized, action="append", default=[])
+    parser.add_argument("--lacks", action="append", default=[])
     parser.add_argument("--order", default="least")
     parser.add_argument("--name", default="script.aqt")
     parser.add_argument("--lint", action="store_true")
@@ -240,7 +248,8 @@ def evaluate(
         parameters=given | dict(given.split("=", 1) for given in options.set),
         limit=options.limit,
         order=options.order,
-        memory=None if options.memory is None else Memory(options.memory),
+        memory=dict(options.memory).get(""), memory_beside=dict(options.memory).get,
+        lacks_device=lambda device: device in options.lacks,
         script=lambda name: (INCLUDED / name).read_bytes(),
         files=shelf, environment={"STYLE": "ink"}, folder="/work", output_folder="/work",
         hardware=lambda device: Hardware("a processor", 16 << 30) if device == "cpu" else Hardware(device, None),

@@ -6,6 +6,7 @@ parties' backends have no notes.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -15,6 +16,27 @@ DEVICES = ("cpu", "cuda", "xpu", "mps")
 
 SHARED_MEMORY = ("cpu", "mps")
 """Those that compute in the computer's own memory: there is nowhere to offload to."""
+
+DEVICES_HELP = "devices: " + ", ".join(f"`{each}`" for each in DEVICES) + "; one of several has its number: `cuda:1`"
+
+
+def is_device(text: str) -> bool:
+    """Return whether `text` names a device, such as "cpu" or "cuda:1", that there may be somewhere."""
+    return re.fullmatch(r"cpu|mps|(cuda|xpu)(:\d{1,2})?", text, re.ASCII) is not None
+
+
+def named(device: str, here: str) -> str:
+    """Return the one name of `device` in a plan for `here`: the first one of a kind goes with and without its number.
+
+    As "cuda" and "cuda:0" are one, so `device` is called as `here` is if it is that.
+    """
+    return here if device.removesuffix(":0") == here.removesuffix(":0") else device.removesuffix(":0")
+
+
+def memory_of(device: str) -> str:
+    """Return the name of the memory that weights on `device` are in: "cpu" is the computer's own."""
+    return "cpu" if device.partition(":")[0] in SHARED_MEMORY else device
+
 
 _TORCH_FLOAT8 = ("float8_e4m3fn", "float8_e5m2", "float8_e4m3fnuz", "float8_e5m2fnuz")
 """The number types that sdnq stores as a type of torch's; its other floats are bits in whole bytes."""

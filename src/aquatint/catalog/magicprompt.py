@@ -19,8 +19,8 @@ MAGICPROMPT_SCHEMA = Schema("magicprompt", (
             choices=("both", "positive", "negative")),
     Setting("dtype", "str", "The data type of weights that aren't quantized. `float32` on a CPU and `float16` "
             "elsewhere unless it is set.", choices=DTYPES),
-    Setting("device", "str", "Where the language model computes: `cpu`, or where the plan is for, which is what it is "
-            "unless it is set."),
+    Setting("device", "str", "Where the language model is and computes: `cpu`, `cuda`, `cuda:1`, `xpu` or `mps`. What "
+            "the plan is for unless it is set.", device=True),
     Setting("quantizer", "quantizer", "The quantizer of the language model: a quantizer's name, a URI, or `none`."),
     Setting("seed", "int", "The seed of what is drawn, where `upscale` sets none.", minimum=0, maximum=2**63 - 1),
     Setting("variations", "int", "How many prompts are made of each, where `upscale` doesn't say.", 1, minimum=1,

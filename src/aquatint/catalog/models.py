@@ -32,6 +32,8 @@ MODEL = Schema("model", (
             "a URI, or `none`."),
     Setting("quantizer_map", "names", "The submodules that the model's quantizer is for, instead of the denoiser and "
             "every text encoder."),
+    Setting("device", "str", "Where the model is and computes: `cpu`, `cuda`, `cuda:1`, `xpu` or `mps`. What the plan "
+            "is for unless it is set.", device=True),
     Setting("offload", "str", "Hold the weights in the computer's memory and bring them to the GPU for their turn: "
             "`model` a submodule at a time, `group` a block of layers, `sequential` a layer. Each needs less of the "
             "GPU's memory than the one before it, and takes longer.", choices=OFFLOADS),
@@ -53,6 +55,8 @@ PART = Schema("submodule", (
     Setting("dtype", "str", "As the model's `dtype`, for this submodule alone.", choices=DTYPES),
     Setting("variant", "str", "As the model's `variant`, for this submodule alone."),
     Setting("revision", "str", "As the model's `revision`, for this submodule alone."),
+    Setting("device", "str", "As the model's `device`, for this submodule alone: what it is given comes there, and "
+            "what it makes goes where the denoiser is.", device=True),
     Setting("quantizer", "quantizer", "This submodule's quantizer; `none` leaves it as it is."),
     Setting("tiling", "bool", "Of a `vae`: work on a picture in tiles, which takes less memory and changes pixels."),
     Setting("slicing", "bool", "Of a `vae`: work on the pictures of a batch one by one, which takes less memory."),
@@ -152,9 +156,6 @@ SAVE = Schema("save", (
 
 RESERVED_PARTS = frozenset({"defaults", "lora", "textual_inversion"})
 """Blocks inside `model` that are no submodules."""
-
-LATER_MODEL = ("device",)
-"""Settings of the language's design that this version does not have."""
 
 OF_TASKS = {
     "image": None, "mask_image": None, "strength": None, "video": None,

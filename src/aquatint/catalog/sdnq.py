@@ -8,7 +8,7 @@ from typing import Any
 
 from aquatint.catalog import sdnq_bytes, sdnq_settings, sdnq_types
 from aquatint.catalog.backend import Backend, Constraint, Problem
-from aquatint.catalog.hardware import DEVICES
+from aquatint.catalog.hardware import DEVICES_HELP, is_device
 from aquatint.catalog.settings import Setting
 from aquatint.diagnostics import did_you_mean
 
@@ -43,10 +43,8 @@ def _check(setting: Setting, name: str, value: Any, where: str) -> Iterator[Prob
 
 
 def _problems_of_device(name: str, value: str, where: str) -> Iterator[Problem]:
-    kind, colon, number = value.partition(":")
-    if kind not in DEVICES or (colon and not (number.isascii() and number.isdecimal())):
-        help = "devices: " + ", ".join(f"`{each}`" for each in DEVICES) + "; one of several has its number: `cuda:1`"
-        yield Problem(name, "wrong-value", f"`{name}` can't be `{value}`{where}", help)
+    if not is_device(value):
+        yield Problem(name, "wrong-value", f"`{name}` can't be `{value}`{where}", DEVICES_HELP)
 
 
 def _problems_of_type(name: str, value: str, where: str) -> Iterator[Problem]:

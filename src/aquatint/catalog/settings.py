@@ -11,6 +11,9 @@ from dataclasses import dataclass, field
 from math import isfinite
 from typing import Any, Literal
 
+from aquatint.catalog.hardware import DEVICES_HELP, is_device
+from aquatint.diagnostics import did_you_mean
+
 Type = Literal["int", "float", "bool", "str", "names", "map", "quantizer", "any"]
 """`names` is a list of strings, for which a single string stands too; `map` has strings for keys. What a quantizer is
 says the language: none of a schema's limits is for one."""
@@ -36,6 +39,7 @@ class Setting:
     above: float | None = None
     aliases: tuple[str, ...] = ()
     pattern: bool = False  # whether its strings are regular expressions, of the package `regex`
+    device: bool = False  # whether its strings name devices
     deferred: bool = False  # whether its strings may be such that are known only when the plan runs
 
     def problem(self, value: Any) -> str | None:
@@ -51,6 +55,8 @@ class Setting:
             return f"`{self.name}` can't be {_described_value(wrong[0])}"
         if self.type == "float" and not is_finite(value):
             return f"`{self.name}` can't be `{value}`"
+        if self.device and not is_device(value):
+            return f"`{self.name}` can't be {_described_value(value)}"
         if self.pattern and (faults := [found for item in chosen if (found := _fault(item)) is not None]):
             return f"`{self.name}` has no regular expression: {faults[0]}"
         if self.minimum is not None and value < self.minimum:
@@ -60,6 +66,12 @@ class Setting:
         if self.maximum is not None and value > self.maximum:
             return f"`{self.name}` must be at most {_bound(self.maximum)}, not {value}"
         return None
+
+    def help_for(self, value: Any) -> str | None:
+        """Return what may be written for `value`, for which `problem` found something, if that can be listed."""
+        if self.device:
+            return DEVICES_HELP
+        return did_you_mean(str(value), map(str, self.choices), "choices") if self.choices else None
 
     def normal(self, value: Any) -> Any:
         """Return `value`, for which `problem` found nothing, in the one form that keys are made of."""

@@ -49,6 +49,18 @@ def hardware(device: str) -> Hardware:
     return found[index] if index < len(found) else Hardware(device, None)
 
 
+def lacks(device: str) -> bool:
+    """Return whether this machine is known not to have `device`; of `xpu` nothing is known here."""
+    kind, _, number = device.partition(":")
+    if kind in ("cpu", "xpu"):
+        return False
+    if kind != default_device():
+        return True
+    # Not run here: there is no GPU. Of those that there are, some may be hidden from torch.
+    count = len([*_nvidia(), *_amd()]) if kind == "cuda" else 1
+    return 0 < count <= int(number or 0)
+
+
 MARGIN = 2 << 30
 """Bytes of the free memory that a plan leaves for the libraries and for computing, unless it is told what there is."""
 

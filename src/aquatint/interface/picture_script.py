@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import re
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from aquatint.catalog.hardware import is_device
 from aquatint.catalog.media import SUFFIXES
 from aquatint.interface.exits import Refusal
 from aquatint.interface.picture import Picture, image_of, read_picture
@@ -122,7 +122,7 @@ def _company(record: ImageRecord) -> Iterator[str]:
 def device_of(record: ImageRecord) -> str | None:
     """Return the device that the picture was made on, if the record names one."""
     device = record.engine.get("device")
-    return device if isinstance(device, str) and re.fullmatch(r"cpu|mps|(cuda|xpu)(:\d{1,2})?", device) else None
+    return device if isinstance(device, str) and is_device(device) else None
 
 
 def threads_of(record: ImageRecord) -> int | None:

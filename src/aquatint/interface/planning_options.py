@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 import os
-import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import fields, replace
+from functools import cache
 from typing import TYPE_CHECKING, Any, TextIO, get_args
 
 from aquatint.interface.exits import Refusal
@@ -103,8 +103,8 @@ def _parameters(options: argparse.Namespace) -> dict[str, str | Given]:
 
 def world(settings: Planning, running: bool = False) -> World:
     """Return what plans are made from beside the script, of plans that run at once if `running`. Raises `Refusal`."""
-    from aquatint.interface.device import hardware
-    from aquatint.language.world import Hardware, World
+    from aquatint.interface.device import hardware, lacks
+    from aquatint.language.world import Hardware, World, lacks_none
 
     memory = _memory(settings.device_memory)
 
@@ -117,7 +117,9 @@ def world(settings: Planning, running: bool = False) -> World:
         device=_device(settings.device), plan_seed=settings.plan_seed, hardware=known,
         parameters={name: _as_set(value) for name, value in (settings.parameters or {}).items()},
         folder=folder, output_folder=os.path.join(folder, settings.output_dir), limit=settings.limit,
-        order=settings.order, memory=_budget(settings, running),
+        order=settings.order, memory=_budget(settings, running), memory_beside=_beside(settings, running),
+        # A plan that isn't run may be for another computer.
+        lacks_device=lacks if running or settings.device is None else lacks_none,
     )  # fmt: skip
 
 
@@ -187,16 +189,42 @@ def _sizes(memory: str | Sequence[str] | None) -> Sequence[str]:
     return [memory] if isinstance(memory, str) else memory or ()
 
 
+def _beside(settings: Planning, running: bool) -> Callable[[str], Memory | None]:
+    """Return what says what models may take of devices that the plan isn't for. Raises `Refusal`, and so does it."""
+    from aquatint.catalog.hardware import memory_of, named
+
+    here = _device(settings.device)
+    sizes = {named(_device(name), here): size for name, equals, size in _sized(_sizes(settings.memory)) if equals}
+
+    @cache
+    def beside(device: str) -> Memory | None:
+        if device == memory_of("cpu"):
+            from aquatint.language.world import Memory
+
+            limit = _host_memory(settings.host_memory or sizes.get(device), here, running)
+            is_said = settings.host_memory is not None or device in sizes
+            return None if limit is None else Memory(limit, is_measured=not is_said)
+        return budget(sizes.get(device), device, None, running)
+
+    return beside
+
+
+def _sized(sizes: Sequence[str]) -> Iterator[tuple[str, str, str]]:
+    """Yield the devices of `--memory` and their sizes, with an `=` between them if a device is named."""
+    for text in sizes:
+        name, equals, size = text.rpartition("=")
+        yield name, equals, size
+
+
 def _by_device(sizes: Sequence[str], device: str) -> tuple[str | None, str | None]:
     """Return the size that is given for `device`, and that for the computer's own memory if that is another.
 
-    The last one counts; what is for other devices is nothing to this plan. Raises `Refusal`.
+    The last one counts. Raises `Refusal`.
     """
     from aquatint.catalog.hardware import SHARED_MEMORY
 
     own = beside = None
-    for text in sizes:
-        name, equals, size = text.rpartition("=")
+    for name, equals, size in _sized(sizes):
         if not equals or _device(name).removesuffix(":0") == device.removesuffix(":0"):
             own = size
         elif name == "cpu" and device.partition(":")[0] not in SHARED_MEMORY:
@@ -219,11 +247,12 @@ def _host_memory(given: str | None, device: str, running: bool) -> int | None:
 
 
 def _device(given: str | None) -> str:
+    from aquatint.catalog.hardware import is_device
     from aquatint.interface.device import default_device
 
     if given is None:
         return default_device()
-    if not re.fullmatch(r"cpu|mps|(cuda|xpu)(:\d{1,2})?", given):
+    if not is_device(given):
         raise Refusal("bad-command-line", f"there is no device `{given}`", "devices are cpu, cuda, cuda:1, xpu, mps")
     return given
 

@@ -108,6 +108,7 @@ def of_record(record: ImageRecord) -> Recipe:
         **({} if pipeline.revision is None else {"revision": pipeline.revision}),
         **({} if main is None else {"dtype": main.dtype}),
         **({} if main is None or main.variant is None else {"variant": main.variant}),
+        **({} if main is None or main.device == record.engine.get("device", main.device) else {"device": main.device}),
         **({} if own is None else {"quantizer": own}),
         **({} if pipeline.offload is None else {"offload": pipeline.offload}),
     }
@@ -123,6 +124,8 @@ def of_record(record: ImageRecord) -> Recipe:
         if main is not None and role in weighty:
             if part.dtype != main.dtype:
                 settings["dtype"] = part.dtype
+            if part.device != main.device:
+                settings["device"] = part.device
             if part.variant != main.variant:
                 settings["variant"] = part.variant
             if chosen[role] != (own if role in covered else None):
@@ -317,7 +320,7 @@ def _options(quantizer: QuantizationRecord) -> Iterator[str]:
 def _settings(settings: Settings) -> Iterator[str]:
     for name, value in settings.items():
         # Where these stand the language has words for them, which need no quotes.
-        is_word = name in ("backend", "dtype") or name.endswith("_dtype") or name.endswith("_quant_type")
+        is_word = name in ("backend", "dtype", "device") or name.endswith("_dtype") or name.endswith("_quant_type")
         yield f"{name}: {value if is_word and _is_word(value) else expression(value)}"
 
 

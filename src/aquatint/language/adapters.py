@@ -18,7 +18,7 @@ from aquatint.catalog.checkpoints import CheckpointError, Part, Tensor
 from aquatint.catalog.hub_files import Request
 from aquatint.catalog.pipelines import LOADERS
 from aquatint.diagnostics import Diagnostics, Label
-from aquatint.language import suitability
+from aquatint.language import devices, suitability
 from aquatint.language.values import UNKNOWN, Adapter, Model
 from aquatint.language.world import World
 from aquatint.plan.keys import component_key
@@ -107,7 +107,7 @@ def is_offloaded(model: Model, what: str, at: Span, world: World, diagnostics: D
     `at` is where the first of them stands.
     """
     offload = model.settings.get("offload")
-    if offload is None or offload.value is None or not suitability.offloads_on(world.device):
+    if offload is None or offload.value is None or not suitability.offloads_on(devices.of_model(model, world)):
         return False
     diagnostics.error(
         "not-supported-yet", f"a model that is offloaded can't have a {what} in this version", at,

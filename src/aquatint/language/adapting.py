@@ -16,7 +16,7 @@ from aquatint.catalog.loras import Lora
 from aquatint.catalog.models import LORA
 from aquatint.catalog.pipelines import PipelineInfo, is_text_encoder, lora_roles
 from aquatint.diagnostics import Diagnostics, Label
-from aquatint.language import adapters, suitability
+from aquatint.language import adapters, devices, suitability
 from aquatint.language.adapters import Report
 from aquatint.language.values import Adapter, Model
 from aquatint.language.world import World
@@ -47,7 +47,8 @@ def added(
         return {}
     if not _can_have_any(model, info, world, diagnostics):
         return None
-    found = [_one(lora, info, parts, world.device, diagnostics, report) for lora in model.loras]
+    device = devices.of_model(model, world)
+    found = [_one(lora, info, parts, device, diagnostics, report) for lora in model.loras]
     sound = [each for each in found if each is not None]
     if len(sound) < len(found) or not _are_different(sound, diagnostics):
         return None

@@ -15,7 +15,7 @@ import msgspec
 
 from aquatint.catalog import media, prompt_plugins, quantizers
 from aquatint.catalog.arguments import FAMILIAR, MANAGED, PICTURE, TENSOR, VIDEO, is_prompt, problem, scriptable
-from aquatint.catalog.models import ADAPTERS, GENERATE, LATER_MODEL, MODEL, OF_TASKS, PART, RESERVED_PARTS
+from aquatint.catalog.models import ADAPTERS, GENERATE, MODEL, OF_TASKS, PART, RESERVED_PARTS
 from aquatint.catalog.pipelines import Argument, PipelineInfo, component_roles
 from aquatint.catalog.settings import Schema
 from aquatint.catalog.settings import Setting as Described
@@ -208,7 +208,7 @@ class Blocks:
 
     def model(self, name: str, block: n.Block, base: Model | None, scope: Scope, at: Span, layer: Layer) -> Model:
         """Return the model that `block` describes on top of `base`; what is wrong in it is unknown in the model."""
-        own = self._checked_settings(block, MODEL, scope, layer, LATER_MODEL)
+        own = self._checked_settings(block, MODEL, scope, layer)
         # `lora: none` takes those of the layers below away; the block's own come after that.
         adapters = {kind: each for kind, each in (base.adapters if base else {}).items() if kind not in own}
         for kind in ADAPTERS:
@@ -233,11 +233,9 @@ class Blocks:
                 adapters[role] = self._with_adapter(adapters.get(role, ()), item, scope, layer, given)
             elif role in RESERVED_PARTS:
                 defaults = layered(defaults, self.given(item.block, scope, layer))
-            elif role in LATER_MODEL:
-                self._later(role, item.name.span)
             else:
                 part_layer: Layer = "submodule" if layer == "model" else layer
-                checked = self._checked_settings(item.block, PART, scope, part_layer, (), role)
+                checked = self._checked_settings(item.block, PART, scope, part_layer, role)
                 parts[role] = layered(parts.get(role, {}), checked)
                 spans[role] = item.name.span
         frozen_parts = MappingProxyType({role: MappingProxyType(own) for role, own in parts.items()})
@@ -254,7 +252,7 @@ class Blocks:
         `given` has the places of those that the model's block has had by then, by their names.
         """
         kind = item.name.text
-        settings = self._checked_settings(item.block, ADAPTERS[kind], scope, layer, (), kind)
+        settings = self._checked_settings(item.block, ADAPTERS[kind], scope, layer, kind)
         at = item.name.span
         made = Adapter(MappingProxyType(settings), at)
         if "source" not in settings and not self.diagnostics.any_within(item.block.span):
@@ -277,7 +275,6 @@ class Blocks:
         schema: Schema,
         scope: Scope,
         layer: Layer,
-        later: tuple[str, ...],
         role: str | None = None,
     ) -> dict[str, Setting]:
         made: dict[str, Setting] = {}
@@ -286,9 +283,7 @@ class Blocks:
             if known is None:
                 if self.diagnostics.is_full:
                     continue  # to look for what was meant takes its time
-                if name in later:
-                    self._later(name, setting.name_span)
-                elif role is None and (name in ADAPTERS or name in component_roles() or is_further_controlnet(name)):
+                if role is None and (name in ADAPTERS or name in component_roles() or is_further_controlnet(name)):
                     made[name] = self._omission(name, setting)
                 else:
                     parts = [*schema.names(), "defaults"] if role is None else schema.names()
@@ -355,7 +350,7 @@ class Blocks:
         wrong = known.problem(value)
         if wrong is None:
             return True
-        help = did_you_mean(str(value), map(str, known.choices), "choices") if known.choices else None
+        help = known.help_for(value)
         if known.type == "str" and not isinstance(value, str):
             wrong = f"`{known.name}` takes a string, not {type_name(setting.value)}"
             help = help or (None if isinstance(value, list | dict) else "write it in quotes")
@@ -546,9 +541,6 @@ class Blocks:
     def _duplicate(self, name: str, at: Span, first: Span) -> None:
         self.diagnostics.error("duplicate-setting", f"`{name}` is set twice in this block", at,
                                labels=(Label(first, "first here"),), help="take one of them out")  # fmt: skip
-
-    def _later(self, name: str, span: Span) -> None:
-        self.diagnostics.error("not-supported-yet", f"`{name}` is not in this version of the language", span)
 
     def _wrong(self, name: str, wanted: str, setting: Setting, help: str | None = None) -> None:
         message = f"`{name}` takes {wanted}, not {type_name(setting.value)}"

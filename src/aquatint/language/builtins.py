@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
+from aquatint.catalog.hardware import DEVICES
 from aquatint.catalog.models import DTYPES
 from aquatint.catalog.prompt_plugins import KINDS, prompt_plugins, unusable_prompt_plugins
 from aquatint.catalog.quantizer_backends import backends, unusable_backends
@@ -27,9 +28,10 @@ DEVICE = object()
 def prelude(more: Iterable[Builtin] = ()) -> Scope:
     """Return a scope with the built-in functions and constants, and functions of other modules."""
     scope = Scope()
-    # The names of data types, and whatever else a backend's setting chooses from, stand for themselves, so that
-    # `weights_dtype: int8` needs no quotes.
-    words = {*DTYPES, *(word for each in backends() for setting in each.schema.settings for word in setting.choices)}
+    # The names of data types and devices, and whatever else a backend's setting chooses from, stand for themselves, so
+    # that `weights_dtype: int8` needs no quotes.
+    chosen = (word for each in backends() for setting in each.schema.settings for word in setting.choices)
+    words = {*DTYPES, *DEVICES, *chosen}
     for word in sorted(word for word in words if isinstance(word, str) and word.isidentifier()):
         scope.bind(word, word, None)
     plugins = [plugin for kind in KINDS for plugin in prompt_plugins(kind)]

@@ -73,7 +73,7 @@ def _value(name: str, setting: Setting, component: Component, world: World, diag
     """Return a setting as a plan has it, None after reporting that it can't be had."""
     match name:
         case "attention":
-            return setting.value if _has_attention(setting, world, diagnostics) else None
+            return setting.value if _has_attention(setting, component.device, world, diagnostics) else None
         case "cache":
             return networks.canonical_cache(plain(setting.value))
         case _:
@@ -92,21 +92,21 @@ def _may_be_compiled(role: str, component: Component, setting: Setting, diagnost
     return False
 
 
-def _has_attention(setting: Setting, world: World, diagnostics: Diagnostics) -> bool:
+def _has_attention(setting: Setting, device: str, world: World, diagnostics: Diagnostics) -> bool:
     asked = f'`attention: "{setting.value}"`'
-    kind = world.device.partition(":")[0]
+    kind = device.partition(":")[0]
     package = networks.package_of(setting.value)
     if networks.brings_code(setting.value):
         diagnostics.error(
             "unfit-setting", f"{asked} would fetch code from the hub and run it, which this program never does",
-            setting.span, help=_others(world.device),
+            setting.span, help=_others(device),
         )  # fmt: skip
     elif not networks.is_on(setting.value, kind):
         diagnostics.error("unfit-setting", f"{asked} can't be had on `{kind}`", setting.span,
-                          help=_others(world.device))  # fmt: skip
+                          help=_others(device))  # fmt: skip
     elif package is not None and not world.is_installed(package):
         diagnostics.error("package-not-installed", f"{asked} needs the package `{package}`, which is not installed",
-                          setting.span, help=f"install it, or take another: {_others(world.device)}")  # fmt: skip
+                          setting.span, help=f"install it, or take another: {_others(device)}")  # fmt: skip
     else:
         return True
     return False

@@ -96,6 +96,11 @@ class Interpreter:
         self._prelude = prelude(READERS)
         self._session = Standing(Scope(self._prelude))
 
+    def _beside(self, device: str) -> int | None:
+        """Return the bytes that may be taken of a device that the plan isn't for, None for any amount."""
+        memory = self.world.memory_beside(device)
+        return None if memory is None else memory.limit
+
     def names(self) -> list[str]:
         """Return the names that a script can use now, for completion."""
         return sorted(set(self._session.scope.visible()))
@@ -158,10 +163,12 @@ class Interpreter:
         plan, shortfall = run.builder.plan(
             script=script.source.name, inputs=run.inputs(), plan_seed=self.world.plan_seed,
             device=self.world.device, keep=keep, order=self.world.order, memory=memory.limit if memory else None,
-            host=memory.host if memory else 0, program=memory.program if memory else 0,
+            host=memory.host if memory else None, program=memory.program if memory else 0, beside=self._beside,
         )  # fmt: skip
-        if shortfall is not None and memory is not None:
-            _report_shortfall(shortfall, memory, run.builder.spans[shortfall.step], diagnostics)
+        if shortfall is not None:
+            own = memory if shortfall.device == self.world.device else self.world.memory_beside(shortfall.device)
+            assert own is not None
+            _report_shortfall(shortfall, own, self.world.device, run.builder.spans[shortfall.step], diagnostics)
         run.resolver.tokens.report(plan, diagnostics)
         if not diagnostics.has_errors:
             self._session = Standing(scope, run.generating.made[-SESSION_IMAGES:], run.builder.made, run.parameters)
@@ -515,12 +522,18 @@ class _Run:
         raise AssertionError(node.verb.text)
 
 
-def _report_shortfall(shortfall: Shortfall, memory: Memory, span: Span, diagnostics: Diagnostics) -> None:
-    """Say that a statement doesn't fit: an error if somebody has said what there is and it is known, else a warning."""
+def _report_shortfall(shortfall: Shortfall, memory: Memory, device: str, span: Span, diagnostics: Diagnostics) -> None:
+    """Say that a statement doesn't fit: an error if somebody has said what there is and it is known, else a warning.
+
+    `device` is what the plan is for.
+    """
     may = "may need about" if shortfall.is_estimated else "needs"
     beside = f", {sized(memory.program)} of it for the program itself" if memory.program else ""
     free = " free" if memory.is_measured else ""
-    message = f"this {may} {sized(shortfall.needed)} at a time{beside}, and there are {sized(memory.limit)}{free}"
+    where = "" if shortfall.device == device else f" on `{shortfall.device}`"
+    message = (
+        f"this {may} {sized(shortfall.needed)} at a time{where}{beside}, and there are {sized(memory.limit)}{free}"
+    )
     help = "take a quantizer of fewer bits, or a smaller model"
     if shortfall.is_estimated:
         help += ", or make smaller pictures; it is tried all the same"

@@ -15,7 +15,7 @@ from aquatint.catalog.models import TEXTUAL_INVERSION
 from aquatint.catalog.pipelines import PipelineInfo
 from aquatint.catalog.textual_inversions import READER, TextualInversion, tokenizer_of, words
 from aquatint.diagnostics import Diagnostics, Label
-from aquatint.language import adapters
+from aquatint.language import adapters, devices
 from aquatint.language.adapters import Report
 from aquatint.language.values import Adapter, Model
 from aquatint.language.world import World
@@ -50,7 +50,8 @@ def added(
     ]  # fmt: skip
     if not _can_have_any(model, info, encoders, world, diagnostics):
         return None
-    found = [_one(block, encoders, parts, world.device, diagnostics, report) for block in model.textual_inversions]
+    device = devices.of_model(model, world)
+    found = [_one(block, encoders, parts, device, diagnostics, report) for block in model.textual_inversions]
     sound = [each for each in found if each is not None]
     try:
         if len(sound) < len(found) or not _are_new(sound, parts, diagnostics):

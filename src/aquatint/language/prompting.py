@@ -14,6 +14,7 @@ from aquatint.catalog.models import UPSCALE
 from aquatint.catalog.prompt_plugins import LANGUAGE_MODEL, Kind, PromptPlugin
 from aquatint.catalog.quantizers import canonical
 from aquatint.diagnostics import Diagnostics
+from aquatint.language import devices
 from aquatint.language.blocks import Blocks
 from aquatint.language.deferred import line_of
 from aquatint.language.places import place_of
@@ -189,11 +190,7 @@ class Prompting:
                 self.diagnostics.error("missing-setting", message, at)
                 return None
         device = given.get("device")
-        here = self.blocks.world.device
-        if device is not None and device.value not in ("cpu", here):
-            help = "leave it out" if here == "cpu" else f"write `cpu` or `{here}`, or leave it out"
-            self.diagnostics.error("wrong-value", f"the plan is for `{here}`, and `device` is `{device.value}`",
-                                   device.span, help=help)  # fmt: skip
+        if device is not None and not devices.is_there(device, self.blocks.world, self.diagnostics):
             return None
         settings = {key: given[key] for key in LANGUAGE_MODEL if key in given}
         quantizer = next((each for each in given.values() if isinstance(each.value, Quantizer)), None)

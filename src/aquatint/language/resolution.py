@@ -33,6 +33,7 @@ from aquatint.language import (
     claims,
     computing,
     coverage,
+    devices,
     inverting,
     neighbours,
     prequantized,
@@ -137,7 +138,6 @@ class Resolver:
         self.tokens = inverting.Tokens()
         self.saved: dict[str, Span] = {}  # the folders that the script has written with `save` so far
         self._offload: str | None = None  # of the model that is being resolved
-        self._device = world.device  # of the model that is being resolved
         self._language_models: dict[Any, Spoken | None] = {}
         self._of_weighters: dict[Any, Added | None] = {}
 
@@ -207,21 +207,19 @@ class Resolver:
         `settings` are as those of `language_model`, for the one with weights.
         """
         # To the rest of this module it is a model of some submodules, which say themselves where they are.
-        whole = {key: setting for key, setting in settings.items() if key in ("source", "quantizer")}
+        whole = {key: setting for key, setting in settings.items() if key in ("source", "quantizer", "device")}
         own = {key: setting for key, setting in settings.items() if key not in ("quantizer", "device")}
         model = Model(name, settings["source"].span, whole, {language_models.MODEL: own}, {}, {})
         self._uses, self._contradictions, self._offload = [], [], None
-        self._device = _value(settings, "device") or self.world.device
         components: dict[str, Component] = {}
         wanted = list(places)
         for place in wanted:
             component = self._component(model, place.part.role, place, None, place.part.has_weights)
             if component is not None:
                 components[place.part.role] = component
-        self._device, device = self.world.device, self._device
         prequantized.report(self._contradictions, self.diagnostics)
         chosen = {use.role: use.chosen for use in self._uses}
-        sound = suitability.check(device, model, components, chosen, self.diagnostics)
+        sound = suitability.check(model, components, chosen, self.diagnostics)
         if not coverage.check(self._uses, self.diagnostics) or not sound or self._contradictions:
             return None
         return components if len(components) == len(wanted) else None
@@ -358,7 +356,7 @@ class Resolver:
         quantized = quantized_roles(model, checkpoint.parts, info)
         self._uses = []
         self._contradictions = []
-        self._offload = suitability.offload(model, self.world.device, self.diagnostics)
+        self._offload = suitability.offload(model, devices.of_model(model, self.world), self.diagnostics)
         keys: dict[str, str | None] = {}
         components: dict[str, Component] = {}
         names: dict[str, str | None] = {}
@@ -386,7 +384,8 @@ class Resolver:
         held = {role: part for role, part in checkpoint.parts.items() if part is not None}
         own = {role: neighbours.Place(part, checkpoint.folder, source.span) for role, part in held.items()}
         sound = neighbours.check(model, info, own, places, self.diagnostics) and sound
-        sound = suitability.check(self.world.device, model, by_role, chosen, self.diagnostics) and sound
+        sound = suitability.check(model, by_role, chosen, self.diagnostics) and sound
+        sound = devices.check(model, held, self._offload, self.world, self.diagnostics) and sound
         prequantized.report(self._contradictions, self.diagnostics)
         if not coverage.check(self._uses, self.diagnostics) or not sound or self._contradictions:
             return None
@@ -608,7 +607,7 @@ class Resolver:
         part = place.part
         try:
             if not part.has_weights:
-                return self._made(role, place, None, None, None)
+                return self._made(role, place, None, None, None, self.world.device)
             variant = _value(own if "variant" in own else model.settings, "variant") if part.file is None else None
             if part.file is None and base is not None and base.file is not None and place.source == base.source:
                 _require_weights(role, place, base)
@@ -625,7 +624,11 @@ class Resolver:
                     self._report(error, model.settings["variant"].span, _request(model))
                     return None
                 variant = None
-            dtype = _value(own, "dtype") or _value(model.settings, "dtype") or default_dtype(self._device)
+            dtype = (
+                _value(own, "dtype")
+                or _value(model.settings, "dtype")
+                or default_dtype(devices.of_model(model, self.world))
+            )
             chosen = prequantized.chosen_for(model, role, is_quantized)
             quantizer = chosen.value if chosen is not None and isinstance(chosen.value, Quantizer) else None
             if not prequantized.reads_back(part, place.source, place.span, self.diagnostics):
@@ -642,7 +645,7 @@ class Resolver:
                 self._contradictions += [] if wrong is None else [wrong]
             if quantizer is not None and chosen is not None:
                 self._uses.append(coverage.use(chosen, "quantizer" in own, place.folder, part, variant, dtype))
-            return self._made(role, place, variant, dtype, quantizer)
+            return self._made(role, place, variant, dtype, quantizer, devices.of_part(model, role, self.world))
         except CheckpointError as error:
             at = own["variant"].span if _blames_variant(error, own) else place.span
             self._report(error, at, _request(model, role))
@@ -651,8 +654,9 @@ class Resolver:
         return None
 
     def _made(
-        self, role: str, place: _Place, variant: str | None, dtype: str | None, quantizer: Quantizer | None
-    ) -> Component:
+        self, role: str, place: _Place, variant: str | None, dtype: str | None, quantizer: Quantizer | None,
+        device: str,
+    ) -> Component:  # fmt: skip
         part = place.part
         quantization = None
         if quantizer is not None:
@@ -666,7 +670,7 @@ class Resolver:
         offload = self._offload if part.has_weights else None
         key = component_key(
             library=part.library, class_name=part.class_name, source=place.source, revision=place.revision,
-            subfolder=part.subfolder, variant=variant, identity=identity, dtype=dtype, device=self._device,
+            subfolder=part.subfolder, variant=variant, identity=identity, dtype=dtype, device=device,
             quantization=quantization, offload=offload, file=part.file,
         )  # fmt: skip
         size, held, reads, beside = 0, None, 0, None
@@ -688,7 +692,7 @@ class Resolver:
             reads = checkpoints.file_bytes(place.folder, part, variant)
         return Component(
             key=key, role=role, library=part.library, class_name=part.class_name, source=place.source,
-            subfolder=part.subfolder, variant=variant, revision=place.revision, dtype=dtype, device=self._device,
+            subfolder=part.subfolder, variant=variant, revision=place.revision, dtype=dtype, device=device,
             quantization=quantization, identity=identity, bytes=size, held=held, reads=reads, offload=offload,
             stored=prequantized.as_planned(part.stored), working=beside, file=part.file or UNSET,
         )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Whether what a model asks for goes with its quantizers and with the device that the plan is for.
+"""Whether what a model asks for goes with its quantizers and with the devices that its submodules are on.
 
 What goes with what is the catalog's knowledge (`compatibility`, `hardware`); here it is held against a model, and said
 at the place in the script that asked for it.
@@ -38,7 +38,6 @@ def offload(model: Model, device: str, diagnostics: Diagnostics) -> str | None:
 
 
 def check(
-    device: str,
     model: Model,
     components: Mapping[str, Component],
     chosen: Mapping[str, Setting],
@@ -54,7 +53,7 @@ def check(
         quantized = component.quantization or component.stored
         if quantized is None or quantized.backend is None:
             continue
-        at = chosen.get(role, asked)
+        at, device = chosen.get(role, asked), component.device
         refused = compatibility.refusal(f"device-{device.partition(':')[0]}", quantized.backend, quantized.options)
         # The devices that diffusers refuses: transformers doesn't.
         if refused is not None and component.library == "diffusers":

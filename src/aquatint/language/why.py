@@ -24,7 +24,7 @@ from aquatint.plan.uses import adapters, loras
 from aquatint.source import Span
 
 # What a submodule takes from its model unless it says otherwise; `quantizer` only reaches some of them.
-_FROM_MODEL = ("source", "dtype", "variant", "revision")
+_FROM_MODEL = ("source", "dtype", "variant", "revision", "device")
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,8 +183,20 @@ def _own(statement: Statement) -> Iterator[tuple[str, _Chain]]:
             yield name, _layers(statement.settings.get(name), default)
     for name in MODEL.names():
         if name not in known:
-            default = default_dtype(statement.device) if name == "dtype" else None
+            default = _default(statement, name)
             yield name, _layers(statement.model.settings.get(name), default)
+
+
+def _default(statement: Statement, name: str) -> str | None:
+    """Return what a setting of models and submodules is where nobody sets it, if that is the program's to say."""
+    match name:
+        case "device":
+            return statement.device
+        case "dtype":
+            own = statement.model.settings.get("device")
+            return default_dtype(statement.device if own is None or own.value is None else own.value)
+        case _:
+            return None
 
 
 def _side(name: str, settings: Mapping[str, Setting], default: Any) -> _Chain:
@@ -212,11 +224,11 @@ def _of_component(statement: Statement, role: str) -> Iterator[tuple[str, _Chain
         reaches = is_denoiser(role) if name in ABILITIES else reaches
         if name == "revision" and "source" in own:
             reaches = False  # it is one of the model's repository
-        if component.dtype is None and name in ("dtype", "variant", "quantizer"):
+        if component.dtype is None and name in ("dtype", "variant", "quantizer", "device"):
             continue  # without weights
         if name in ABILITIES and not can(component.class_name, name):
             continue
-        default = default_dtype(statement.device) if name == "dtype" else None
+        default = _default(statement, name)
         chain = _layers(model.settings.get(name) if reaches else None, default) + _layers(own.get(name), None)
         if name == "variant" and chain and chain[-1].value != component.variant:
             chain += (_Layer("checkpoint", component.variant),)  # which has these weights without it

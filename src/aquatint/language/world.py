@@ -41,6 +41,11 @@ class Hardware:
     memory: int | None
 
 
+def lacks_none(device: str) -> bool:
+    """Return that nothing is known of the computer that a plan is for: it may have `device`."""
+    return False
+
+
 def unknown_hardware(device: str) -> Hardware:
     """Return what is known of a device that nobody has looked at."""
     return Hardware(device, None)
@@ -72,6 +77,11 @@ class Memory:
     program: int = 0
 
 
+def any_amount(device: str) -> Memory | None:
+    """Return that components may take any amount of memory on `device`."""
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class World:
     """`parameters` are the texts of `--set`, and the values of `--params`.
@@ -82,7 +92,8 @@ class World:
     those that scripts read, `folder` is what paths on the command line are relative to, and `output_folder` what those
     of outputs are. `hardware` tells of a device, and is asked only by plans that depend on it. `limit` says how many
     times the usual steps and images a script may come to. `order` is the order of a plan's
-    steps, and `memory` what its components may take.
+    steps, and `memory` what its components may take of `device`, `memory_beside` what of another one, None for any
+    amount. `lacks_device` says whether the computer that the plan is for is known not to have a device.
     """
 
     device: str = "cpu"
@@ -99,3 +110,5 @@ class World:
     limit: float = 1
     order: Order = "least"
     memory: Memory | None = None
+    memory_beside: Callable[[str], Memory | None] = any_amount
+    lacks_device: Callable[[str], bool] = lacks_none

@@ -6,13 +6,14 @@ the plan once. When things are loaded and released is decided in `schedule`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import msgspec
 from msgspec import UNSET
 
 import aquatint
+from aquatint.catalog.hardware import memory_of
 from aquatint.plan.batches import united
 from aquatint.plan.schedule import Order, Shortfall, schedule
 from aquatint.plan.steps import (
@@ -193,20 +194,25 @@ class PlanBuilder:
         memory: int | None = None,
         host: int | None = 0,
         program: int = 0,
+        beside: Callable[[str], int | None] = lambda _: None,
     ) -> tuple[Plan, Shortfall | None]:
         """Return the plan of all that was asked for, and what doesn't fit into `memory`, in bytes.
 
         `program` of it the program takes itself. `host` is what of the computer's memory may be taken by what doesn't
-        fit, None for any amount. `keep` leaves everything loaded, for the scripts that follow.
+        fit, None for any amount. `beside` says what may be taken of the other devices that there are components on.
+        `keep` leaves everything loaded, for the scripts that follow.
         """
         used = [step.pipeline for step in self.steps if isinstance(step, Generate | Upscale | Save)]
         pipelines = {key: self.pipelines[key] for key in dict.fromkeys(used)}
         keys = dict.fromkeys(key for pipeline in pipelines.values() for key in pipeline.parts.values() if key)
         components = {key: self.components[key] for key in keys}
         calls = united(self.steps, self.per_batch, pipelines)
+        names = {memory_of(each.device) for each in components.values() if each.dtype is not None}
+        others = {name: size for name in names - {memory_of(device)} if (size := beside(name)) is not None}
         scheduled = schedule(
-            calls.steps, pipelines, components, keep=keep, order=order, memory=memory, host=host, program=program
-        )
+            calls.steps, pipelines, components, keep=keep, order=order, memory=memory, host=host, program=program,
+            device=device, beside=others,
+        )  # fmt: skip
         plan = Plan(
             version=PLAN_VERSION, aquatint=aquatint.__version__, script=script, inputs=inputs, plan_seed=plan_seed,
             device=device, components=components, pipelines=pipelines, steps=scheduled.steps, memory=scheduled.limit,

@@ -14,7 +14,7 @@ from typing import Literal
 import msgspec
 
 from aquatint.catalog.compatibility import cell, kinds_of
-from aquatint.catalog.hardware import SHARED_MEMORY
+from aquatint.catalog.hardware import SHARED_MEMORY, memory_of
 from aquatint.plan.batches import largest, sizes, unit
 from aquatint.plan.memory import held
 from aquatint.plan.scheduling.eviction import evict, lru
@@ -42,8 +42,8 @@ from aquatint.plan.steps import (
     Upscale,
     User,
 )
-from aquatint.plan.uses import awaits, needs, uses
-from aquatint.plan.working import loading, rewriting
+from aquatint.plan.uses import awaits, device, needs, uses
+from aquatint.plan.working import loading, rewriting, work
 
 Order = Literal["least", "script"]
 """Which order: that which loads least and then holds least, or the script's."""
@@ -64,7 +64,8 @@ class Planner:
 
     With `fine`, decoding is a phase of its own. With `bundled`, up to so many `generate` steps that follow one another
     are one task, where they work with the same components and wait for the same. Steps that share a call always are.
-    Without `working`, only what is known counts: weights, and what waits.
+    Without `working`, only what is known counts: weights, and what waits. With a `memory`, only what is in that one
+    counts; the tasks and their ids are the same for all memories.
     """
 
     def __init__(
@@ -76,14 +77,17 @@ class Planner:
         fine: bool,
         bundled: int = 1,
         working: bool = True,
+        memory: str | None = None,
     ) -> None:
         self.fine = fine
         self.bundled = bundled
         self.working = working
+        self.memory = memory
         self.pipelines = pipelines
         self.components = components
         self.steps = steps
-        self.items = [_item(component) for component in components.values() if component.dtype is not None]
+        self._own = {key for key, each in components.items() if memory in (None, memory_of(each.device))}
+        self.items = [_item(each) for key, each in components.items() if each.dtype is not None and key in self._own]
         self.statements: list[Statement] = []
         self.others: list[Task] = []
         self._known: dict[tuple[object, ...], list[Part]] = {}
@@ -122,8 +126,10 @@ class Planner:
             yield bundle
 
     def _add(self, bundle: _Bundle) -> None:
-        step, parts, number = bundle.steps[0], bundle.parts or [], bundle.units
-        keys = self._weighty(step)
+        step, number = bundle.steps[0], bundle.units
+        if isinstance(step, Generate) and bundle.parts is not None:
+            bundle.parts = [self._counted(step, part) for part in bundle.parts]
+        parts, keys = bundle.parts or [], self._weighty(step)
         work = 0
         if self.working:
             work = max((part.work for part in parts), default=loading(keys, self.components))
@@ -160,6 +166,19 @@ class Planner:
             self._known[alike] = split(step, pipeline, self.components, self.fine, images, together)
         return self._known[alike]
 
+    def _counted(self, step: Generate, part: Part) -> Part:
+        """Return a phase with what it takes of the memory that counts."""
+        if self.memory is None:
+            return part
+        pipeline = self.pipelines[step.pipeline]
+        roles = [role for role in part.roles if pipeline.parts[role] in self._own]
+        waits = device(pipeline, self.components)
+        return replace(
+            part,
+            result=part.result if waits is not None and memory_of(waits) == self.memory else 0,
+            work=work(step, roles, pipeline, self.components, largest(step, self._sizes)),
+        )
+
     def _weighty(self, step: Step) -> tuple[str, ...]:
         """Return the keys of the components with weights that `step` uses."""
         if not isinstance(step, User):
@@ -168,7 +187,9 @@ class Planner:
         asked = step.pipeline, None if roles is None else tuple(roles)
         if asked not in self._keys:
             keys = dict.fromkeys(uses(step, self.pipelines).values())
-            self._keys[asked] = tuple(key for key in keys if self.components[key].dtype is not None)
+            self._keys[asked] = tuple(
+                key for key in keys if self.components[key].dtype is not None and key in self._own
+            )
         return self._keys[asked]
 
     def step_of(self, task: str) -> str:
@@ -188,27 +209,44 @@ class Planner:
                 moves.append(Run(step.id))
         return moves
 
-    def moves(self, order: Order, budget: Budget) -> Sequence[Move] | DoesNotFit:
-        """Return what is done when."""
-        wholes = [statement.whole for statement in self.statements]
+    def ordered(self, order: Order, budget: Budget) -> list[str]:
+        """Return the ids of the tasks, statements or their phases, in the order in which they run."""
         if order == "script":
-            ordered = sorted([*wholes, *self.others], key=lambda task: task.position)
-        else:
-            ordered = phases(self.statements, self.others, self.items, budget)
-        found = evict(ordered, self.items, budget)
+            wholes = [statement.whole for statement in self.statements]
+            return [task.id for task in sorted([*wholes, *self.others], key=lambda task: task.position)]
+        return [task.id for task in phases(self.statements, self.others, self.items, budget)]
+
+    def one_by_one(self) -> list[str]:
+        """Return the ids of the tasks where statements run in the script's order, each in its phases."""
+        tasks = [*self.others, *(part for statement in self.statements for part in statement.parts)]
+        return [task.id for task in sorted(tasks, key=lambda task: task.position)]
+
+    def moves(self, order: Sequence[str], budget: Budget) -> Sequence[Move] | DoesNotFit:
+        """Return what is done when the tasks with these ids run in this order."""
+        there = set(order)
+        last = {each.whole.id: each.parts[-1].id for each in self.statements if each.parts[-1].id in there}
+        tasks = [self._tasks[name][2] for name in order]
+        found = evict([_waiting(task, last) for task in tasks], self.items, budget)
         return found if isinstance(found, DoesNotFit) else found.moves
 
+    @property
+    def weightless(self) -> int:
+        """How many components have no weights."""
+        return sum(component.dtype is None for component in self.components.values())
+
     def lru_traffic(self, budget: Budget) -> Traffic | None:
-        """Return what the script's order comes to where what was used least recently goes; None if it doesn't fit."""
+        """Return what of weights comes and goes in the script's order where what was used least recently goes.
+
+        None if it doesn't fit.
+        """
         wholes = [statement.whole for statement in self.statements]
         found = lru(sorted([*wholes, *self.others], key=lambda task: task.position), self.items, budget)
         if isinstance(found, DoesNotFit):
             return None
         sizes = {item.key: item.bytes for item in self.items}
-        weightless = sum(component.dtype is None for component in self.components.values())
         coming = [move for move in found.moves if isinstance(move, Loading | Returning)]
         return Traffic(
-            loads=weightless + sum(isinstance(move, Loading) for move in coming),
+            loads=sum(isinstance(move, Loading) for move in coming),
             evictions=len(coming) - len({move.item for move in coming}),
             moved=sum(sizes[move.item] for move in found.moves if isinstance(move, Loading | Evicting | Returning)),
         )
@@ -221,13 +259,23 @@ class Planner:
             returning[move.item] for move in moves if isinstance(move, Returning)
         )
 
-    def one_by_one(self, budget: Budget) -> Sequence[Move] | DoesNotFit:
-        """Return what is done when statements run in the script's order, each in its phases."""
-        last = {statement.whole.id: statement.parts[-1].id for statement in self.statements}
-        tasks = [*self.others, *(part for statement in self.statements for part in statement.parts)]
-        waiting = [replace(task, after=tuple(last.get(name, name) for name in task.after)) for task in tasks]
-        found = evict(sorted(waiting, key=lambda task: task.position), self.items, budget)
-        return found if isinstance(found, DoesNotFit) else found.moves
+    def hosted(self, moves: Sequence[Move]) -> int:
+        """Return the most bytes of the computer's memory that are taken at a time by what was moved there."""
+        sizes = {item.key: item.host_bytes or 0 for item in self.items}
+        held = most = 0
+        away: set[str] = set()
+        for move in moves:
+            match move:
+                case Evicting(item=key):
+                    away.add(key)
+                    held += sizes[key]
+                    most = max(most, held)
+                case Returning(item=key) | Drop(item=key) if key in away:
+                    away.discard(key)
+                    held -= sizes[key]
+                case _:
+                    pass
+        return most
 
     def peak(self, moves: Sequence[Move]) -> int:
         """Return the most bytes that are taken at a time, by items, what waits between phases, and work."""
@@ -332,6 +380,13 @@ class _Bundle:
         if not (isinstance(first, Generate) and isinstance(step, Generate)):
             return False
         return first.pipeline == step.pipeline and self.parts == parts and self.after == after
+
+
+def _waiting(task: Task, last: Mapping[str, str]) -> Task:
+    """Return a task that waits for the last phase of each statement that is in phases."""
+    if not any(name in last for name in task.after):
+        return task
+    return replace(task, after=tuple([last.get(name, name) for name in task.after]))
 
 
 def _phase(step: Generate, part: Part) -> Phase:

@@ -11,12 +11,13 @@ from collections.abc import Set as AbstractSet
 
 from msgspec import UNSET
 
+from aquatint.catalog.hardware import memory_of
 from aquatint.catalog.pipelines import LOADERS
 from aquatint.catalog.quantizers import label
 from aquatint.catalog.textual_inversions import READER
 from aquatint.plan.batches import companions, sizes
 from aquatint.plan.counts import counts
-from aquatint.plan.memory import held, moments, peak
+from aquatint.plan.memory import held, memories, moments, peak
 from aquatint.plan.steps import (
     ByteRange,
     Compare,
@@ -27,6 +28,7 @@ from aquatint.plan.steps import (
     Grid,
     ImageRef,
     Json,
+    Limit,
     Line,
     Load,
     Output,
@@ -79,13 +81,30 @@ def summary(plan: Plan, resident: AbstractSet[str] = frozenset()) -> str:
         _number(total.releases, "release"),
         *([_number(total.evictions, "eviction")] if total.evictions else []),
     ]
-    if (most := peak(plan, resident)) is not None:
-        parts.append(f"peak {ranged(most.held)} of weights ({most.place.file}:{most.place.line})")
+    for memory, where in _memories(plan):
+        if (most := peak(plan, resident, memory)) is not None:
+            parts.append(f"peak {ranged(most.held)} of weights{where} ({most.place.file}:{most.place.line})")
     if (limit := plan.memory) is not None:
-        parts.append(f"{sized(total.moved)} moved within {sized(limit.bytes)}")
+        parts.append(f"{sized(total.moved)} moved within {_limits(limit, plan.device)}")
         other = "doesn't fit" if limit.lru is None else _traffic(limit.lru)
         parts[-1] += f" (the script's order, whole statements and LRU: {other})"
     return ", ".join(parts)
+
+
+def _memories(plan: Plan) -> list[tuple[str, str]]:
+    """Return the memories that the weights of `plan` are in, each with the words for it where it needs some."""
+    found = memories(plan)
+    only = found == [memory_of(plan.device)]
+    return [(name, "" if only else f" on {plan.device if name == memory_of(plan.device) else name}") for name in found]
+
+
+def _limits(limit: Limit, device: str) -> str:
+    """Return what may be taken of each device for which that is limited."""
+    others = {} if limit.beside is UNSET else limit.beside
+    if not others:
+        return sized(limit.bytes or 0)
+    own = {} if limit.bytes is None else {device: limit.bytes}
+    return " and ".join(f"{sized(size)} on {name}" for name, size in (own | others).items())
 
 
 def _traffic(traffic: Traffic) -> str:
@@ -102,7 +121,7 @@ def quantized(quantization: Quantization) -> str:
 def _steps(plan: Plan, resident: AbstractSet[str]) -> Iterator[str]:
     fresh: set[str] = set()
     live = set(resident)
-    sizes = moments(plan, resident)
+    sizes = {where: moments(plan, resident, memory) for memory, where in _memories(plan)}
     files: dict[ImageRef, str] = {}
     for number, step in enumerate(plan.steps):
         match step:
@@ -110,7 +129,7 @@ def _steps(plan: Plan, resident: AbstractSet[str]) -> Iterator[str]:
                 if step.component not in live:
                     fresh.add(step.component)
                     live.add(step.component)
-                    yield _line("load", _loaded(plan.components[step.component]))
+                    yield _line("load", _loaded(plan.components[step.component], plan.device))
             case Phase():
                 if number == 0 or not _goes_on(plan.steps[number - 1], step):
                     yield from _begun(plan, number, fresh)
@@ -144,17 +163,21 @@ def _steps(plan: Plan, resident: AbstractSet[str]) -> Iterator[str]:
         yield from _in_memory(plan, sizes, number)
 
 
-def _in_memory(plan: Plan, sizes: list[ByteRange], number: int) -> Iterator[str]:
-    """Say what is held after what comes, or what goes, that step `number` is the last of, if that changed it."""
+def _in_memory(plan: Plan, sizes: Mapping[str, list[ByteRange]], number: int) -> Iterator[str]:
+    """Say what is held after what comes, or what goes, that step `number` is the last of, if that changed it.
+
+    `sizes` has what is held after each step, by the words for its memory.
+    """
     way = _way(plan.steps[number])
     if way is None or (number + 1 < len(plan.steps) and _way(plan.steps[number + 1]) == way):
         return
     first = number
     while first > 0 and _way(plan.steps[first - 1]) == way:
         first -= 1
-    before = sizes[first - 1] if first else None
-    if sizes[number].most and sizes[number] != before:
-        yield _line("memory", f"{ranged(sizes[number])} of weights")
+    changed = any(held[number].most and (not first or held[number] != held[first - 1]) for held in sizes.values())
+    there = {where: held[number] for where, held in sizes.items() if held[number].most}
+    if changed and there:
+        yield _line("memory", ", ".join(f"{ranged(size)} of weights{where}" for where, size in there.items()))
 
 
 def _way(step: Step) -> str | None:
@@ -304,7 +327,7 @@ def _reused(plan: Plan, step: User, fresh: set[str]) -> Iterator[str]:
         yield _line("  reuse", ", ".join(reused))
 
 
-def _loaded(component: Component) -> str:
+def _loaded(component: Component, here: str) -> str:
     # A component is in the folder of its role, or in a source that is nothing but the component, unless this is told.
     inside = f" ({component.subfolder})" if component.subfolder not in ("", component.role) else ""
     # Of an adapter the class is only that which reads it.
@@ -331,6 +354,8 @@ def _loaded(component: Component) -> str:
         parts.append(f"held in {ranged(held(component))}")
     if component.offload is not None:
         parts.append(f"offload {component.offload}")
+    if component.dtype is not None and component.device != here:
+        parts.append(f"on {component.device}")
     return ", ".join(parts)
 
 

@@ -1,7 +1,8 @@
 """When the steps of a plan run, and what is loaded and released for them.
 
 The order and what goes where memory is short are found in `scheduling`, which knows tasks and items; `planner` makes
-tasks of steps, and steps of what was found. Here is what is tried, and what is taken where memory is short.
+tasks of steps, and steps of what was found; `apart` puts together what was found for each of several memories. Here is
+what is tried, and what is taken where memory is short.
 """
 
 from __future__ import annotations
@@ -9,9 +10,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from msgspec import UNSET
+
+from aquatint.catalog.hardware import memory_of
+from aquatint.plan.apart import Found, Limits, Misfit, Planners, best, carried_out, traffic
 from aquatint.plan.planner import Order, Planner
-from aquatint.plan.scheduling.moves import Move
-from aquatint.plan.scheduling.tasks import Budget, DoesNotFit
 from aquatint.plan.steps import Component, Limit, Pipeline, Step
 
 __all__ = ["ORDERS", "Order", "Schedule", "Shortfall", "schedule"]
@@ -30,7 +33,7 @@ In phases, what waits of them for the next one takes that many times the room, w
 
 @dataclass(frozen=True, slots=True)
 class Shortfall:
-    """A step that doesn't fit into the memory that there is: `needed` bytes of `memory`.
+    """A step that doesn't fit into the memory of `device`: it takes `needed` bytes, and there are `memory`.
 
     With `is_estimated` its weights do fit, and what it is estimated to take for its work doesn't.
     """
@@ -39,6 +42,7 @@ class Shortfall:
     needed: int
     memory: int
     is_estimated: bool = False
+    device: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,47 +64,69 @@ def schedule(
     memory: int | None = None,
     host: int | None = 0,
     program: int = 0,
+    device: str | None = None,
+    beside: Mapping[str, int] | None = None,
 ) -> Schedule:
     """Return `steps` in the order in which they run, with the loads and releases that they need.
 
-    `memory` is in bytes, for weights, what waits between phases, and work, and for the `program` bytes that it takes
-    itself; `host` is what weights that don't fit there may take of the computer's memory, None for any amount. With
-    `keep` the order is the script's, and nothing is released: a session goes on with it.
+    `memory` is in bytes, for what is on `device`: weights, what waits between phases, and work, and the `program` bytes
+    that it takes itself; `beside` is the same of other devices. `host` is what weights that don't fit on one may take
+    of the computer's memory, None for any amount. `device` is, unless it is given, that of the first component with
+    weights. With `keep` the order is the script's, and nothing is released: a
+    session goes on with it.
     """
     bundled = 1 if keep or len(steps) <= FEW else BUNDLED
     planner = Planner(steps, pipelines, components, fine=False, bundled=bundled)
     if keep:
         return Schedule(list(planner.emitted(planner.kept())))
+    places = [each.device for each in components.values() if each.dtype is not None]
+    here = device or next(iter(places), "cpu")
+    own = memory_of(here)
+    names = {memory_of(each) for each in places} - {own}
+    given = {} if memory is None else {own: memory}
+    given |= {name: size for name, size in (beside or {}).items() if name in names}
+
+    def planners(fine: bool, working: bool = True, bundled: int = 1) -> Planners:
+        return {
+            name: Planner(steps, pipelines, components, fine=fine, bundled=bundled, working=working,
+                          memory=name if names else None)
+            for name in (own, *sorted(names))
+        }  # fmt: skip
+
     # A limit that isn't reached must not change anything: the plan is that without one.
-    unlimited = planner.moves(order, Budget())
-    assert not isinstance(unlimited, DoesNotFit)
-    if memory is None or planner.peak(unlimited) + program <= memory:
-        return Schedule(list(planner.emitted(unlimited)))
-    budget = Budget(device=max(0, memory - program), host=host)
+    free = planners(False, bundled=bundled)
+    unlimited = best(free, order, Limits({}, None))
+    assert isinstance(unlimited, Found)
+    taken = {name: most + (program if name == own else 0) for name, most in unlimited.peaks.items()}
+    if all(taken[name] <= size for name, size in given.items()):
+        return Schedule(list(planner.emitted(unlimited.moves)))
+    limits = Limits({name: max(0, size - (program if name == own else 0)) for name, size in given.items()}, host)
     short: Shortfall | None = None
     for working in (True, False):
-        coarse, finer = (Planner(steps, pipelines, components, fine=fine, working=working) for fine in (False, True))
-        limit = Limit(memory, coarse.lru_traffic(budget), host, program)
-        found = _least(coarse, finer, order, budget)
-        if not isinstance(found, DoesNotFit):
-            by, moves = found
-            return Schedule(list(by.emitted(moves)), short, limit)
+        coarse, finer = (planners(fine, working) for fine in (False, True))
+        limit = Limit(memory, traffic(coarse, limits), host, program, _beside(given, own) or UNSET)
+        found = _least(coarse, finer, order, limits)
+        if isinstance(found, Found):
+            emitter = next(iter(found.planners.values()))
+            return Schedule(list(emitter.emitted(found.moves)), short, limit)
         # Of an estimate nothing is refused: what is known may fit.
-        short = Shortfall(finer.step_of(found.task), found.needed + program, memory, is_estimated=working)
-    return Schedule(list(planner.emitted(unlimited)), short)
+        step = next(iter(finer.values())).step_of(found.task)
+        more = program if found.memory == own else 0
+        short = Shortfall(step, found.needed + more, given[found.memory], is_estimated=working,
+                          device=here if found.memory == own else found.memory)  # fmt: skip
+    return Schedule(list(planner.emitted(unlimited.moves)), short)
 
 
-def _least(
-    coarse: Planner, finer: Planner, order: Order, budget: Budget
-) -> tuple[Planner, Sequence[Move]] | DoesNotFit:
-    """Return what costs least within `budget`, and whose moves it is."""
-    best: tuple[Planner, Sequence[Move]] | None = None
+def _beside(given: Mapping[str, int], own: str) -> dict[str, int]:
+    return {name: size for name, size in given.items() if name != own}
+
+
+def _least(coarse: Planners, finer: Planners, order: Order, limits: Limits) -> Found | Misfit:
+    """Return what costs least within `limits`."""
+    cheapest: Found | None = None
     for each in (coarse, finer):
-        found = each.moves(order, budget)
-        if not isinstance(found, DoesNotFit) and (best is None or each.cost(found) < best[0].cost(best[1])):
-            best = each, found
-    if best is not None:
-        return best
+        found = best(each, order, limits)
+        if isinstance(found, Found) and (cheapest is None or found.cost < cheapest.cost):
+            cheapest = found
     # Statement by statement, each in phases, takes the least.
-    last = finer.one_by_one(budget)
-    return last if isinstance(last, DoesNotFit) else (finer, last)
+    return cheapest or carried_out(finer, next(iter(finer.values())).one_by_one(), limits)

@@ -442,17 +442,19 @@ class Traffic(Record, frozen=True):
 
 
 class Limit(Record, frozen=True):
-    """What weights, what waits between phases, and work may take at a time, in bytes.
+    """What weights, what waits between phases, and work may take at a time, in bytes, on the plan's device.
 
-    Of them `program` are those that the program itself takes where it computes in the same memory. `host` is what
-    weights that were evicted may take of the computer's memory, None for any amount. `lru` is what the script's order
-    would come to if always that went which was used least recently; None if that can't be run.
+    None is any amount; `beside` has the same of other devices, by name. Of `bytes` `program` are those that the program
+    itself takes where it computes in the same memory. `host` is what weights that were evicted may take of the
+    computer's memory, None for any amount. `lru` is what the script's order would come to if always that went which was
+    used least recently; None if that can't be run.
     """
 
-    bytes: int
+    bytes: int | None
     lru: Traffic | None
     host: int | None = 0
     program: int = 0
+    beside: dict[str, int] | msgspec.UnsetType = msgspec.UNSET
 
 
 class Plan(Record, frozen=True):

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 
 from msgspec import UNSET
 
+from aquatint.catalog.pipelines import is_denoiser
 from aquatint.plan.steps import (
     Compare,
     Component,
@@ -70,6 +71,19 @@ def adapters(pipeline: Pipeline) -> dict[str, list[str]]:
 def computing(pipeline: Pipeline) -> dict[str, dict[str, Json]]:
     """Return the settings of how parts of `pipeline` compute, by role; none for most."""
     return {} if pipeline.computing is UNSET else pipeline.computing
+
+
+def device(pipeline: Pipeline, components: Mapping[str, Component]) -> str | None:
+    """Return the device on which calls of `pipeline` draw their noise and go on with what its parts make.
+
+    It is that of its denoiser, of the first part with weights where there is none; None for a pipeline without weights.
+    """
+    weighty = {
+        role: components[key] for role, key in pipeline.parts.items()
+        if key is not None and components[key].dtype is not None
+    }  # fmt: skip
+    first = next((role for role in weighty if is_denoiser(role)), next(iter(weighty), None))
+    return None if first is None else weighty[first].device
 
 
 def needs(step: Step, pipelines: Mapping[str, Pipeline], components: Mapping[str, Component]) -> list[str]:

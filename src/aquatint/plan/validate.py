@@ -14,6 +14,7 @@ from pathlib import PurePosixPath
 from msgspec import UNSET
 
 from aquatint.catalog import networks, pipelines
+from aquatint.catalog.hardware import is_device
 from aquatint.catalog.language_models import ROLES
 from aquatint.catalog.metrics import METRICS
 from aquatint.catalog.models import OFFLOADS
@@ -140,6 +141,8 @@ def _check_component(component: Component) -> None:
         raise PlanError(
             f"component `{component.role}` is of `{component.library}.{component.class_name}`, which is never loaded"
         )
+    if not is_device(component.device):
+        raise PlanError(f"component `{component.role}` is on `{component.device}`, which is no device")
     _check_quantization(component.quantization, f"`{component.role}`")
 
 

@@ -40,7 +40,7 @@ DeviceBytes = Annotated[
 ]
 Peak = Annotated[
     ByteRange | None,
-    Meta(description="the most bytes that weights and work are planned to take at one time; null: it loads none"),
+    Meta(description="the most bytes of the plan's device that weights and work are planned to take; null: none"),
 ]
 
 

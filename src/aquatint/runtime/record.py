@@ -15,6 +15,7 @@ from typing import Annotated, Any, NoReturn
 import msgspec
 
 from aquatint.catalog import networks
+from aquatint.catalog.hardware import is_device
 from aquatint.catalog.language_models import ROLES
 from aquatint.catalog.models import BATCH_LIMIT, DTYPES, GENERATE, MODEL, OFFLOADS, RESERVED_PARTS
 from aquatint.catalog.prompt_plugins import prompt_plugin
@@ -281,6 +282,8 @@ def _wrong(record: ImageRecord) -> Iterable[str]:
         if not _is_name(role) or MODEL.find(role) is not None or role in RESERVED_PARTS:
             yield f"`{role}` is no submodule"
     for role, component in record.components.items():
+        if not is_device(component.device):
+            yield f"`{role}` is on the device `{component.device}`"
         if component.dtype not in (None, *DTYPES):
             yield f"`{role}` is of the data type `{component.dtype}`"
         if component.quantization is not None:

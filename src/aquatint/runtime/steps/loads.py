@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping
 
+from aquatint.catalog.hardware import memory_of
 from aquatint.catalog.quantizers import label
 from aquatint.plan.steps import Component, Evict, Generate, Load, Phase, Plan, Release, Return, Save, Upscale, User
 from aquatint.plan.uses import needs, uses
@@ -37,7 +38,12 @@ class Loads:
         run, own = self.run, self.run.plan.components
         if run.options.room is None or (needed := run.watch.predicted) is None:
             return
-        others = [loaded for loaded in run.residents.components() if loaded.component.key not in own]
+        here = memory_of(run.plan.device)
+        others = [
+            loaded
+            for loaded in run.residents.components()
+            if loaded.component.key not in own and memory_of(loaded.component.device) == here
+        ]
         excess = needed.most + sum(loaded.bytes for loaded in others) - run.options.room
         for loaded in others:
             if excess <= 0:

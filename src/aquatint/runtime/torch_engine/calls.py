@@ -27,7 +27,7 @@ class NotLoaded(EngineError):
 
 
 class TorchCall:
-    """A call that is under way; `work` is the whole of it, and `places` are what it may wait for.
+    """A call that is under way; `work` is the whole of it, `places` are what it may wait for, `devices` where they are.
 
     Nothing is done before the first `advance`. `warnings` are for people. Each time it goes on it is inside of what
     `around` returns.
@@ -39,7 +39,7 @@ class TorchCall:
         work: Callable[[Told], Any],
         places: Sequence[Place],
         seed: int,
-        device: str,
+        devices: Sequence[str],
         around: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
         self.warnings: list[str] = []
@@ -47,12 +47,12 @@ class TorchCall:
         self._work = work
         self._places = places
         self._seed = seed
-        self._device = device
+        self._devices = devices
         self._around = around
         self._begin()
 
     def _begin(self) -> None:
-        self._random = determinism.Stream(self._torch, self._seed, self._device)
+        self._random = determinism.Stream(self._torch, self._seed, self._devices)
         self._autocast: list[str] = []
         self._corrections = self._corrected()
         self._told: list[warnings.WarningMessage] = []

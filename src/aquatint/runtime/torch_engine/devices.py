@@ -10,14 +10,12 @@ from aquatint.runtime.engine import DeviceMemory
 def has_device(torch: Any, device: str) -> bool:
     """Return whether there is `device`, such as "cpu" or "cuda:1"; ROCm's devices are called cuda, too."""
     kind, _, number = device.partition(":")
-    # Not run here beyond the answer no: there is no GPU.
-    count = {
-        "cpu": lambda: 1,
-        "cuda": torch.cuda.device_count,
-        "mps": lambda: int(torch.backends.mps.is_available()),
-        "xpu": lambda: torch.xpu.device_count() if hasattr(torch, "xpu") else 0,
-    }.get(kind)
-    return count is not None and int(number or 0) < count()
+    try:
+        # Not run here for GPUs beyond the answer no: there is none.
+        count = torch.get_device_module(kind).device_count()
+    except (AssertionError, AttributeError, RuntimeError):
+        return False  # a kind that this torch doesn't know, or was made without
+    return int(number or 0) < int(count)
 
 
 def memory(torch: Any, device: str, afresh: bool) -> DeviceMemory | None:

@@ -77,10 +77,11 @@ class TorchEngine:
         self.remembered = Memory(self._libraries, kept=self.kept)
         self._loras = Loras(self._libraries)
         self._inversions = TextualInversions()
-        self._places: dict[str, dict[tuple[Worn | WornVectors, ...], Place]] = {}  # by component and by what it has on
+        # By component, and by the device of the pipelines and what it has on in them.
+        self._places: dict[str, dict[tuple[str, tuple[Worn | WornVectors, ...]], Place]] = {}
         self._foreseen: list[str] = []
         self._prefetcher = Prefetcher()
-        self._check_device()
+        self._check_device(device)
         if threads is not None:
             self._libraries.torch.set_num_threads(threads)
         self._stored = None if store is None else StoredComponents(store, self._libraries, self.counters, beside)
@@ -101,6 +102,7 @@ class TorchEngine:
 
     def load(self, component: Component) -> Loaded:
         """Load `component`, quantized if it asks for that; raise `EngineError` if that can't be done."""
+        self._check_device(component.device)
         if self.kept is not None and is_text_encoder(component.role) and component.dtype is not None:
             self.kept.loading(component)
         if self._stored is not None:
@@ -133,12 +135,14 @@ class TorchEngine:
         """Return what makes diffusers pipelines of `parts`, by role, with stand-ins for those that have weights."""
         found = loading.find_class(self._libraries, "diffusers", pipeline.class_name)
         adapters, loras, inversions = uses.adapters(pipeline), uses.loras(pipeline), uses.textual_inversions(pipeline)
-        beside = {role: self._place(part) for role in adapters if (part := parts[role]) is not None}
+        device = self._device_of(pipeline, parts)
+        beside = {role: self._place(part, device) for role in adapters if (part := parts[role]) is not None}
         own = {role: part.object for role, part in parts.items() if isinstance(part, Loaded)}
         tokenizers, first = learned(own, inversions)
         places = {
             role: self._place(
                 part,
+                device,
                 tuple(Worn(beside[name], use.weight, role) for name, use in loras.items() if role in use.roles),
                 tuple(
                     WornVectors(beside[name], use.tensors[role], first[role, name], use.vectors)
@@ -157,7 +161,7 @@ class TorchEngine:
         if len(several := tasks.steering(objects)) > 1:
             objects["controlnet"] = [objects.pop(role) for role in several]
         beside_it = {role: objects.pop(role) for role in ROLES if role in objects}
-        assembled = Assembled(self._libraries, pipeline, found, objects, places, self.device, beside_it)
+        assembled = Assembled(self._libraries, pipeline, found, objects, places, device, beside_it)
         # What is wrong with it shows here, and offloading hangs its hooks on live modules once. Where a pipeline's
         # constructor takes modules apart, it shows when a call has waited for them.
         with suppress(NotLoaded):
@@ -172,7 +176,7 @@ class TorchEngine:
             made[:] = [pipeline.make()]
             return made[0]
 
-        generate = generating.work(self._libraries, make, generation, on_step, self.device)
+        generate = generating.work(self._libraries, make, generation, on_step, pipeline.device)
 
         def counted(told: generating.Told) -> list[Medium]:
             try:
@@ -189,7 +193,8 @@ class TorchEngine:
         around = functools.partial(pipeline.computing, tiling, lambda: made[0].current_timestep)
         # What draws from the global generator draws for the whole call.
         places = tuple(pipeline.places.values())
-        call = TorchCall(self._libraries.torch, counted, places, generation.seeds[0], self.device, around)
+        devices = tuple(dict.fromkeys([pipeline.device, *(place.component.device for place in places)]))
+        call = TorchCall(self._libraries.torch, counted, places, generation.seeds[0], devices, around)
         return call
 
     def can_tile(self, pipeline: Assembled) -> bool:
@@ -200,19 +205,24 @@ class TorchEngine:
         component = part if isinstance(part, Component) else part.component
         return component.dtype is not None
 
+    def _device_of(self, pipeline: Pipeline, parts: Mapping[str, Loaded | Component | None]) -> str:
+        """Return the device of `pipeline`, whose parts are there by role."""
+        given = [part if isinstance(part, Component) else part.component for part in parts.values() if part is not None]
+        return uses.device(pipeline, {each.key: each for each in given}) or self.device
+
     def _place(
-        self, part: Loaded | Component, loras: tuple[Worn, ...] = (), vectors: tuple[WornVectors, ...] = ()
+        self, part: Loaded | Component, device: str, loras: tuple[Worn, ...] = (), vectors: tuple[WornVectors, ...] = ()
     ) -> Place:
-        """Return the place of a component with these adapters on, the same for all pipelines."""
+        """Return the place of a component with these adapters on, the same for all pipelines on `device`."""
         component = part if isinstance(part, Component) else part.component
         places = self._places.setdefault(component.key, {})
-        worn: tuple[Worn | WornVectors, ...] = (*loras, *vectors)
+        worn: tuple[str, tuple[Worn | WornVectors, ...]] = (device, (*loras, *vectors))
         if worn not in places:
             found = loading.find_class(self._libraries, component.library, component.class_name)
             remember = self.remembered if is_text_encoder(component.role) else None
             live = next((place.live for place in places.values()), None)
             places[worn] = Place(
-                self._libraries, component, found, calls.wait, self._wear, remember, loras, vectors, live
+                self._libraries, component, found, device, calls.wait, self._wear, remember, loras, vectors, live
             )
         return places[worn]
 
@@ -240,13 +250,16 @@ class TorchEngine:
         wanted = len(asked.prompts) * asked.variations
         with (
             engine_error(f"`{upscaler.plugin}` can't rewrite the prompts"), torch.no_grad(),
-            determinism.seeded(torch, asked.seed, self.device),
+            determinism.seeded(torch, asked.seed, self.device, *self._devices(parts)),
         ):  # fmt: skip
             made = module.rewrite(self._libraries, {role: part.object for role, part in parts.items()}, asked)
             if len(made.texts) != wanted or not all(isinstance(text, str) for text in made.texts):
                 raise EngineError(f"`{upscaler.plugin}` was asked for {wanted} strings, and made something else",
                                   "update the package that brings the plugin")  # fmt: skip
         return made
+
+    def _devices(self, parts: Mapping[str, Loaded]) -> set[str]:
+        return {part.component.device for part in parts.values() if part.component.dtype is not None}
 
     def measure(self, reference: Image, image: Image, metrics: Sequence[str]) -> dict[str, float]:
         """Return each of `metrics` (names of `catalog.metrics`) of two RGB pictures; raise `EngineError`."""
@@ -272,11 +285,11 @@ class TorchEngine:
         """Move the weights of `loaded`, which was evicted, to the device; raise `EngineError` if that can't be done."""
         if not is_adapter(loaded.component):
             with engine_error(f"can't bring `{loaded.component.role}` back from the computer's memory"):
-                offloading.come_back(loaded.object, self.device)
+                offloading.come_back(loaded.object, loaded.component.device)
         self._attach(loaded)
 
     def _attach(self, loaded: Loaded) -> None:
-        self._place(loaded)
+        self._place(loaded, loaded.component.device)
         for place in self._places[loaded.component.key].values():
             place.attach(loaded)
 
@@ -311,6 +324,7 @@ class TorchEngine:
         """Return what is taken of the device, None if its memory is the process's own; `afresh` begins a new peak."""
         return devices.memory(self._libraries.torch, self.device, afresh)
 
-    def _check_device(self) -> None:
-        if not devices.has_device(self._libraries.torch, self.device):
-            raise EngineError(f"there is no device `{self.device}` on this machine", "run with `--device cpu`")
+    def _check_device(self, device: str) -> None:
+        if not devices.has_device(self._libraries.torch, device):
+            help = "run with `--device cpu`" if device == self.device else "plan it for the devices that there are"
+            raise EngineError(f"there is no device `{device}` on this machine", help)

@@ -16,6 +16,7 @@ from typing import Any
 from aquatint.plan.steps import Component
 from aquatint.runtime.engine import Loaded
 from aquatint.runtime.torch_engine.libraries import Libraries
+from aquatint.runtime.torch_engine.moving import moved
 from aquatint.runtime.torch_engine.skeletons import configuration, skeleton
 
 Path = tuple[str, ...]
@@ -55,6 +56,9 @@ class Place:
     `vectors` on in another pipeline has another place there, and the same live module, which `wear` dresses for its
     calls.
 
+    `device` is where the pipelines are that it is a place in. Where the module is on another one, what it is given
+    comes there, and what it makes goes back: to its pipelines it is where they are.
+
     `wait` is called when the module is needed and isn't there; it returns when it is. `remember`, if it is not None,
     carries calls of modules out. `corrections` counts the times that the module contradicted what had been
     said in its name: calls that began before have to begin again.
@@ -63,6 +67,7 @@ class Place:
     libraries: Libraries
     component: Component
     found: Any  # the module's class
+    device: str
     wait: Callable[[Place], None]
     wear: Callable[[Place], None]
     remember: Remember | None = None
@@ -76,7 +81,7 @@ class Place:
         """Let the module of `loaded` be there, and correct what was said in its name."""
         self.live = loaded.object
         for path, said in self._said.items():
-            if not _is_same(truth := at(self.live, path), said):
+            if not _is_same(truth := self._out(at(self.live, path)), said):
                 self._said[path] = truth
                 self.corrections += 1
 
@@ -103,6 +108,24 @@ class Place:
         """The module without weights."""
         return skeleton(self.libraries, self.component, self.found)
 
+    @functools.cached_property
+    def here(self) -> Any:
+        """The torch device of the pipelines, with its number."""
+        return _torch_device(self.libraries.torch, self.device)
+
+    @functools.cached_property
+    def there(self) -> Any:
+        """The torch device of the module, with its number."""
+        return _torch_device(self.libraries.torch, self.component.device)
+
+    def _in(self, value: Any) -> Any:
+        """Return what the module is given, where it is."""
+        return value if self.here == self.there else moved(self.libraries.torch, value, self.here, self.there)
+
+    def _out(self, value: Any) -> Any:
+        """Return what the module has or makes, where its pipelines are."""
+        return value if self.here == self.there else moved(self.libraries.torch, value, self.there, self.here)
+
     def ask(self, path: Path) -> Any:
         """Return what the module has at `path`, or something that waits for it."""
         if self.live is None and path in self._said:
@@ -114,18 +137,19 @@ class Place:
         if isinstance(value, torch.nn.Module):
             return stand_in(self, path)
         if self.live is not None and not inspect.ismethod(value):
-            return value
+            return self._out(value)
         if isinstance(value, torch.Tensor):
-            return self.inside(path)
+            return self._out(self.inside(path))
         if inspect.ismethod(value):
             return self._later(path, value)
         return self._say(path, value)
 
     def call(self, path: Path, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Return what the module at `path` makes of the arguments."""
+        args, kwargs = self._in(args), self._in(kwargs)
         if self.remember is not None:
-            return self.remember(self, path, args, kwargs)
-        return self.inside(path)(*args, **kwargs)
+            return self._out(self.remember(self, path, args, kwargs))
+        return self._out(self.inside(path)(*args, **kwargs))
 
     def inside(self, path: Path) -> Any:
         """Return what the live module has at `path`."""
@@ -139,7 +163,7 @@ class Place:
                 assert self.component.dtype is not None
                 return getattr(self.libraries.torch, self.component.dtype)
             case _:
-                return self.libraries.torch.device(self.component.device)
+                return self.here
 
     def _say(self, path: Path, value: Any) -> Any:
         return self._said.setdefault(path, value)
@@ -151,7 +175,7 @@ class Place:
         def wait_and_call(*args: Any, **kwargs: Any) -> Any:
             if path == ("forward",):
                 return self.call((), args, kwargs)
-            return self.inside(path)(*args, **kwargs)
+            return self._out(self.inside(path)(*self._in(args), **self._in(kwargs)))
 
         return wait_and_call
 
@@ -184,7 +208,7 @@ class StandIn:
         setattr(self._place.inside(self._path), name, value)
 
     def __getitem__(self, index: Any) -> Any:
-        return self._place.inside(self._path)[index]
+        return self._place._out(self._place.inside(self._path)[index])
 
     def __iter__(self) -> Iterator[Any]:
         return iter(self._place.inside(self._path))
@@ -209,6 +233,12 @@ def at(value: Any, path: Path) -> Any:
     for name in path:
         value = getattr(value, name)
     return value
+
+
+@functools.cache
+def _torch_device(torch: Any, device: str) -> Any:
+    # The number of the one that is meant by a name without one is torch's to say.
+    return torch.empty(0, device=device).device
 
 
 @functools.cache
