@@ -57,7 +57,7 @@ from aquatint.syntax import nodes as n
 
 _CACHE = "cache"
 _CONTROLNET = "controlnet"
-_CALLED = {"lora": "a LoRA", "textual_inversion": "a textual inversion"}
+_CALLED = {"lora": "a LoRA", "textual_inversion": "a textual inversion", "ip_adapter": "an IP-Adapter"}
 
 
 class Blocks:

@@ -21,6 +21,7 @@ from aquatint.language.blocks import Blocks
 from aquatint.language.builtins import slug
 from aquatint.language.computing import fits_task
 from aquatint.language.deferred import line_of
+from aquatint.language.ip_adapting import has_pictures
 from aquatint.language.names import within
 from aquatint.language.outputs import OutputNames, written
 from aquatint.language.outside import Outside
@@ -115,6 +116,7 @@ class Generating:
             self.pictures.fit(settings),
             self.pictures.steer(settings, info, resolved.roles),
             self.pictures.leave_steps(settings, info),
+            has_pictures(settings, given, resolved.pipeline, info, node.verb.span, self.diagnostics),
             self._has_good_scheduler(settings, resolved, target),
             fits_task(target, computing(resolved.pipeline), info, self.diagnostics),
             self.weighting.fits(settings, info, resolved.roles, self.running),

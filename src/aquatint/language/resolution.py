@@ -33,6 +33,7 @@ from aquatint.language import (
     computing,
     coverage,
     inverting,
+    ip_adapting,
     neighbours,
     prequantized,
     suitability,
@@ -41,7 +42,7 @@ from aquatint.language.coverage import Use
 from aquatint.language.names import inside
 from aquatint.language.values import UNKNOWN, Model, Quantizer, Setting, shown
 from aquatint.language.world import World
-from aquatint.plan.keys import component_key, pipeline_key
+from aquatint.plan.keys import component_key, keyed
 from aquatint.plan.steps import ByteRange, Component, Pipeline, Quantization
 from aquatint.source import Span
 
@@ -323,6 +324,7 @@ class Resolver:
         info = None if checkpoint is None else pipelines.pipeline(checkpoint.pipeline)
         if checkpoint is None or info is None:
             return None
+        model = ip_adapting.with_image_encoder(model, checkpoint, info)
         checkpoint, info = claims.with_added(model, checkpoint, info)
         self._check_parts(model, checkpoint)
         return Sketch(info, model.parts.keys() <= checkpoint.parts.keys(), claims.classes(checkpoint))
@@ -348,6 +350,7 @@ class Resolver:
             return None
         # What is unknown has been reported; the rest is still checked.
         sound = claims.check_type(model, checkpoint, self.diagnostics)
+        model = ip_adapting.with_image_encoder(model, checkpoint, info)
         checkpoint, info = claims.with_added(model, checkpoint, info)
         rest = claims.without_omitted(model, checkpoint, info, self.diagnostics)
         sound, whole, checkpoint = sound and rest is not None, checkpoint, rest or checkpoint
@@ -394,22 +397,24 @@ class Resolver:
         learned = inverting.added(model, info, by_role, self.world, self.diagnostics, self._report)
         if learned is None:
             return None
+        pictured = ip_adapting.added(model, info, by_role, self.world, self.diagnostics, self._report)
+        if pictured is None:
+            return None
         how = computing.settings(model, by_role, self._offload, self.world, self.diagnostics)
         if how is None:
             return None
-        loras = {role: use for role, (_, use) in added.items()}
-        inversions = {role: use for role, (_, use) in learned.items()}
-        for role, component in [(role, each) for own in (added, learned) for role, (each, _) in own.items()]:
+        for role, (component, _) in [*added.items(), *learned.items(), *pictured.items()]:
             keys[role] = component.key
             components[component.key] = component
-        key = pipeline_key(checkpoint.pipeline, keys, checkpoint.options, self._offload, loras, how, inversions)
-        pipeline = Pipeline(
-            key=key, class_name=checkpoint.pipeline, source=checkpoint.source,
+        pipeline = keyed(Pipeline(
+            key="", class_name=checkpoint.pipeline, source=checkpoint.source,
             revision=checkpoint.revision, parts=keys, options=checkpoint.options, offload=self._offload,
-            subfolder=checkpoint.subfolder, omitted=_omitted(whole, checkpoint), loras=loras or UNSET,
+            subfolder=checkpoint.subfolder, omitted=_omitted(whole, checkpoint),
+            loras={role: use for role, (_, use) in added.items()} or UNSET,
             file=checkpoint.file or UNSET, computing=how or UNSET,
-            textual_inversions=inversions or UNSET,
-        )  # fmt: skip
+            textual_inversions={role: use for role, (_, use) in learned.items()} or UNSET,
+            ip_adapters={role: use for role, (_, use) in pictured.items()} or UNSET,
+        ))  # fmt: skip
         try:
             steps = checkpoints.train_timesteps(checkpoint.folder / checkpoint.subfolder)
         except CheckpointError as error:

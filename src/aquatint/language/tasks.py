@@ -24,9 +24,9 @@ from aquatint.diagnostics import Diagnostics, Label
 from aquatint.language.outside import Outside, OutsideProblem
 from aquatint.language.resolution import Resolved
 from aquatint.language.values import UNKNOWN, Result, Setting
-from aquatint.plan.keys import pipeline_key
+from aquatint.plan.keys import keyed
 from aquatint.plan.steps import PictureFile
-from aquatint.plan.uses import computing, loras, textual_inversions
+from aquatint.plan.uses import adapters, computing
 from aquatint.source import Span
 
 _OF_EACH = ("controlnet_conditioning_scale", "control_guidance_start", "control_guidance_end")
@@ -78,18 +78,17 @@ def as_task(resolved: Resolved, info: PipelineInfo) -> Resolved:
     if info is resolved.info:
         return resolved
     own = resolved.pipeline
-    added, learned = loras(own), textual_inversions(own)
+    beside = adapters(own)
     parts = {
         role: key for role, key in own.parts.items()
-        if role in info.components or role in added or role in learned
+        if role in info.components or role in beside
         or (tasks.is_further_controlnet(role) and tasks.takes_several(info, resolved.roles[role]))
     }  # fmt: skip
     parts |= {role: None for role in info.components if role not in parts}
     options = {name: value for name, value in own.options.items() if name in info.options}
     how = {role: settings for role, settings in computing(own).items() if parts.get(role) is not None}
-    key = pipeline_key(info.name, parts, options, own.offload, added, how, learned)
-    pipeline = msgspec.structs.replace(
-        own, key=key, class_name=info.name, parts=parts, options=options, computing=how or UNSET
+    pipeline = keyed(
+        msgspec.structs.replace(own, class_name=info.name, parts=parts, options=options, computing=how or UNSET)
     )
     used = {key for key in parts.values() if key is not None}
     return replace(

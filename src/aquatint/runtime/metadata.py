@@ -25,7 +25,7 @@ from aquatint.catalog.arguments import MANAGED, scriptable
 from aquatint.catalog.quantizers import label
 from aquatint.plan.batches import companions
 from aquatint.plan.steps import Component, Deferred, Generate, Grid, Json, Output, PictureFile, Plan, Save, TensorFile
-from aquatint.plan.uses import adapters, computing, loras, textual_inversions
+from aquatint.plan.uses import adapters, computing, ip_adapters, loras, textual_inversions
 from aquatint.runtime.engine import EngineError
 from aquatint.runtime.events import Rung
 from aquatint.runtime.picture_texts import (
@@ -104,7 +104,7 @@ def about_image(
     `rewrites` what upscalers made of arguments, by name.
     """
     pipeline = plan.pipelines[step.pipeline]
-    added, learned = loras(pipeline), textual_inversions(pipeline)
+    added, learned, pictured = loras(pipeline), textual_inversions(pipeline), ip_adapters(pipeline)
     packages = [PEFT] if added else []
     if PurePath(output.path or "").suffix.lower() == media.SUFFIX_OF_PACKAGE:
         packages.append(media.PACKAGE)
@@ -138,6 +138,7 @@ def about_image(
             **({"file": pipeline.origin} if pipeline.origin != pipeline.source else {}),
             **({"loras": msgspec.to_builtins(added)} if added else {}),
             **({"textual_inversions": msgspec.to_builtins(learned)} if learned else {}),
+            **({"ip_adapters": msgspec.to_builtins(pictured)} if pictured else {}),
             **({"computing": how} if (how := computing(pipeline)) else {}),
         },
         "components": components,
@@ -324,6 +325,8 @@ def _parameters(
         fields[f"Weight {role}"] = use.weight
     for role, learned in textual_inversions(pipeline).items():
         fields[f"Token {role}"] = learned.token
+    for role, pictured in ip_adapters(pipeline).items():
+        fields[f"Scale {role}"] = pictured.scale
     for name, rewrite in rewrites.items():
         fields[f"Written {name.replace('_', ' ')}"] = rewrite.written
         fields[f"Upscaler {name.replace('_', ' ')}"] = ", ".join(

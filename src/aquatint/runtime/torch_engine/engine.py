@@ -11,6 +11,7 @@ from typing import Any
 from PIL.Image import Image
 
 from aquatint.catalog import tasks
+from aquatint.catalog.ip_adapters import IMAGE_ENCODER
 from aquatint.catalog.language_models import ROLES
 from aquatint.catalog.pipelines import is_text_encoder
 from aquatint.plan import uses
@@ -45,12 +46,18 @@ from aquatint.runtime.torch_engine import (
 from aquatint.runtime.torch_engine.assembled import Assembled
 from aquatint.runtime.torch_engine.calls import TorchCall
 from aquatint.runtime.torch_engine.faults import engine_error
+from aquatint.runtime.torch_engine.ip_adapters import (
+    IpAdapters,
+    IpAdapterWeights,
+    WantedPictures,
+    feature_extractor,
+)
 from aquatint.runtime.torch_engine.kept_embeddings import KeptEmbeddings
 from aquatint.runtime.torch_engine.libraries import libraries, versions
 from aquatint.runtime.torch_engine.loras import Loras, LoraWeights, Wanted, is_adapter
 from aquatint.runtime.torch_engine.prefetching import Prefetcher
 from aquatint.runtime.torch_engine.remembering import Memory
-from aquatint.runtime.torch_engine.standins import Place, Worn, WornVectors, stand_in
+from aquatint.runtime.torch_engine.standins import AnyWorn, Place, Worn, WornPictures, WornVectors, stand_in
 from aquatint.runtime.torch_engine.stored_components import StoredComponents
 from aquatint.runtime.torch_engine.textual_inversions import TextualInversions, Vectors, WantedVectors, learned
 
@@ -76,7 +83,8 @@ class TorchEngine:
         self.remembered = Memory(self._libraries, kept=self.kept)
         self._loras = Loras(self._libraries)
         self._inversions = TextualInversions()
-        self._places: dict[str, dict[tuple[Worn | WornVectors, ...], Place]] = {}  # by component and by what it has on
+        self._ip_adapters = IpAdapters(self._libraries)
+        self._places: dict[str, dict[tuple[AnyWorn, ...], Place]] = {}  # by component and by what it has on
         self._foreseen: list[str] = []
         self._prefetcher = Prefetcher()
         self._check_device()
@@ -131,20 +139,12 @@ class TorchEngine:
     def assemble(self, pipeline: Pipeline, parts: Mapping[str, Loaded | Component | None]) -> Assembled:
         """Return what makes diffusers pipelines of `parts`, by role, with stand-ins for those that have weights."""
         found = loading.find_class(self._libraries, "diffusers", pipeline.class_name)
-        adapters, loras, inversions = uses.adapters(pipeline), uses.loras(pipeline), uses.textual_inversions(pipeline)
+        adapters, inversions = uses.adapters(pipeline), uses.textual_inversions(pipeline)
         beside = {role: self._place(part) for role in adapters if (part := parts[role]) is not None}
         own = {role: part.object for role, part in parts.items() if isinstance(part, Loaded)}
         tokenizers, first = learned(own, inversions)
         places = {
-            role: self._place(
-                part,
-                tuple(Worn(beside[name], use.weight, role) for name, use in loras.items() if role in use.roles),
-                tuple(
-                    WornVectors(beside[name], use.tensors[role], first[role, name], use.vectors)
-                    for name, use in inversions.items()
-                    if role in use.tensors
-                ),
-            )
+            role: self._place(part, self._worn(pipeline, role, beside, first))
             for role, part in parts.items()
             if part is not None and role not in adapters and pipeline.offload is None and self._has_weights(part)
         }
@@ -153,6 +153,9 @@ class TorchEngine:
             if role not in objects and role not in adapters:
                 assert not isinstance(part, Component), f"{role} has to be loaded"
                 objects[role] = None if part is None else tokenizers.get(role, part.object)
+        if uses.ip_adapters(pipeline) and places.get(IMAGE_ENCODER) and objects.get("feature_extractor") is None:
+            config = places[IMAGE_ENCODER].ask(("config",))
+            objects["feature_extractor"] = feature_extractor(self._libraries, config)
         if len(several := tasks.steering(objects)) > 1:
             objects["controlnet"] = [objects.pop(role) for role in several]
         beside_it = {role: objects.pop(role) for role in ROLES if role in objects}
@@ -197,20 +200,40 @@ class TorchEngine:
         component = part if isinstance(part, Component) else part.component
         return component.dtype is not None
 
-    def _place(
-        self, part: Loaded | Component, loras: tuple[Worn, ...] = (), vectors: tuple[WornVectors, ...] = ()
-    ) -> Place:
+    @staticmethod
+    def _worn(
+        pipeline: Pipeline, role: str, beside: Mapping[str, Place], first: Mapping[tuple[str, str], int]
+    ) -> tuple[AnyWorn, ...]:
+        """Return what the part in `role` has on in `pipeline`; `beside` are the places of its adapters by their roles.
+
+        `first` has the numbers of the first tokens of textual inversions.
+        """
+        loras = (
+            Worn(beside[name], use.weight, role)
+            for name, use in uses.loras(pipeline).items()
+            if role in use.roles
+        )
+        vectors = (
+            WornVectors(beside[name], use.tensors[role], first[role, name], use.vectors)
+            for name, use in uses.textual_inversions(pipeline).items()
+            if role in use.tensors
+        )
+        pictures = (
+            WornPictures(beside[name], use.scale)
+            for name, use in uses.ip_adapters(pipeline).items()
+            if role in use.roles
+        )
+        return (*loras, *vectors, *pictures)
+
+    def _place(self, part: Loaded | Component, worn: tuple[AnyWorn, ...] = ()) -> Place:
         """Return the place of a component with these adapters on, the same for all pipelines."""
         component = part if isinstance(part, Component) else part.component
         places = self._places.setdefault(component.key, {})
-        worn: tuple[Worn | WornVectors, ...] = (*loras, *vectors)
         if worn not in places:
             found = loading.find_class(self._libraries, component.library, component.class_name)
             remember = self.remembered if is_text_encoder(component.role) else None
             live = next((place.live for place in places.values()), None)
-            places[worn] = Place(
-                self._libraries, component, found, calls.wait, self._wear, remember, loras, vectors, live
-            )
+            places[worn] = Place(self._libraries, component, found, calls.wait, self._wear, remember, worn, live)
         return places[worn]
 
     def _wear(self, place: Place) -> None:
@@ -218,6 +241,8 @@ class TorchEngine:
         if not is_adapter(place.component):
             wanted = [WantedVectors(each.place.live, each.tensor, each.first, each.count) for each in place.vectors]
             self._inversions.wear(place.live, wanted)
+            pictures = [WantedPictures(each.place.live, each.scale) for each in place.pictures]
+            self._ip_adapters.wear(place.live, pictures, place.component)
             self._loras.wear(place.live, [Wanted(each.place.live, each.weight, each.role) for each in place.loras])
 
     def _undress(self, loaded: Loaded) -> None:
@@ -226,9 +251,12 @@ class TorchEngine:
             self._loras.let_go(loaded.object)
         elif isinstance(loaded.object, Vectors):
             self._inversions.let_go(loaded.object)
+        elif isinstance(loaded.object, IpAdapterWeights):
+            self._ip_adapters.let_go(loaded.object)
         elif isinstance(loaded.object, self._libraries.torch.nn.Module):
             self._loras.take_off(loaded.object)
             self._inversions.take_off(loaded.object)
+            self._ip_adapters.take_off(loaded.object)
 
     def rewrite(self, upscaler: Plugin, parts: Mapping[str, Loaded], asked: Rewriting) -> Rewritten:
         """Let an upscaler rewrite prompts with live `parts`, by role; raise `EngineError` if it can't."""
