@@ -1,4 +1,4 @@
-"""What an IP-Adapter's file says about itself: for which layers it is, how wide these are, and what its pictures become.
+"""What an IP-Adapter's file says about itself: for which layers it is, how wide they are, what its pictures become.
 
 Reads the header of one file, and never the network. Which class of diffusers loads IP-Adapters into a pipeline is in
 `pipelines`; putting one on a live denoiser is the engine's business.
@@ -64,7 +64,7 @@ class IpAdapter:
 
 
 def name_of(tensor: str) -> str:
-    """Return the name that a tensor called `tensor` in a file has here: its half of the file, then its place in that."""
+    """Return the name here of a tensor called `tensor` in a file: its half of the file, then its place there."""
     for theirs, ours in _OTHERS:
         tensor = tensor.replace(theirs, ours, 1)
     return tensor

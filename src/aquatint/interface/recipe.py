@@ -120,8 +120,7 @@ def of_record(record: ImageRecord) -> Recipe:
             for role, use in pipeline.loras.items()
         ],
         TEXTUAL_INVERSION.name: [
-            {**_file(record.components[role]), "token": use.token}
-            for role, use in pipeline.textual_inversions.items()
+            {**_file(record.components[role]), "token": use.token} for role, use in pipeline.textual_inversions.items()
         ],
         IP_ADAPTER.name: [
             {**_file(record.components[role]), **({} if pictured.scale == 1 else {"scale": pictured.scale})}
@@ -147,8 +146,10 @@ def of_record(record: ImageRecord) -> Recipe:
     made.arguments = {
         **record.arguments,
         **({"scheduler": record.scheduler} if scheduler and record.scheduler != scheduler.class_name else {}),
-        **{name: _files(files, None if info is None else scriptable(info).get(name))
-           for name, files in record.pictures.items()},
+        **{
+            name: _files(files, None if info is None else scriptable(info).get(name))
+            for name, files in record.pictures.items()
+        },
         **({} if record.scaled is None else dict(zip(("width", "height"), record.scaled, strict=True))),
         **({} if record.weighter is None else {"weighter": _weighter(record.weighter, record.components, made)}),
         **({} if record.fps is None else {"fps": _plain(record.fps)}),

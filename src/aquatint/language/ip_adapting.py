@@ -38,10 +38,13 @@ class _Added:
     span: Span
 
 
-def with_image_encoder(model: Model, checkpoint: Checkpoint, info: PipelineInfo) -> Model:
+def with_image_encoder(
+    model: Model, checkpoint: Checkpoint, info: PipelineInfo, diagnostics: Diagnostics
+) -> Model | None:
     """Return `model` with the image encoder beside its first IP-Adapter, where it has one and says of no other.
 
     Where that is, follows diffusers' `image_encoder_folder`: a folder beside the file, or a path from the source.
+    Returns None after reporting that nothing is there.
     """
     own = model.parts.get(IMAGE_ENCODER, {})
     is_said = "source" in own or IMAGE_ENCODER in model.settings or checkpoint.parts.get(IMAGE_ENCODER) is not None
@@ -57,6 +60,14 @@ def with_image_encoder(model: Model, checkpoint: Checkpoint, info: PipelineInfo)
         source = posixpath.dirname(source) or "."
     inside = folder if "/" in folder else posixpath.join(given.get("subfolder") or "", folder)
     at = adapter.settings.get("image_encoder_folder") or adapter.settings["source"]
+    own_folder = Path(source).expanduser()
+    if own_folder.is_dir() and not (own_folder / inside).is_dir():
+        diagnostics.error(
+            "missing-model", f"there is no image encoder beside this IP-Adapter: `{source}` has no folder `{inside}`",
+            at.span, help=f"name one: `{IMAGE_ENCODER} {{ source: ... }}`, or do without, where `{ARGUMENTS[1]}` is "
+            f"given: `{IMAGE_ENCODER}: none`",
+        )  # fmt: skip
+        return None
     place = {"source": source, "subfolder": inside, "revision": given.get("revision")}
     settings = {name: replace(at, value=value, before=None) for name, value in place.items() if value is not None}
     parts = {**model.parts, IMAGE_ENCODER: MappingProxyType(layered(settings, own))}

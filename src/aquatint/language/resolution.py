@@ -324,7 +324,10 @@ class Resolver:
         info = None if checkpoint is None else pipelines.pipeline(checkpoint.pipeline)
         if checkpoint is None or info is None:
             return None
-        model = ip_adapting.with_image_encoder(model, checkpoint, info)
+        encoding = ip_adapting.with_image_encoder(model, checkpoint, info, self.diagnostics)
+        if encoding is None:
+            return None
+        model = encoding
         checkpoint, info = claims.with_added(model, checkpoint, info)
         self._check_parts(model, checkpoint)
         return Sketch(info, model.parts.keys() <= checkpoint.parts.keys(), claims.classes(checkpoint))
@@ -350,7 +353,10 @@ class Resolver:
             return None
         # What is unknown has been reported; the rest is still checked.
         sound = claims.check_type(model, checkpoint, self.diagnostics)
-        model = ip_adapting.with_image_encoder(model, checkpoint, info)
+        encoding = ip_adapting.with_image_encoder(model, checkpoint, info, self.diagnostics)
+        if encoding is None:
+            return None
+        model = encoding
         checkpoint, info = claims.with_added(model, checkpoint, info)
         rest = claims.without_omitted(model, checkpoint, info, self.diagnostics)
         sound, whole, checkpoint = sound and rest is not None, checkpoint, rest or checkpoint

@@ -30,6 +30,9 @@ from aquatint.plan.steps import Component
 from aquatint.source import Span
 from aquatint.syntax import nodes as n
 
+_BESIDE = {"lora": "a LoRA", "textual_inversion": "a textual inversion", "ip_adapter": "an IP-Adapter"}
+# What a checkpoint has no place for.
+
 Claim = Callable[[str, Span], bool]
 """Says whether no other statement writes to a path, and reports the one that does."""
 
@@ -58,17 +61,11 @@ class Saving:
         at = node.targets[0].span
         if not isinstance(target, Model):
             return self._error("wrong-type", f"`save` takes a model, not {type_name(target)}", at)
-        if target.loras:
-            return self._error(
-                "not-savable", f"`{target.name}` has a LoRA, which stays beside the weights and is not saved with them",
-                at, help=f"save the model without it: `save ({target.name} with {{ lora: none }}) {{ ... }}`",
-            )  # fmt: skip
-        if target.textual_inversions:
-            return self._error(
-                "not-savable", f"`{target.name}` has a textual inversion, which stays beside the weights and is not "
-                "saved with them", at,
-                help=f"save the model without it: `save ({target.name} with {{ textual_inversion: none }}) {{ ... }}`",
-            )  # fmt: skip
+        for kind, called in _BESIDE.items():
+            if target.adapters.get(kind):
+                message = f"`{target.name}` has {called}, which stays beside the weights and is not saved with them"
+                help = f"save the model without it: `save ({target.name} with {{ {kind}: none }}) {{ ... }}`"
+                return self._error("not-savable", message, at, help=help)
         if further := next((role for role in target.parts if is_further_controlnet(role)), None):
             return self._error(
                 "not-savable", f"`{target.name}` has several controlnets, which a checkpoint has no places for", at,

@@ -209,9 +209,7 @@ class TorchEngine:
         `first` has the numbers of the first tokens of textual inversions.
         """
         loras = (
-            Worn(beside[name], use.weight, role)
-            for name, use in uses.loras(pipeline).items()
-            if role in use.roles
+            Worn(beside[name], use.weight, role) for name, use in uses.loras(pipeline).items() if role in use.roles
         )
         vectors = (
             WornVectors(beside[name], use.tensors[role], first[role, name], use.vectors)

@@ -57,12 +57,14 @@ def load(libraries: Libraries, component: Component, reader: Any, counters: Coun
     counters.loads += 1
     torch = libraries.torch
     halves: dict[str, dict[str, Any]] = {"image_proj": {}, "ip_adapter": {}}
-    with engine_error(f"can't load the IP-Adapter from `{component.source}`"):
+    with (
+        engine_error(f"can't load the IP-Adapter from `{component.source}`"),
+        PickledFile(torch, file) if is_pickle(file) else TensorFile(torch, file) as opened,
+    ):
         # In memory of its own, not mapped from a file that may change.
-        with PickledFile(torch, file) if is_pickle(file) else TensorFile(torch, file) as opened:
-            for name in opened.tensors:
-                half, _, inner = ip_adapters.name_of(name).partition(".")
-                halves.setdefault(half, {})[inner] = opened.read(name)
+        for name in opened.tensors:
+            half, _, inner = ip_adapters.name_of(name).partition(".")
+            halves.setdefault(half, {})[inner] = opened.read(name)
     size = sum(int(tensor.nbytes) for half in halves.values() for tensor in half.values())
     return Loaded(component, IpAdapterWeights(reader, halves), size)
 
