@@ -23,7 +23,7 @@ from aquatint.catalog.language_models import Wanted
 from aquatint.catalog.layers import WIDTHS, Network
 from aquatint.catalog.pipelines import PipelineInfo, is_denoiser, is_text_encoder
 from aquatint.catalog.quantizers import canonical
-from aquatint.catalog.tasks import Roles, is_further_controlnet
+from aquatint.catalog.tasks import Roles, first_of
 from aquatint.catalog.working import Working, working
 from aquatint.diagnostics import Diagnostics, Label, did_you_mean
 from aquatint.language import (
@@ -528,7 +528,7 @@ class Resolver:
                 if claims.is_added(role):
                     help = f"say where it is: `{role} {{ source: ... }}`"
                     if "source" in settings:
-                        several = " beside a first one" if is_further_controlnet(role) else ""
+                        several = " beside a first one" if first_of(role) else ""
                         help = f"no pipeline for the weights of a `{checkpoint.pipeline}` has one{several}"
                 self.diagnostics.error("unknown-submodule", f"model `{model.name}` has no submodule `{role}`",
                                        model.part_spans[role], labels=_newer_source(model), help=help)  # fmt: skip

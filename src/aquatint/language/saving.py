@@ -16,7 +16,7 @@ from typing import Any
 from aquatint.catalog.gguf_files import is_gguf
 from aquatint.catalog.models import SAVE
 from aquatint.catalog.stored import rounded, unreadable
-from aquatint.catalog.tasks import is_further_controlnet
+from aquatint.catalog.tasks import first_of
 from aquatint.diagnostics import Diagnostics, Label, did_you_mean
 from aquatint.language.blocks import Blocks
 from aquatint.language.names import inside
@@ -66,9 +66,9 @@ class Saving:
                 message = f"`{target.name}` has {called}, which stays beside the weights and is not saved with them"
                 help = f"save the model without it: `save ({target.name} with {{ {kind}: none }}) {{ ... }}`"
                 return self._error("not-savable", message, at, help=help)
-        if further := next((role for role in target.parts if is_further_controlnet(role)), None):
+        if further := next((role for role in target.parts if first_of(role)), None):
             return self._error(
-                "not-savable", f"`{target.name}` has several controlnets, which a checkpoint has no places for", at,
+                "not-savable", f"`{target.name}` has several {first_of(further)}s, which a checkpoint has no places for", at,
                 help=f"save the model without: `save ({target.name} with {{ {further}: none }}) {{ ... }}`",
             )  # fmt: skip
         # What lies on a disk is not offloaded, and hooks would be in the way.

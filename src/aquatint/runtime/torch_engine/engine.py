@@ -156,8 +156,12 @@ class TorchEngine:
         if uses.ip_adapters(pipeline) and places.get(IMAGE_ENCODER) and objects.get("feature_extractor") is None:
             config = places[IMAGE_ENCODER].ask(("config",))
             objects["feature_extractor"] = feature_extractor(self._libraries, config)
-        if len(several := tasks.steering(objects)) > 1:
-            objects["controlnet"] = [objects.pop(role) for role in several]
+        for kind in tasks.STEERING:
+            if len(several := tasks.steering(objects, kind)) > 1:
+                objects[kind] = [objects.pop(role) for role in several]
+        if isinstance(several_adapters := objects.get("adapter"), list):
+            # Of a list SDXL's pipeline makes none itself.
+            objects["adapter"] = self._libraries.diffusers.MultiAdapter(several_adapters)
         beside_it = {role: objects.pop(role) for role in ROLES if role in objects}
         assembled = Assembled(self._libraries, pipeline, found, objects, places, self.device, beside_it)
         # What is wrong with it shows here, and offloading hangs its hooks on live modules once.
