@@ -306,7 +306,11 @@ def _write_textual_inversions(folder: Path) -> None:
 def _write_ip_adapters(folder: Path, options: dict[str, Any]) -> None:
     """Write a pipeline whose denoiser attends to the prompt in two layers, and IP-Adapters for it and for others."""
     unet = write_pipeline(folder / "attending", "StableDiffusionPipeline", SD, **options) / "unet"
-    write_json(unet / "config.json", {"_class_name": "UNet2DConditionModel", "cross_attention_dim": 128})
+    write_json(unet / "config.json", {"_class_name": "UNet2DConditionModel", "cross_attention_dim": 128,
+                                      "block_out_channels": [256, 256]})  # fmt: skip
+    for name, side in (("sketch", 256), ("wide-sketch", 320)):
+        write_component(folder / name, "diffusers", "T2IAdapter")
+        write_json(folder / name / "config.json", {"_class_name": "T2IAdapter", "channels": [side] * 4})
     layers = {f"{block}.attn2.to_k.weight": np.zeros((256, 128), "float32") for block in ("down_blocks.0", "mid_block")}
     save_file(layers, unet / "diffusion_pytorch_model.safetensors")
 

@@ -113,6 +113,8 @@ def without_omitted(
     left_out |= omitted.keys()
     sound = True
     for role, setting in omitted.items():
+        if is_added(role) and role not in checkpoint.parts:
+            continue  # a layer below has added it, or none has
         if role not in checkpoint.parts and role not in info.components:
             there = [known for known, part in checkpoint.parts.items() if part is not None]
             diagnostics.error("unknown-submodule", f"model `{model.name}` has no submodule `{role}`", setting.name_span,

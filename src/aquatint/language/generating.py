@@ -398,11 +398,13 @@ def _given(value: Any) -> steps.Deferred | None:
     return None
 
 
-_LATER = Deferred | ImageValue | PictureFile | TensorValue | TensorFile
+_LATER = Deferred | Result | ImageValue | PictureFile | TensorValue | TensorFile
 
 
 def _item(value: Any) -> steps.Given:
     match value:
+        case Result():
+            return _item(value.images[0])  # a list takes none that has several
         case ImageValue(kind="tensors"):
             return value.tensor(value.tensors[0]).ref
         case ImageValue() | TensorValue():

@@ -1,4 +1,4 @@
-"""Whether denoisers, controlnets and T2I-adapters from elsewhere go with the model's other submodules: their class and their widths.
+"""Whether denoisers, and what steers them, from elsewhere go with the model's other submodules: class and widths.
 
 Only what two configurations both say is compared. Whether a folder holds such a submodule at all is for
 `catalog/checkpoints.py`, and of single files `catalog/single_files.py` compares the tensors.
@@ -68,7 +68,7 @@ def check(
             why = f"its `{setting}` is {one}, and that of {whose} {two}"
             diagnostics.error(
                 "wrong-component", f"this `{role}` is for another model: {why}", place.span,
-                help=f"name a `{role}` that was made for the same kind of model",
+                help=f"name {'an' if role[0] in 'aeiou' else 'a'} `{role}` that was made for the same kind of model",
             )  # fmt: skip
             sound = False
     return sound

@@ -67,10 +67,9 @@ class Saving:
                 help = f"save the model without it: `save ({target.name} with {{ {kind}: none }}) {{ ... }}`"
                 return self._error("not-savable", message, at, help=help)
         if further := next((role for role in target.parts if first_of(role)), None):
-            return self._error(
-                "not-savable", f"`{target.name}` has several {first_of(further)}s, which a checkpoint has no places for", at,
-                help=f"save the model without: `save ({target.name} with {{ {further}: none }}) {{ ... }}`",
-            )  # fmt: skip
+            message = f"`{target.name}` has several {first_of(further)}s, which a checkpoint has no places for"
+            help = f"save the model without: `save ({target.name} with {{ {further}: none }}) {{ ... }}`"
+            return self._error("not-savable", message, at, help=help)
         # What lies on a disk is not offloaded, and hooks would be in the way.
         kept = {name: setting for name, setting in target.settings.items() if name != "offload"}
         whole = len(kept) == len(target.settings)
