@@ -103,7 +103,8 @@ def _check_adapters(plan: Plan, pipeline: Pipeline) -> None:
     strengths = {role: use.weight for role, use in loras(pipeline).items()}
     strengths |= {role: use.scale for role, use in ip_adapters(pipeline).items()}
     for role, strength in strengths.items():
-        what = f"pipeline `{pipeline.key}` has a {kinds[role]} `{role}`"
+        article = "an" if kinds[role][0] in "AEI" else "a"
+        what = f"pipeline `{pipeline.key}` has {article} {kinds[role]} `{role}`"
         if pipeline.parts.get(role) is None or not isfinite(strength):
             raise PlanError(f"{what} that can't be added to it")
         for each in beside[role]:
