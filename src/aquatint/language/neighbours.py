@@ -68,7 +68,7 @@ def check(
             why = f"its `{setting}` is {one}, and that of {whose} {two}"
             diagnostics.error(
                 "wrong-component", f"this `{role}` is for another model: {why}", place.span,
-                help=f"name {'an' if role[0] in 'aeiou' else 'a'} `{role}` that was made for the same kind of model",
+                help=f"name {'an' if role[0] in 'aeio' else 'a'} `{role}` that was made for the same kind of model",
             )  # fmt: skip
             sound = False
     return sound
