@@ -553,6 +553,7 @@ def describe(library: Library, name: str, tasks: list[str]) -> dict[str, Any] | 
         "truncates": truncates, "tasks": tasks, "components": components, "optional": optional, "options": options,
         "arguments": arguments, "lora": next((base for base in bases if base in loras), None),
         "textual_inversion": "TextualInversionLoaderMixin" in bases,
+        "ip_adapter": next((base for base in bases if base.endswith("IPAdapterMixin")), None),
         "yields": yields(library, *call), "latent": gives_latents(call[1]), "pixels": gives_pixels(call[1]),
         "fps": rate(call[0]), "caching": caching, "packages": packages(ancestry),
     }  # fmt: skip

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from aquatint.catalog.model_types import FAMILIES
+from aquatint.catalog.models import ADAPTERS
 from aquatint.diagnostics import Diagnostics, render
 from aquatint.interface.cli import _option_names, main
 from aquatint.interface.commands import generate, run
@@ -735,3 +736,45 @@ def test_sd3_without_its_third_encoder(tmp_path: Path) -> None:
     index = json.loads((folder / "model_index.json").read_text(encoding="utf-8"))
     (folder / "model_index.json").write_text(json.dumps(index | {"text_encoder_3": [None, None]}), encoding="utf-8")
     assert Image.open(tmp_path / "without.png").tobytes() == plain.paint(folder, "none", seed=1)
+
+
+def test_adapters(capsys: pytest.CaptureFixture[str]) -> None:
+    made = emitted(
+        "builtin:shapes", "--prompts", "a cat", "--seeds", "1",
+        "--lora", "ink.safetensors;weight=0.8", "more;weight_name=b.safetensors", "--lora", "none",
+        "--textual-inversion", "toy.safetensors;token=<toy>",
+        "--ip-adapter", "ip;scale=.5;image-encoder-folder=encoders/large", "--ip-adapter-image", "cat.png",
+        capsys=capsys,
+    )  # fmt: skip
+    assert (
+        made
+        == """model shapes {
+    source: "builtin:shapes"
+    lora { source: "ink.safetensors", weight: 0.8 }
+    lora { source: "more", weight_name: "b.safetensors" }
+    textual_inversion { source: "toy.safetensors", token: "<toy>" }
+    ip_adapter { source: "ip", scale: 0.5, image_encoder_folder: "encoders/large" }
+}
+
+generate shapes {
+    prompt: "a cat"
+    seed: 1
+    ip_adapter_image: "cat.png"
+}
+"""
+    )
+
+
+def test_an_adapter_has_settings_of_its_own() -> None:
+    diagnostics = Diagnostics()
+    parse_submodule("--lora", "ink.safetensors;quantizer=bnb", diagnostics, ADAPTERS["lora"])
+    [found] = diagnostics
+    assert (
+        render(found)
+        == """error[unknown-setting]: `--lora` has no setting `quantizer`
+ --> --lora:1:17
+  |
+1 | ink.safetensors;quantizer=bnb
+  |                 ^^^^^^^^^
+  = help: settings: `revision`, `subfolder`, `weight`, `weight_name`"""
+    )

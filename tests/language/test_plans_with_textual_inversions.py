@@ -58,7 +58,7 @@ def test_two_beside_a_text_encoder() -> None:
     (two(TextualInversionUse("<ink>", 1, {"text_encoder_2": "a"})), {},
      "pipeline `p` has a textual inversion `textual_inversion_2` for `text_encoder_2`, which it lacks"),
     (two(TextualInversionUse("<ink>", 1, {"text_encoder": "a"})), {"offload": "model"},
-     "pipeline `p` has textual inversions, and is offloaded"),
+     "pipeline `p` has adapters, and is offloaded"),
 ])  # fmt: skip
 def test_what_is_no_such_plan(inversions: dict[str, TextualInversionUse], options: dict[str, str], said: str) -> None:
     with pytest.raises(PlanError) as error:

@@ -215,6 +215,7 @@ def write_models(folder: Path) -> None:
     write_projector(folder / "llm4gen" / "projector")
     write_projector(folder / "llm4gen" / "wide", dim=256)
     _write_textual_inversions(folder / "embeddings")
+    _write_ip_adapters(folder, unsafe)
     # With what a textual inversion is held against.
     write_pipeline(folder / "worded", "StableDiffusionPipeline", SD, **unsafe)
     write_json(
@@ -326,6 +327,42 @@ def _write_textual_inversions(folder: Path) -> None:
     vectors("several/two.safetensors", **{"<two>": (128,)})
     (folder / "pickled").mkdir()
     (folder / "pickled" / "learned_embeds.bin").write_bytes(b"")
+
+
+def _write_ip_adapters(folder: Path, options: dict[str, Any]) -> None:
+    """Write a pipeline whose denoiser attends to the prompt in two layers, and IP-Adapters for it and for others."""
+    unet = write_pipeline(folder / "attending", "StableDiffusionPipeline", SD, **options) / "unet"
+    write_json(unet / "config.json", {"_class_name": "UNet2DConditionModel", "cross_attention_dim": 128,
+                                      "block_out_channels": [256, 256]})  # fmt: skip
+    for name, side in (("sketch", 256), ("wide-sketch", 320)):
+        write_component(folder / name, "diffusers", "T2IAdapter")
+        write_json(folder / name / "config.json", {"_class_name": "T2IAdapter", "channels": [side] * 4})
+    layers = {f"{block}.attn2.to_k.weight": np.zeros((256, 128), "float32") for block in ("down_blocks.0", "mid_block")}
+    save_file(layers, unet / "diffusion_pytorch_model.safetensors")
+
+    def adapter(
+        name: str, width: int = 128, encoded: int = 64, layers: int = 2, side: int = 256, dtype: str = "float16",
+        **more: str,
+    ) -> None:  # fmt: skip
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shapes = {"image_proj.proj.weight": (4 * width, encoded), "image_proj.norm.weight": (width,)}
+        for layer in range(layers):
+            shapes |= {f"ip_adapter.{2 * layer + 1}.to_{each}_ip.weight": (side, width) for each in "kv"}
+        shapes |= dict.fromkeys(more.values(), (4, 4))
+        save_file({key: np.zeros(shape, dtype) for key, shape in shapes.items()}, folder / name)
+
+    adapter("ip/sd/ip-adapter.safetensors")
+    adapter("ip/sd/light.safetensors", encoded=32)
+    adapter("ip/sd/wide.safetensors", width=256)
+    adapter("ip/sd/deep.safetensors", layers=3)
+    adapter("ip/sd/thin.safetensors", side=320)
+    adapter("ip/sd/face.safetensors", face="ip_adapter.0.to_q_lora.down.weight")
+    adapter("ip/bare/ip-adapter.safetensors", dtype="float32")
+    (folder / "ip" / "pickled").mkdir()
+    (folder / "ip" / "pickled" / "ip-adapter.bin").write_bytes(b"")
+    encoder = folder / "ip" / "sd" / "image_encoder"
+    write_component(encoder, "transformers", "CLIPVisionModelWithProjection")
+    write_json(encoder / "config.json", {"architectures": ["CLIPVisionModelWithProjection"], "projection_dim": 64})
 
 
 def _write_stored(folder: Path, options: dict[str, Any]) -> None:

@@ -1,6 +1,6 @@
-"""Where the file of a LoRA or of a textual inversion is, which of several is meant, and what identifies it.
+"""Where the file of an adapter is, which of several is meant, and what identifies it.
 
-What such a file holds is in `loras` and `textual_inversions`.
+What such a file holds is in `loras`, `textual_inversions` and `ip_adapters`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from aquatint.catalog import checkpoints
+from aquatint.catalog import checkpoints, pickle_files
 from aquatint.catalog.checkpoints import (
     WEIGHT_SUFFIXES,
     CheckpointError,
@@ -31,11 +31,19 @@ DTYPES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 class Kind:
     """A kind of adapter: what diffusers calls its file, and the code under which a file that holds none is reported.
 
-    The file of that name is taken where there are others beside it.
+    The file of that name is taken where there are others beside it. One that `may_be_pickled` may be another than a
+    safetensors file, where the command line allows that.
     """
 
     usual_name: str
     code: str
+    may_be_pickled: bool = False
+
+    def takes(self, name: str) -> bool:
+        """Return whether a file called `name` may be read."""
+        return name.endswith(".safetensors") or (
+            self.may_be_pickled and pickle_files.is_pickle(name) and pickle_files.are_allowed()
+        )
 
 
 def find(
@@ -50,7 +58,7 @@ def find(
         if named := next((name for name in (subfolder, weight_name) if name), None):
             raise CheckpointError("missing-model", f"`{source}` is a file, and has no `{named}` in it",
                                   "name its folder, or leave `weight_name` and `subfolder` out")  # fmt: skip
-        _require_safetensors(source, own.name)
+        _require(kind, source, own.name)
         return Found(own, None), ""
     root = checkpoints.find(source, revision)
     folder = root.folder / (subfolder or "")
@@ -66,13 +74,15 @@ def chosen(kind: Kind, names: Iterable[str], source: str, weight_name: str | Non
     Raises `CheckpointError`.
     """
     there = sorted(names)
-    found = [name for name in there if name.endswith(".safetensors")]
     if weight_name is not None:
-        _require_safetensors(f"{source}/{weight_name}", weight_name)
-        if weight_name not in found:
+        _require(kind, f"{source}/{weight_name}", weight_name)
+        if weight_name not in there:
+            taken = [name for name in there if kind.takes(name)]
             raise CheckpointError("missing-model", f"`{source}` has no file `{weight_name}`",
-                                  did_you_mean(weight_name, found, "its files"))  # fmt: skip
+                                  did_you_mean(weight_name, taken, "its files"))  # fmt: skip
         return weight_name
+    # The same weights may lie there in both forms.
+    found = [name for name in there if name.endswith(".safetensors")] or [name for name in there if kind.takes(name)]
     if len(found) == 1 or kind.usual_name in found:
         return kind.usual_name if kind.usual_name in found else found[0]
     if found:
@@ -80,15 +90,16 @@ def chosen(kind: Kind, names: Iterable[str], source: str, weight_name: str | Non
                               "say which: " + ", ".join(f'`weight_name: "{name}"`' for name in found[:4]))  # fmt: skip
     for name in there:
         if name.endswith(WEIGHT_SUFFIXES):
-            _require_safetensors(f"{source}/{name}", name)
+            _require(kind, f"{source}/{name}", name)
     raise CheckpointError(kind.code, f"`{source}` has no safetensors file", "name the file, or its folder")
 
 
-def _require_safetensors(called: str, name: str) -> None:
-    if not name.endswith(".safetensors"):
+def _require(kind: Kind, called: str, name: str) -> None:
+    if not kind.takes(name):
+        allowed = f", or allow it with `{pickle_files.OPTION}`" if kind.may_be_pickled else ""
         raise CheckpointError(
             "unsafe-weights", f"`{called}` is no safetensors file, and other formats can run code when read",
-            "convert it to safetensors once, with a program and a source that you trust",
+            f"convert it to safetensors once, with a program and a source that you trust{allowed}",
         )  # fmt: skip
 
 

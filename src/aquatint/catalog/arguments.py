@@ -49,13 +49,12 @@ TENSOR = object()
 
 # How diffusers writes the type of a picture; `PipelineImageInput` is one or several.
 _PICTURE = re.compile(r"PipelineImageInput|(?:PIL\.)?Image\.Image")
-# Of the same types, and no pictures; or pictures for an adapter, which has to be loaded first.
+# Of the same types, and no pictures.
 _OF_FRAMES = re.compile(r"(?:\w+_)?(?:video|frames)")
-_NO_PICTURE = re.compile(r".*(?:latents|embeds)|ip_adapter.*")
+_NO_PICTURE = re.compile(r".*(?:latents|embeds)")
 
 # As pictures, latents or embeddings can be given.
 _TENSOR = re.compile(r"(?:torch\.)?(?:Float)?Tensor|PipelineImageInput")
-_NO_TENSOR = re.compile(r"ip_adapter.*")
 
 # Lists for others, such as `editing_prompt`, are several for one image.
 _PROMPT = re.compile(r"(negative_)?prompt(_[0-9])?")
@@ -108,7 +107,7 @@ def takes_videos(argument: Argument) -> bool:
 
 def takes_tensors(argument: Argument) -> bool:
     """Return whether a tensor, or several, can be an argument."""
-    if argument.name in MANAGED or _NO_TENSOR.fullmatch(argument.name):
+    if argument.name in MANAGED:
         return False
     return any(map(_has_tensors, _alternatives(argument.type)))
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from aquatint.catalog import adapter_files, llm4gen, loras, pickle_files, textual_inversions
+from aquatint.catalog import adapter_files, ip_adapters, llm4gen, loras, pickle_files, textual_inversions
 from aquatint.catalog.checkpoints import WEIGHT_SUFFIXES, CheckpointError, is_part, refuse_own_code, variant_of
 from aquatint.catalog.language_models import PROJECTOR, TOKENIZER, VOCABULARIES
 
@@ -19,8 +19,10 @@ LORA = "lora"
 """The role of what is asked for as a LoRA."""
 TEXTUAL_INVERSION = "textual_inversion"
 """The role of what is asked for as a textual inversion."""
+IP_ADAPTER = "ip_adapter"
+"""The role of what is asked for as an IP-Adapter."""
 
-_ADAPTERS = {LORA: loras.KIND, TEXTUAL_INVERSION: textual_inversions.KIND}
+_ADAPTERS = {LORA: loras.KIND, TEXTUAL_INVERSION: textual_inversions.KIND, IP_ADAPTER: ip_adapters.KIND}
 _BESIDE_WEIGHTS = (".json", ".txt", ".model", ".jinja", ".tiktoken", ".bpe", ".spm")
 # What configurations and vocabularies end with.
 _WHOLE = ("diffusion_pytorch_model", "model")

@@ -44,7 +44,7 @@ MODEL = Schema("model", (
     Setting("compile", "bool", "Compile the denoiser's repeated blocks with torch, which takes a while at the first "
             "picture."),
 ))  # fmt: skip
-"""The settings of a `model` block; its parts are the submodules, `lora`, `textual_inversion` and `defaults`."""
+"""The settings of a `model` block; its parts are the submodules, `defaults`, and the blocks of `ADAPTERS`."""
 
 PART = Schema("submodule", (
     Setting("source", "str", "Another checkpoint, a folder with this one component, or a single safetensors file, to "
@@ -87,7 +87,20 @@ TEXTUAL_INVERSION = Schema("textual_inversion", (
 ))  # fmt: skip
 """The settings of a `textual_inversion` block of a model, which may have several."""
 
-ADAPTERS = {LORA.name: LORA, TEXTUAL_INVERSION.name: TEXTUAL_INVERSION}
+IP_ADAPTER = Schema("ip_adapter", (
+    Setting("source", "str", "Where the IP-Adapter is: a safetensors file, a folder, or a hub id that the local cache "
+            "holds."),
+    Setting("subfolder", "str", "The file's folder inside `source`."),
+    Setting("weight_name", "str", "The file's name; needed where several could be meant."),
+    Setting("revision", "str", "The revision of a hub repository: a branch, a tag or a commit."),
+    Setting("image_encoder_folder", "str", "Where inside `source` the image encoder is, for a model that has none: a "
+            "folder beside the file, or, with a `/` in it, a path from `source`. `image_encoder` unless it is set."),
+    Setting("scale", "float", "How much its pictures count beside the prompt: 0 for nothing, 1 for as much as it was "
+            "trained to let them.", 1.0, minimum=-100, maximum=100),
+))  # fmt: skip
+"""The settings of an `ip_adapter` block of a model, which may have several."""
+
+ADAPTERS = {LORA.name: LORA, TEXTUAL_INVERSION.name: TEXTUAL_INVERSION, IP_ADAPTER.name: IP_ADAPTER}
 """The blocks of a model that may be there several times, and are no submodules."""
 
 BATCH_LIMIT = 1000
@@ -154,7 +167,7 @@ SAVE = Schema("save", (
 ))  # fmt: skip
 """What `save` takes."""
 
-RESERVED_PARTS = frozenset({"defaults", "lora", "textual_inversion"})
+RESERVED_PARTS = frozenset({"defaults", *ADAPTERS})
 """Blocks inside `model` that are no submodules."""
 
 OF_TASKS = {

@@ -134,10 +134,15 @@ def declared(name: str, _size: int, _mtime: int, _inode: int) -> tuple[Declared,
 
 
 def innermost(found: Any) -> Any:
-    """Return the state dict that is in others, as training programs put it there."""
+    """Return the state dict that is in others, as training programs put it there.
+
+    One that has nothing but others in it, as that of an IP-Adapter, is theirs together: `outer.inner` is a name then.
+    """
     for _ in range(_DEPTH):
         if isinstance(found, dict) and isinstance(found.get("state_dict"), dict):
             found = found["state_dict"]
+    if isinstance(found, dict) and found and all(isinstance(each, dict) for each in found.values()):
+        return {f"{name}.{inner}": value for name, each in found.items() for inner, value in each.items()}
     return found
 
 

@@ -66,7 +66,8 @@ class PipelineInfo:
     `tasks` is empty for a class that no `AutoPipelineFor...` chooses; `options` are the settings of
     `model_index.json` that aren't components, with their defaults. One that `truncates` takes the whole number of its
     steps that its `strength` comes to, which may be none. `lora` is the class of `diffusers.loaders` that reads LoRAs
-    for it, None for one that takes none; with `textual_inversion` it takes those. `yields` are the names of what its
+    for it, None for one that takes none; with `textual_inversion` it takes those. `ip_adapter` is
+    the class there that loads IP-Adapters into it, if any does. `yields` are the names of what its
     call returns, none where that isn't known; with `latent` the call can leave the decoding out, and with `pixels` one
     that decodes nothing can leave them a tensor. `fps` are the frames in a second of which diffusers' own example
     writes its videos, if there is one. `caching` are the things that it tells a cache of its denoiser:
@@ -82,6 +83,7 @@ class PipelineInfo:
     truncates: bool = False
     lora: str | None = None
     textual_inversion: bool = False
+    ip_adapter: str | None = None
     yields: tuple[str, ...] = ()
     latent: bool = False
     pixels: bool = False
@@ -125,6 +127,7 @@ class _Entry(msgspec.Struct):
     truncates: bool = False
     lora: str | None = None
     textual_inversion: bool = False
+    ip_adapter: str | None = None
     yields: list[str] = []
     latent: bool = False
     pixels: bool = False
@@ -245,6 +248,7 @@ def pipeline(class_name: str) -> PipelineInfo | None:
         entry.truncates,
         entry.lora,
         entry.textual_inversion,
+        entry.ip_adapter,
         tuple(entry.yields),
         entry.latent,
         entry.pixels,

@@ -13,13 +13,16 @@ from dataclasses import replace
 from functools import lru_cache
 
 from aquatint.catalog.arguments import needed, scriptable, takes_pictures
+from aquatint.catalog.ip_adapters import ARGUMENTS
 from aquatint.catalog.pipelines import PipelineInfo, families, pipeline, pipeline_names
 
-# A controlnet, or attention that is perturbed, adds to a pipeline and takes none of its weights away.
-_TASK = re.compile(r"Img2Img|Inpaint(?:ing)?|VideoToVideo|ControlNet(?:Union)?|PAG")
-_CONTROLNET = "controlnet"
+# What steers, and attention that is perturbed, adds to a pipeline and takes none of its weights away.
+_TASK = re.compile(r"Img2Img|Inpaint(?:ing)?|VideoToVideo|ControlNet(?:Union)?|(?<!IP)Adapter|PAG")
 
-_STEERING = re.compile(r"controlnet(?:_[2-9])?")
+STEERING = ("controlnet", "adapter")
+"""The roles of what steers a denoiser by pictures: a ControlNet, and a T2I-Adapter."""
+
+_STEERING = re.compile(rf"(?P<kind>{'|'.join(STEERING)})(?P<further>_[2-9])?")
 
 Roles = Mapping[str, str]
 """The submodules that there are, by role, each with its class."""
@@ -76,42 +79,47 @@ def _distance(info: PipelineInfo, telling: Collection[str], roles: Roles, found:
 
 
 def _is_idle(info: PipelineInfo, roles: Roles) -> bool:
-    """Return whether there is a controlnet, which adds to a pipeline, and one of that class has no place for it."""
-    if _CONTROLNET not in roles:
-        return False
-    place = info.components.get(_CONTROLNET)
-    if place is None or roles[_CONTROLNET] not in place.classes:
-        return True
-    return len(steering(roles)) > 1 and not takes_several(info, roles[_CONTROLNET])
+    """Return whether something steers, which adds to a pipeline, and one of that class has no place for it."""
+    for kind in STEERING:
+        if kind not in roles:
+            continue
+        place = info.components.get(kind)
+        if place is None or roles[kind] not in place.classes:
+            return True
+        if len(steering(roles, kind)) > 1 and not takes_several(info, kind, roles[kind]):
+            return True
+    return False
 
 
 def _can_be_made(info: PipelineInfo, roles: Roles) -> bool:
     return all(part.optional or role in roles for role, part in info.components.items())
 
 
-def is_further_controlnet(role: str) -> bool:
-    """Return whether a role is that of a controlnet beside the first one: `controlnet_2` and so on, to `_9`.
+def first_of(role: str) -> str | None:
+    """Return the role of `STEERING` whose further one `role` is: `controlnet_2` and so on, to `_9`. None for any other.
 
-    No pipeline has such a component: it is given a list of them as its `controlnet`.
+    No pipeline has such a component: it is given a list of them in the first one's place.
     """
-    return role != _CONTROLNET and _STEERING.fullmatch(role) is not None
+    found = _STEERING.fullmatch(role)
+    return found["kind"] if found is not None and found["further"] else None
 
 
-def steering(roles: Iterable[str]) -> list[str]:
-    """Return those of `roles` that are of controlnets, in their order."""
-    return sorted(filter(_STEERING.fullmatch, roles))
+def steering(roles: Iterable[str], kind: str | None = None) -> list[str]:
+    """Return those of `roles` that steer, in their order; of `kind`, a role of `STEERING`, alone if it is given."""
+    return sorted(role for role in roles if (found := _STEERING.fullmatch(role)) and kind in (None, found["kind"]))
 
 
-def takes_several(info: PipelineInfo, class_name: str) -> bool:
-    """Return whether a pipeline takes a list of controlnets of that class."""
-    place = info.components.get(_CONTROLNET)
+def takes_several(info: PipelineInfo, kind: str, class_name: str) -> bool:
+    """Return whether a pipeline takes a list of that class in the role `kind`, one of `STEERING`."""
+    place = info.components.get(kind)
     return place is not None and f"list[{class_name}]" in place.classes
 
 
 def without_size(info: PipelineInfo) -> bool:
     """Return whether a pipeline takes the size of its pictures from one that it is given."""
     arguments = scriptable(info)
-    return not {"width", "height"} & arguments.keys() and any(map(takes_pictures, arguments.values()))
+    own = (argument for name, argument in arguments.items() if name not in ARGUMENTS)
+    return not {"width", "height"} & arguments.keys() and any(map(takes_pictures, own))
 
 
 def _stem(name: str) -> str:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Sequence
 from math import isfinite
 
+from aquatint.catalog.models import ADAPTERS
 from aquatint.diagnostics import Diagnostics
 from aquatint.interface.generate_script import Prompt, Request
 from aquatint.interface.submodel_uri import ABSENT, OWN, Submodule, parse_submodule
@@ -31,6 +32,8 @@ def request(options: argparse.Namespace, diagnostics: Diagnostics) -> Request:
     elif len(options.control_nets or ()) > 1:
         # One for each controlnet, and not one picture after the other.
         images, pictures = (), {**pictures, **({"image": _one_or_all(images)} if images else {})}
+    if options.ip_adapter_image is not None:
+        pictures["ip_adapter_image"] = _one_or_all(options.ip_adapter_image)
     per_batch = [options.images_per_batch] if options.images_per_batch is not None else None
     fps = [options.fps] if options.fps is not None else None
     return Request(
@@ -39,6 +42,7 @@ def request(options: argparse.Namespace, diagnostics: Diagnostics) -> Request:
         negative_prompts=options.negative_prompts or (),
         settings=_settings(options),
         submodules=_submodules(options, diagnostics),
+        adapters=_adapters(options, diagnostics),
         quantizer_map=_quantizer_map(options.quantizer_map or ()),
         quantizers=[None if uri in ABSENT else uri for uri in options.quantizer or ()],
         guidance_scales=_numbers("--guidance-scales", options.guidance_scales, diagnostics),
@@ -94,6 +98,18 @@ def _submodules(options: argparse.Namespace, diagnostics: Diagnostics) -> dict[s
         of_several = {"text": "--text-encoders", "controlnet": "--control-nets"}
         option = of_several.get(role.partition("_")[0], f"--{role.replace('_', '-')}")
         made[role] = parse_submodule(option, uri, diagnostics)
+    return made
+
+
+def _adapters(options: argparse.Namespace, diagnostics: Diagnostics) -> list[tuple[str, Submodule]]:
+    """Return the adapters that the model is given, each with the word that its block begins with."""
+    made = []
+    for kind, schema in ADAPTERS.items():
+        option = f"--{kind.replace('_', '-')}"
+        for uri in getattr(options, kind) or ():
+            found = parse_submodule(option, uri, diagnostics, schema)
+            if found is not None:
+                made.append((kind, found))
     return made
 
 

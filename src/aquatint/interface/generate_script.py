@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import PurePath
 
-from aquatint.catalog.models import DTYPES, PART
+from aquatint.catalog.models import ADAPTERS, DTYPES, PART
 from aquatint.interface.submodel_uri import Submodule
 from aquatint.source import Source
 
@@ -20,6 +20,8 @@ _ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\t": "\\t", "\r": "\\r"}
 _LOOP_NAMES = ("q", "prompt", "negative_prompt", "guidance_scale", "num_inference_steps", "image", "strength",
                "seed")  # fmt: skip
 _LISTS = ("prompts", "negative_prompts")
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)")
+_DIGITS = 40  # more than that is no number that anything here takes
 _UPSCALER = re.compile(r"better(_\d+)?")
 
 
@@ -36,15 +38,17 @@ class Request:
     """What the command line asks for. Lists multiply; an empty one leaves its setting out.
 
     `settings` are the model's own that are texts, by their names in a script. Of `quantizers`, None is none; of
-    `submodules`, None is one that is left out. `negative_prompts` go with every prompt, so that with any of them no
-    prompt has its own. `pictures` are the files of those arguments that take one, or one for each controlnet.
-    `output` is a template. Each of `upscalers` rewrites what the one before it has written.
+    `submodules`, None is one that is left out; `adapters` have the words that begin their blocks. `negative_prompts` go
+    with every prompt, so that with any of them no prompt has its own. `pictures` are the files of those arguments that
+    take one, or one for each controlnet. `output` is a template. Each of `upscalers` rewrites what the one before it
+    has written.
     """
 
     source: str
     prompts: Sequence[Prompt]
     settings: Mapping[str, str] = field(default_factory=dict)
     submodules: Mapping[str, Submodule | None] = field(default_factory=dict)
+    adapters: Sequence[tuple[str, Submodule]] = ()
     quantizers: Sequence[str | None] = ()
     quantizer_map: Sequence[str] = ()
     negative_prompts: Sequence[str] = ()
@@ -154,17 +158,20 @@ def _model(name: str, request: Request) -> list[str]:
             lines.append(f"{role}: none")
         elif inside := _submodule(submodule):
             lines.append(f"{role} {{ {', '.join(inside)} }}")
+    lines += [f"{kind} {{ {', '.join(_submodule(adapter, kind))} }}" for kind, adapter in request.adapters]
     return block(f"model {name}", lines)
 
 
-def _submodule(submodule: Submodule) -> list[str]:
+def _submodule(submodule: Submodule, kind: str | None = None) -> list[str]:
     source = [] if submodule.source is None else [f"source: {quoted(submodule.source)}"]
-    return [*source, *(f"{key}: {_setting(key, value)}" for key, value in submodule.settings.items())]
+    return [*source, *(f"{key}: {_setting(key, value, kind)}" for key, value in submodule.settings.items())]
 
 
-def _setting(key: str, value: str | None) -> str:
+def _setting(key: str, value: str | None, kind: str | None = None) -> str:
     # The names of data types are constants of the language; what is no truth value is told of where the script is.
-    known = PART.find(key)
+    known = (PART if kind is None else ADAPTERS[kind]).find(key)
+    if known is not None and known.type == "float" and value and _NUMBER.fullmatch(value) and len(value) <= _DIGITS:
+        return repr(float(value))
     is_truth = known is not None and known.type == "bool" and value in ("true", "false")
     return value if value and (is_truth or (key == "dtype" and value in DTYPES)) else _or_none(value)
 

@@ -123,10 +123,13 @@ def _facts(part: ComponentRecord, record: ImageRecord, role: str) -> Iterator[st
 
     use = record.pipeline.loras.get(role)
     learned = record.pipeline.textual_inversions.get(role)
+    pictured = record.pipeline.ip_adapters.get(role)
     if use is not None:
         yield f"LoRA, weight {use.weight:g}, for {', '.join(use.roles)}"
     elif learned is not None:
         yield f"textual inversion `{learned.token}`, for {', '.join(learned.tensors)}"
+    elif pictured is not None:
+        yield f"IP-Adapter, scale {pictured.scale:g}, for {', '.join(pictured.roles)}"
     else:
         yield part.class_name
     inherited = f"{record.pipeline.subfolder}/{role}".lstrip("/")

@@ -14,7 +14,11 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from aquatint.catalog import pipelines
+from aquatint.catalog.arguments import PICTURE, TENSOR, problem, scriptable
+from aquatint.catalog.ip_adapters import IMAGE_ENCODER
 from aquatint.catalog.language_models import ROLES
+from aquatint.catalog.models import IP_ADAPTER, LORA, TEXTUAL_INVERSION
+from aquatint.catalog.pipelines import Argument
 from aquatint.catalog.prompt_plugins import prompt_plugin
 from aquatint.catalog.quantizers import backend, canonical, parse_uri, problems
 from aquatint.catalog.uris import UriError, parts, read_options
@@ -45,8 +49,8 @@ class Recipe:
 
     `roles` are the submodules that the picture was made with, or without; `quantized` those that the model's own
     quantizer is for. `pipeline` is the class, empty if nobody knows. `size` is kept as `width` and `height`.
-    `loras` and `textual_inversions` have the settings of each adapter, and `weighters` those of weighters by the
-    script's names for them.
+    `adapters` has the settings of each adapter by the words that begin their blocks, and `weighters` those of weighters
+    by the script's names for them.
     `batch` has the seeds and prompts of all images of its call, where there were others; `index` says which it was.
     """
 
@@ -59,8 +63,7 @@ class Recipe:
     weighters: dict[str, Settings] = field(default_factory=dict)
     settings: Settings = field(default_factory=dict)
     parts: dict[str, Settings | None] = field(default_factory=dict)
-    loras: list[Settings] = field(default_factory=list)
-    textual_inversions: list[Settings] = field(default_factory=list)
+    adapters: dict[str, list[Settings]] = field(default_factory=dict)
     arguments: Settings = field(default_factory=dict)
     batch: list[Settings] = field(default_factory=list)
     index: int = 0
@@ -112,13 +115,21 @@ def of_record(record: ImageRecord) -> Recipe:
         **({} if own is None else {"quantizer": own}),
         **({} if pipeline.offload is None else {"offload": pipeline.offload}),
     }
-    made.loras = [
-        {**_file(record.components[role]), **({} if use.weight == 1 else {"weight": use.weight})}
-        for role, use in pipeline.loras.items()
-    ]
-    made.textual_inversions = [
-        {**_file(record.components[role]), "token": use.token} for role, use in pipeline.textual_inversions.items()
-    ]
+    made.adapters = {
+        LORA.name: [
+            {**_file(record.components[role]), **({} if use.weight == 1 else {"weight": use.weight})}
+            for role, use in pipeline.loras.items()
+        ],
+        TEXTUAL_INVERSION.name: [
+            {**_file(record.components[role]), "token": use.token} for role, use in pipeline.textual_inversions.items()
+        ],
+        IP_ADAPTER.name: [
+            {**_file(record.components[role]), **({} if pictured.scale == 1 else {"scale": pictured.scale})}
+            for role, pictured in pipeline.ip_adapters.items()
+        ],
+    }
+    if pipeline.ip_adapters and IMAGE_ENCODER not in components and IMAGE_ENCODER not in pipeline.omitted:
+        made.parts[IMAGE_ENCODER] = None  # left alone, it would be looked for beside the IP-Adapter
     for role, part in components.items():
         settings = _place(role, part, record)
         if main is not None and role in weighty:
@@ -138,7 +149,10 @@ def of_record(record: ImageRecord) -> Recipe:
     made.arguments = {
         **record.arguments,
         **({"scheduler": record.scheduler} if scheduler and record.scheduler != scheduler.class_name else {}),
-        **{name: _files(files) for name, files in record.pictures.items()},
+        **{
+            name: _files(files, None if info is None else scriptable(info).get(name))
+            for name, files in record.pictures.items()
+        },
         **({} if record.scaled is None else dict(zip(("width", "height"), record.scaled, strict=True))),
         **({} if record.weighter is None else {"weighter": _weighter(record.weighter, record.components, made)}),
         **({} if record.fps is None else {"fps": _plain(record.fps)}),
@@ -237,9 +251,10 @@ def _names(text: str, kind: str, recipe: Recipe) -> Iterator[str]:
     return (each for each in names if each not in (recipe.model, *recipe.weighters) and is_free(each))
 
 
-def _files(pictures: list[PictureRecord]) -> str | list[str]:
+def _files(pictures: list[PictureRecord], argument: Argument | None) -> str | list[str]:
     paths = [each.path for each in pictures]
-    return paths[0] if len(paths) == 1 else paths
+    takes_one = argument is None or any(problem(argument, each) is None for each in (PICTURE, TENSOR))
+    return paths[0] if len(paths) == 1 and takes_one else paths
 
 
 def _is_uri_of(text: str, quantization: QuantizationRecord) -> bool:
@@ -295,7 +310,7 @@ def _parts(parts: Mapping[str, Settings | None]) -> Iterator[str]:
 
 
 def _adapters(recipe: Recipe) -> Iterator[str]:
-    for kind, own in (("lora", recipe.loras), ("textual_inversion", recipe.textual_inversions)):
+    for kind, own in recipe.adapters.items():
         for settings in own:
             yield f"{kind} {{ {', '.join(_settings(settings))} }}"
 

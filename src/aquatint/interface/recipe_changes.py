@@ -1,7 +1,8 @@
 """What `--set NAME=VALUE` changes in a picture's recipe: the command line wins over the record.
 
-NAME is a setting of `generate` or an argument of its call (`seed`), of the model (`dtype`), or a submodule's
-(`unet.quantizer`). What a value may be is checked where the script is.
+NAME is a setting of `generate` or an argument of its call (`seed`), of the model (`dtype`), a submodule's
+(`unet.quantizer`), or an adapter's (`lora.weight`, of the second one `lora_2.weight`). What a value may be is checked
+where the script is.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any
 
 from aquatint.catalog import media, networks, pipelines
 from aquatint.catalog.arguments import scriptable
-from aquatint.catalog.models import GENERATE, MODEL, PART
+from aquatint.catalog.models import ADAPTERS, GENERATE, MODEL, PART
 from aquatint.catalog.pipelines import PipelineInfo
 from aquatint.diagnostics import Diagnostics, did_you_mean
 from aquatint.interface.recipe import Recipe, Settings, Written
@@ -84,9 +85,17 @@ def _settings_of(role: str, info: PipelineInfo | None) -> list[str]:
 
 def _change_part(recipe: Recipe, role: str, name: str, value: str, span: Span, diagnostics: Diagnostics) -> None:
     known = PART.find(name)
-    if role not in recipe.roles:
+    beside = {
+        kind if number == 1 else f"{kind}_{number}": (kind, settings)
+        for kind, own in recipe.adapters.items()
+        for number, settings in enumerate(own, 1)
+    }
+    if role in beside:
+        _change_adapter(*beside[role], name, value, span, diagnostics)
+    elif role not in recipe.roles:
+        there = [*recipe.roles, *beside]
         message = f"the picture's model has no submodule `{role}`"
-        diagnostics.error("unknown-submodule", message, span, help=did_you_mean(role, recipe.roles, "it has"))
+        diagnostics.error("unknown-submodule", message, span, help=did_you_mean(role, there, "it has"))
     elif known is None:
         message = f"submodule `{role}` has no setting `{name}`"
         names = _settings_of(role, pipelines.pipeline(recipe.pipeline))
@@ -95,6 +104,15 @@ def _change_part(recipe: Recipe, role: str, name: str, value: str, span: Span, d
         settings: Settings = recipe.parts.get(role) or {}
         settings[known.name] = _setting(recipe, known.name, value, is_text=known.type == "str")
         recipe.parts[role] = settings
+
+
+def _change_adapter(kind: str, settings: Settings, name: str, value: str, span: Span, diagnostics: Diagnostics) -> None:
+    known = ADAPTERS[kind].find(name)
+    if known is None:
+        message = f"`{kind}` has no setting `{name}`"
+        diagnostics.error("unknown-setting", message, span, help=did_you_mean(name, ADAPTERS[kind].names(), "settings"))
+    else:
+        settings[known.name] = _value(value, is_text=known.type == "str")
 
 
 def _change_size(recipe: Recipe, text: str, span: Span, diagnostics: Diagnostics) -> None:

@@ -1,6 +1,6 @@
-"""The one-line form of a submodule on the command line: `SOURCE;subfolder=unet;quantizer="bnb;bits=8"`.
+"""The one-line form of a submodule, or of an adapter, on the command line: `SOURCE;subfolder=unet;dtype=float16`.
 
-A source, then `;name=value` for each setting of a submodule's block. A value with a `;` in it stands in quotes, `'...'`
+A source, then `;name=value` for each setting of its block. A value with a `;` in it stands in quotes, `'...'`
 or `"..."`, as `catalog.uris` reads it. Whether the values fit is the language's business.
 """
 
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from aquatint.catalog.models import PART
 from aquatint.catalog.quantizer_backends import backend
+from aquatint.catalog.settings import Schema
 from aquatint.catalog.uris import UriError, parts, unquoted
 from aquatint.diagnostics import Diagnostics, did_you_mean
 from aquatint.source import Source, Span
@@ -23,13 +24,15 @@ ABSENT = ("none", "null")
 AUTO = ("dtype", "auto")
 """The data type of a submodule that is the model's."""
 
-NAMES = tuple(each.name for each in PART.settings if each.name != "source" and each.type != "map")
-"""The names that a URI takes behind its source; a map has no form there."""
+
+def names(schema: Schema) -> tuple[str, ...]:
+    """Return the names that a URI takes behind its source; a map has no form there."""
+    return tuple(each.name for each in schema.settings if each.name != "source" and each.type != "map")
 
 
 @dataclass(frozen=True, slots=True)
 class Submodule:
-    """A submodule as the command line describes it. `source` is None for the model's own."""
+    """A submodule, or an adapter, as the command line describes it. `source` is None for the model's own."""
 
     source: str | None
     settings: Mapping[str, str | None]
@@ -43,8 +46,12 @@ class _Piece:
     start: int
 
 
-def parse_submodule(option: str, uri: str, diagnostics: Diagnostics) -> Submodule | None:
+def parse_submodule(
+    option: str, uri: str, diagnostics: Diagnostics, schema: Schema = PART
+) -> Submodule | None:  # fmt: skip
     """Return what `uri`, given to `option`, describes, or None for `none` and `null`: the submodule is to be left out.
+
+    `schema` has the settings that it can have.
 
     Reports every mistake, placed in the URI; what is wrong is not in the result.
     """
@@ -60,7 +67,7 @@ def parse_submodule(option: str, uri: str, diagnostics: Diagnostics) -> Submodul
     last_quantizer = ""
     for piece in rest:
         written, equals, _ = piece.text.partition("=")
-        known = PART.find(written.strip())
+        known = schema.find(written.strip())
         name_span = Span(given, piece.start, piece.start + max(1, len(written.rstrip())))
         if not piece.text:
             if piece is not rest[-1]:
@@ -68,8 +75,8 @@ def parse_submodule(option: str, uri: str, diagnostics: Diagnostics) -> Submodul
         elif not equals or not written.strip():
             whole = Span(given, piece.start, piece.start + len(piece.text))
             diagnostics.error("malformed-uri", f"`{piece.text}` is not of the form `name=value`", whole)
-        elif known is None or known.name not in NAMES:
-            help = _instead(written.strip(), piece.text, last_quantizer, source)
+        elif known is None or known.name not in names(schema):
+            help = _instead(written.strip(), piece.text, last_quantizer, source, schema)
             diagnostics.error("unknown-setting", f"`{option}` has no setting `{written.strip()}`", name_span, help=help)
         elif known.name in settings:
             diagnostics.error("duplicate-setting", f"`{known.name}` is given twice", name_span, help="take one out")
@@ -98,7 +105,7 @@ def _value(piece: _Piece, given: Source, diagnostics: Diagnostics) -> str | None
         return None
 
 
-def _instead(name: str, piece: str, last_quantizer: str, source: str | None) -> str:
+def _instead(name: str, piece: str, last_quantizer: str, source: str | None, schema: Schema) -> str:
     """Return what to do about the unknown setting `name`."""
     found = backend(last_quantizer.partition(";")[0])
     if found is not None and found.schema.find(name) is not None:
@@ -108,4 +115,4 @@ def _instead(name: str, piece: str, last_quantizer: str, source: str | None) -> 
         return f"the source comes first and has no name: `{piece.partition('=')[2]};...`" + (
             f"; the class `{source}` is read from the checkpoint" if source else ""
         )
-    return did_you_mean(name, NAMES, "settings")
+    return did_you_mean(name, names(schema), "settings")

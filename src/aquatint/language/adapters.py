@@ -1,6 +1,6 @@
 """What adapters of every kind have in common: blocks of a model that become components beside those that they change.
 
-What a kind is for, and whether one fits, is in `adapting` (LoRAs) and `inverting` (textual inversions).
+What a kind is for, and whether one fits, is in `adapting` (LoRAs), `inverting` (textual inversions) and `ip_adapting`.
 """
 
 from __future__ import annotations
@@ -109,8 +109,9 @@ def is_offloaded(model: Model, what: str, at: Span, world: World, diagnostics: D
     offload = model.settings.get("offload")
     if offload is None or offload.value is None or not suitability.offloads_on(devices.of_model(model, world)):
         return False
+    article = "an" if what[0] in "AEIOU" else "a"
     diagnostics.error(
-        "not-supported-yet", f"a model that is offloaded can't have a {what} in this version", at,
+        "not-supported-yet", f"a model that is offloaded can't have {article} {what} in this version", at,
         labels=(Label(offload.span, "offloaded here"),), help=f"leave `offload` out, or the {what}",
     )  # fmt: skip
     return True

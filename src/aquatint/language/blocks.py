@@ -19,7 +19,7 @@ from aquatint.catalog.models import ADAPTERS, GENERATE, MODEL, OF_TASKS, PART, R
 from aquatint.catalog.pipelines import Argument, PipelineInfo, component_roles
 from aquatint.catalog.settings import Schema
 from aquatint.catalog.settings import Setting as Described
-from aquatint.catalog.tasks import is_further_controlnet
+from aquatint.catalog.tasks import STEERING, first_of
 from aquatint.diagnostics import Diagnostics, Label, did_you_mean
 from aquatint.language import computing
 from aquatint.language.conversions import conversion
@@ -56,8 +56,7 @@ from aquatint.source import Span
 from aquatint.syntax import nodes as n
 
 _CACHE = "cache"
-_CONTROLNET = "controlnet"
-_CALLED = {"lora": "a LoRA", "textual_inversion": "a textual inversion"}
+_CALLED = {"lora": "a LoRA", "textual_inversion": "a textual inversion", "ip_adapter": "an IP-Adapter"}
 
 
 class Blocks:
@@ -283,7 +282,7 @@ class Blocks:
             if known is None:
                 if self.diagnostics.is_full:
                     continue  # to look for what was meant takes its time
-                if role is None and (name in ADAPTERS or name in component_roles() or is_further_controlnet(name)):
+                if role is None and (name in ADAPTERS or name in component_roles() or first_of(name)):
                     made[name] = self._omission(name, setting)
                 else:
                     parts = [*schema.names(), "defaults"] if role is None else schema.names()
@@ -519,16 +518,16 @@ class Blocks:
         return Setting(UNKNOWN, setting.span, setting.name_span, setting.layer)
 
     def _parts(self, block: n.Block) -> list[n.Part]:
-        """Return the parts of `block`, each name once but for adapters; controlnets after the first have numbers."""
+        """Return the parts of `block`, each name once but for adapters; what steers has numbers after the first."""
         first: dict[str, n.Part] = {}
         adapters: list[n.Part] = []
-        controlnets = 0
+        steering = dict.fromkeys(STEERING, 0)
         for item in block.items:
             if isinstance(item, n.Part):
-                if item.name.text == _CONTROLNET:
-                    controlnets += 1
-                    if controlnets > 1:
-                        numbered = msgspec.structs.replace(item.name, text=f"{_CONTROLNET}_{controlnets}")
+                if (kind := item.name.text) in steering:
+                    steering[kind] += 1
+                    if steering[kind] > 1:
+                        numbered = msgspec.structs.replace(item.name, text=f"{kind}_{steering[kind]}")
                         item = msgspec.structs.replace(item, name=numbered)
                 if item.name.text in ADAPTERS:
                     adapters.append(item)

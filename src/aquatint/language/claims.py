@@ -11,11 +11,11 @@ from aquatint.catalog.checkpoints import Checkpoint, CheckpointError, Part, loca
 from aquatint.catalog.model_types import FAMILIES, is_of_type, is_type, type_names, type_of
 from aquatint.catalog.omissions import can_do_without, use_of
 from aquatint.catalog.pipelines import PipelineInfo, component_roles, pipeline
-from aquatint.catalog.tasks import is_further_controlnet, relatives, serving, takes_several
+from aquatint.catalog.tasks import STEERING, first_of, relatives, serving, takes_several
 from aquatint.diagnostics import Diagnostics, Label, did_you_mean
 from aquatint.language.values import Model
 
-ADDED = {"controlnet": "diffusers", "image_encoder": "transformers"}
+ADDED = {**dict.fromkeys(STEERING, "diffusers"), "image_encoder": "transformers"}
 """Submodules that a model can be given though its checkpoint lacks them, and the library that has their classes."""
 
 
@@ -58,12 +58,12 @@ def with_added(model: Model, checkpoint: Checkpoint, info: PipelineInfo) -> tupl
         info = serving(info, classes(checkpoint), ())
         options = {name: value for name, value in checkpoint.options.items() if name in info.options}
         checkpoint = replace(checkpoint, pipeline=info.name, options=options)
-    for role in sorted(role for role in model.parts if is_further_controlnet(role) and "source" in model.parts[role]):
-        first, others = checkpoint.parts.get("controlnet"), [info, *map(pipeline, relatives(info.name))]
+    for role in sorted(role for role in model.parts if first_of(role) and "source" in model.parts[role]):
+        first, others = checkpoint.parts.get(home(role)), [info, *map(pipeline, relatives(info.name))]
         own = _class_of(model, role)
         if first is None or own not in (None, first.class_name):
             continue
-        if not any(other and takes_several(other, first.class_name) for other in others):
+        if not any(other and takes_several(other, home(role), first.class_name) for other in others):
             continue
         part = Part(role, first.library, first.class_name, role, True)
         checkpoint = replace(checkpoint, parts={**checkpoint.parts, role: part})
@@ -75,12 +75,12 @@ def with_added(model: Model, checkpoint: Checkpoint, info: PipelineInfo) -> tupl
 
 def is_added(role: str) -> bool:
     """Return whether a model can be given a submodule in `role` though its checkpoint lacks it."""
-    return role in ADDED or is_further_controlnet(role)
+    return role in ADDED or first_of(role) is not None
 
 
 def home(role: str) -> str:
-    """Return the folder that a whole pipeline has for the submodule `role`: of all controlnets it is the first's."""
-    return "controlnet" if is_further_controlnet(role) else role
+    """Return the folder that a whole pipeline has for the submodule `role`: of several that steer it is the first's."""
+    return first_of(role) or role
 
 
 def classes(checkpoint: Checkpoint) -> dict[str, str]:
@@ -120,6 +120,8 @@ def without_omitted(
                               help="fetch or write `model_index.json` again")  # fmt: skip
             sound = False
     for role, setting in omitted.items():
+        if is_added(role) and role not in checkpoint.parts:
+            continue  # a layer below has added it, or none has
         if role not in checkpoint.parts and role not in info.components:
             there = [known for known, part in checkpoint.parts.items() if part is not None]
             diagnostics.error("unknown-submodule", f"model `{model.name}` has no submodule `{role}`", setting.name_span,

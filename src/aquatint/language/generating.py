@@ -22,6 +22,7 @@ from aquatint.language.blocks import Blocks
 from aquatint.language.builtins import slug
 from aquatint.language.computing import fits_task
 from aquatint.language.deferred import line_of
+from aquatint.language.ip_adapting import has_pictures
 from aquatint.language.names import within
 from aquatint.language.outputs import OutputNames, written
 from aquatint.language.outside import Outside
@@ -119,6 +120,7 @@ class Generating:
             self.pictures.steer(settings, info, resolved.roles),
             self.pictures.leave_steps(settings, info),
             latents.fit(settings, resolved, self.resolver.configs, self.pictures.outside, self.diagnostics),
+            has_pictures(settings, given, resolved.pipeline, info, node.verb.span, self.diagnostics),
             self._has_good_scheduler(settings, resolved, target),
             fits_task(target, computing(resolved.pipeline), info, self.diagnostics),
             self.weighting.fits(settings, info, resolved.roles, self.running),
@@ -435,11 +437,13 @@ def _given(value: Any) -> steps.Deferred | None:
 
 
 _FILES = PictureFile | VideoFile | TensorFile
-_LATER = Deferred | ImageValue | TensorValue | _FILES
+_LATER = Deferred | Result | ImageValue | TensorValue | _FILES
 
 
 def _item(value: Any) -> steps.Given:
     match value:
+        case Result():
+            return _item(value.images[0])  # a list takes none that has several
         case ImageValue(kind="tensors"):
             return value.tensor(value.tensors[0]).ref
         case ImageValue() | TensorValue():

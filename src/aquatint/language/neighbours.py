@@ -1,4 +1,4 @@
-"""Whether denoisers and controlnets from elsewhere go with the model's other submodules: their class and their widths.
+"""Whether denoisers, and what steers them, from elsewhere go with the model's other submodules: class and widths.
 
 Only what two configurations both say is compared. Whether a folder holds such a submodule at all is for
 `catalog/checkpoints.py`, and of single files `catalog/single_files.py` compares the tensors.
@@ -68,7 +68,7 @@ def check(
             why = f"its `{setting}` is {one}, and that of {whose} {two}"
             diagnostics.error(
                 "wrong-component", f"this `{role}` is for another model: {why}", place.span,
-                help=f"name a `{role}` that was made for the same kind of model",
+                help=f"name {'an' if role[0] in 'aeio' else 'a'} `{role}` that was made for the same kind of model",
             )  # fmt: skip
             sound = False
     return sound
@@ -87,11 +87,15 @@ def _or(classes: tuple[str, ...]) -> str:
 
 
 def _differing(one: Place, other: Place) -> tuple[str, Any, Any] | None:
-    """Return a setting that two configurations disagree on, with both values."""
+    """Return a setting of `one` that the configuration of `other` disagrees with, and both values."""
     try:
         first, second = (read_config(each.folder, each.part.subfolder) for each in (one, other))
     except (CheckpointError, OSError, ValueError):
         return None  # what is wrong with a file is said where it is read
+    channels, blocks = first.get("channels"), second.get("block_out_channels")
+    # What a T2I-adapter makes is added to what the denoiser's blocks do.
+    if isinstance(channels, list) and isinstance(blocks, list) and channels[: len(blocks)] != blocks:
+        return "channels", channels, blocks
     for name in _WIDTHS:
         values = [config.get(name, ()) for config in (first, second)]
         if values[0] != values[1] and all(value is None or isinstance(value, int | str) for value in values):

@@ -24,7 +24,7 @@ from aquatint.catalog.language_models import Wanted
 from aquatint.catalog.layers import WIDTHS, Network
 from aquatint.catalog.pipelines import PipelineInfo, is_denoiser, is_text_encoder
 from aquatint.catalog.quantizers import canonical
-from aquatint.catalog.tasks import Roles, is_further_controlnet
+from aquatint.catalog.tasks import Roles, first_of
 from aquatint.catalog.working import Working, working
 from aquatint.diagnostics import Diagnostics, Label, did_you_mean
 from aquatint.language import (
@@ -35,6 +35,7 @@ from aquatint.language import (
     coverage,
     devices,
     inverting,
+    ip_adapting,
     neighbours,
     prequantized,
     suitability,
@@ -43,7 +44,7 @@ from aquatint.language.coverage import Use
 from aquatint.language.names import inside
 from aquatint.language.values import UNKNOWN, Model, Quantizer, Setting, shown
 from aquatint.language.world import World
-from aquatint.plan.keys import component_key, pipeline_key
+from aquatint.plan.keys import component_key, keyed
 from aquatint.plan.steps import ByteRange, Component, Pipeline, Quantization
 from aquatint.source import Span
 
@@ -323,6 +324,10 @@ class Resolver:
         info = None if checkpoint is None else pipelines.pipeline(checkpoint.pipeline)
         if checkpoint is None or info is None:
             return None
+        encoding = ip_adapting.with_image_encoder(model, checkpoint, info, self.diagnostics)
+        if encoding is None:
+            return None
+        model = encoding
         checkpoint, info = claims.with_added(model, checkpoint, info)
         self._check_parts(model, checkpoint)
         return Sketch(info, model.parts.keys() <= checkpoint.parts.keys(), claims.classes(checkpoint))
@@ -348,6 +353,10 @@ class Resolver:
             return None
         # What is unknown has been reported; the rest is still checked.
         sound = claims.check_type(model, checkpoint, self.diagnostics)
+        encoding = ip_adapting.with_image_encoder(model, checkpoint, info, self.diagnostics)
+        if encoding is None:
+            return None
+        model = encoding
         checkpoint, info = claims.with_added(model, checkpoint, info)
         rest = claims.without_omitted(model, checkpoint, info, self.diagnostics)
         sound, whole, checkpoint = sound and rest is not None, checkpoint, rest or checkpoint
@@ -395,22 +404,24 @@ class Resolver:
         learned = inverting.added(model, info, by_role, self.world, self.diagnostics, self._report)
         if learned is None:
             return None
+        pictured = ip_adapting.added(model, info, by_role, self.world, self.diagnostics, self._report)
+        if pictured is None:
+            return None
         how = computing.settings(model, by_role, self._offload, self.world, self.diagnostics)
         if how is None:
             return None
-        loras = {role: use for role, (_, use) in added.items()}
-        inversions = {role: use for role, (_, use) in learned.items()}
-        for role, component in [(role, each) for own in (added, learned) for role, (each, _) in own.items()]:
+        for role, (component, _) in [*added.items(), *learned.items(), *pictured.items()]:
             keys[role] = component.key
             components[component.key] = component
-        key = pipeline_key(checkpoint.pipeline, keys, checkpoint.options, self._offload, loras, how, inversions)
-        pipeline = Pipeline(
-            key=key, class_name=checkpoint.pipeline, source=checkpoint.source,
+        pipeline = keyed(Pipeline(
+            key="", class_name=checkpoint.pipeline, source=checkpoint.source,
             revision=checkpoint.revision, parts=keys, options=checkpoint.options, offload=self._offload,
-            subfolder=checkpoint.subfolder, omitted=_omitted(whole, checkpoint), loras=loras or UNSET,
+            subfolder=checkpoint.subfolder, omitted=_omitted(whole, checkpoint),
+            loras={role: use for role, (_, use) in added.items()} or UNSET,
             file=checkpoint.file or UNSET, computing=how or UNSET,
-            textual_inversions=inversions or UNSET,
-        )  # fmt: skip
+            textual_inversions={role: use for role, (_, use) in learned.items()} or UNSET,
+            ip_adapters={role: use for role, (_, use) in pictured.items()} or UNSET,
+        ))  # fmt: skip
         try:
             steps = checkpoints.train_timesteps(checkpoint.folder / checkpoint.subfolder)
         except CheckpointError as error:
@@ -519,7 +530,7 @@ class Resolver:
                 if claims.is_added(role):
                     help = f"say where it is: `{role} {{ source: ... }}`"
                     if "source" in settings:
-                        several = " beside a first one" if is_further_controlnet(role) else ""
+                        several = " beside a first one" if first_of(role) else ""
                         help = f"no pipeline for the weights of a `{checkpoint.pipeline}` has one{several}"
                 self.diagnostics.error("unknown-submodule", f"model `{model.name}` has no submodule `{role}`",
                                        model.part_spans[role], labels=_newer_source(model), help=help)  # fmt: skip

@@ -16,7 +16,7 @@ from typing import Any
 from aquatint.catalog.gguf_files import is_gguf
 from aquatint.catalog.models import SAVE
 from aquatint.catalog.stored import rounded, unreadable
-from aquatint.catalog.tasks import is_further_controlnet
+from aquatint.catalog.tasks import first_of
 from aquatint.diagnostics import Diagnostics, Label, did_you_mean
 from aquatint.language.blocks import Blocks
 from aquatint.language.names import inside
@@ -29,6 +29,9 @@ from aquatint.plan.builder import PlanBuilder
 from aquatint.plan.steps import Component
 from aquatint.source import Span
 from aquatint.syntax import nodes as n
+
+_BESIDE = {"lora": "a LoRA", "textual_inversion": "a textual inversion", "ip_adapter": "an IP-Adapter"}
+# What a checkpoint has no place for.
 
 Claim = Callable[[str, Span], bool]
 """Says whether no other statement writes to a path, and reports the one that does."""
@@ -58,22 +61,15 @@ class Saving:
         at = node.targets[0].span
         if not isinstance(target, Model):
             return self._error("wrong-type", f"`save` takes a model, not {type_name(target)}", at)
-        if target.loras:
-            return self._error(
-                "not-savable", f"`{target.name}` has a LoRA, which stays beside the weights and is not saved with them",
-                at, help=f"save the model without it: `save ({target.name} with {{ lora: none }}) {{ ... }}`",
-            )  # fmt: skip
-        if target.textual_inversions:
-            return self._error(
-                "not-savable", f"`{target.name}` has a textual inversion, which stays beside the weights and is not "
-                "saved with them", at,
-                help=f"save the model without it: `save ({target.name} with {{ textual_inversion: none }}) {{ ... }}`",
-            )  # fmt: skip
-        if further := next((role for role in target.parts if is_further_controlnet(role)), None):
-            return self._error(
-                "not-savable", f"`{target.name}` has several controlnets, which a checkpoint has no places for", at,
-                help=f"save the model without: `save ({target.name} with {{ {further}: none }}) {{ ... }}`",
-            )  # fmt: skip
+        for kind, called in _BESIDE.items():
+            if target.adapters.get(kind):
+                message = f"`{target.name}` has {called}, which stays beside the weights and is not saved with them"
+                help = f"save the model without it: `save ({target.name} with {{ {kind}: none }}) {{ ... }}`"
+                return self._error("not-savable", message, at, help=help)
+        if further := next((role for role in target.parts if first_of(role)), None):
+            message = f"`{target.name}` has several {first_of(further)}s, which a checkpoint has no places for"
+            help = f"save the model without: `save ({target.name} with {{ {further}: none }}) {{ ... }}`"
+            return self._error("not-savable", message, at, help=help)
         # What lies on a disk is not offloaded, and hooks would be in the way.
         kept = {name: setting for name, setting in target.settings.items() if name != "offload"}
         whole = len(kept) == len(target.settings)

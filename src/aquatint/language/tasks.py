@@ -25,13 +25,16 @@ from aquatint.diagnostics import Diagnostics, Label
 from aquatint.language.outside import Outside, OutsideProblem
 from aquatint.language.resolution import Lack, Resolved
 from aquatint.language.values import UNKNOWN, Result, Setting
-from aquatint.plan.keys import pipeline_key
+from aquatint.plan.keys import keyed
 from aquatint.plan.steps import PictureFile
-from aquatint.plan.uses import computing, loras, textual_inversions
+from aquatint.plan.uses import adapters, computing
 from aquatint.source import Span
 
-_OF_EACH = ("controlnet_conditioning_scale", "control_guidance_start", "control_guidance_end")
-# Arguments of which there may be one for each controlnet.
+_OF_EACH = {
+    "controlnet": ("controlnet_conditioning_scale", "control_guidance_start", "control_guidance_end"),
+    "adapter": ("adapter_conditioning_scale",),
+}  # fmt: skip
+# Arguments of which there may be one for each of what steers.
 
 
 _PAINTS_ANEW = re.compile(r"Img2Img|Inpaint")
@@ -80,18 +83,17 @@ def as_task(resolved: Resolved, info: PipelineInfo) -> Resolved:
     if info is resolved.info:
         return resolved
     own = resolved.pipeline
-    added, learned = loras(own), textual_inversions(own)
+    beside = adapters(own)
     parts = {
         role: key for role, key in own.parts.items()
-        if role in info.components or role in added or role in learned
-        or (tasks.is_further_controlnet(role) and tasks.takes_several(info, resolved.roles[role]))
+        if role in info.components or role in beside
+        or ((first := tasks.first_of(role)) and tasks.takes_several(info, first, resolved.roles[role]))
     }  # fmt: skip
     parts |= {role: None for role in info.components if role not in parts}
     options = {name: value for name, value in own.options.items() if name in info.options}
     how = {role: settings for role, settings in computing(own).items() if parts.get(role) is not None}
-    key = pipeline_key(info.name, parts, options, own.offload, added, how, learned)
-    pipeline = msgspec.structs.replace(
-        own, key=key, class_name=info.name, parts=parts, options=options, computing=how or UNSET
+    pipeline = keyed(
+        msgspec.structs.replace(own, class_name=info.name, parts=parts, options=options, computing=how or UNSET)
     )
     used = {key for key in parts.values() if key is not None}
     return replace(
@@ -154,30 +156,30 @@ class Pictures:
         return False
 
     def steer(self, settings: Mapping[str, Setting], info: PipelineInfo, roles: Roles) -> bool:
-        """Return whether there is one picture, and one of whatever is a list, for each controlnet, or report it.
+        """Return whether there is one picture, and one of whatever is a list, for each of what steers, or report it.
 
         The pictures have to be of one size where none is said: that is the size of the controls then.
         """
-        count = len(tasks.steering(roles))
-        if not count or "controlnet" not in info.components:
+        kind = next((each for each in tasks.STEERING if each in roles and each in info.components), None)
+        if kind is None:
             return True
-        sound = True
+        count, sound = len(tasks.steering(roles, kind)), True
         name = "control_image" if "control_image" in info.arguments else "image"
         given = settings.get(name)
         if given is not None and count > 1 and (pictures := _length(given.value) or 1) != count:
             self.diagnostics.error(
-                "wrong-value", f"the model has {count} controlnets, and `{name}` {_several(pictures, 'picture')}",
-                given.span, help="give a list with a picture for each, in the order of the controlnets",
+                "wrong-value", f"the model has {count} {kind}s, and `{name}` {_several(pictures, 'picture')}",
+                given.span, help=f"give a list with a picture for each, in the order of the {kind}s",
             )  # fmt: skip
             sound = False
-        for each in _OF_EACH:
+        for each in _OF_EACH[kind]:
             setting = settings.get(each)
             length = None if setting is None else _length(setting.value)
             if setting is not None and length is not None and (length != count or count == 1):
                 self.diagnostics.error(
-                    "wrong-value", f"the model has {_several(count, 'controlnet')}, and `{each}` "
+                    "wrong-value", f"the model has {_several(count, kind)}, and `{each}` "
                     f"{_several(length, 'number')}", setting.span,
-                    help="give a number for each controlnet, or one that is no list, for all",
+                    help=f"give a number for each {kind}, or one that is no list, for all",
                 )  # fmt: skip
                 sound = False
         return sound and self._of_one_size(settings, name, info)

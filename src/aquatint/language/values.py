@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from aquatint.catalog import quantizers
 from aquatint.catalog.media import Kind
-from aquatint.catalog.models import LORA, MODEL, TEXTUAL_INVERSION
+from aquatint.catalog.models import IP_ADAPTER, LORA, MODEL, TEXTUAL_INVERSION
 from aquatint.catalog.prompt_plugins import PromptPlugin
 from aquatint.language.scope import UNKNOWN as UNKNOWN
 from aquatint.language.scope import Scope
@@ -169,7 +169,7 @@ class Quantizer:
 
 @dataclass(frozen=True, slots=True)
 class Adapter:
-    """A LoRA or a textual inversion that a model is given: the settings of its block, and where that is."""
+    """A LoRA, or another adapter, that a model is given: the settings of its block, and where that is."""
 
     settings: Mapping[str, Setting]
     span: Span = field(repr=False)
@@ -206,6 +206,10 @@ class Model:
     @property
     def textual_inversions(self) -> tuple[Adapter, ...]:
         return self.adapters.get(TEXTUAL_INVERSION.name, ())
+
+    @property
+    def ip_adapters(self) -> tuple[Adapter, ...]:
+        return self.adapters.get(IP_ADAPTER.name, ())
 
     def members(self) -> dict[str, Any]:
         unset = dict.fromkeys(MODEL.names())

@@ -21,9 +21,8 @@ from aquatint.language.names import within
 from aquatint.language.prompting import plugin_of
 from aquatint.language.resolution import Resolved, Resolver
 from aquatint.language.values import Prompter, Setting
-from aquatint.plan.keys import pipeline_key
+from aquatint.plan.keys import keyed
 from aquatint.plan.steps import Component, Pipeline
-from aquatint.plan.uses import computing, loras
 from aquatint.source import Span
 
 
@@ -87,9 +86,8 @@ class Weighting:
             return None
         own = resolved.pipeline
         parts = {**own.parts, **{role: component.key for role, component in added.components.items()}}
-        key = pipeline_key(own.class_name, parts, own.options, own.offload, loras(own), computing(own))
         components = {component.key: component for component in added.components.values()}
-        return Weighted(replace(own, key=key, parts=parts), {**resolved.components, **components})
+        return Weighted(keyed(replace(own, parts=parts)), {**resolved.components, **components})
 
     def _has_width(self, width: int, weighter: Prompter, resolved: Resolved, at: Span) -> bool:
         """Return whether the pipeline's text encoders make embeddings that are `width` wide, or report that not."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from aquatint.catalog.arguments import scriptable
-from aquatint.catalog.models import GENERATE, LORA, MODEL, PART, SAVE, TEXTUAL_INVERSION
+from aquatint.catalog.models import ADAPTERS, GENERATE, MODEL, PART, SAVE
 from aquatint.catalog.networks import ABILITIES, can
 from aquatint.catalog.pipelines import is_denoiser
 from aquatint.catalog.quantizers import canonical
@@ -20,7 +20,7 @@ from aquatint.language.prequantized import chosen_for
 from aquatint.language.resolution import Resolved, default_dtype, quantized_roles
 from aquatint.language.values import Model, Quantizer, Setting, frozen, quoted
 from aquatint.plan.steps import Component
-from aquatint.plan.uses import adapters, loras
+from aquatint.plan.uses import adapters
 from aquatint.source import Span
 
 # What a submodule takes from its model unless it says otherwise; `quantizer` only reaches some of them.
@@ -213,7 +213,8 @@ def _of_component(statement: Statement, role: str) -> Iterator[tuple[str, _Chain
     model, resolved = statement.model, statement.resolved
     component = resolved.components[resolved.pipeline.parts[role] or ""]
     if role in adapters(resolved.pipeline):
-        kind = LORA if role in loras(resolved.pipeline) else TEXTUAL_INVERSION
+        # Further ones have a number behind the word.
+        kind = next(each for word, each in ADAPTERS.items() if role == word or role.startswith(f"{word}_"))
         settings = block_of(component, model.adapters[kind.name]).settings
         yield from ((each.name, _layers(settings.get(each.name), each.default)) for each in kind.settings)
         return

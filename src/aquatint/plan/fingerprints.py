@@ -40,7 +40,7 @@ from aquatint.plan.steps import (
     Upscale,
     VideoFile,
 )
-from aquatint.plan.uses import computing, loras, textual_inversions, uses
+from aquatint.plan.uses import computing, ip_adapters, loras, textual_inversions, uses
 
 Parts = dict[str, str]
 """A fingerprint: by name, hashes of all that decides a file. The names are for people: `argument prompt`, `seed`."""
@@ -166,6 +166,7 @@ class _Fingerprints:
             parts |= {f"component {role}": _hash(key) for role, key in pipeline.parts.items()}
             parts |= {f"weight of {role}": _hash(use.weight) for role, use in loras(pipeline).items()}
             parts |= {f"token of {role}": _hash(use.token) for role, use in textual_inversions(pipeline).items()}
+            parts |= {f"scale of {role}": _hash(use.scale) for role, use in ip_adapters(pipeline).items()}
             parts |= {
                 f"{name} of {role}": _hash(value)
                 for role, own in computing(pipeline).items()

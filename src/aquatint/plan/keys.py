@@ -11,7 +11,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from aquatint.plan.steps import Json, LoraUse, Quantization, TextualInversionUse
+import msgspec
+
+from aquatint.plan.steps import IpAdapterUse, Json, LoraUse, Pipeline, Quantization, TextualInversionUse
 
 KEY_VERSION = 1
 
@@ -64,6 +66,7 @@ def pipeline_key(
     loras: Mapping[str, LoraUse] | None = None,
     computing: Mapping[str, Mapping[str, Json]] | None = None,
     textual_inversions: Mapping[str, TextualInversionUse] | None = None,
+    ip_adapters: Mapping[str, IpAdapterUse] | None = None,
 ) -> str:
     """Return the key of a pipeline: class, components by role, constructor's plain arguments, offloading, adapters.
 
@@ -75,4 +78,19 @@ def pipeline_key(
     # Their order decides the numbers of their tokens, of which some encoders take the greatest for a prompt's end.
     words = [[role, each.token, each.vectors, each.tensors] for role, each in (textual_inversions or {}).items()]
     more += [["textual inversions", words]] if words else []
+    scales = {role: use.scale for role, use in (ip_adapters or {}).items()}
+    more += [["IP-Adapters", scales]] if scales else []
     return digest(["pipeline", KEY_VERSION, class_name, parts, options, *more])
+
+
+def keyed(pipeline: Pipeline) -> Pipeline:
+    """Return `pipeline` with the key that its fields come to."""
+
+    def given(uses: Mapping[str, Any] | msgspec.UnsetType) -> Mapping[str, Any] | None:
+        return None if isinstance(uses, msgspec.UnsetType) else uses
+
+    key = pipeline_key(
+        pipeline.class_name, pipeline.parts, pipeline.options, pipeline.offload, given(pipeline.loras),
+        given(pipeline.computing), given(pipeline.textual_inversions), given(pipeline.ip_adapters),
+    )  # fmt: skip
+    return msgspec.structs.replace(pipeline, key=key)

@@ -12,9 +12,7 @@ from collections.abc import Set as AbstractSet
 from msgspec import UNSET
 
 from aquatint.catalog.hardware import memory_of
-from aquatint.catalog.pipelines import LOADERS
 from aquatint.catalog.quantizers import label
-from aquatint.catalog.textual_inversions import READER
 from aquatint.plan.batches import companions, sizes
 from aquatint.plan.counts import counts
 from aquatint.plan.memory import held, memories, moments, peak
@@ -50,7 +48,15 @@ from aquatint.plan.steps import (
     VideoFile,
 )
 from aquatint.plan.texts import shown
-from aquatint.plan.uses import computing, loras, takes_pictures, textual_inversions, uses
+from aquatint.plan.uses import (
+    adapter_kind,
+    computing,
+    ip_adapters,
+    loras,
+    takes_pictures,
+    textual_inversions,
+    uses,
+)
 
 _WIDTH = 10  # of the verb that a line begins with
 
@@ -202,6 +208,8 @@ def _generated(plan: Plan, step: Generate, fresh: set[str], files: dict[ImageRef
     for role, learned in textual_inversions(plan.pipelines[step.pipeline]).items():
         vectors = "1 vector" if learned.vectors == 1 else f"{learned.vectors} vectors"
         settings[role] = f"{json.dumps(learned.token, ensure_ascii=False)} ({vectors}, {', '.join(learned.tensors)})"
+    for role, pictured in ip_adapters(plan.pipelines[step.pipeline]).items():
+        settings[role] = f"{json.dumps(pictured.scale)} ({', '.join(pictured.roles)})"
     for role, own in computing(plan.pipelines[step.pipeline]).items():
         settings |= {f"{role} {name}": _of_computing(value) for name, value in own.items()}
     if step.scheduler is not None:
@@ -331,9 +339,7 @@ def _loaded(component: Component, here: str) -> str:
     # A component is in the folder of its role, or in a source that is nothing but the component, unless this is told.
     inside = f" ({component.subfolder})" if component.subfolder not in ("", component.role) else ""
     # Of an adapter the class is only that which reads it.
-    name = component.class_name
-    if component.library == LOADERS:
-        name = "textual inversion" if name == READER else "LoRA"
+    name = adapter_kind(component) or component.class_name
     parts = [f"{component.role:<16} {name}"]
     if component.single_file is not None:
         parts += [f"from {component.single_file}", f"configuration from {component.source}{inside}"]

@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from aquatint.catalog.ip_adapters import IMAGE_ENCODER
 from aquatint.catalog.language_models import ROLES
 from aquatint.catalog.pipelines import is_denoiser, is_text_encoder
 from aquatint.plan.memory import held
 from aquatint.plan.steps import Component, Generate, Pipeline
-from aquatint.plan.uses import LAST, adapters, takes_pictures
+from aquatint.plan.uses import LAST, adapters, ip_adapters, takes_pictures
 from aquatint.plan.working import pixels, work
 
 
@@ -46,8 +47,9 @@ def split(
         role for role, key in pipeline.parts.items() if key is not None and (step.roles is None or role in step.roles)
     ]
     by_role = {role: components[key] for role, key in pipeline.parts.items() if key is not None}
-    # A weighter's own parts work where the prompt is read.
-    encoders = [role for role in roles if is_text_encoder(role) or role in ROLES]
+    # A weighter's own parts work where the prompt is read, and an IP-Adapter's pictures are encoded there.
+    beside = (*ROLES, IMAGE_ENCODER) if ip_adapters(pipeline) else ROLES
+    encoders = [role for role in roles if is_text_encoder(role) or role in beside]
     denoisers = [role for role in roles if is_denoiser(role)]
     last = [role for role in roles if role in LAST]
     if pipeline.offload is not None or not denoisers or not (encoders or last):

@@ -134,14 +134,21 @@ class TextualInversionUse(Record, frozen=True):
     tensors: dict[str, str]
 
 
+class IpAdapterUse(Record, frozen=True):
+    """How much the pictures of an IP-Adapter count in a pipeline, and the roles of the components that it is for."""
+
+    scale: float
+    roles: list[str]
+
+
 class Pipeline(Record, frozen=True):
     """A diffusers pipeline made of components; `key` is equal exactly when class, parts, options and weights are.
 
     An upscaler's language model and its tokenizer are one, too; its class is the plugin's name. What a weighter loads
     are parts of it in the roles of `catalog.language_models`, of which the class knows nothing.
-    LoRAs and textual inversions are parts of it, in roles of their own, which `loras` and `textual_inversions` have as
-    well. They are beside the components that they change, which are the same with and without them. `computing` has,
-    by role, the settings of how parts compute: those of `catalog.networks`, which change no weights, and so are no
+    Adapters are parts of it, in roles of their own, which `loras`, `textual_inversions` and `ip_adapters` have as well.
+    They are beside the components that they change, which are the same with and without them. `computing` has, by role,
+    the settings of how parts compute: those of `catalog.networks`, which change no weights, and so are no
     component's.
     """
 
@@ -159,6 +166,7 @@ class Pipeline(Record, frozen=True):
     file: str | msgspec.UnsetType = msgspec.UNSET
     computing: dict[str, dict[str, Json]] | msgspec.UnsetType = msgspec.UNSET
     textual_inversions: dict[str, TextualInversionUse] | msgspec.UnsetType = msgspec.UNSET  # as `loras`
+    ip_adapters: dict[str, IpAdapterUse] | msgspec.UnsetType = msgspec.UNSET  # in the order of the call's pictures
 
     @property
     def origin(self) -> str:

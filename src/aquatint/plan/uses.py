@@ -9,7 +9,9 @@ from collections.abc import Iterator, Mapping
 
 from msgspec import UNSET
 
-from aquatint.catalog.pipelines import is_denoiser
+from aquatint.catalog import ip_adapters as ip_adapter_files
+from aquatint.catalog import textual_inversions as textual_inversion_files
+from aquatint.catalog.pipelines import LOADERS, is_denoiser
 from aquatint.plan.steps import (
     Compare,
     Component,
@@ -17,6 +19,7 @@ from aquatint.plan.steps import (
     Generate,
     Grid,
     ImageRef,
+    IpAdapterUse,
     Json,
     LoraUse,
     NumberRef,
@@ -62,10 +65,24 @@ def textual_inversions(pipeline: Pipeline) -> dict[str, TextualInversionUse]:
     return {} if pipeline.textual_inversions is UNSET else pipeline.textual_inversions
 
 
+def ip_adapters(pipeline: Pipeline) -> dict[str, IpAdapterUse]:
+    """Return the IP-Adapters of `pipeline` by role; none for most."""
+    return {} if pipeline.ip_adapters is UNSET else pipeline.ip_adapters
+
+
 def adapters(pipeline: Pipeline) -> dict[str, list[str]]:
     """Return the roles of the components that each adapter of `pipeline` is for, by its own role."""
-    own = {role: use.roles for role, use in loras(pipeline).items()}
+    own = {role: use.roles for role, use in (loras(pipeline) | ip_adapters(pipeline)).items()}
     return own | {role: list(use.tensors) for role, use in textual_inversions(pipeline).items()}
+
+
+def adapter_kind(component: Component) -> str | None:
+    """Return what kind of adapter `component` is, for people; None for one that is none."""
+    if component.library != LOADERS:
+        return None
+    if component.class_name == textual_inversion_files.READER:
+        return "textual inversion"
+    return "IP-Adapter" if component.class_name in ip_adapter_files.READERS else "LoRA"
 
 
 def computing(pipeline: Pipeline) -> dict[str, dict[str, Json]]:

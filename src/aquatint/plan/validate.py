@@ -20,7 +20,7 @@ from aquatint.catalog.metrics import METRICS
 from aquatint.catalog.models import OFFLOADS
 from aquatint.catalog.prompt_plugins import Kind, prompt_plugin
 from aquatint.catalog.quantizers import problems
-from aquatint.catalog.textual_inversions import READER, VECTORS_LIMIT, is_token, tokenizer_of, words
+from aquatint.catalog.textual_inversions import VECTORS_LIMIT, is_token, tokenizer_of, words
 from aquatint.plan import texts
 from aquatint.plan.steps import (
     Companion,
@@ -51,7 +51,18 @@ from aquatint.plan.steps import (
     TextRef,
     Upscale,
 )
-from aquatint.plan.uses import Reference, awaits, computing, loras, needs, textual_inversions, uses
+from aquatint.plan.uses import (
+    Reference,
+    adapter_kind,
+    adapters,
+    awaits,
+    computing,
+    ip_adapters,
+    loras,
+    needs,
+    textual_inversions,
+    uses,
+)
 
 
 def validate(plan: Plan) -> None:
@@ -67,8 +78,8 @@ def validate(plan: Plan) -> None:
             if part is not None and part not in plan.components:
                 raise PlanError(f"pipeline `{key}` has an unknown component `{part}` as `{role}`")
         _check_offload(plan, pipeline)
-        _check_loras(plan, pipeline)
-        _check_textual_inversions(plan, pipeline)
+        _check_adapters(plan, pipeline)
+        _check_textual_inversions(pipeline)
         _check_computing(plan, pipeline)
     _check_steps(plan)
     _check_batches(plan)
@@ -85,29 +96,29 @@ def _check_offload(plan: Plan, pipeline: Pipeline) -> None:
             raise PlanError(f"pipeline `{pipeline.key}` isn't offloaded in the way of its `{role}`")
 
 
-def _check_loras(plan: Plan, pipeline: Pipeline) -> None:
-    """Hold a pipeline's LoRAs to be beside components of it, and nothing else to be read as one."""
-    used = loras(pipeline)
-    for role, use in used.items():
-        if pipeline.parts.get(role) is None or not isfinite(use.weight):
-            raise PlanError(f"pipeline `{pipeline.key}` has a LoRA `{role}` that can't be added to it")
-        for each in use.roles:
-            if each in used or pipeline.parts.get(each) is None:
-                raise PlanError(f"pipeline `{pipeline.key}` has a LoRA `{role}` for `{each}`, which it lacks")
-    if used and pipeline.offload is not None:
-        raise PlanError(f"pipeline `{pipeline.key}` has LoRAs, and is offloaded")
-    learned = textual_inversions(pipeline)
+def _check_adapters(plan: Plan, pipeline: Pipeline) -> None:
+    """Hold a pipeline's adapters to be beside components of it, each of its kind, and nothing else to be one."""
+    beside = adapters(pipeline)
+    kinds = dict.fromkeys(loras(pipeline), "LoRA") | dict.fromkeys(textual_inversions(pipeline), "textual inversion")
+    kinds |= dict.fromkeys(ip_adapters(pipeline), "IP-Adapter")
+    strengths = {role: use.weight for role, use in loras(pipeline).items()}
+    strengths |= {role: use.scale for role, use in ip_adapters(pipeline).items()}
+    for role, strength in strengths.items():
+        article = "an" if kinds[role][0] in "AEI" else "a"
+        what = f"pipeline `{pipeline.key}` has {article} {kinds[role]} `{role}`"
+        if pipeline.parts.get(role) is None or not isfinite(strength):
+            raise PlanError(f"{what} that can't be added to it")
+        for each in beside[role]:
+            if each in beside or pipeline.parts.get(each) is None:
+                raise PlanError(f"{what} for `{each}`, which it lacks")
+    if beside and pipeline.offload is not None:
+        raise PlanError(f"pipeline `{pipeline.key}` has adapters, and is offloaded")
     for role, key in pipeline.parts.items():
-        component = None if key is None else plan.components[key]
-        is_inversion = component is not None and component.class_name == READER
-        is_adapter = component is not None and component.library == pipelines.LOADERS
-        if component is not None and (
-            is_adapter != (role in used or role in learned) or is_inversion != (role in learned)
-        ):
+        if key is not None and adapter_kind(plan.components[key]) != kinds.get(role):
             raise PlanError(f"pipeline `{pipeline.key}` has no use for its `{role}`")
 
 
-def _check_textual_inversions(plan: Plan, pipeline: Pipeline) -> None:
+def _check_textual_inversions(pipeline: Pipeline) -> None:
     """Hold a pipeline's textual inversions to be for text encoders of it, under words that are new."""
     learned = textual_inversions(pipeline)
     taken: set[str] = set()
@@ -122,8 +133,6 @@ def _check_textual_inversions(plan: Plan, pipeline: Pipeline) -> None:
         for each in use.tensors or [""]:
             if pipeline.parts.get(each) is None or pipeline.parts.get(tokenizer_of(each)) is None or each in learned:
                 raise PlanError(f"{what} for `{each}`, which it lacks")
-    if learned and pipeline.offload is not None:
-        raise PlanError(f"pipeline `{pipeline.key}` has textual inversions, and is offloaded")
 
 
 def _check_computing(plan: Plan, pipeline: Pipeline) -> None:

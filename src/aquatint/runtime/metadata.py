@@ -37,7 +37,7 @@ from aquatint.plan.steps import (
     TensorFile,
     VideoFile,
 )
-from aquatint.plan.uses import adapters, computing, loras, textual_inversions
+from aquatint.plan.uses import adapters, computing, ip_adapters, loras, textual_inversions
 from aquatint.runtime.engine import EngineError
 from aquatint.runtime.events import Rung
 from aquatint.runtime.media import Sound
@@ -122,7 +122,7 @@ def about_image(
     `rewrites` what upscalers made of arguments, by name.
     """
     pipeline = plan.pipelines[step.pipeline]
-    added, learned = loras(pipeline), textual_inversions(pipeline)
+    added, learned, pictured = loras(pipeline), textual_inversions(pipeline), ip_adapters(pipeline)
     packages = [PEFT] if added else []
     if PurePath(output.path or "").suffix.lower() == media.SUFFIX_OF_PACKAGE:
         packages.append(media.PACKAGE)
@@ -160,6 +160,7 @@ def about_image(
             **({"file": pipeline.origin} if pipeline.origin != pipeline.source else {}),
             **({"loras": msgspec.to_builtins(added)} if added else {}),
             **({"textual_inversions": msgspec.to_builtins(learned)} if learned else {}),
+            **({"ip_adapters": msgspec.to_builtins(pictured)} if pictured else {}),
             **({"computing": how} if (how := computing(pipeline)) else {}),
         },
         "components": components,
@@ -362,6 +363,8 @@ def _parameters(
         fields[f"Weight {role}"] = use.weight
     for role, learned in textual_inversions(pipeline).items():
         fields[f"Token {role}"] = learned.token
+    for role, pictured in ip_adapters(pipeline).items():
+        fields[f"Scale {role}"] = pictured.scale
     for name, rewrite in rewrites.items():
         fields[f"Written {name.replace('_', ' ')}"] = rewrite.written
         fields[f"Upscaler {name.replace('_', ' ')}"] = ", ".join(

@@ -80,9 +80,16 @@ class TextualInversionRecord(Record, frozen=True):
     tensors: Annotated[dict[str, str], msgspec.Meta(min_length=1, max_length=_PARTS_LIMIT)]
 
 
+class IpAdapterRecord(Record, frozen=True):
+    """How much the pictures of an IP-Adapter counted, and for which submodules it was."""
+
+    scale: float
+    roles: Annotated[list[str], msgspec.Meta(min_length=1, max_length=_PARTS_LIMIT)]
+
+
 class PipelineRecord(Record, frozen=True, rename={"class_name": "class"}):
-    """The pipeline that the submodules made up; adapters are among these, and `loras` and
-    `textual_inversions` have them by their names there.
+    """The pipeline that the submodules made up; adapters are among these, and `loras`,
+    `textual_inversions` and `ip_adapters` have them by their names there.
 
     `computing` has the settings of how submodules computed, by their roles.
     """
@@ -99,11 +106,12 @@ class PipelineRecord(Record, frozen=True, rename={"class_name": "class"}):
     file: str | None = None
     computing: dict[str, dict[str, Json]] = msgspec.field(default_factory=dict)
     textual_inversions: dict[str, TextualInversionRecord] = msgspec.field(default_factory=dict)
+    ip_adapters: dict[str, IpAdapterRecord] = msgspec.field(default_factory=dict)
 
     @property
     def adapters(self) -> frozenset[str]:
         """The names of what is no submodule among the components."""
-        return frozenset({*self.loras, *self.textual_inversions})
+        return frozenset({*self.loras, *self.textual_inversions, *self.ip_adapters})
 
 
 class WeighterRecord(Record, frozen=True):
@@ -271,6 +279,7 @@ def _wrong(record: ImageRecord) -> Iterable[str]:
         yield f"it has more than {_PARTS_LIMIT} submodules"
     yield from _wrong_loras(record)
     yield from _wrong_textual_inversions(record)
+    yield from _wrong_ip_adapters(record)
     for role, settings in pipeline.computing.items():
         if role not in record.components or not _is_writable(settings):
             yield f"`{role}` is no submodule that computes as it says"
@@ -327,6 +336,14 @@ def _wrong_textual_inversions(record: ImageRecord) -> Iterable[str]:
             yield f"`{role}` is no textual inversion of it"
         elif not (is_token(use.token) and _is_writable(use.token) and all(map(_is_name, use.tensors))):
             yield f"the textual inversion `{role}` can't be used as it says"
+
+
+def _wrong_ip_adapters(record: ImageRecord) -> Iterable[str]:
+    for role, use in record.pipeline.ip_adapters.items():
+        if not _is_name(role) or role not in record.components or record.components[role].dtype is None:
+            yield f"`{role}` is no IP-Adapter of it"
+        elif not (isfinite(use.scale) and all(map(_is_name, use.roles))):
+            yield f"the IP-Adapter `{role}` can't be used as it says"
 
 
 def _wrong_weighter(weighter: WeighterRecord) -> Iterable[str]:

@@ -33,6 +33,7 @@ PIPELINES: dict[str, Callable[[], Any]] = {
 MORE: dict[str, Callable[[], Any]] = {
     "sdxl-two-widths": unets.stable_diffusion_xl_of_two_widths,
     "sdxl-controlnet": unets.stable_diffusion_xl_controlnet, "cogview3": joint.cog_view_3,
+    "adapter": unets.adapter, "sdxl-adapter": unets.stable_diffusion_xl_adapter,
     "lcm": unets.latent_consistency, "if": unets.deep_floyd, "kandinsky3": unets.kandinsky_3,
     "chroma": joint.chroma, "auraflow": joint.aura_flow, "lumina2": joint.lumina_2, "qwenimage": joint.qwen_image,
     "flux2klein": joint.flux_2_klein, "bria": joint.bria, "ovis": joint.ovis, "cogview4": joint.cog_view_4,

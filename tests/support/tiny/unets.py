@@ -51,6 +51,39 @@ def _steering(steered: Any) -> Any:
     return made
 
 
+def adapter() -> Any:
+    from diffusers import StableDiffusionAdapterPipeline
+
+    parts = stable_diffusion().components
+    del parts["image_encoder"]
+    parts["unet"] = unet(cross_attention_dim=WIDTH, attention_head_dim=4, **_ATTENDING_FIRST)
+    return StableDiffusionAdapterPipeline(**parts, adapter=_adapter(), requires_safety_checker=False)
+
+
+def stable_diffusion_xl_adapter() -> Any:
+    from diffusers import StableDiffusionXLAdapterPipeline
+
+    parts = stable_diffusion_xl().components
+    parts["unet"] = unet(
+        cross_attention_dim=2 * WIDTH, attention_head_dim=(2, 4), use_linear_projection=True,
+        transformer_layers_per_block=(1, 2), addition_embed_type="text_time", addition_time_embed_dim=8,
+        projection_class_embeddings_input_dim=6 * 8 + WIDTH, **_ATTENDING_FIRST,
+    )  # fmt: skip
+    return StableDiffusionXLAdapterPipeline(**parts, adapter=_adapter())
+
+
+# As in the published ones the first block attends: what an adapter makes is as large as what goes into that.
+_ATTENDING_FIRST = {
+    "down_block_types": ("CrossAttnDownBlock2D", "DownBlock2D"), "up_block_types": ("UpBlock2D", "CrossAttnUpBlock2D"),
+}  # fmt: skip
+
+
+def _adapter() -> Any:
+    from diffusers import T2IAdapter
+
+    return T2IAdapter(in_channels=3, channels=[64, 128], num_res_blocks=1, downscale_factor=2)
+
+
 def stable_diffusion_xl(second: int = WIDTH) -> Any:
     from diffusers import EulerDiscreteScheduler, StableDiffusionXLPipeline
 

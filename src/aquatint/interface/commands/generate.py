@@ -25,6 +25,10 @@ or variant:
     --unet 'me/better-unet;subfolder=unet;quantizer="bnb;bits=8"'
 `+` as its source is the one that the model has, and `null` alone leaves the submodule out.
 
+A URI of an adapter is SOURCE;NAME=VALUE..., too, where NAME is subfolder, weight_name, revision, and weight of
+a LoRA, token of a textual inversion, scale or image_encoder_folder of an IP-Adapter:
+    --lora 'ink.safetensors;weight=0.8'
+
 A URI of an upscaler or a weighter is PLUGIN;NAME=VALUE..., and its language model's quantizer stands in quotes, too:
     --prompt-upscaler 'magicprompt;variations=2;quantizer="bnb;bits=8"'
 """
@@ -85,6 +89,14 @@ def _add_model_options(group: argparse._ArgumentGroup) -> None:
         metavar="URI",
         help="a controlnet for the model, or the settings of its own; several, each steered by a picture",
     )
+    group.add_argument("--lora", nargs="+", action="extend", metavar="URI", help="LoRAs for the model, all together")
+    group.add_argument(
+        "--textual-inversion", nargs="+", action="extend", metavar="URI", help="textual inversions for the model"
+    )
+    group.add_argument(
+        "--ip-adapter", nargs="+", action="extend", metavar="URI",
+        help="IP-Adapters for the model, each with a picture of --ip-adapter-image",
+    )  # fmt: skip
 
 
 def _add_picture_options(group: argparse._ArgumentGroup) -> None:
@@ -118,6 +130,9 @@ def _add_picture_options(group: argparse._ArgumentGroup) -> None:
         nargs="+",
         metavar="FILE",
         help="what a controlnet is steered by, where --images are to begin from; one for each",
+    )
+    group.add_argument(
+        "--ip-adapter-image", nargs="+", metavar="FILE", help="what an IP-Adapter looks at; one for each"
     )
     group.add_argument("--strengths", nargs="+", metavar="X", help="how much of --images to paint anew, from 0 to 1")
     group.add_argument(

@@ -12,6 +12,7 @@ from typing import Any
 from PIL.Image import Image
 
 from aquatint.catalog import tasks
+from aquatint.catalog.ip_adapters import IMAGE_ENCODER
 from aquatint.catalog.language_models import ROLES
 from aquatint.catalog.pipelines import is_text_encoder
 from aquatint.plan import uses
@@ -46,12 +47,18 @@ from aquatint.runtime.torch_engine import (
 from aquatint.runtime.torch_engine.assembled import Assembled
 from aquatint.runtime.torch_engine.calls import NotLoaded, TorchCall
 from aquatint.runtime.torch_engine.faults import engine_error
+from aquatint.runtime.torch_engine.ip_adapters import (
+    IpAdapters,
+    IpAdapterWeights,
+    WantedPictures,
+    feature_extractor,
+)
 from aquatint.runtime.torch_engine.kept_embeddings import KeptEmbeddings
 from aquatint.runtime.torch_engine.libraries import libraries, versions
 from aquatint.runtime.torch_engine.loras import Loras, LoraWeights, Wanted, is_adapter
 from aquatint.runtime.torch_engine.prefetching import Prefetcher
 from aquatint.runtime.torch_engine.remembering import Memory
-from aquatint.runtime.torch_engine.standins import Place, Worn, WornVectors, stand_in
+from aquatint.runtime.torch_engine.standins import AnyWorn, Place, Worn, WornPictures, WornVectors, stand_in
 from aquatint.runtime.torch_engine.stored_components import StoredComponents
 from aquatint.runtime.torch_engine.textual_inversions import TextualInversions, Vectors, WantedVectors, learned
 
@@ -77,8 +84,9 @@ class TorchEngine:
         self.remembered = Memory(self._libraries, kept=self.kept)
         self._loras = Loras(self._libraries)
         self._inversions = TextualInversions()
+        self._ip_adapters = IpAdapters(self._libraries)
         # By component, and by the device of the pipelines and what it has on in them.
-        self._places: dict[str, dict[tuple[str, tuple[Worn | WornVectors, ...]], Place]] = {}
+        self._places: dict[str, dict[tuple[str, tuple[AnyWorn, ...]], Place]] = {}
         self._foreseen: list[str] = []
         self._prefetcher = Prefetcher()
         self._check_device(device)
@@ -134,22 +142,13 @@ class TorchEngine:
     def assemble(self, pipeline: Pipeline, parts: Mapping[str, Loaded | Component | None]) -> Assembled:
         """Return what makes diffusers pipelines of `parts`, by role, with stand-ins for those that have weights."""
         found = loading.find_class(self._libraries, "diffusers", pipeline.class_name)
-        adapters, loras, inversions = uses.adapters(pipeline), uses.loras(pipeline), uses.textual_inversions(pipeline)
+        adapters, inversions = uses.adapters(pipeline), uses.textual_inversions(pipeline)
         device = self._device_of(pipeline, parts)
         beside = {role: self._place(part, device) for role in adapters if (part := parts[role]) is not None}
         own = {role: part.object for role, part in parts.items() if isinstance(part, Loaded)}
         tokenizers, first = learned(own, inversions)
         places = {
-            role: self._place(
-                part,
-                device,
-                tuple(Worn(beside[name], use.weight, role) for name, use in loras.items() if role in use.roles),
-                tuple(
-                    WornVectors(beside[name], use.tensors[role], first[role, name], use.vectors)
-                    for name, use in inversions.items()
-                    if role in use.tensors
-                ),
-            )
+            role: self._place(part, device, self._worn(pipeline, role, beside, first))
             for role, part in parts.items()
             if part is not None and role not in adapters and pipeline.offload is None and self._has_weights(part)
         }
@@ -158,8 +157,15 @@ class TorchEngine:
             if role not in objects and role not in adapters:
                 assert not isinstance(part, Component), f"{role} has to be loaded"
                 objects[role] = None if part is None else tokenizers.get(role, part.object)
-        if len(several := tasks.steering(objects)) > 1:
-            objects["controlnet"] = [objects.pop(role) for role in several]
+        if uses.ip_adapters(pipeline) and places.get(IMAGE_ENCODER) and objects.get("feature_extractor") is None:
+            config = places[IMAGE_ENCODER].ask(("config",))
+            objects["feature_extractor"] = feature_extractor(self._libraries, config)
+        for kind in tasks.STEERING:
+            if len(several := tasks.steering(objects, kind)) > 1:
+                objects[kind] = [objects.pop(role) for role in several]
+        if isinstance(several_adapters := objects.get("adapter"), list):
+            # Of a list SDXL's pipeline makes none itself.
+            objects["adapter"] = self._libraries.diffusers.MultiAdapter(several_adapters)
         beside_it = {role: objects.pop(role) for role in ROLES if role in objects}
         assembled = Assembled(self._libraries, pipeline, found, objects, places, device, beside_it)
         # What is wrong with it shows here, and offloading hangs its hooks on live modules once. Where a pipeline's
@@ -210,19 +216,40 @@ class TorchEngine:
         given = [part if isinstance(part, Component) else part.component for part in parts.values() if part is not None]
         return uses.device(pipeline, {each.key: each for each in given}) or self.device
 
-    def _place(
-        self, part: Loaded | Component, device: str, loras: tuple[Worn, ...] = (), vectors: tuple[WornVectors, ...] = ()
-    ) -> Place:
+    @staticmethod
+    def _worn(
+        pipeline: Pipeline, role: str, beside: Mapping[str, Place], first: Mapping[tuple[str, str], int]
+    ) -> tuple[AnyWorn, ...]:
+        """Return what the part in `role` has on in `pipeline`; `beside` are the places of its adapters by their roles.
+
+        `first` has the numbers of the first tokens of textual inversions.
+        """
+        loras = (
+            Worn(beside[name], use.weight, role) for name, use in uses.loras(pipeline).items() if role in use.roles
+        )
+        vectors = (
+            WornVectors(beside[name], use.tensors[role], first[role, name], use.vectors)
+            for name, use in uses.textual_inversions(pipeline).items()
+            if role in use.tensors
+        )
+        pictures = (
+            WornPictures(beside[name], use.scale)
+            for name, use in uses.ip_adapters(pipeline).items()
+            if role in use.roles
+        )
+        return (*loras, *vectors, *pictures)
+
+    def _place(self, part: Loaded | Component, device: str, adapters: tuple[AnyWorn, ...] = ()) -> Place:
         """Return the place of a component with these adapters on, the same for all pipelines on `device`."""
         component = part if isinstance(part, Component) else part.component
         places = self._places.setdefault(component.key, {})
-        worn: tuple[str, tuple[Worn | WornVectors, ...]] = (device, (*loras, *vectors))
+        worn = device, adapters
         if worn not in places:
             found = loading.find_class(self._libraries, component.library, component.class_name)
             remember = self.remembered if is_text_encoder(component.role) else None
             live = next((place.live for place in places.values()), None)
             places[worn] = Place(
-                self._libraries, component, found, device, calls.wait, self._wear, remember, loras, vectors, live
+                self._libraries, component, found, device, calls.wait, self._wear, remember, adapters, live
             )
         return places[worn]
 
@@ -231,6 +258,8 @@ class TorchEngine:
         if not is_adapter(place.component):
             wanted = [WantedVectors(each.place.live, each.tensor, each.first, each.count) for each in place.vectors]
             self._inversions.wear(place.live, wanted)
+            pictures = [WantedPictures(each.place.live, each.scale) for each in place.pictures]
+            self._ip_adapters.wear(place.live, pictures, place.component)
             self._loras.wear(place.live, [Wanted(each.place.live, each.weight, each.role) for each in place.loras])
 
     def _undress(self, loaded: Loaded) -> None:
@@ -239,9 +268,12 @@ class TorchEngine:
             self._loras.let_go(loaded.object)
         elif isinstance(loaded.object, Vectors):
             self._inversions.let_go(loaded.object)
+        elif isinstance(loaded.object, IpAdapterWeights):
+            self._ip_adapters.let_go(loaded.object)
         elif isinstance(loaded.object, self._libraries.torch.nn.Module):
             self._loras.take_off(loaded.object)
             self._inversions.take_off(loaded.object)
+            self._ip_adapters.take_off(loaded.object)
 
     def rewrite(self, upscaler: Plugin, parts: Mapping[str, Loaded], asked: Rewriting) -> Rewritten:
         """Let an upscaler rewrite prompts with live `parts`, by role; raise `EngineError` if it can't."""

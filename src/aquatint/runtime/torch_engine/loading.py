@@ -25,6 +25,7 @@ from aquatint.runtime.torch_engine import (
     cross_adapter,
     determinism,
     gguf,
+    ip_adapters,
     loras,
     memory,
     single_files,
@@ -48,6 +49,8 @@ def load(libraries: Libraries, component: Component, counters: Counters, ahead: 
     found = find_class(libraries, component.library, component.class_name)
     if textual_inversions.is_textual_inversion(component):
         return textual_inversions.load(component, counters)
+    if ip_adapters.is_ip_adapter(component):
+        return ip_adapters.load(libraries, component, found, counters)
     if loras.is_adapter(component):
         return loras.load(libraries, component, found, counters)
     if component.library == pipelines.OWN:

@@ -56,7 +56,7 @@ class Wanted:
 
 
 def is_adapter(component: Component) -> bool:
-    """Return whether `component` is a LoRA or a textual inversion, and no part of a pipeline of the library."""
+    """Return whether `component` is an adapter, of whatever kind, and no part of a pipeline of the library."""
     return component.library == LOADERS
 
 

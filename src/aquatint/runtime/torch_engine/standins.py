@@ -15,6 +15,7 @@ from typing import Any
 
 from aquatint.plan.steps import Component
 from aquatint.runtime.engine import Loaded
+from aquatint.runtime.torch_engine.ip_adapters import foretold
 from aquatint.runtime.torch_engine.libraries import Libraries
 from aquatint.runtime.torch_engine.moving import moved
 from aquatint.runtime.torch_engine.skeletons import configuration, skeleton
@@ -48,13 +49,24 @@ class WornVectors:
     count: int
 
 
+@dataclass(frozen=True, slots=True)
+class WornPictures:
+    """An IP-Adapter that a denoiser has on in some pipelines: its own place, and how much its pictures count."""
+
+    place: Place
+    scale: float
+
+
+AnyWorn = Worn | WornVectors | WornPictures
+"""What a submodule has on in some pipelines."""
+
+
 @dataclass(eq=False)
 class Place:
     """A submodule's place in pipelines: the live module, while it is there, and what was said in its name before.
 
-    An adapter has a place of its own, and what is live there is no module. A submodule that has other `loras` or
-    `vectors` on in another pipeline has another place there, and the same live module, which `wear` dresses for its
-    calls.
+    An adapter has a place of its own, and what is live there is no module. A submodule that has other adapters on, its
+    `worn`, in another pipeline has another place there, and the same live module, which `wear` dresses for its calls.
 
     `device` is where the pipelines are that it is a place in. Where the module is on another one, what it is given
     comes there, and what it makes goes back: to its pipelines it is where they are.
@@ -71,8 +83,7 @@ class Place:
     wait: Callable[[Place], None]
     wear: Callable[[Place], None]
     remember: Remember | None = None
-    loras: tuple[Worn, ...] = ()
-    vectors: tuple[WornVectors, ...] = ()
+    worn: tuple[AnyWorn, ...] = ()
     live: Any = None
     corrections: int = 0
     _said: dict[Path, Any] = field(default_factory=dict)
@@ -92,7 +103,22 @@ class Place:
     @property
     def adapters(self) -> tuple[Place, ...]:
         """The places of what the module has on."""
-        return *(each.place for each in self.loras), *(each.place for each in self.vectors)
+        return tuple(each.place for each in self.worn)
+
+    @property
+    def loras(self) -> tuple[Worn, ...]:
+        """The LoRAs that the module has on."""
+        return tuple(each for each in self.worn if isinstance(each, Worn))
+
+    @property
+    def vectors(self) -> tuple[WornVectors, ...]:
+        """The textual inversions that the module has on."""
+        return tuple(each for each in self.worn if isinstance(each, WornVectors))
+
+    @property
+    def pictures(self) -> tuple[WornPictures, ...]:
+        """The IP-Adapters that the module has on, in the order of a call's pictures."""
+        return tuple(each for each in self.worn if isinstance(each, WornPictures))
 
     def module(self) -> Any:
         """Return the live module with its adapters on, after waiting for them if need be."""
@@ -128,6 +154,9 @@ class Place:
 
     def ask(self, path: Path) -> Any:
         """Return what the module has at `path`, or something that waits for it."""
+        if path[0] in _ADAPTED and self.pictures:
+            # A pipeline looks at the projections before it needs the denoiser, and at its processors to put them back.
+            return self.projections if path == _PROJECTED else self.inside(path)
         if self.live is None and path in self._said:
             return self._said[path]
         if self.live is None and path in _TOLD:
@@ -143,6 +172,11 @@ class Place:
         if inspect.ismethod(value):
             return self._later(path, value)
         return self._say(path, value)
+
+    @functools.cached_property
+    def projections(self) -> Any:
+        """What a pipeline may know of the projections of its IP-Adapters before they are there."""
+        return foretold(self.libraries, [each.place.component for each in self.pictures])
 
     def call(self, path: Path, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Return what the module at `path` makes of the arguments."""
@@ -268,5 +302,8 @@ def _plain(value: Any) -> Any:
 _STATE = ("_reset_stateful_cache",)
 # What is known without a skeleton.
 _TOLD = (("config",), ("dtype",), ("device",))
+# What a denoiser has otherwise with IP-Adapters on.
+_PROJECTED = ("encoder_hid_proj",)
+_ADAPTED = ("encoder_hid_proj", "attn_processors")
 # Set while a component is loaded, and read by no pipeline.
 _ORIGIN = ("quantization_config", "torch_dtype", "dtype", "transformers_version", "architectures")

@@ -1,0 +1,104 @@
+"""IP-Adapters with random weights for the tiny pipelines, in the layout in which they are published."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+NAME = "ip-adapter.safetensors"
+"""What the file is called here."""
+
+WIDTH = 128
+"""Of what the image encoder of `write` makes, and of its layers."""
+
+
+def write(
+    pipeline: Any, folder: Path, seed: int, kind: str = "plain", dtype: str = "float32", pickled: bool = False,
+    has_encoder: bool = True,
+) -> Path:  # fmt: skip
+    """Write an IP-Adapter for the denoiser of a live `pipeline` into `folder`, an image encoder beside it.
+
+    `kind` is `plain`, `plus` or `full`, as the published ones are called. Returns the file.
+    """
+    import torch
+    from safetensors.torch import save_file
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        halves = {"image_proj": _projection(pipeline, kind), "ip_adapter": _attention(pipeline)}
+        halves = {half: {name: tensor.to(getattr(torch, dtype)) for name, tensor in tensors.items()}
+                  for half, tensors in halves.items()}  # fmt: skip
+        folder.mkdir(parents=True, exist_ok=True)
+        if has_encoder:
+            _image_encoder().save_pretrained(folder / "image_encoder", safe_serialization=True)
+    if pickled:
+        file = folder / Path(NAME).with_suffix(".bin")
+        torch.save(halves, file)
+        return file
+    save_file({f"{half}.{name}": each for half, tensors in halves.items() for name, each in tensors.items()},
+              folder / NAME)  # fmt: skip
+    return folder / NAME
+
+
+def _width(pipeline: Any) -> int:
+    config = (getattr(pipeline, "unet", None) or pipeline.transformer).config
+    return int(config.get("cross_attention_dim") or config["joint_attention_dim"])
+
+
+def _projection(pipeline: Any, kind: str) -> dict[str, Any]:
+    import torch
+    from diffusers.models import embeddings
+
+    width = _width(pipeline)
+    match kind:
+        case "plain":
+            norm = torch.nn.LayerNorm(width).state_dict(prefix="norm.")
+            return torch.nn.Linear(WIDTH, 4 * width).state_dict(prefix="proj.") | norm
+        case "full":
+            made = embeddings.IPAdapterFullImageProjection(WIDTH, width).state_dict()
+            places = {"ff.net.0.proj": "proj.0", "ff.net.2": "proj.2", "norm": "proj.3"}
+            return {_renamed(name, places): tensor for name, tensor in made.items()}
+        case _:
+            made = embeddings.IPAdapterPlusImageProjection(
+                embed_dims=WIDTH, output_dims=width, hidden_dims=64, depth=4, heads=1, num_queries=4
+            ).state_dict()
+            places = {
+                ".ln0.": ".0.norm1.", ".ln1.": ".0.norm2.", ".attn.to_out.0.": ".0.to_out.", ".attn.to_": ".0.to_",
+                ".ff.0.": ".1.0.", ".ff.1.net.0.proj.": ".1.1.", ".ff.1.net.2.": ".1.3.",
+            }  # fmt: skip
+            named = {_renamed(name, places): tensor for name, tensor in made.items()}
+            for name in [name for name in named if name.endswith(".to_k.weight")]:
+                both = named.pop(name), named.pop(name.replace(".to_k.", ".to_v."))
+                named[name.replace(".to_k.", ".to_kv.")] = torch.cat(both)
+            return named
+
+
+def _renamed(name: str, places: dict[str, str]) -> str:
+    for ours, theirs in places.items():
+        name = name.replace(ours, theirs, 1)
+    return name
+
+
+def _attention(pipeline: Any) -> dict[str, Any]:
+    import torch
+
+    denoiser, width = getattr(pipeline, "unet", None), _width(pipeline)
+    if denoiser is None:
+        blocks, side = pipeline.transformer.config.num_layers, pipeline.transformer.inner_dim
+        layers, has_bias = {number: side for number in range(blocks)}, True
+    else:
+        attending = [name for name in denoiser.attn_processors if name.endswith("attn2.processor")]
+        sides = [denoiser.get_submodule(name.removesuffix(".processor")).to_k.out_features for name in attending]
+        layers, has_bias = {2 * number + 1: side for number, side in enumerate(sides)}, False
+    return {
+        name: tensor
+        for number, side in layers.items()
+        for part in ("to_k_ip", "to_v_ip")
+        for name, tensor in torch.nn.Linear(width, side, bias=has_bias).state_dict(prefix=f"{number}.{part}.").items()
+    }
+
+
+def _image_encoder() -> Any:
+    from support.tiny import texts
+
+    return texts.image_encoder()
