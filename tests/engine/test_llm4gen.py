@@ -8,9 +8,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,7 +17,6 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-import aquatint
 from aquatint.catalog import llm4gen, pickle_files
 from aquatint.catalog.llm4gen import shapes
 from aquatint.interface.cli import main
@@ -28,6 +24,8 @@ from aquatint.plan import fingerprints
 from aquatint.plan.counts import counts
 from aquatint.plan.steps import Component
 from aquatint.runtime.engine import EngineError
+from aquatint.runtime.events import LoadFinished, OutOfMemory, Warned
+from aquatint.runtime.executor import Executor, Options
 from aquatint.runtime.store import Store
 from aquatint.runtime.torch_engine import TorchEngine, cross_adapter, llm4gen_weighter
 from aquatint.runtime.torch_engine.libraries import libraries
@@ -209,28 +207,20 @@ def test_another_weighter_makes_clips_embeddings(engine: TorchEngine, folder: Ti
 
 
 @pytest.mark.slow
-def test_loads_are_counted_shared_and_in_phases(folder: Tiny, parts: Path, tmp_path: Path) -> None:
+def test_loads_are_counted_shared_and_in_phases(engine: TorchEngine, folder: Tiny, parts: Path, tmp_path: Path) -> None:
     before = weighter(parts) + 'weighter again extends w { weighter: "compel" }\n'
     before += 'weighter less extends w { llm_quantizer: "sdnq;type=int8" }\n'
     named = zip("abcd", ("weighter: w,", "weighter: again,", "weighter: less,", ""), strict=True)
     draws = [f'generate m {{ prompt: "a red cat", {by} {DRAW}, output: "{name}.png" }}' for name, by in named]
     text = planned.model(folder("sd"), "", before=before, after="\n".join(draws))
     plan = planned.plan(text)
-    (tmp_path / "four.aqt").write_text(text)
-    # A process of its own: nothing of what other tests have loaded counts.
-    path = os.pathsep.join([str(Path(aquatint.__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
-    done = subprocess.run(
-        [sys.executable, "-m", "aquatint", "run", "four.aqt", "--json", "--device", "cpu", "--threads", "1",
-         "--no-store"],
-        cwd=tmp_path, env=os.environ | {"PYTHONPATH": path}, capture_output=True, text=True,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    events = [json.loads(line) for line in done.stdout.splitlines()]
-    finished, total = events[-1], counts(plan)
-    assert (finished["failed"], finished["loads"], finished["reuses"]) == (0, total.loads, total.reuses)
-    assert not [event for event in events if event["event"] in ("warned", "out_of_memory")]
-    loads = [event for event in events if event["event"] == "load_finished"]
-    assert sorted(event["role"] for event in loads if event["role"].startswith("llm")) == [
+    events: list[Any] = []
+    finished, total = Executor(engine, events.append, Options(tmp_path)).run(plan), counts(plan)
+    # A computer whose memory is full loads more: that would be said here.
+    assert not [event for event in events if isinstance(event, OutOfMemory | Warned)]
+    assert (finished.failed, finished.loads, finished.reuses) == (0, total.loads, total.reuses)
+    loads = [event for event in events if isinstance(event, LoadFinished)]
+    assert sorted(event.role for event in loads if event.role.startswith("llm")) == [
         "llm", "llm", "llm_projector", "llm_tokenizer"
     ]  # fmt: skip
     a, b, c, d = (Image.open(tmp_path / f"{name}.png").tobytes() for name in "abcd")
@@ -239,9 +229,9 @@ def test_loads_are_counted_shared_and_in_phases(folder: Tiny, parts: Path, tmp_p
         component.key: component.held for component in plan.components.values() if component.role.startswith("llm")
     }
     for event in loads:
-        held = sizes.get(event["component"])
+        held = sizes.get(event.component)
         if held is not None and held.most:
-            assert held.least == held.most == event["bytes"], event["role"]
+            assert held.least == held.most == event.bytes, event.role
 
 
 @pytest.mark.slow
