@@ -330,7 +330,7 @@ error[wrong-type]: `unet` is a submodule, and takes `none` only
 1 | unet=5
   | ^^^^
   = help: set what it has: `unet.source`, `unet.config`, `unet.subfolder`, `unet.dtype`, `unet.variant`, \
-`unet.revision`, `unet.quantizer`, `unet.compile`, or `unet=none`
+`unet.revision`, `unet.device`, `unet.quantizer`, `unet.compile`, or `unet=none`
 
 error[wrong-type]: `size` takes a size, not `big`
  --> --set:1:6

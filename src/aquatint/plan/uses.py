@@ -94,10 +94,11 @@ def device(pipeline: Pipeline, components: Mapping[str, Component]) -> str | Non
     """Return the device on which calls of `pipeline` draw their noise and go on with what its parts make.
 
     It is that of its denoiser, of the first part with weights where there is none; None for a pipeline without weights.
+    Parts that aren't among `components` don't count.
     """
     weighty = {
         role: components[key] for role, key in pipeline.parts.items()
-        if key is not None and components[key].dtype is not None
+        if key in components and components[key].dtype is not None
     }  # fmt: skip
     first = next((role for role in weighty if is_denoiser(role)), next(iter(weighty), None))
     return None if first is None else weighty[first].device
