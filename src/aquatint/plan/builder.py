@@ -208,7 +208,7 @@ class PlanBuilder:
         components = {key: self.components[key] for key in keys}
         calls = united(self.steps, self.per_batch, pipelines)
         names = {memory_of(each.device) for each in components.values() if each.dtype is not None}
-        others = {name: size for name in names - {memory_of(device)} if (size := beside(name)) is not None}
+        others = {name: size for name in sorted(names - {memory_of(device)}) if (size := beside(name)) is not None}
         scheduled = schedule(
             calls.steps, pipelines, components, keep=keep, order=order, memory=memory, host=host, program=program,
             device=device, beside=others,

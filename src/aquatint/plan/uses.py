@@ -98,7 +98,7 @@ def device(pipeline: Pipeline, components: Mapping[str, Component]) -> str | Non
     """
     weighty = {
         role: components[key] for role, key in pipeline.parts.items()
-        if key in components and components[key].dtype is not None
+        if key is not None and key in components and components[key].dtype is not None
     }  # fmt: skip
     first = next((role for role in weighty if is_denoiser(role)), next(iter(weighty), None))
     return None if first is None else weighty[first].device

@@ -20,6 +20,7 @@ from aquatint.runtime.media import Clip, Medium, Sound, Tensors
 from aquatint.runtime.torch_engine import tensors, weighters
 from aquatint.runtime.torch_engine.faults import engine_error
 from aquatint.runtime.torch_engine.libraries import Libraries
+from aquatint.runtime.torch_engine.memory import Slack
 
 OURS = frozenset({"generator", "return_dict", "callback_on_step_end", "num_images_per_prompt"})
 """Call arguments of a pipeline that a script does not decide: what is in a call, and its seeds, are the plan's."""
@@ -120,6 +121,8 @@ def fresh_scheduler(libraries: Libraries, scheduler: Any, asked: str | None) -> 
 
 
 def _reporter(on_step: OnStep) -> Any:
+    slack = Slack()
+
     def report(pipeline: Any, step: int, timestep: Any, values: dict[str, Any]) -> dict[str, Any]:
         # Some schedulers take more steps than they were asked for, and the pipeline then knows how many.
         total = getattr(pipeline, "num_timesteps", None)
@@ -130,6 +133,7 @@ def _reporter(on_step: OnStep) -> Any:
             on_step(step + 1, int(total))
         except Exception as error:
             raise _Stopped(error) from error
+        slack.look()
         return values
 
     return report
