@@ -6,8 +6,8 @@
 The checkpoints have the configurations of `benchmarks/estimates.py`, weights as `benchmarks/shapes.py` makes them, and
 tokenizers with an alphabet for a vocabulary; they are written below `--folder` if they are not there (FLUX.1-dev:
 34 GB). `aquatint plan` and `aquatint run` are whole commands with one thread; a line tells of a run what its events
-say. `planned` is the most that weights and what computes with them are planned to take at a time, `measured` the most of
-the process's own memory beyond what it had when the engine was there, and `rss` the most of its resident pages.
+say. `planned` is the most that weights and what computes with them are planned to take at a time, `measured` the most
+of the process's own memory beyond what it had when the engine was there, and `rss` the most of its resident pages.
 """
 
 from __future__ import annotations
