@@ -58,6 +58,17 @@ def test_a_mistake_shows_while_one_types_and_goes_when_it_is_mended(tmp_path: Pa
     assert shown == ["", "1:9: there is no `wrong` here; text is written in quotes", ""]
 
 
+def test_what_is_searched_for_in_the_history_is_run_by_two_enters(tmp_path: Path) -> None:
+    session = Session(World(), reporter(Mode.QUIET, io.StringIO(), io.StringIO()), FakeEngine, keep=True)
+    with create_pipe_input() as keys, create_app_session(input=keys, output=DummyOutput()):
+        editor = Editor(session, tmp_path / "history")
+        for line in ("let from_a = 3", "let other = 4"):
+            keys.send_text(f"{line}\r")
+            assert editor.read("aqt> ") == line
+        keys.send_text("\x12from\r\r")  # Ctrl-R; one Enter ends the search, one the line
+        assert editor.read("aqt> ") == "let from_a = 3"
+
+
 def test_keys_become_texts_and_are_there_the_next_time(tmp_path: Path) -> None:
     session = Session(World(), reporter(Mode.QUIET, io.StringIO(), io.StringIO()), FakeEngine, keep=True)
     history = tmp_path / "state" / "history"

@@ -1,4 +1,7 @@
-"""What Ctrl-C does while a plan runs: once asks the run to stop when what it is at is finished, twice stops it now."""
+"""What Ctrl-C does while a plan runs: once asks the run to stop when what it is at is finished, twice stops it now.
+
+Where somebody waits before a prompt, once stops it now.
+"""
 
 from __future__ import annotations
 
@@ -14,11 +17,14 @@ _SAID = b"\nstopping when this is finished; Ctrl-C again stops now\n"
 class Interrupts:
     """As a context, counts the interrupts of the keyboard; the second is a `KeyboardInterrupt`, as usual.
 
+    With `at_once` the first one is.
+
     Where interrupts are ignored or have another handler, as under `nohup`, and in other threads, it does nothing.
     """
 
     def __init__(self) -> None:
         self.requested = False
+        self.at_once = False
         self._is_installed = False
 
     def __enter__(self) -> Self:
@@ -34,7 +40,7 @@ class Interrupts:
             signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def _interrupt(self, number: int, frame: FrameType | None) -> None:
-        if self.requested:
+        if self.requested or self.at_once:
             raise KeyboardInterrupt
         self.requested = True
         # Not through `sys.stderr`: the signal may have come while that was writing.

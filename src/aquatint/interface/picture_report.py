@@ -79,6 +79,10 @@ def _of_image(record: ImageRecord) -> Rows:
             yield "", ", ".join([f"{number}: seed {each.seed}", *map(_shown, each.prompts.values())])
     if record.scheduler is not None:
         yield "scheduler", record.scheduler
+    if (weighter := record.weighter) is not None:
+        given = [f"{name} {_shown(value)}" for name, value in sorted(weighter.options.items())]
+        by = weighter.plugin if weighter.name in ("", weighter.plugin) else f"{weighter.name} ({weighter.plugin})"
+        yield "weighted by", ", ".join([by, *given])
     if record.defaults:
         yield "by default", ", ".join(f"{name} {_shown(value)}" for name, value in sorted(record.defaults.items()))
     yield "", ""

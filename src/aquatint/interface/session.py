@@ -216,6 +216,10 @@ class Session:
             told = self._executor.options
             self._executor.options = replace(told, room=self.options.room, existing=self.options.existing)
 
+    def stop_at_once(self) -> None:
+        """Let the first Ctrl-C from now on end a run where it is, and not when what it is at is finished."""
+        self._interrupts.at_once = True
+
     def stop(self) -> None:
         """Let the run that is going on end when what it is at is finished."""
         self._interrupts.requested = True

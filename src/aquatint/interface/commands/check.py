@@ -12,10 +12,19 @@ from aquatint.interface.planning_options import add_planning_options, add_script
 from aquatint.interface.script_file import read_script
 from aquatint.interface.warning_options import add_warning_options
 
+_EPILOG = """\
+examples:
+    aquatint check pictures.aqt --deny warnings
+    aquatint check - --json < pictures.aqt
+"""
+
 
 def add_parser(commands: Any) -> argparse.ArgumentParser:
     """Declare the command."""
-    command: argparse.ArgumentParser = commands.add_parser("check", help="report a script's mistakes")
+    command: argparse.ArgumentParser = commands.add_parser(
+        "check", help="report a script's mistakes",
+        epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
     add_script_options(command)
     add_planning_options(command)
     add_warning_options(command)

@@ -15,12 +15,18 @@ from aquatint.interface.exits import DONE, WRONG, Refusal
 from aquatint.interface.planning_options import add_planning_options, add_script_options
 from aquatint.interface.script_file import read_script
 
+_EPILOG = """\
+examples:
+    aquatint dump pictures.aqt --stage ast
+"""
+
 
 def add_parser(commands: Any) -> argparse.ArgumentParser:
     """Declare the command."""
     command: argparse.ArgumentParser = commands.add_parser(
-        "dump", help="show a script's tokens, its syntax tree or its plan, to work on the language"
-    )
+        "dump", help="show a script's tokens, its syntax tree or its plan, to work on the language",
+        epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
     add_script_options(command)
     command.add_argument(
         "--stage", choices=("tokens", "ast", "plan"), required=True,

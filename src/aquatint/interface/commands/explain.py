@@ -14,11 +14,18 @@ from aquatint.interface.exits import DONE, Refusal
 _AS_REPORTED = re.compile(r"(?:error|warning)\[(.+)\]:?")
 
 
+_EPILOG = """\
+examples:
+    aquatint explain unknown-setting
+"""
+
+
 def add_parser(commands: Any) -> argparse.ArgumentParser:
     """Declare the command."""
     command: argparse.ArgumentParser = commands.add_parser(
-        "explain", help="say what the code of a mistake means, with a wrong and a right example"
-    )
+        "explain", help="say what the code of a mistake means, with a wrong and a right example",
+        epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
     command.add_argument("codes", metavar="CODE", nargs="*", help="such as unknown-name; without any, all are listed")
     return command
 

@@ -14,9 +14,19 @@ if TYPE_CHECKING:
     from aquatint.source import Source
 
 
+_EPILOG = """\
+examples:
+    aquatint fmt pictures.aqt
+    aquatint fmt --check *.aqt
+"""
+
+
 def add_parser(commands: Any) -> argparse.ArgumentParser:
     """Declare the command."""
-    command: argparse.ArgumentParser = commands.add_parser("fmt", help="write scripts in their one canonical form")
+    command: argparse.ArgumentParser = commands.add_parser(
+        "fmt", help="write scripts in their one canonical form",
+        epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
     command.add_argument(
         "files", nargs="*", metavar="FILE",
         help="the scripts, rewritten in place; `-`, or none, is from standard input to standard output",

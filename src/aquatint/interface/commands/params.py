@@ -12,10 +12,18 @@ from aquatint.interface.exits import DONE, WRONG
 from aquatint.interface.planning_options import report
 from aquatint.interface.script_file import read_script
 
+_EPILOG = """\
+examples:
+    aquatint params pictures.aqt
+"""
+
 
 def add_parser(commands: Any) -> argparse.ArgumentParser:
     """Declare the command."""
-    command: argparse.ArgumentParser = commands.add_parser("params", help="list the parameters of a script")
+    command: argparse.ArgumentParser = commands.add_parser(
+        "params", help="list the parameters of a script",
+        epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
     command.add_argument("file", metavar="FILE", help="the script; `-` is standard input")
     command.add_argument("--json", action="store_true", help="write each parameter as a line of JSON")
     return command

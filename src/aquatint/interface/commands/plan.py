@@ -19,11 +19,20 @@ if TYPE_CHECKING:
     from aquatint.source import Source
 
 
+_EPILOG = """\
+examples:
+    aquatint plan pictures.aqt
+    aquatint plan pictures.aqt --device cuda --memory 12GiB
+    aquatint plan pictures.aqt --json > plan.json
+"""
+
+
 def add_parser(commands: Any) -> argparse.ArgumentParser:
     """Declare the command."""
     command: argparse.ArgumentParser = commands.add_parser(
-        "plan", help="show what a script would load, quantize, reuse, generate and write"
-    )
+        "plan", help="show what a script would load, quantize, reuse, generate and write",
+        epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
     add_script_options(command)
     add_planning_options(command)
     add_warning_options(command)

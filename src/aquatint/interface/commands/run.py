@@ -29,11 +29,20 @@ _NOT_STREAMED = {
 """Options that make no sense with `--stream`, and why."""
 
 
+_EPILOG = """\
+examples:
+    aquatint run pictures.aqt --set seed=3 --output-dir out
+    aquatint run pictures.aqt --memory 8GiB --json
+    make-script | aquatint run -
+"""
+
+
 def add_parser(commands: Any) -> argparse.ArgumentParser:
     """Declare the command."""
     command: argparse.ArgumentParser = commands.add_parser(
-        "run", help="run a script, or a plan that `plan --json` wrote"
-    )
+        "run", help="run a script, or a plan that `plan --json` wrote",
+        epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
     add_script_options(command)
     add_planning_options(command)
     add_warning_options(command)

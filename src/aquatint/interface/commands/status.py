@@ -24,11 +24,18 @@ STATUS_VERSION = 1
 """Of the form of `--json`."""
 
 
+_EPILOG = """\
+examples:
+    aquatint status pictures.aqt --output-dir out
+"""
+
+
 def add_parser(commands: Any) -> argparse.ArgumentParser:
     """Declare the command."""
     command: argparse.ArgumentParser = commands.add_parser(
-        "status", help="show which outputs of a script are done, stale or missing"
-    )
+        "status", help="show which outputs of a script are done, stale or missing",
+        epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
     add_script_options(command)
     add_planning_options(command)
     add_warning_options(command)

@@ -35,6 +35,7 @@ def converse(session: Session, *, previews: bool = False) -> int:
     """
     import aquatint
 
+    session.stop_at_once()
     read = _reader(session)
     look = Look(graphics=graphics() if previews else Graphics.OFF)
     sys.stdout.write(_BANNER.format(version=aquatint.__version__))

@@ -16,6 +16,7 @@ from prompt_toolkit import PromptSession
 from prompt_toolkit.buffer import Buffer
 from prompt_toolkit.completion import CompleteEvent, Completer, Completion
 from prompt_toolkit.document import Document
+from prompt_toolkit.filters import is_searching
 from prompt_toolkit.history import FileHistory, History, InMemoryHistory
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.layout.processors import Processor, Transformation, TransformationInput
@@ -131,7 +132,9 @@ def _keys() -> KeyBindings:
 
     def enter(event: KeyPressEvent) -> Any:
         buffer = event.current_buffer
-        if buffer.document.text_after_cursor.strip() or not is_whole(buffer.text):
+        # What a search has found is one line as it was typed, wherever the cursor stands in it.
+        is_inside = "\n" in buffer.text and buffer.document.text_after_cursor.strip()
+        if is_inside or not is_whole(buffer.text):
             buffer.insert_text("\n" + indentation(buffer.document.text_before_cursor))
         else:
             buffer.validate_and_handle()
@@ -143,7 +146,7 @@ def _keys() -> KeyBindings:
             buffer.delete_before_cursor(len(INDENT))
         buffer.insert_text(event.data)
 
-    keys.add("enter")(enter)
+    keys.add("enter", filter=~is_searching)(enter)  # a search ends with it
     for bracket in "})]":
         keys.add(bracket)(close)
     return keys
