@@ -80,7 +80,7 @@ def index_of(request: Request, names: Iterable[str]) -> str | None:
     inside = f" in its folder `{request.subfolder}`" if request.subfolder else ""
     raise CheckpointError(
         "not-a-checkpoint", f"`{request.repository}` is not a diffusers pipeline: it has no `{INDEX}`{inside}",
-        "only repositories in diffusers' layout can be loaded, and no single files",
+        "name a repository in diffusers' layout, or one file of this one, as in `owner/name/file.safetensors`",
     )  # fmt: skip
 
 
