@@ -35,6 +35,7 @@ def test_what_is_named_comes_back_by_its_address(source: str, file: HubFile) -> 
         "/some/model/a.safetensors", "some/model/../../a.safetensors", "some/model//a.safetensors",
         "https://huggingface.co/some/model/blob/..%2F..%2Fother/a.safetensors",
         "https://huggingface.co/some/model/blob/main/%2e%2e/a.safetensors",
+        f"some/model/{'a' * 5000}.safetensors", "some/model/\0.safetensors",
         "https://example.org/some/model/blob/main/a.safetensors",
     ],
 )  # fmt: skip

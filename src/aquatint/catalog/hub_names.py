@@ -53,12 +53,19 @@ def parsed(source: str) -> HubFile | None:
     else:
         found = _SHORT.fullmatch(source)
         # As of hub ids: what begins with a folder that is there is a path.
-        if found is None or Path(source).exists() or Path(source.partition("/")[0]).is_dir():
+        if found is None or _is_here(source):
             return None
         name, revision = found["name"], _MAIN
     if not name.lower().endswith(SUFFIXES) or not (_is_fit(name) and _is_fit(revision)):
         return None
     return HubFile(found["repository"], name, None if revision == _MAIN else revision)
+
+
+def _is_here(source: str) -> bool:
+    try:
+        return Path(source).exists() or Path(source.partition("/")[0]).is_dir()
+    except (OSError, ValueError):  # no name of a file, such as one that is too long
+        return True
 
 
 def _is_fit(path: str) -> bool:
