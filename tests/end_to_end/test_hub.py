@@ -219,7 +219,7 @@ error[not-a-checkpoint]: `some/file` is not a diffusers pipeline: it has no `mod
   |
 4 | model d { source: "some/file" }
   |                   ^^^^^^^^^^^
-  = help: only repositories in diffusers' layout can be loaded, and no single files
+  = help: name a repository in diffusers' layout, or one file of this one, as in `owner/name/file.safetensors`
 
 error[missing-revision]: `some/model` has no revision `v2` on the hub
  --> models.aqt:5:19

@@ -18,7 +18,7 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from aquatint.catalog import gguf_files, pickle_files, pipelines, single_files, stored
+from aquatint.catalog import gguf_files, hub_names, pickle_files, pipelines, single_files, stored
 from aquatint.catalog.gguf_files import is_gguf
 from aquatint.catalog.stored import Stored
 from aquatint.diagnostics import did_you_mean, nearest
@@ -288,9 +288,36 @@ def read_checkpoint(source: str, revision: str | None = None, subfolder: str = "
     return Checkpoint(source, whole, pipeline, parts, options, subfolder, found.revision)
 
 
+def find_file(source: str, revision: str | None = None) -> tuple[str | None, str | None]:
+    """Return the single file that `source` names, and the revision that is meant for its configurations.
+
+    The file is None for a folder or a repository; one of the hub is named by its address at the commit that the local
+    cache has. `revision` is that file's where its name says none. Raises `CheckpointError`.
+    """
+    named = hub_names.parsed(source)
+    if named is None:
+        return (source if single_files.is_file(source) else None), revision
+    wanted, left = (replace(named, revision=revision), None) if named.revision is None else (named, revision)
+    pinned = hub_names.pinned(wanted)
+    if pinned is None:
+        raise _missing_file(source, wanted.revision, named.revision)
+    return pinned.address, left
+
+
+def _missing_file(source: str, revision: str | None, said: str | None) -> CheckpointError:
+    beside = revision if said is None else None
+    return CheckpointError(
+        "missing-model", f"`{source}` is neither a file nor in the hub's local cache"
+        + (f" at revision `{beside}`" if beside else ""),
+        fetch_help(source + (f" --revision {beside}" if beside else "")),
+    )  # fmt: skip
+
+
 def single_file(source: str) -> Path:
     """Return the file of weights that `source` names. Raises `CheckpointError` for what is no such file."""
     file = single_files.path(source)
+    if hub_names.parsed(source) is not None and not file.is_file():
+        raise _missing_file(source, None, None)
     if file.suffix.lower() not in WEIGHT_SUFFIXES and (file.parent / "model_index.json").is_file():
         raise CheckpointError("not-a-checkpoint", f"`{source}` is a file of a pipeline, and has no weights",
                               f"name its folder: `{os.path.dirname(source) or '.'}`")  # fmt: skip

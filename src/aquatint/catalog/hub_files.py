@@ -10,11 +10,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from aquatint.catalog import adapter_files, ip_adapters, llm4gen, loras, pickle_files, textual_inversions
+from aquatint.catalog import adapter_files, hub_names, ip_adapters, llm4gen, loras, pickle_files, textual_inversions
 from aquatint.catalog.checkpoints import WEIGHT_SUFFIXES, CheckpointError, is_part, refuse_own_code, variant_of
 from aquatint.catalog.language_models import PROJECTOR, TOKENIZER, VOCABULARIES
+from aquatint.diagnostics import did_you_mean
 
 INDEX = "model_index.json"
+FILE = "file"
+"""The role of what is asked for by its name as a file, whatever it is for."""
 LORA = "lora"
 """The role of what is asked for as a LoRA."""
 TEXTUAL_INVERSION = "textual_inversion"
@@ -33,10 +36,11 @@ _WHOLE = ("diffusion_pytorch_model", "model")
 class Request:
     """What is needed of a repository: its pipeline, or the component that is to play `role`.
 
-    `subfolder` is where the pipeline or component is, and may be left open for a component. Of a pipeline the weights
-    of the submodules `without` are not needed. A component's variant may be missing, as may that of some of a
-    pipeline's, unless the request `insists`. In the roles of adapters and of a `PROJECTOR` one `file` is needed, which
-    may be left open; a `TOKENIZER` may lie beside weights that aren't.
+    `subfolder` is where the pipeline or component is, and may be left open for a component. The weights of
+    the submodules `without` are not needed, of a pipeline or of the component itself. A component's variant may be
+    missing, as may that of some of a pipeline's, unless the request `insists`. In the roles of adapters and of a
+    `PROJECTOR` one `file` is needed, which may be left open, and as a `FILE` the one that is a path in the repository;
+    a `TOKENIZER` may lie beside weights that aren't.
     """
 
     repository: str
@@ -47,6 +51,17 @@ class Request:
     without: frozenset[str] = frozenset()
     insists: bool = False
     file: str | None = None
+
+
+def of_file(source: str, revision: str | None = None) -> Request | None:
+    """Return what is needed of the hub for a `source` that names a file there, None for another one.
+
+    `revision` is the file's where its name says none.
+    """
+    named = hub_names.parsed(source)
+    if named is None:
+        return None
+    return Request(named.repository, named.revision or revision, role=FILE, file=named.name)
 
 
 def index_of(request: Request, names: Iterable[str]) -> str | None:
@@ -65,7 +80,7 @@ def index_of(request: Request, names: Iterable[str]) -> str | None:
     inside = f" in its folder `{request.subfolder}`" if request.subfolder else ""
     raise CheckpointError(
         "not-a-checkpoint", f"`{request.repository}` is not a diffusers pipeline: it has no `{INDEX}`{inside}",
-        "only repositories in diffusers' layout can be loaded, and no single files",
+        "name a repository in diffusers' layout, or one file of this one, as in `owner/name/file.safetensors`",
     )  # fmt: skip
 
 
@@ -76,6 +91,8 @@ def needed(request: Request, names: Iterable[str], index: dict[str, Any] | None)
     is what the file of `index_of` says. Raises `CheckpointError`.
     """
     there = sorted(names)
+    if request.role == FILE:
+        return [_named(request, there)]
     if request.role in _ADAPTERS:
         base = f"{request.subfolder}/" if request.subfolder else ""
         below = [name.removeprefix(base) for name in there if name.startswith(base)]
@@ -99,7 +116,10 @@ def needed(request: Request, names: Iterable[str], index: dict[str, Any] | None)
         if not found:
             raise CheckpointError("missing-model", f"`{request.repository}` has no folder `{folder}`",
                                   "name a folder of the repository, or leave `subfolder` out")  # fmt: skip
-        _check_variant(request, {folder}, there)
+        if request.role in request.without:
+            found = [name for name in found if _is_plain(name)]
+        else:
+            _check_variant(request, {folder}, there)
         config = f"{folder}/config.json" if folder else "config.json"
         return sorted(found, key=lambda name: name == config)
     base = f"{request.subfolder}/" if request.subfolder else ""
@@ -112,6 +132,21 @@ def needed(request: Request, names: Iterable[str], index: dict[str, Any] | None)
         # The others' configurations tell what it is that the script replaces or leaves out.
         files += _component(request, folder, there) if folder in wanted else filter(_is_plain, _below(folder, there))
     return [*files, f"{base}{INDEX}"]
+
+
+def _named(request: Request, names: list[str]) -> str:
+    """Return the file that `request` names. Raises `CheckpointError` if it isn't one of `names`, or may not be read."""
+    name = request.file or ""
+    if name not in names:
+        weights = [each for each in names if each.lower().endswith(hub_names.SUFFIXES)]
+        raise CheckpointError("missing-model", f"`{request.repository}` has no file `{name}`",
+                              did_you_mean(name, weights, "its files of weights"))  # fmt: skip
+    if pickle_files.is_pickle(name) and not pickle_files.are_allowed():
+        raise CheckpointError(
+            "unsafe-weights", f"`{request.repository}/{name}` is no safetensors file; reading it could run code",
+            "take a safetensors file, or convert it to one with a program and a source that you trust",
+        )  # fmt: skip
+    return name
 
 
 def _component(request: Request, folder: str, names: Iterable[str]) -> list[str]:

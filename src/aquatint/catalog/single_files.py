@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aquatint.catalog import original_names
+from aquatint.catalog import hub_names, original_names
 from aquatint.catalog.pipelines import is_denoiser
 
 if TYPE_CHECKING:
@@ -41,12 +41,17 @@ _POSITIONS = "text_model.embeddings.position_embedding.weight"
 
 
 def path(source: str) -> Path:
-    """Return the file that `source` names; a relative one is taken from the current folder."""
-    return Path(os.path.expanduser(source))
+    """Return the file that `source` names; a relative one is taken from the current folder.
+
+    One of the hub is where the local cache has it.
+    """
+    named = hub_names.parsed(source)
+    found = None if named is None else hub_names.cached(named)
+    return Path(os.path.expanduser(source)) if found is None else found
 
 
 def is_file(source: str) -> bool:
-    """Return whether `source` names a file, and no folder or repository."""
+    """Return whether `source` names a file that is there, and no folder or repository."""
     try:
         return path(source).is_file()
     except (OSError, ValueError):

@@ -14,7 +14,7 @@ from typing import Any
 
 from msgspec import UNSET
 
-from aquatint.catalog import checkpoints, estimates, language_models, llm4gen, pipelines, single_files
+from aquatint.catalog import checkpoints, estimates, hub_files, language_models, llm4gen, pipelines, single_files
 from aquatint.catalog.addresses import Download
 from aquatint.catalog.checkpoints import Checkpoint, CheckpointError, Part, Tensor
 from aquatint.catalog.estimates import Estimate
@@ -444,7 +444,7 @@ class Resolver:
         span = source.span
         if key not in self._checkpoints:
             try:
-                file = source.value if single_files.is_file(source.value) else None
+                file, revision = checkpoints.find_file(source.value, _value(model.settings, "revision"))
                 if file is not None:
                     checkpoints.single_header(file)
                 if file is not None and named is None:
@@ -453,7 +453,7 @@ class Resolver:
                     self._refuse_config(source, config)
                     return None
                 span = config.span if config is not None and named is not None else span
-                where = (source.value if named is None else named), *key[1:3]
+                where = (source.value if named is None else named), revision, key[2]
                 if subfolder is not None and checkpoints.locate(*where[:2]):
                     span = subfolder.span  # the source is there
                 found = self.world.checkpoint(*where)
@@ -484,10 +484,12 @@ class Resolver:
         """Report what the hub's cache lacks of the submodules that `model`, whose own source isn't there, takes."""
         for role, settings in model.parts.items():
             source = settings.get("source")
-            if source is None or not isinstance(source.value, str) or not checkpoints.is_hub_id(source.value):
+            if source is None or not isinstance(source.value, str):
                 continue
             try:
-                checkpoints.find(source.value, _value(settings, "revision"))
+                file, _ = checkpoints.find_file(source.value, _value(settings, "revision"))
+                if file is None and checkpoints.is_hub_id(source.value):
+                    checkpoints.find(source.value, _value(settings, "revision"))
             except CheckpointError as error:
                 self._report(error, source.span, _request(model, role))
         for kind, each in [(kind, each) for kind, own in model.adapters.items() for each in own]:
@@ -562,8 +564,9 @@ class Resolver:
         at = source if source is not None and source.value is not None else subfolder
         try:
             if source is not None and source.value is not None:
-                if single_files.is_file(source.value):
-                    return self._single_place(part, base, settings, source)
+                file, left = checkpoints.find_file(source.value, revision)
+                if file is not None:
+                    return self._single_place(part, base, settings, file, left, source.span)
                 if (config := settings.get("config")) is not None and config.value is not None:
                     self._refuse_config(source, config)
                     return None
@@ -583,13 +586,13 @@ class Resolver:
         return None
 
     def _single_place(
-        self, part: Part, base: Checkpoint, settings: Mapping[str, Setting], source: Setting
+        self, part: Part, base: Checkpoint, settings: Mapping[str, Setting], file: str, revision: str | None, at: Span
     ) -> _Place:  # fmt: skip
-        """Return the place of a submodule that is a single file, whose configuration is the model's unless it is said.
+        """Return the place of a submodule that is a single `file`; its configuration is the model's unless it is said.
 
-        Raises `CheckpointError`.
+        `revision` is that of the configuration. Raises `CheckpointError`.
         """
-        config, subfolder, revision = (_value(settings, name) for name in ("config", "subfolder", "revision"))
+        config, subfolder = (_value(settings, name) for name in ("config", "subfolder"))
         named, folder, found = base.source, base.folder, base.revision
         inside = part.subfolder if subfolder is None else subfolder
         if config is not None:
@@ -600,7 +603,7 @@ class Resolver:
         elif revision is not None:
             folder, found = _found(base.source, revision)
         like = checkpoints.read_component(folder, inside, part)
-        return _Place(named, found, folder, checkpoints.from_file(like, folder, source.value), source.span)
+        return _Place(named, found, folder, checkpoints.from_file(like, folder, file), at)
 
     def _other_place(
         self, role: str, part: Part, source: Setting, subfolder: str | None, revision: str | None
@@ -750,36 +753,57 @@ def _request(model: Model, role: str | None = None) -> Request:
     whole = model.settings
     elsewhere = {part for part, own in model.parts.items() if any(_value(own, name) for name in _OF_ITS_OWN)}
     base = _value(whole, "subfolder") or ""
-    home, held = _home(whole)
     if role is None or role not in elsewhere:
+        if (lacking := _lacking_file(whole)) is not None:
+            return lacking
+        home, home_revision, held = _home(whole)
         omitted = {name for name, setting in whole.items() if setting.value is None}
-        return Request(home, _value(whole, "revision"), _value(whole, "variant"), base,
+        return Request(home, home_revision, _value(whole, "variant"), base,
                        without=frozenset(elsewhere | omitted | held))  # fmt: skip
     own = model.parts[role]
-    source, subfolder = _value(own, "source"), _value(own, "subfolder") or ""
-    if source and single_files.is_file(source):
-        source = _value(own, "config")
-    revision = _value(own, "revision") or (None if source else _value(whole, "revision"))
-    if not source and not subfolder:
-        subfolder = f"{base}/{role}" if base else role
+    if (lacking := _lacking_file(own)) is not None:
+        return lacking
+    source, subfolder, revision = (_value(own, name) for name in ("source", "subfolder", "revision"))
+    file = None
+    if source:
+        file, revision = checkpoints.find_file(source, revision)
+        source = source if file is None else _value(own, "config")
+    if not source:
+        source, home_revision, _ = _home(whole)
+        revision = revision or home_revision
+        subfolder = subfolder or (f"{base}/{role}" if base else role)
     variant = _value(own if "variant" in own else whole, "variant")
-    return Request(str(source or home), revision, variant, subfolder, claims.home(role),
-                   insists="variant" in own)  # fmt: skip
+    home_role = claims.home(role)
+    return Request(str(source), revision, variant, subfolder or "", home_role, insists="variant" in own,
+                   without=frozenset() if file is None else frozenset({home_role}))  # fmt: skip
 
 
-def _home(settings: Mapping[str, Setting]) -> tuple[str, frozenset[str]]:
-    """Return the source of a model's configurations, and the roles whose weights are in its single file, if it is one.
-
-    A file that can't be read holds none.
-    """
-    source = str(_value(settings, "source"))
-    if not single_files.is_file(source):
-        return source, frozenset()
+def _lacking_file(settings: Mapping[str, Setting]) -> Request | None:
+    """Return what the cache lacks of the hub where the `source` of `settings` is a file there; None for all else."""
+    source, revision = _value(settings, "source"), _value(settings, "revision")
+    if not isinstance(source, str):
+        return None
     try:
-        named = _value(settings, "config") or checkpoints.default_config(source)
-        return named, single_files.likely_roles(checkpoints.single_header(source))
+        checkpoints.find_file(source, revision)
+    except CheckpointError:
+        return hub_files.of_file(source, revision)
+    return None
+
+
+def _home(settings: Mapping[str, Setting]) -> tuple[str, str | None, frozenset[str]]:
+    """Return the source and revision of a model's configurations, and the roles whose weights its single file has.
+
+    There are none without such a file, nor in one that can't be read or isn't there.
+    """
+    source, revision = str(_value(settings, "source")), _value(settings, "revision")
+    try:
+        file, left = checkpoints.find_file(source, revision)
+        if file is None:
+            return source, revision, frozenset()
+        named = _value(settings, "config") or checkpoints.default_config(file)
+        return named, left, single_files.likely_roles(checkpoints.single_header(file))
     except (CheckpointError, OSError):
-        return source, frozenset()
+        return source, revision, frozenset()
 
 
 def quantized_roles(model: Model, parts: Iterable[str], info: PipelineInfo) -> set[str]:

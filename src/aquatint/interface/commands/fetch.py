@@ -20,6 +20,7 @@ _EPILOG = """\
 examples:
     aquatint fetch pictures.aqt
     aquatint fetch stabilityai/stable-diffusion-xl-base-1.0 --variant fp16 --dry-run
+    aquatint fetch stabilityai/stable-diffusion-xl-base-1.0/sd_xl_base_1.0.safetensors
 
 Of a pipeline the configurations, tokenizers and safetensors of one variant are fetched, of a script's models only what
 it uses. An id asks the hub what its revision is now; a script takes what is there already. What has come is kept when
@@ -36,7 +37,10 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
     command.add_argument(
-        "what", nargs="+", metavar="FILE|HUB-ID", help="scripts, ids of repositories on the hub, addresses on the web"
+        "what",
+        nargs="+",
+        metavar="FILE|HUB-ID",
+        help="scripts, ids of repositories on the hub or files of them, addresses on the web",
     )
     command.add_argument("--revision", help="a branch, a tag or a commit, of the ids")
     command.add_argument("--variant", help="the set of weight files, such as fp16, of the ids")
@@ -67,21 +71,29 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _sorted(names: Sequence[str]) -> tuple[list[str], list[Wanted], list[str]]:
-    """Return those of `names` that are hub ids, what is wanted of those that are addresses, and the scripts."""
+    """Return those of `names` that are on the hub, what is wanted of those that are addresses, and the scripts."""
     from aquatint.catalog.addresses import Download, is_address, kind_of
     from aquatint.catalog.checkpoints import is_hub_id
+    from aquatint.catalog.hub_names import parsed
 
-    addresses = [name for name in names if is_address(name)]
-    ids = [name for name in names if name not in addresses and is_hub_id(name) and not name.endswith(".aqt")]
+    files = [name for name in names if parsed(name) is not None]
+    addresses = [name for name in names if name not in files and is_address(name)]
+    ids = [
+        name for name in names
+        if name in files or (name not in addresses and is_hub_id(name) and not name.endswith(".aqt"))
+    ]  # fmt: skip
     scripts = [name for name in names if name not in (*addresses, *ids)]
     return ids, [Download(address, kind_of(address)) for address in addresses], scripts
 
 
 def _requests(ids: Sequence[str], options: argparse.Namespace) -> list[Wanted]:
-    from aquatint.catalog.hub_files import Request
+    from aquatint.catalog.hub_files import Request, of_file
 
     insists = options.variant is not None
-    return [Request(name, options.revision, options.variant, insists=insists) for name in ids]
+    return [
+        of_file(name, options.revision) or Request(name, options.revision, options.variant, insists=insists)
+        for name in ids
+    ]
 
 
 def _by_name(wanted: Sequence[Wanted], options: argparse.Namespace, fetch: Fetch) -> int:
