@@ -206,6 +206,22 @@ def test_another_weighter_makes_clips_embeddings(engine: TorchEngine, folder: Ti
     assert (positive[0] - wanted).abs().max() < 1e-5
 
 
+def test_what_another_pipeline_was_told_of_a_denoiser_sends_no_call_back(
+    folder: Tiny, parts: Path, tmp_path: Path
+) -> None:
+    engine = TorchEngine(threads=1)
+    draw = f'generate m {{ prompt: "a red cat", {DRAW},'
+    perturbed = planned.plan(planned.model(folder("sd"), "", after=draw + ' pag_scale: 2.0, output: "1.png" }'))
+    both = draw + ' weighter: w, output: "2.png" }\n' + draw + ' output: "3.png" }'
+    plan = planned.plan(planned.model(folder("sd"), "", before=weighter(parts), after=both))
+    events: list[Any] = []
+    # It asks the denoiser for its attention processors before it is there, and empties what it got.
+    Executor(engine, events.append, Options(tmp_path)).run(perturbed)
+    finished = Executor(engine, events.append, Options(tmp_path)).run(plan)
+    assert not [event for event in events if isinstance(event, Warned)]
+    assert (finished.failed, finished.loads) == (0, counts(plan).loads)
+
+
 @pytest.mark.slow
 def test_loads_are_counted_shared_and_in_phases(engine: TorchEngine, folder: Tiny, parts: Path, tmp_path: Path) -> None:
     before = weighter(parts) + 'weighter again extends w { weighter: "compel" }\n'
@@ -216,7 +232,7 @@ def test_loads_are_counted_shared_and_in_phases(engine: TorchEngine, folder: Tin
     plan = planned.plan(text)
     events: list[Any] = []
     finished, total = Executor(engine, events.append, Options(tmp_path)).run(plan), counts(plan)
-    # A computer whose memory is full loads more: that would be said here.
+    # What is loaded out of turn, or again for want of memory, is said.
     assert not [event for event in events if isinstance(event, OutOfMemory | Warned)]
     assert (finished.failed, finished.loads, finished.reuses) == (0, total.loads, total.reuses)
     loads = [event for event in events if isinstance(event, LoadFinished)]

@@ -14,7 +14,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from aquatint.catalog import pipelines
-from aquatint.catalog.arguments import PICTURE, TENSOR, problem, scriptable
+from aquatint.catalog.arguments import PICTURE, TENSOR, VIDEO, problem, scriptable
 from aquatint.catalog.ip_adapters import IMAGE_ENCODER
 from aquatint.catalog.language_models import ROLES
 from aquatint.catalog.models import IP_ADAPTER, LORA, TEXTUAL_INVERSION
@@ -253,7 +253,7 @@ def _names(text: str, kind: str, recipe: Recipe) -> Iterator[str]:
 
 def _files(pictures: list[PictureRecord], argument: Argument | None) -> str | list[str]:
     paths = [each.path for each in pictures]
-    takes_one = argument is None or any(problem(argument, each) is None for each in (PICTURE, TENSOR))
+    takes_one = argument is None or any(problem(argument, each) is None for each in (PICTURE, TENSOR, VIDEO))
     return paths[0] if len(paths) == 1 and takes_one else paths
 
 

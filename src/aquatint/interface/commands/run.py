@@ -31,8 +31,8 @@ _NOT_STREAMED = {
 
 _EPILOG = """\
 examples:
-    aquatint run pictures.aqt --set seed=3 --output-dir out
-    aquatint run pictures.aqt --memory 8GiB --json
+    aquatint run x.aqt --set seed=3
+    aquatint run x.aqt --memory 8GiB
     make-script | aquatint run -
 """
 

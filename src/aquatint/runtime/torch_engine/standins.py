@@ -158,7 +158,7 @@ class Place:
             # A pipeline looks at the projections before it needs the denoiser, and at its processors to put them back.
             return self.projections if path == _PROJECTED else self.inside(path)
         if self.live is None and path in self._said:
-            return self._said[path]
+            return _handed_out(self._said[path])
         if self.live is None and path in _TOLD:
             return self._say(path, self._told(path[0]))
         value = at(self.live if self.live is not None else self.skeleton, path)
@@ -200,7 +200,7 @@ class Place:
                 return self.here
 
     def _say(self, path: Path, value: Any) -> Any:
-        return self._said.setdefault(path, value)
+        return _handed_out(self._said.setdefault(path, value))
 
     def _later(self, path: Path, method: Any) -> Any:
         """Return a method that waits for the module: pipelines look at the arguments of some without a call."""
@@ -283,13 +283,26 @@ def _class_for(module_class: Any) -> Any:
     return type(module_class.__name__, (StandIn,), body)
 
 
+def _handed_out(value: Any) -> Any:
+    """Return what a pipeline may empty, as those do that give a module its attention processors back."""
+    return dict(value) if type(value) is dict else value
+
+
 def _is_same(said: Any, guess: Any) -> bool:
     if said is guess:
         return True
     try:
-        return bool(said == guess) or _plain(said) == _plain(guess)
+        return bool(said == guess) or _plain(said) == _plain(guess) or _are_alike(said, guess)
     except Exception:
         return False
+
+
+def _are_alike(these: Any, those: Any) -> bool:
+    """Return whether dicts have equal objects by the same names: each module has attention processors of its own."""
+    if not (isinstance(these, dict) and isinstance(those, dict) and these.keys() == those.keys()):
+        return False
+    pairs = [(these[name], those[name]) for name in these]
+    return all(this == that or (type(this) is type(that) and vars(this) == vars(that)) for this, that in pairs)
 
 
 def _plain(value: Any) -> Any:
