@@ -66,33 +66,33 @@ PART = Schema("submodule", (
 ))  # fmt: skip
 """The settings of a submodule's block."""
 
+
+def _file(adapter: str) -> tuple[Setting, ...]:
+    """Return the settings that say where an adapter's file is."""
+    return (
+        Setting("source", "str",
+                f"Where the {adapter} is: a safetensors file, a folder, or a hub id that the local cache holds."),
+        Setting("subfolder", "str", "The file's folder inside `source`."),
+        Setting("weight_name", "str", "The file's name; needed where several could be meant."),
+        Setting("revision", "str", "The revision of a hub repository: a branch, a tag or a commit."),
+    )  # fmt: skip
+
+
 LORA = Schema("lora", (
-    Setting("source", "str", "Where the LoRA is: a safetensors file, a folder, or a hub id that the local cache "
-            "holds."),
-    Setting("subfolder", "str", "The file's folder inside `source`."),
-    Setting("weight_name", "str", "The file's name; needed where several could be meant."),
-    Setting("revision", "str", "The revision of a hub repository: a branch, a tag or a commit."),
+    *_file("LoRA"),
     Setting("weight", "float", "How much of it is added: 0 for nothing, 1 for as much as it was trained to be.", 1.0,
             minimum=-100, maximum=100),
 ))  # fmt: skip
 """The settings of a `lora` block of a model, which may have several."""
 
 TEXTUAL_INVERSION = Schema("textual_inversion", (
-    Setting("source", "str", "Where the textual inversion is: a safetensors file, a folder, or a hub id that the local "
-            "cache holds."),
-    Setting("subfolder", "str", "The file's folder inside `source`."),
-    Setting("weight_name", "str", "The file's name; needed where several could be meant."),
-    Setting("revision", "str", "The revision of a hub repository: a branch, a tag or a commit."),
+    *_file("textual inversion"),
     Setting("token", "str", "The word that stands for it in prompts; the one that the file names unless it is set."),
 ))  # fmt: skip
 """The settings of a `textual_inversion` block of a model, which may have several."""
 
 IP_ADAPTER = Schema("ip_adapter", (
-    Setting("source", "str", "Where the IP-Adapter is: a safetensors file, a folder, or a hub id that the local cache "
-            "holds."),
-    Setting("subfolder", "str", "The file's folder inside `source`."),
-    Setting("weight_name", "str", "The file's name; needed where several could be meant."),
-    Setting("revision", "str", "The revision of a hub repository: a branch, a tag or a commit."),
+    *_file("IP-Adapter"),
     Setting("image_encoder_folder", "str", "Where inside `source` the image encoder is, for a model that has none: a "
             "folder beside the file, or, with a `/` in it, a path from `source`. `image_encoder` unless it is set."),
     Setting("scale", "float", "How much its pictures count beside the prompt: 0 for nothing, 1 for as much as it was "

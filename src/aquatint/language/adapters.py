@@ -101,6 +101,18 @@ def in_roles(name: str, added: Sequence[tuple[Component, Use]]) -> dict[str, tup
     }
 
 
+def are_different(added: Iterable[tuple[Component, Span]], what: str, diagnostics: Diagnostics) -> bool:
+    """Return whether no file is `added` twice as an adapter of the kind `what`, or report it."""
+    first: dict[str, Span] = {}
+    for component, span in added:
+        before = first.setdefault(component.identity, span)
+        if before is not span:
+            diagnostics.error("duplicate-setting", f"this {what} is given twice", span,
+                              labels=(Label(before, "the same file"),), help="take one of them out")  # fmt: skip
+            return False
+    return True
+
+
 def is_offloaded(model: Model, what: str, at: Span, world: World, diagnostics: Diagnostics) -> bool:
     """Return whether `model` is offloaded, which does not go with adapters, and report that: `what` is one, for people.
 

@@ -15,7 +15,7 @@ from aquatint.catalog.gguf_files import is_gguf
 from aquatint.catalog.loras import Lora
 from aquatint.catalog.models import LORA
 from aquatint.catalog.pipelines import PipelineInfo, is_text_encoder, lora_roles
-from aquatint.diagnostics import Diagnostics, Label
+from aquatint.diagnostics import Diagnostics
 from aquatint.language import adapters, devices, suitability
 from aquatint.language.adapters import Report
 from aquatint.language.values import Adapter, Model
@@ -50,7 +50,8 @@ def added(
     device = devices.of_model(model, world)
     found = [_one(lora, info, parts, device, diagnostics, report) for lora in model.loras]
     sound = [each for each in found if each is not None]
-    if len(sound) < len(found) or not _are_different(sound, diagnostics):
+    files = [(each.component, each.span) for each in sound]
+    if len(sound) < len(found) or not adapters.are_different(files, "LoRA", diagnostics):
         return None
     sound.sort(key=lambda each: each.component.key)
     return adapters.in_roles(LORA.name, [(each.component, each.use) for each in sound])
@@ -122,16 +123,5 @@ def _fits(
                 "wrong-lora", f"`{source}` is a LoRA for another model than this one with its `{role}`: {wrong}", span,
                 help="take a LoRA that was trained for this model, or for one of its kind and size",
             )  # fmt: skip
-            return False
-    return True
-
-
-def _are_different(found: list[_Added], diagnostics: Diagnostics) -> bool:
-    first: dict[str, Span] = {}
-    for each in found:
-        before = first.setdefault(each.component.identity, each.span)
-        if before is not each.span:
-            diagnostics.error("duplicate-setting", "this LoRA is given twice", each.span,
-                              labels=(Label(before, "the same file"),), help="take one of them out")  # fmt: skip
             return False
     return True

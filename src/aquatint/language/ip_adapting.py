@@ -96,7 +96,8 @@ def added(
         return None
     found = [_one(block, info, denoiser, parts, world.device, diagnostics, report) for block in model.ip_adapters]
     sound = [each for each in found if each is not None]
-    if len(sound) < len(found) or not _are_different(sound, diagnostics):
+    files = [(each.component, each.span) for each in sound]
+    if len(sound) < len(found) or not adapters.are_different(files, "IP-Adapter", diagnostics):
         return None
     return adapters.in_roles(_NAME, [(each.component, each.use) for each in sound])
 
@@ -149,17 +150,6 @@ def _fits(
             help=f"name the one that it was trained with: `{IMAGE_ENCODER} {{ source: ... }}`",
         )  # fmt: skip
         return False
-    return True
-
-
-def _are_different(found: list[_Added], diagnostics: Diagnostics) -> bool:
-    first: dict[str, Span] = {}
-    for each in found:
-        before = first.setdefault(each.component.identity, each.span)
-        if before is not each.span:
-            diagnostics.error("duplicate-setting", "this IP-Adapter is given twice", each.span,
-                              labels=(Label(before, "the same file"),), help="take one of them out")  # fmt: skip
-            return False
     return True
 
 
