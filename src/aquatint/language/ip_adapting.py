@@ -94,7 +94,7 @@ def added(
         return None
     if adapters.is_offloaded(model, "IP-Adapter", at, world, diagnostics):
         return None
-    found = [_one(block, info, denoiser, parts, world.device, diagnostics, report) for block in model.ip_adapters]
+    found = [_one(block, info, denoiser, parts, diagnostics, report) for block in model.ip_adapters]
     sound = [each for each in found if each is not None]
     files = [(each.component, each.span) for each in sound]
     if len(sound) < len(found) or not adapters.are_different(files, "IP-Adapter", diagnostics):
@@ -103,7 +103,7 @@ def added(
 
 
 def _one(
-    block: Adapter, info: PipelineInfo, denoiser: str, parts: Mapping[str, Component], device: str,
+    block: Adapter, info: PipelineInfo, denoiser: str, parts: Mapping[str, Component],
     diagnostics: Diagnostics, report: Report,
 ) -> _Added | None:  # fmt: skip
     def look(file: Path) -> IpAdapter | None:
@@ -116,7 +116,7 @@ def _one(
     place, read = found
     # On the denoiser its tensors are in that one's data type.
     most = read.bytes + read.numel * WIDTHS[parts[denoiser].dtype or read.dtype]
-    component = adapters.component(place, _NAME, info.ip_adapter or "", read, most, device)
+    component = adapters.component(place, _NAME, info.ip_adapter or "", read, most, parts[denoiser].device)
     scale = block.settings.get("scale")
     use = IpAdapterUse(float(1 if scale is None or scale.value is None else scale.value), [denoiser])
     return _Added(component, use, block.settings["source"].span)
