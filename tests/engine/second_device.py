@@ -158,9 +158,7 @@ def _enable(pipeline: Any, feature: str) -> None:
 
 
 def _picture(engine: TorchEngine, made: Scene, pipeline: Any) -> bytes:
-    assembled = Assembled(
-        libraries(), made.pipeline, type(pipeline), pipeline.components, {}, NAME, _offloaded=pipeline
-    )
+    assembled = Assembled(libraries(), made.pipeline, lambda **parts: pipeline, pipeline.components, {}, NAME)
     return drawn(engine, assembled, made.generation, lambda done, total: None).tobytes()
 
 

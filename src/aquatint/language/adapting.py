@@ -66,7 +66,7 @@ def _can_have_any(model: Model, info: PipelineInfo, world: World, diagnostics: D
         message = f"a LoRA needs `{PACKAGE}`, which is not installed"
         diagnostics.error("package-not-installed", message, at, help='install it: `pip install "aquatint[lora]"`')
         return False
-    return not adapters.is_offloaded(model, "LoRA", at, world, diagnostics)
+    return True
 
 
 def _one(
@@ -84,7 +84,8 @@ def _one(
     if found is None:
         return None
     place, read = found
-    component = adapters.component(place, LORA.name, reader, read, 2 * read.bytes, device)
+    offload = next(parts[role].offload for role in read.changes)
+    component = adapters.component(place, LORA.name, reader, read, 2 * read.bytes, device, offload)
     weight = lora.settings.get("weight")
     use = LoraUse(_weight(None if weight is None else weight.value), list(read.changes))
     return _Added(component, use, lora.settings["source"].span)

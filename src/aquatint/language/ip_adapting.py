@@ -92,8 +92,6 @@ def added(
         why = "takes no IP-Adapter" if info.ip_adapter is None else "takes IP-Adapters of a kind that isn't loaded here"
         diagnostics.error("incompatible", f"`{info.name}` {why}", at, help="leave it out")
         return None
-    if adapters.is_offloaded(model, "IP-Adapter", at, world, diagnostics):
-        return None
     found = [_one(block, info, denoiser, parts, diagnostics, report) for block in model.ip_adapters]
     sound = [each for each in found if each is not None]
     files = [(each.component, each.span) for each in sound]
@@ -116,7 +114,8 @@ def _one(
     place, read = found
     # On the denoiser its tensors are in that one's data type.
     most = read.bytes + read.numel * WIDTHS[parts[denoiser].dtype or read.dtype]
-    component = adapters.component(place, _NAME, info.ip_adapter or "", read, most, parts[denoiser].device)
+    part = parts[denoiser]
+    component = adapters.component(place, _NAME, info.ip_adapter or "", read, most, part.device, part.offload)
     scale = block.settings.get("scale")
     use = IpAdapterUse(float(1 if scale is None or scale.value is None else scale.value), [denoiser])
     return _Added(component, use, block.settings["source"].span)

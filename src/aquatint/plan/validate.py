@@ -111,8 +111,6 @@ def _check_adapters(plan: Plan, pipeline: Pipeline) -> None:
         for each in beside[role]:
             if each in beside or pipeline.parts.get(each) is None:
                 raise PlanError(f"{what} for `{each}`, which it lacks")
-    if beside and pipeline.offload is not None:
-        raise PlanError(f"pipeline `{pipeline.key}` has adapters, and is offloaded")
     for role, key in pipeline.parts.items():
         if key is not None and adapter_kind(plan.components[key]) != kinds.get(role):
             raise PlanError(f"pipeline `{pipeline.key}` has no use for its `{role}`")

@@ -34,16 +34,17 @@ class Assembled:
     places: Mapping[str, Place]
     device: str
     beside: Mapping[str, Any] = field(default_factory=dict)
-    _offloaded: Any = field(default=None, repr=False)
+    _hooked: Any = field(default=None, repr=False)  # the pipeline whose modules have hooks that offload them
     _replaced: list[tuple[Any, dict[str, Any]]] = field(default_factory=list, repr=False)
 
     def make(self) -> Any:
-        """Return a pipeline with schedulers of its own; one that is offloaded is the same each time.
+        """Return a pipeline with schedulers of its own; the modules of one that is offloaded have hooks from here on.
 
-        Raises `EngineError`. Its hooks are on modules, so a second one would hang others on them.
+        Raises `EngineError`. `give_back` takes the hooks off.
         """
-        if self._offloaded is not None:
-            return self._offloaded
+        if self.pipeline.offload is not None:
+            for place in self.places.values():
+                place.module()  # with its adapters on: hooks are hung on all layers that there are
         parts = {role: self._own(role, part) for role, part in self.parts.items()}
         # Never from_pipe: it casts modules that others share, and refuses quantized ones.
         with engine_error(f"can't make a {self.pipeline.class_name} of `{self.pipeline.source}`"):
@@ -52,8 +53,8 @@ class Assembled:
             # Its weighter finds them there; nothing that diffusers counts or moves.
             made.__dict__.update(self.beside)
             if self.pipeline.offload is not None:
+                self._hooked = made
                 offloading.enable(self.libraries, made, self.pipeline.offload, self.device)
-                self._offloaded = made
         if hasattr(made, _PERTURBING):
             self._watch_attention(made)
         return made
@@ -83,11 +84,17 @@ class Assembled:
 
         setattr(made, _PERTURBING, perturb_and_remember)
 
-    def give_attention_back(self) -> None:
-        """Undo what a call has done to modules that others share; one that ended well has undone it itself."""
+    def give_back(self) -> None:
+        """Undo what a call has done to modules that others share, and let those that are offloaded wait.
+
+        A call that ended well has put attention back itself.
+        """
         while self._replaced:
             part, processors = self._replaced.pop()
             part.set_attn_processor(processors)
+        if (hooked := self._hooked) is not None:
+            self._hooked = None
+            offloading.disable(self.libraries, hooked)
 
     def can_tile(self) -> bool:
         """Return whether a part of it can decode pictures in tiles."""

@@ -117,11 +117,10 @@ class TorchEngine:
             loaded = self._stored.load(component, self.describe())
         else:
             loaded = loading.load(self._libraries, component, self.counters)
-        if component.offload is not None:
-            # Not run here: on a CPU nothing is offloaded.
+        if component.offload is not None and not is_adapter(component):
             with engine_error(f"can't move `{component.role}` to the computer's memory"):
                 offloading.wait(loaded.object)
-        elif component.dtype is not None:
+        if component.dtype is not None:
             self._attach(loaded)
         return loaded
 
@@ -150,9 +149,11 @@ class TorchEngine:
         places = {
             role: self._place(part, device, self._worn(pipeline, role, beside, first))
             for role, part in parts.items()
-            if part is not None and role not in adapters and pipeline.offload is None and self._has_weights(part)
+            if part is not None and role not in adapters and self._has_weights(part)
         }
-        objects: dict[str, Any] = {role: stand_in(place) for role, place in places.items()}
+        # The hooks that offload are for live modules.
+        stands_in = pipeline.offload is None
+        objects: dict[str, Any] = {role: stand_in(place) for role, place in places.items() if stands_in}
         for role, part in parts.items():
             if role not in objects and role not in adapters:
                 assert not isinstance(part, Component), f"{role} has to be loaded"
@@ -168,10 +169,13 @@ class TorchEngine:
             objects["adapter"] = self._libraries.diffusers.MultiAdapter(several_adapters)
         beside_it = {role: objects.pop(role) for role in ROLES if role in objects}
         assembled = Assembled(self._libraries, pipeline, found, objects, places, device, beside_it)
-        # What is wrong with it shows here, and offloading hangs its hooks on live modules once. Where a pipeline's
-        # constructor takes modules apart, it shows when a call has waited for them.
-        with suppress(NotLoaded):
-            assembled.make()
+        # What is wrong with it shows here. Where a pipeline's constructor takes modules apart, it shows when a call has
+        # waited for them.
+        try:
+            with suppress(NotLoaded):
+                assembled.make()
+        finally:
+            assembled.give_back()
         return assembled
 
     def begin(self, pipeline: Assembled, generation: Generation, on_step: OnStep) -> TorchCall:
@@ -188,7 +192,7 @@ class TorchEngine:
             try:
                 images = generate(told)
             finally:
-                pipeline.give_attention_back()
+                pipeline.give_back()
             self.counters.images += len(images)
             if self.kept is not None:
                 call.warnings += self.kept.warnings
@@ -337,9 +341,6 @@ class TorchEngine:
         self.counters.releases += 1
         self._detach(loaded)
         if isinstance(loaded.object, torch.nn.Module):
-            if loaded.component.offload is not None:
-                # Its weights may be the hooks', and its own tensors without data.
-                offloading.undo(loaded.object)
             # Not left to the garbage collector: modules are in reference cycles, and a plan has a memory budget.
             weights.drop(torch, loaded.object)
             memory.give_back(torch)

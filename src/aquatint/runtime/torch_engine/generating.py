@@ -66,10 +66,9 @@ def work(
             arguments.setdefault("output_type", _output_type(info))
         if "callback_on_step_end" in known:
             arguments["callback_on_step_end"] = _reporter(on_step)
-        # The scheduler changes while it works. A pipeline that is offloaded is used again: put it back.
-        kept = getattr(pipeline, "scheduler", None)
-        if kept is not None:
-            pipeline.scheduler = fresh_scheduler(libraries, kept, generation.scheduler)
+        own = getattr(pipeline, "scheduler", None)
+        if own is not None:
+            pipeline.scheduler = fresh_scheduler(libraries, own, generation.scheduler)
         elif generation.scheduler is not None:
             raise EngineError(f"{name} has no part that is called `scheduler`")
         # Each image has its own, so that its noise is the same whatever else is in the call.
@@ -88,9 +87,6 @@ def work(
             if isinstance(error.__cause__, _Stopped):
                 raise error.__cause__.cause from None
             raise
-        finally:
-            if kept is not None:
-                pipeline.scheduler = kept
 
     return generate
 

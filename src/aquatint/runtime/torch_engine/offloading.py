@@ -24,7 +24,10 @@ def come_back(module: Any, device: str) -> None:
 
 
 def enable(libraries: Libraries, pipeline: Any, offload: str, device: str) -> None:
-    """Make an assembled `pipeline` bring its weights to `device` by turns; its modules get hooks that do that."""
+    """Make an assembled `pipeline` bring its weights to `device` by turns; its modules get hooks that do that.
+
+    They have to be those of all layers, adapters' too, and are for this pipeline alone: `disable` takes them off.
+    """
     match offload:
         case "model":
             pipeline.enable_model_cpu_offload(device=device)
@@ -39,14 +42,18 @@ def enable(libraries: Libraries, pipeline: Any, offload: str, device: str) -> No
             raise EngineError(f"there is no way `{offload}` to offload a pipeline")
 
 
-def undo(module: Any) -> None:
-    """Take the hooks off `module` and off all below it; its tensors are then where it says that they are."""
+def disable(libraries: Libraries, pipeline: Any) -> None:
+    """Take the hooks off the modules of `pipeline` and off all below them, and let the modules wait."""
     from accelerate.hooks import remove_hook_from_module
 
-    remove_hook_from_module(module, recurse=True)
-    for each in module.modules():
-        # diffusers' hooks are where the groups begin, which needn't be at the top.
-        registry: Any = getattr(each, "_diffusers_hook", None)
-        if registry is not None:
-            for name in list(registry.hooks):
-                registry.remove_hook(name, recurse=False)
+    for module in pipeline.components.values():
+        if isinstance(module, libraries.torch.nn.Module):
+            remove_hook_from_module(module, recurse=True)
+            for each in module.modules():
+                # diffusers' hooks are where the groups begin, which needn't be at the top.
+                registry: Any = getattr(each, "_diffusers_hook", None)
+                if registry is not None:
+                    for name in list(registry.hooks):
+                        registry.remove_hook(name, recurse=False)
+            # After an error some may be on the device.
+            wait(module)
