@@ -1,12 +1,13 @@
-"""Adapters of models that are offloaded, on the device of `second_device`: `python offloaded_adapters.py FOLDER BUILD OUT`.
+"""Adapters of what is offloaded, on the device of `second_device`: `python offloaded_adapters.py FOLDER BUILD OUT`.
 
 FOLDER is a tiny Stable Diffusion, BUILD where the device is compiled, OUT where adapters and pictures are written. In a
 process of its own, since a device can't be taken back. Scripts are planned for `cuda`, and their plans run with the
-name of the device that there is; the picture in each is drawn by a plain program, too.
+name of the device that there is; what bitsandbytes refuses to quantize for that is quantized on the CPU, and is then
+used as if it had been.
 
-Prints JSON: for every kind of quantizer and way of offloading the digests of the pictures' pixels by file, those of the
-plain program under `plain`, what failed, how often a component was loaded again, and the share of all bytes of weights
-that is on the device once the pictures are made.
+Prints JSON: for every kind of quantizer and way of offloading the pictures of a script, those of plain programs with
+that way and with none, what failed, how many components were loaded more than once, and the bytes that are left on the
+device.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ import gc
 import hashlib
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,69 +33,86 @@ from aquatint.catalog import compatibility
 from aquatint.diagnostics import render
 from aquatint.language.evaluate import Interpreter
 from aquatint.language.world import World
-from aquatint.plan.steps import Plan
+from aquatint.plan.steps import Generate, Plan
+from aquatint.runtime.engine import Generation
 from aquatint.runtime.events import Event, LoadStarted, StatementFailed
 from aquatint.runtime.executor import Executor, Options
 from aquatint.runtime.torch_engine import TorchEngine, offloading
 from aquatint.runtime.torch_engine.libraries import libraries
 from aquatint.source import Source
 from aquatint.syntax.parser import parse
-from engine import plain
 from support import ip_adapters, loras
 from support.quantizer_kinds import KINDS
+from support.scenes import drawn
 from support.tiny.texts import WIDTH
 
-WAYS = (None, "model", "group", "sequential")
-DRAW = "seed: 7, num_inference_steps: 2, width: 64, height: 64"
+import plain  # isort: skip  # beside this file
+
+WAYS = ("model", "group", "sequential")
 PLAIN = {"none": "none", "bnb-8bit": "bnb8", "bnb-4bit": "nf4", "sdnq": "sdnq-int8"}
+PROMPT = "a red <toy> cat"
+TURNS = ("plain", "loras", "words", "pictures", "plain")
+"""What the statements of a script have on, in their order: one comes after another that had something else on."""
 
 
-def main(folder: Path, build: Path, out: Path) -> dict[str, Any]:
+def main(folder: Path, build: Path, out: Path) -> dict[str, dict[str, Any]]:
     """Return what comes of all cases."""
     TorchEngine(threads=1)  # imports the libraries before there is another device
-    written(folder, out)
+    _write(folder, out)
     on_it = second_device.device(build)
-    found: dict[str, Any] = {}
+    found: dict[str, dict[str, Any]] = {}
     for kind in PLAIN:
+        expected = _by_plain_program(folder, out, kind, None)
         for way in WAYS:
-            if way is None or compatibility.cell(kind, f"offload-{way}").answer != "refused":
-                made = planned(script(folder, out, kind, way))
-                found[f"{kind} {way}"] = run(made, out / f"{kind}-{way}", on_it)
+            if compatibility.cell(kind, f"offload-{way}").answer == "refused":
+                continue
+            plan = _planned(_script(folder, out, kind, way))
+            run = _quantized_elsewhere if kind.startswith("bnb") else _run
+            found[f"{kind} {way}"] = {
+                "expected": expected, "plain": _by_plain_program(folder, out, kind, way),
+                **run(plan, out / f"{kind}-{way}", on_it),
+            }  # fmt: skip
     return found
 
 
-def written(folder: Path, out: Path) -> None:
-    """Write a LoRA for the denoiser, one for the text encoder as well, and a textual inversion."""
+def _write(folder: Path, out: Path) -> None:
+    """Write a LoRA for the denoiser, another for the text encoder as well, a textual inversion and an IP-Adapter."""
     import torch
     from safetensors.torch import save_file
 
     pipeline = plain.assembled(folder, "none")
-    loras.write(pipeline, out / "one", 1, ["unet"])
-    loras.write(pipeline, out / "two", 2, ["unet", "text_encoder"])
+    loras.write(pipeline, out / "denoiser", 1, ["unet"])
+    loras.write(pipeline, out / "both", 2, ["unet", "text_encoder"])
+    ip_adapters.write(pipeline, out / "pictures", 4, "plain")
     generator = torch.Generator().manual_seed(3)
     save_file({"<toy>": torch.randn((2, WIDTH), generator=generator)}, out / "toy.safetensors")
+    Image.effect_mandelbrot((48, 40), (-2, -1.5, 1, 1.5), 60).convert("RGB").save(out / "picture.png")
 
 
-def script(folder: Path, out: Path, kind: str, way: str | None) -> str:
+def _loras(kind: str) -> dict[str, float]:
+    """Return the LoRAs of a kind's pictures and their weights: bitsandbytes' text encoders take none."""
+    return {"denoiser": 0.5} if kind.startswith("bnb") else {"both": 0.5}
+
+
+def _script(folder: Path, out: Path, kind: str, way: str) -> str:
     """Return a script whose statements want other adapters each."""
-    quantizer = f'quantizer: "{KINDS[kind]}"' if KINDS[kind] else "quantizer: none"
-    offload = f'offload: "{way}"' if way else "offload: none"
-    second = "one" if kind.startswith("bnb") else "two"
-    settings = {
-        "plain": "", "one": f'lora {{ source: "{out}/one" }}',
-        "two": f'lora {{ source: "{out}/{second}", weight: 0.5 }}, '
-               f'textual_inversion {{ source: "{out}/toy.safetensors" }}',
+    quantizer = f'"{KINDS[kind]}"' if KINDS[kind] else "none"
+    given = [f'lora {{ source: "{out / name}", weight: {weight} }}' for name, weight in _loras(kind).items()]
+    own = {
+        "plain": "", "loras": ", ".join(given), "words": f'textual_inversion {{ source: "{out / "toy.safetensors"}" }}',
+        "pictures": f'ip_adapter {{ source: "{out / "pictures"}", scale: 0.5 }}, image_encoder {{ quantizer: none }}',
     }  # fmt: skip
-    lines = [f'model plain {{ source: "{folder}", dtype: float32, {quantizer}, {offload} }}']
-    lines += [f"model {name} extends plain {{ {own} }}" for name, own in settings.items() if own]
-    lines += [
-        f'generate {name} {{ prompt: "a red <toy> cat", {DRAW}, output: "{number}-{name}.png" }}'
-        for number, name in enumerate(["plain", "one", "two", "plain", "one"])
-    ]
+    lines = [f'model m {{ source: "{folder}", dtype: float32, quantizer: {quantizer}, offload: "{way}" }}']
+    for number, turn in enumerate(TURNS):
+        more = f'ip_adapter_image: "{out / "picture.png"}",' if turn == "pictures" else ""
+        lines.append(
+            f'generate (m with {{ {own[turn]} }}) {{ prompt: "{PROMPT}", seed: 7, num_inference_steps: 2, '
+            f'size: 64x64, {more} output: "{number}.png" }}'
+        )
     return "\n".join(lines)
 
 
-def planned(text: str) -> Plan:
+def _planned(text: str) -> Plan:
     """Return the plan of a script by the name of the device that there is."""
     parsed = parse(Source("script.aqt", text))
     evaluation = Interpreter(World(device="cuda")).evaluate(parsed.script, parsed.diagnostics)
@@ -106,7 +125,7 @@ def planned(text: str) -> Plan:
     return msgspec.structs.replace(plan, components=own, device=NAME)
 
 
-def run(plan: Plan, out: Path, on_it: Callable[[], int]) -> dict[str, Any]:
+def _run(plan: Plan, out: Path, on_it: Callable[[], int]) -> dict[str, Any]:
     """Run a plan with an engine of its own."""
     failures: list[str] = []
     loaded: list[str] = []
@@ -119,12 +138,87 @@ def run(plan: Plan, out: Path, on_it: Callable[[], int]) -> dict[str, Any]:
 
     gc.collect()
     before = on_it()
-    engine = TorchEngine(plan.device, threads=1)
-    executor = Executor(engine, sink, Options(output_dir=out))
-    executor.run(plan)
+    Executor(TorchEngine(plan.device, threads=1), sink, Options(output_dir=out)).run(plan)
     gc.collect()
-    digests = {file.name: hashlib.sha256(Image.open(file).tobytes()).hexdigest()[:12] for file in sorted(out.glob("*.png"))}
-    return {"pictures": digests, "failures": failures, "again": len(loaded) - len(set(loaded)), "left": on_it() - before}
+    return {
+        "pictures": [_digest(Image.open(file)) for file in sorted(out.glob("*.png"))], "failures": failures,
+        "again": len(loaded) - len(set(loaded)), "left": on_it() - before,
+    }  # fmt: skip
+
+
+def _quantized_elsewhere(plan: Plan, out: Path, on_it: Callable[[], int]) -> dict[str, Any]:
+    """Draw the pictures of a plan with an engine of its own, of components that were loaded for the CPU."""
+    engine = TorchEngine("cpu", threads=1)
+    gc.collect()
+    before = on_it()
+    live = {}
+    for key, component in plan.components.items():
+        loaded = engine.load(msgspec.structs.replace(component, device="cpu"))
+        second_device.unpacked([loaded.object])
+        live[key] = replace(loaded, component=component)
+    pictures = []
+    for step in plan.steps:
+        if isinstance(step, Generate):
+            pipeline = plan.pipelines[step.pipeline]
+            parts = {role: None if key is None else live[key] for role, key in pipeline.parts.items()}
+            arguments = dict(step.arguments)
+            if step.deferred:
+                arguments["ip_adapter_image"] = Image.open(out.parent / "picture.png").convert("RGB")
+            generation = Generation(arguments, [step.outputs[0].seed])
+            assembled = engine.assemble(pipeline, parts)
+            pictures.append(_digest(drawn(engine, assembled, generation, lambda done, total: None)))
+    gc.collect()
+    left = on_it() - before
+    for loaded in live.values():
+        engine.release(loaded)
+    return {"pictures": pictures, "failures": [], "again": 0, "left": left}
+
+
+def _by_plain_program(folder: Path, out: Path, kind: str, way: str | None) -> list[str]:
+    """Return the pictures of plain programs: one for each that differs, since diffusers doesn't undo all of it."""
+    made = {turn: _digest(_plain_picture(folder, out, kind, way, turn)) for turn in dict.fromkeys(TURNS)}
+    return [made[turn] for turn in TURNS]
+
+
+def _plain_picture(folder: Path, out: Path, kind: str, way: str | None, turn: str) -> Image.Image:
+    import torch
+
+    pipeline = plain.assembled(folder, PLAIN[kind])
+    more: Mapping[str, Any] = {}
+    match turn:
+        case "loras":
+            for name, weight in _loras(kind).items():
+                pipeline.load_lora_weights(str(out / name), weight_name=loras.NAME, adapter_name=name)
+                pipeline.set_adapters([name], [weight])
+        case "words":
+            pipeline.load_textual_inversion(str(out / "toy.safetensors"))
+        case "pictures":
+            # Asked to cast itself, a quantized model refuses; here all is of one data type.
+            pipeline.unet.to = lambda *given, **named: pipeline.unet
+            pipeline.load_ip_adapter(str(out / "pictures"), subfolder="", weight_name="ip-adapter.safetensors")
+            del pipeline.unet.to
+            pipeline.set_ip_adapter_scale(0.5)
+            more = {"ip_adapter_image": Image.open(out / "picture.png").convert("RGB")}
+    modules = second_device.modules(pipeline)
+    for module in modules:
+        for tensor in module.parameters():
+            # In memory of their own: where they are mapped from a file, products are rounded otherwise.
+            tensor.data = tensor.data.clone()
+    layers = second_device.unpacked(modules)
+    if way is not None:
+        offloading.enable(libraries(), pipeline, way, NAME)
+    else:
+        for layer in layers:
+            layer.weight = layer.weight.to(NAME)
+        for module in modules:
+            module.to(NAME)
+    call = {"prompt": PROMPT, "num_inference_steps": 2, "width": 64, "height": 64}
+    image: Image.Image = pipeline(**call, **more, generator=torch.Generator("cpu").manual_seed(7)).images[0]
+    return image
+
+
+def _digest(image: Any) -> str:
+    return hashlib.sha256(image.convert("RGB").tobytes()).hexdigest()[:16]
 
 
 if __name__ == "__main__":

@@ -23,7 +23,6 @@ from aquatint.diagnostics import Diagnostics, Label
 from aquatint.language import adapters
 from aquatint.language.adapters import Report
 from aquatint.language.values import UNKNOWN, Adapter, Model, Result, Setting, layered
-from aquatint.language.world import World
 from aquatint.plan import uses
 from aquatint.plan.steps import Component, IpAdapterUse, Pipeline
 from aquatint.source import Span
@@ -76,8 +75,7 @@ def with_image_encoder(
 
 
 def added(
-    model: Model, info: PipelineInfo, parts: Mapping[str, Component], world: World, diagnostics: Diagnostics,
-    report: Report,
+    model: Model, info: PipelineInfo, parts: Mapping[str, Component], diagnostics: Diagnostics, report: Report
 ) -> dict[str, tuple[Component, IpAdapterUse]] | None:  # fmt: skip
     """Return the IP-Adapters of `model` by the roles that they get, None after reporting what is wrong with one.
 

@@ -200,7 +200,7 @@ class Resolver:
         learned = inverting.added(model, info, by_role, self.world, self.diagnostics, self.sources.report)
         if learned is None:
             return None
-        pictured = ip_adapting.added(model, info, by_role, self.world, self.diagnostics, self.sources.report)
+        pictured = ip_adapting.added(model, info, by_role, self.diagnostics, self.sources.report)
         if pictured is None:
             return None
         how = computing.settings(model, by_role, offload, self.world, self.diagnostics)
