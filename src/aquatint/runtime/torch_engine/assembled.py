@@ -53,8 +53,8 @@ class Assembled:
             # Its weighter finds them there; nothing that diffusers counts or moves.
             made.__dict__.update(self.beside)
             if self.pipeline.offload is not None:
-                self._hooked = made
                 offloading.enable(self.libraries, made, self.pipeline.offload, self.device)
+                self._hooked = made
         if hasattr(made, _PERTURBING):
             self._watch_attention(made)
         return made
@@ -94,7 +94,8 @@ class Assembled:
             part.set_attn_processor(processors)
         if (hooked := self._hooked) is not None:
             self._hooked = None
-            offloading.disable(self.libraries, hooked)
+            with engine_error(f"can't let what is offloaded of a {self.pipeline.class_name} wait"):
+                offloading.disable(self.libraries, hooked)
 
     def can_tile(self) -> bool:
         """Return whether a part of it can decode pictures in tiles."""
