@@ -22,6 +22,9 @@ from support.scenes import drawn
 
 Tiny = Callable[[str], Path]
 
+MEMORY = 2**18
+"""Bytes on a device that are less than a model's weights: a picture's own may not have been freed yet."""
+
 DRAW = 'prompt: "a red cat", seed: 7, num_inference_steps: 2, size: 64x64'
 
 
@@ -42,7 +45,8 @@ def test_on_a_second_device(folder: Tiny, on_second_device: Callable[..., Any], 
         # Of adapters the last picture is the first one again, and of caches the second one.
         assert len(set(each["pictures"])) == (4 if name.startswith(("none", "bnb", "sdnq")) else 2), name
         assert each["again"] == 0, name
-        assert (each["left"] == 0) == (not name.startswith("bnb-8bit")), name
+        # bitsandbytes' 8-bit weights stay there.
+        assert (each["left"] < MEMORY) == (not name.startswith("bnb-8bit")), name
 
 
 def offloaded(text: str) -> Plan:
