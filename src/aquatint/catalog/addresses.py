@@ -21,8 +21,8 @@ FOLDER_VARIABLE = "AQUATINT_DOWNLOADS"
 
 SCHEMES = ("http", "https")
 
-Kind = Literal["picture", "video", "tensors"]
-"""What an address is to give."""
+Kind = Literal["picture", "video", "tensors", "weights"]
+"""What an address is to give; the weights of an adapter are tensors of any size."""
 
 _ADDRESS = re.compile(r"[a-z]{3,5}://", re.IGNORECASE)
 _VIDEOS = (".mp4", ".mov", ".webm", ".mkv")

@@ -52,13 +52,15 @@ def with_image_encoder(
         return model
     adapter = model.ip_adapters[0]
     given = {name: setting.value for name, setting in adapter.settings.items()}
-    source = given.get("source")
-    if UNKNOWN in given.values() or not isinstance(source, str):
+    if UNKNOWN in given.values() or not isinstance(given.get("source"), str):
         return model  # which has been reported
-    folder = given.get("image_encoder_folder") or IMAGE_ENCODER
+    named = adapters.said(adapter).in_repository()
+    source, folder = named.source, given.get("image_encoder_folder") or IMAGE_ENCODER
+    if named.is_address:
+        return model  # nothing is beside an address
     if Path(source).expanduser().is_file():
         source = posixpath.dirname(source) or "."
-    inside = folder if "/" in folder else posixpath.join(given.get("subfolder") or "", folder)
+    inside = folder if "/" in folder else posixpath.join(named.subfolder or "", folder)
     at = adapter.settings.get("image_encoder_folder") or adapter.settings["source"]
     own_folder = Path(source).expanduser()
     if own_folder.is_dir() and not (own_folder / inside).is_dir():
@@ -68,7 +70,7 @@ def with_image_encoder(
             f"given: `{IMAGE_ENCODER}: none`",
         )  # fmt: skip
         return None
-    place = {"source": source, "subfolder": inside, "revision": given.get("revision")}
+    place = {"source": source, "subfolder": inside, "revision": named.revision}
     settings = {name: replace(at, value=value, before=None) for name, value in place.items() if value is not None}
     parts = {**model.parts, IMAGE_ENCODER: MappingProxyType(layered(settings, own))}
     spans = {IMAGE_ENCODER: at.span, **model.part_spans}
