@@ -74,14 +74,6 @@ def test_a_required_argument() -> None:
     assert [name for name, argument in info.arguments.items() if argument.required] == ["image"]
 
 
-def test_the_nearest_argument() -> None:
-    info = pipeline("StableDiffusion3Pipeline")
-    assert info is not None
-    assert info.nearest_argument("guidence_scale") == "guidance_scale"
-    assert info.nearest_argument("num-inference-steps") == "num_inference_steps"
-    assert info.nearest_argument("zzz") is None
-
-
 def test_an_unknown_class_is_none() -> None:
     assert pipeline("NoSuchPipeline") is None
 

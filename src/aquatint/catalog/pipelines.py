@@ -16,8 +16,6 @@ from typing import Any
 
 import msgspec
 
-from aquatint.diagnostics import nearest
-
 LOADERS = "diffusers.loaders"
 """The module that has the classes by which LoRAs are read; a component of it is a LoRA."""
 
@@ -100,10 +98,6 @@ class PipelineInfo:
     def text_encoders(self) -> tuple[str, ...]:
         """The roles of the networks that read the prompt."""
         return tuple(filter(is_text_encoder, self.components))
-
-    def nearest_argument(self, name: str) -> str | None:
-        """Return the argument that `name` is probably a misspelling of, if one is near."""
-        return nearest(name, self.arguments)
 
 
 def is_text_encoder(role: str) -> bool:

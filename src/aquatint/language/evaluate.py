@@ -30,9 +30,10 @@ from aquatint.language.parameters import ParameterError, read_parameter
 from aquatint.language.places import place_of
 from aquatint.language.prompting import Prompting
 from aquatint.language.reading import READERS
-from aquatint.language.resolution import Lack, Resolver
+from aquatint.language.resolution import Resolver
 from aquatint.language.saving import Saving
 from aquatint.language.scope import Scope
+from aquatint.language.sources import Lack
 from aquatint.language.values import (
     UNKNOWN,
     Layer,
@@ -158,7 +159,7 @@ class Interpreter:
                               help="make several scripts of it, or allow more with `--limit`")  # fmt: skip
         run.finish()
         if diagnostics.has_errors:
-            return Evaluation(None, diagnostics, lacks=(*run.resolver.lacks, *run.generating.pictures.lacks))
+            return Evaluation(None, diagnostics, lacks=(*run.resolver.sources.lacks, *run.generating.pictures.lacks))
         memory = self.world.memory
         plan, shortfall = run.builder.plan(
             script=script.source.name, inputs=run.inputs(), plan_seed=self.world.plan_seed,

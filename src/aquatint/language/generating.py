@@ -119,7 +119,7 @@ class Generating:
             self.pictures.fit(settings, info),
             self.pictures.steer(settings, info, resolved.roles),
             self.pictures.leave_steps(settings, info),
-            latents.fit(settings, resolved, self.resolver.configs, self.pictures.outside, self.diagnostics),
+            latents.fit(settings, resolved, self.resolver.components.configs, self.pictures.outside, self.diagnostics),
             has_pictures(settings, given, resolved.pipeline, info, node.verb.span, self.diagnostics),
             self._has_good_scheduler(settings, resolved, target),
             fits_task(target, computing(resolved.pipeline), info, self.diagnostics),

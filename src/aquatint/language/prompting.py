@@ -16,9 +16,10 @@ from aquatint.catalog.quantizers import canonical
 from aquatint.diagnostics import Diagnostics
 from aquatint.language import devices
 from aquatint.language.blocks import Blocks
+from aquatint.language.companions import Spoken
 from aquatint.language.deferred import line_of
 from aquatint.language.places import place_of
-from aquatint.language.resolution import Resolver, Spoken
+from aquatint.language.resolution import Resolver
 from aquatint.language.scope import Scope
 from aquatint.language.values import (
     UNKNOWN,
@@ -196,7 +197,7 @@ class Prompting:
         quantizer = next((each for each in given.values() if isinstance(each.value, Quantizer)), None)
         if quantizer is not None:
             settings["quantizer"] = quantizer
-        spoken = self.resolver.language_model(upscaler.name, {"source": source, **settings})
+        spoken = self.resolver.companions.language_model(upscaler.name, {"source": source, **settings})
         if spoken is None:
             return None
         for key in ("system", "prepend_prompt"):

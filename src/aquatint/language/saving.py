@@ -23,7 +23,7 @@ from aquatint.language.names import inside
 from aquatint.language.places import place_of
 from aquatint.language.resolution import Resolved, Resolver
 from aquatint.language.scope import Scope
-from aquatint.language.values import UNKNOWN, Model, Quantizer, Setting, Unknown, shown, type_name
+from aquatint.language.values import UNKNOWN, Model, Quantizer, Setting, Unknown, known, shown, type_name
 from aquatint.language.why import Statement
 from aquatint.plan.builder import PlanBuilder
 from aquatint.plan.steps import Component
@@ -84,11 +84,11 @@ class Saving:
         path = os.path.normpath(settings["to"].value)
         if not self.claim(path, settings["to"].span):
             return UNKNOWN
-        self.resolver.saved.setdefault(path, node.span)
+        self.resolver.sources.saved.setdefault(path, node.span)
         self.builder.add_pipeline(resolved.pipeline, resolved.components)
         step = self.builder.save(
             pipeline=resolved.pipeline.key, model=target.name, quantizers=dict(resolved.quantizers), roles=roles,
-            path=path, variant=_value(settings, "variant"), max_shard_size=_value(settings, "max_shard_size"),
+            path=path, variant=known(settings, "variant"), max_shard_size=known(settings, "max_shard_size"),
             place=place_of(node.span), statement=node.span.text, span=node.verb.span,
         )  # fmt: skip
         if self.told is not None:
@@ -205,7 +205,3 @@ def _quantizer(model: Model, role: str) -> Quantizer | None:
     """Return the quantizer that decided for `role`: that of its own block, or the model's."""
     setting = model.parts.get(role, {}).get("quantizer") or model.settings.get("quantizer")
     return setting.value if setting is not None and isinstance(setting.value, Quantizer) else None
-
-
-def _value(settings: Mapping[str, Setting], name: str) -> Any:
-    return settings[name].value if name in settings else None

@@ -23,7 +23,8 @@ from aquatint.catalog.pipelines import Argument, PipelineInfo
 from aquatint.catalog.tasks import Roles
 from aquatint.diagnostics import Diagnostics, Label
 from aquatint.language.outside import Outside, OutsideProblem
-from aquatint.language.resolution import Lack, Resolved
+from aquatint.language.resolution import Resolved
+from aquatint.language.sources import Lack
 from aquatint.language.values import UNKNOWN, Result, Setting
 from aquatint.plan.keys import keyed
 from aquatint.plan.steps import PictureFile

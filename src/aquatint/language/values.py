@@ -51,6 +51,12 @@ class Setting:
         return self.items[index] if index < len(self.items) else self.span
 
 
+def known(settings: Mapping[str, Setting], name: str) -> Any:
+    """Return the value of the setting `name`, None where there is none, or where it isn't known."""
+    setting = settings.get(name)
+    return None if setting is None or setting.value is UNKNOWN else setting.value
+
+
 def layered(below: Mapping[str, Setting], above: Mapping[str, Setting]) -> dict[str, Setting]:
     """Return the settings `above` on top of those `below`; each knows the one that it replaces."""
     replacing = {

@@ -81,7 +81,7 @@ class Weighting:
         if not wanted:
             return plain
         given = {name: each for name, each in weighter.settings.items() if each.value is not None}
-        added = self.resolver.weighter(weighter.name, wanted, given, setting.span)
+        added = self.resolver.companions.weighter(weighter.name, wanted, given, setting.span)
         if added is None or not self._has_width(added.width, weighter, resolved, setting.span):
             return None
         own = resolved.pipeline

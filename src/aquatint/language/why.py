@@ -16,8 +16,9 @@ from aquatint.catalog.pipelines import is_denoiser
 from aquatint.catalog.quantizers import canonical
 from aquatint.diagnostics import did_you_mean
 from aquatint.language.adapters import block_of
+from aquatint.language.components import default_dtype
 from aquatint.language.prequantized import chosen_for
-from aquatint.language.resolution import Resolved, default_dtype, quantized_roles
+from aquatint.language.resolution import Resolved, quantized_roles
 from aquatint.language.values import Model, Quantizer, Setting, frozen, quoted
 from aquatint.plan.steps import Component
 from aquatint.plan.uses import adapters
