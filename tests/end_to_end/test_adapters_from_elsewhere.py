@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from aquatint.catalog.checkpoints import locate
-from support import loras
+from support import loras, originals
 from support.hub import Hub, Repository
 from support.web import Page, Web
 
@@ -129,3 +129,28 @@ def test_adapters_are_fetched_and_drawn_with_as_with_the_same_files_here(
     answer = aquatint("replay", "out.png", "--strict", "--quiet")
     assert answer.code == 2
     assert "not-as-recorded" in answer.err
+
+
+@pytest.mark.slow
+def test_a_model_is_a_file_from_an_address(aquatint: Run, web: Web, tmp_path: Path) -> None:
+    roles = {"unet": "model.diffusion_model.", "vae": "first_stage_model."}
+    file = originals.single_file(locate("builtin:shapes"), tmp_path / "own" / "shapes.safetensors", roles)
+    web.pages["/7"] = Page(file.read_bytes())
+    words = 'prompt: "a red circle", seed: 1, num_inference_steps: 2'
+    (tmp_path / "x.aqt").write_text(
+        "\n".join(
+            f'model {name} {{ source: "{source}", config: "builtin:shapes" }}\n'
+            f'generate {name} {{ {words}, output: "{name}.png" }}'
+            for name, source in (("away", f"{web.address}/7"), ("here", "own/shapes.safetensors"))
+        )
+    )
+    answer = aquatint("plan", "x.aqt")
+    assert answer.code == 2 and f"`{web.address}/7` has not been fetched yet" in answer.err
+    assert aquatint("fetch", "x.aqt", "--quiet").code == 0
+    answer = aquatint("run", "x.aqt", "--offline", "--quiet", "--threads", "1")
+    assert (answer.code, answer.err) == (0, "")
+    assert pixels(tmp_path / "away.png") == pixels(tmp_path / "here.png")
+    drawn = (tmp_path / "away.png").read_bytes()
+    assert aquatint("replay", "away.png", "--strict", "--quiet").code == 0
+    assert (tmp_path / "away-replay.png").read_bytes() == drawn
+    assert web.asked == {"/7": 1}

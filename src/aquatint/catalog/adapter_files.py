@@ -11,24 +11,20 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from urllib.parse import urlsplit
 
 from aquatint.catalog import addresses, checkpoints, hub_names, pickle_files
-from aquatint.catalog.addresses import AddressError
 from aquatint.catalog.checkpoints import (
     WEIGHT_SUFFIXES,
     CheckpointError,
     fingerprint,
     locate,
     missing_folder,
+    require_kept,
 )
 from aquatint.diagnostics import did_you_mean
 
 DTYPES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 """The torch dtypes of adapters, by the names of the format."""
-
-LACKING_ADDRESS = "missing-file"
-"""The code under which is reported what an address on the web has not been asked for yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +58,7 @@ class Named:
     @property
     def is_address(self) -> bool:
         """Whether its file is at an address on the web, and not on the hub, whose addresses name files there."""
-        return addresses.is_address(self.source) and not hub_names.is_of_hub(self.source)
+        return checkpoints.is_address(self.source)
 
     def in_repository(self) -> Named:
         """Return how the same file is said with a repository as its source, if the source names one of the hub."""
@@ -90,15 +86,15 @@ def find(kind: Kind, named: Named) -> At:
     source = named.source
     own = Path(os.path.expanduser(source))
     is_whole = bool(source.strip()) and not named.is_address and own.is_file()
-    if is_whole or named.is_address or hub_names.parsed(source) is not None:
-        if inner := next((name for name in (named.subfolder, named.weight_name) if name), None):
-            raise CheckpointError("missing-model", f"`{source}` is a file, and has no `{inner}` in it",
-                                  "name its folder, or leave `weight_name` and `subfolder` out")  # fmt: skip
+    inner = next((name for name in (named.subfolder, named.weight_name) if name), None)
+    if inner and (is_whole or named.is_address or hub_names.parsed(source) is not None):
+        raise CheckpointError("missing-model", f"`{source}` is a file, and has no `{inner}` in it",
+                              "name its folder, or leave `weight_name` and `subfolder` out")  # fmt: skip
     if is_whole:
         _require(kind, source, own.name)
         return At(source, None, "")
     if named.is_address:
-        _require_kept(source)
+        require_kept(source)
         return At(source, None, "")
     of_hub = hub_names.parsed(source)
     if of_hub is not None:
@@ -120,21 +116,6 @@ def find(kind: Kind, named: Named) -> At:
     names = [entry.name for entry in folder.iterdir() if entry.is_file()]
     inside = PurePosixPath(named.subfolder or "") / chosen(kind, names, source, named.weight_name)
     return At(source, root.revision, str(inside))
-
-
-def _require_kept(address: str) -> None:
-    """Raise `CheckpointError` unless `address` is one that is asked, and what it gave is kept."""
-    try:
-        addresses.check(address)
-    except AddressError as error:
-        raise CheckpointError(error.code, error.message, error.help) from None
-    if pickle_files.is_pickle(urlsplit(address).path):
-        raise CheckpointError(
-            "unsafe-weights", f"`{address}` is no safetensors file, and other formats can run code when read",
-            "fetch it, and convert it to safetensors with a program that you trust",
-        )  # fmt: skip
-    if not addresses.kept(address).is_file():
-        raise CheckpointError(LACKING_ADDRESS, f"`{address}` has not been fetched yet")
 
 
 def chosen(kind: Kind, names: Iterable[str], source: str, weight_name: str | None) -> str:

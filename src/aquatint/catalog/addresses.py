@@ -74,7 +74,7 @@ def check(address: str) -> None:
 def kind_of(address: str) -> Kind:
     """Return what an address gives by its name, for one of which no script says what is wanted."""
     suffix = PurePosixPath(urlsplit(address).path).suffix.lower()
-    return "tensors" if suffix == tensor_files.SUFFIX else "video" if suffix in _VIDEOS else "picture"
+    return "weights" if suffix == tensor_files.SUFFIX else "video" if suffix in _VIDEOS else "picture"
 
 
 def folder() -> Path:

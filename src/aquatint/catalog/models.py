@@ -71,7 +71,7 @@ def _file(adapter: str) -> tuple[Setting, ...]:
     """Return the settings that say where an adapter's file is."""
     return (
         Setting("source", "str",
-                f"Where the {adapter} is: a safetensors file, a folder, or a hub id that the local cache holds."),
+                f"Where the {adapter} is: a safetensors file, one of the hub or an address, a folder, a hub id."),
         Setting("subfolder", "str", "The file's folder inside `source`."),
         Setting("weight_name", "str", "The file's name; needed where several could be meant."),
         Setting("revision", "str", "The revision of a hub repository: a branch, a tag or a commit."),

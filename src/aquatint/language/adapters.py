@@ -143,12 +143,12 @@ def request(adapter: Adapter, kind: str) -> Request | Download:
     return Request(named.source, named.revision, None, named.subfolder or "", kind, file=named.weight_name)
 
 
-def report_lacking(adapter: Adapter, name: str, kind: Kind, report: Report) -> None:
-    """Report to `report` if the hub's cache hasn't the adapter, of which the model is to be fetched as well."""
+def report_lacking(adapter: Adapter, name: str, report: Report) -> None:
+    """Report to `report` if nothing has been fetched of an adapter, whose block begins with the word `name`."""
     wanted = request(adapter, name)
     try:
         if isinstance(wanted, Download):
-            adapter_files.find(kind, said(adapter))
+            checkpoints.require_kept(wanted.address)
         elif checkpoints.is_hub_id(wanted.repository):
             checkpoints.find(wanted.repository, wanted.revision)
     except CheckpointError as error:
