@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 import torch
 from PIL import Image
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
+from transformers import SiglipImageProcessor
 
 from aquatint.catalog import pickle_files
 from aquatint.diagnostics import render
@@ -26,7 +27,7 @@ from aquatint.runtime.torch_engine import TorchEngine
 from aquatint.source import Source
 from aquatint.syntax.parser import parse
 from engine import plain
-from support import ip_adapters, planned
+from support import ip_adapters, planned, tiny
 
 Tiny = Callable[[str], Path]
 Written = Callable[..., Path]
@@ -37,6 +38,7 @@ QUANTIZERS = {
 }  # fmt: skip
 DRAW = 'prompt: "a red cat", seed: 7, num_inference_steps: 2, size: 64x64'
 SLOW = pytest.mark.slow
+SQUARE = {"height": tiny.texts.SIZE, "width": tiny.texts.SIZE}
 
 
 @pytest.fixture(scope="module")
@@ -161,6 +163,49 @@ def test_a_denoiser_is_what_it_was(engine: TorchEngine, folder: Tiny, written: W
     for each in live.values():
         if each is not adapter:
             engine.release(each)
+
+
+@pytest.mark.parametrize("quantizer", [pytest.param(each, marks=SLOW) for each in ("none", "nf4", "sdnq-int8")])
+def test_stable_diffusion_3_has_one_that_knows_the_timestep(
+    engine: TorchEngine, folder: Tiny, written: Written, picture: Path, tmp_path: Path, quantizer: str
+) -> None:
+    file = written("sd3", "timed")
+    given = f'ip_adapter {{ source: "{file}", scale: 0.75 }}'
+    made = plan(planned.model(folder("sd3"), QUANTIZERS[quantizer], after="\n".join([
+        f'generate m {{ {DRAW}, output: "plain.png" }}',
+        f'generate (m with {{ {given} }}) {{ {DRAW}, ip_adapter_image: "{picture}", output: "one.png" }}',
+        f'generate (m with {{ {given} }}) {{ {DRAW}, image: "{picture}", strength: 0.9, '
+        f'ip_adapter_image: "{picture}", output: "anew.png" }}',
+        f'generate m {{ {DRAW}, output: "again.png" }}',
+    ])))  # fmt: skip
+    run(engine, made, tmp_path)
+    found = {name: pixels(tmp_path / f"{name}.png") for name in ("plain", "one", "again", "anew")}
+    image = Image.open(picture).convert("RGB")
+    pipeline = plain.assembled(folder("sd3"), quantizer)
+    before = drawn(pipeline, [], [])
+    encoder = plain.part(file.parent, "image_encoder", "transformers", "SiglipVisionModel", "none")
+    pipeline.register_modules(image_encoder=encoder, feature_extractor=SiglipImageProcessor(size=SQUARE))
+    pipeline.load_ip_adapter(load_halves(file))
+    for each in (pipeline.transformer.image_proj, *pipeline.transformer.attn_processors.values()):
+        for tensor in each.parameters() if isinstance(each, torch.nn.Module) else ():
+            tensor.data = tensor.data.clone()
+    pipeline.set_ip_adapter_scale(0.75)
+    assert found["plain"] == found["again"] == before
+    assert found["one"] == drawn(pipeline, [], [], ip_adapter_image=image)
+    assert len(set(found.values())) == 3
+    record = image_record(read_metadata(tmp_path / "anew.png")["aquatint"])
+    alone = f'{QUANTIZERS[quantizer]}, {given}'.removeprefix(", ")
+    call = f'generate m {{ {DRAW}, image: "{picture}", strength: 0.9, ip_adapter_image: "{picture}" }}'
+    assert _made(plan(text_of(of_record(record)))) == _made(plan(planned.model(folder("sd3"), alone, after=call)))
+
+
+def load_halves(file: Path) -> dict[str, dict[str, Any]]:
+    """Return an IP-Adapter as diffusers has it before it is put on, in memory of its own."""
+    halves: dict[str, dict[str, Any]] = {"image_proj": {}, "ip_adapter": {}}
+    for name, tensor in load_file(file).items():
+        half, _, inner = name.partition(".")
+        halves[half][inner] = tensor.clone()
+    return halves
 
 
 @SLOW

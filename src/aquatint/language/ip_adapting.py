@@ -15,7 +15,7 @@ from typing import Any
 
 from aquatint.catalog import checkpoints, ip_adapters
 from aquatint.catalog.checkpoints import Checkpoint
-from aquatint.catalog.ip_adapters import ARGUMENTS, IMAGE_ENCODER, READERS, IpAdapter
+from aquatint.catalog.ip_adapters import ARGUMENTS, IMAGE_ENCODER, READERS, TIMED, IpAdapter
 from aquatint.catalog.layers import WIDTHS
 from aquatint.catalog.models import IP_ADAPTER
 from aquatint.catalog.pipelines import PipelineInfo, is_denoiser
@@ -91,10 +91,13 @@ def added(
     denoiser = next((role for role in parts if is_denoiser(role)), None)
     at = model.ip_adapters[0].span
     if info.ip_adapter not in READERS or denoiser is None:
-        why = "takes no IP-Adapter" if info.ip_adapter is None else "takes IP-Adapters of a kind that isn't loaded here"
-        diagnostics.error("incompatible", f"`{info.name}` {why}", at, help="leave it out")
+        diagnostics.error("incompatible", f"`{info.name}` takes no IP-Adapter", at, help="leave it out")
         return None
     if adapters.is_offloaded(model, "IP-Adapter", at, world, diagnostics):
+        return None
+    if info.ip_adapter == TIMED and len(model.ip_adapters) > 1:
+        diagnostics.error("incompatible", f"a `{info.name}` takes one IP-Adapter", model.ip_adapters[1].span,
+                          labels=(Label(at, "the first"),), help="leave the others out")  # fmt: skip
         return None
     found = [_one(block, info, denoiser, parts, diagnostics, report) for block in model.ip_adapters]
     sound = [each for each in found if each is not None]
@@ -108,9 +111,11 @@ def _one(
     block: Adapter, info: PipelineInfo, denoiser: str, parts: Mapping[str, Component],
     diagnostics: Diagnostics, report: Report,
 ) -> _Added | None:  # fmt: skip
+    reader = info.ip_adapter or ""
+
     def look(file: Path) -> IpAdapter | None:
         read = ip_adapters.read(file)
-        return read if _fits(read, block.settings["source"], denoiser, parts, diagnostics) else None
+        return read if _fits(read, reader, block.settings["source"], denoiser, parts, diagnostics) else None
 
     found = adapters.opened(block, _NAME, ip_adapters.KIND, look, diagnostics, report)
     if found is None:
@@ -118,21 +123,22 @@ def _one(
     place, read = found
     # On the denoiser its tensors are in that one's data type.
     most = read.bytes + read.numel * WIDTHS[parts[denoiser].dtype or read.dtype]
-    component = adapters.component(place, _NAME, info.ip_adapter or "", read, most, parts[denoiser].device)
+    component = adapters.component(place, _NAME, reader, read, most, parts[denoiser].device)
     scale = block.settings.get("scale")
     use = IpAdapterUse(float(1 if scale is None or scale.value is None else scale.value), [denoiser])
     return _Added(component, use, block.settings["source"].span)
 
 
 def _fits(
-    read: IpAdapter, source: Setting, denoiser: str, parts: Mapping[str, Component], diagnostics: Diagnostics
-) -> bool:
+    read: IpAdapter, reader: str, source: Setting, denoiser: str, parts: Mapping[str, Component],
+    diagnostics: Diagnostics,
+) -> bool:  # fmt: skip
     """Return whether an IP-Adapter is for the layers of the denoiser and for the image encoder, or report it."""
     part = parts[denoiser]
     folder = checkpoints.locate(part.source, part.revision)
     layers = ip_adapters.layers_of((each.name, each.shape) for each in adapters.tensors(folder, part))
     config = checkpoints.read_config(folder, part.subfolder)
-    wrong = ip_adapters.mismatch(read, config, layers, has_shapes=part.stored is None)
+    wrong = ip_adapters.mismatch(read, reader, config, layers, has_shapes=part.stored is None)
     if wrong is not None:
         diagnostics.error(
             "wrong-ip-adapter", f"`{source.value}` is an IP-Adapter for another model than this one with its "

@@ -158,8 +158,9 @@ class TorchEngine:
                 assert not isinstance(part, Component), f"{role} has to be loaded"
                 objects[role] = None if part is None else tokenizers.get(role, part.object)
         if uses.ip_adapters(pipeline) and places.get(IMAGE_ENCODER) and objects.get("feature_extractor") is None:
-            config = places[IMAGE_ENCODER].ask(("config",))
-            objects["feature_extractor"] = feature_extractor(self._libraries, config)
+            encoder = places[IMAGE_ENCODER]
+            extractor = feature_extractor(self._libraries, encoder.component, encoder.ask(("config",)))
+            objects["feature_extractor"] = extractor
         for kind in tasks.STEERING:
             if len(several := tasks.steering(objects, kind)) > 1:
                 objects[kind] = [objects.pop(role) for role in several]
