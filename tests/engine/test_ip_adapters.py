@@ -27,7 +27,7 @@ from aquatint.runtime.torch_engine import TorchEngine
 from aquatint.source import Source
 from aquatint.syntax.parser import parse
 from engine import plain
-from support import ip_adapters, planned, tiny
+from support import ip_adapters, loras, planned, tiny
 
 Tiny = Callable[[str], Path]
 Written = Callable[..., Path]
@@ -194,9 +194,58 @@ def test_stable_diffusion_3_has_one_that_knows_the_timestep(
     assert found["one"] == drawn(pipeline, [], [], ip_adapter_image=image)
     assert len(set(found.values())) == 3
     record = image_record(read_metadata(tmp_path / "anew.png")["aquatint"])
-    alone = f'{QUANTIZERS[quantizer]}, {given}'.removeprefix(", ")
+    alone = f"{QUANTIZERS[quantizer]}, {given}".removeprefix(", ")
     call = f'generate m {{ {DRAW}, image: "{picture}", strength: 0.9, ip_adapter_image: "{picture}" }}'
     assert _made(plan(text_of(of_record(record)))) == _made(plan(planned.model(folder("sd3"), alone, after=call)))
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning:peft")
+@pytest.mark.parametrize(
+    ("family", "quantizer"),
+    [pytest.param(*each, marks=SLOW) for each in (("sd", "none"), ("sd", "nf4"), ("sdxl", "sdnq-int8"))],
+)
+def test_one_for_faces_brings_a_lora(
+    engine: TorchEngine, folder: Tiny, written: Written, tmp_path: Path, family: str, quantizer: str
+) -> None:
+    file = written(family, "face")
+    embeds = torch.randn(2, 1, 1, ip_adapters.WIDTH, generator=torch.Generator().manual_seed(1))
+    save_file({"embeds": embeds}, tmp_path / "face.safetensors")
+    of_face = f'ip_adapter {{ source: "{file}", scale: 0.7 }}, image_encoder: none'
+    given = f'{DRAW}, ip_adapter_image_embeds: ["{tmp_path}/face.safetensors"]'
+    lora = loras.write(plain.assembled(folder(family), "none"), tmp_path / "lora", 3, ["unet"]) / loras.NAME
+    beside = f'lora {{ source: "{lora}", weight: 0.5 }}'
+    made = plan(planned.model(folder(family), QUANTIZERS[quantizer], after="\n".join([
+        f'generate m {{ {DRAW}, output: "plain.png" }}',
+        f'generate (m with {{ {of_face} }}) {{ {given}, output: "face.png" }}',
+        f'generate (m with {{ {of_face}, {beside} }}) {{ {given}, output: "both.png" }}',
+        f'generate (m with {{ {beside} }}) {{ {DRAW}, output: "lora.png" }}',
+        f'generate m {{ {DRAW}, output: "again.png" }}',
+    ])))  # fmt: skip
+    events = run(engine, made, tmp_path)
+    loaded = [event.component for event in events if isinstance(event, LoadStarted)]
+    assert len(loaded) == len(set(loaded)) == len(made.components)
+    found = {name: pixels(tmp_path / f"{name}.png") for name in ("plain", "face", "both", "lora", "again")}
+    pipeline = plain.assembled(folder(family), quantizer)
+    pipeline.unet.state_dict = lambda: {**dict(pipeline.unet.named_parameters()), **dict(pipeline.unet.named_buffers())}
+    expected = {"plain": drawn(pipeline, [], [])}
+    pipeline.load_lora_weights(str(lora.parent), weight_name=lora.name, adapter_name="own")
+    pipeline.set_adapters(["own"], [0.5])
+    expected["lora"] = drawn(pipeline, [], [])
+    pipeline.unet.to = lambda *given, **named: pipeline.unet
+    pipeline.load_ip_adapter([load_halves(file)], "", [file.name], image_encoder_folder=None)
+    pipeline.set_ip_adapter_scale(0.7)
+    expected["face"] = drawn(pipeline, [], [], ip_adapter_image_embeds=[embeds])
+    pipeline.set_adapters(["own", "faceid_0"], [0.5, 1.0])
+    expected["both"] = drawn(pipeline, [], [], ip_adapter_image_embeds=[embeds])
+    assert found == {**expected, "again": expected["plain"]}
+    assert len(set(found.values())) == 4
+    about = read_metadata(tmp_path / "face.png")["aquatint"]
+    assert image_record(about).pipeline.has_lora and "peft" in about["engine"]["versions"]
+    alone = f"{QUANTIZERS[quantizer]}, {of_face}".removeprefix(", ")
+    call = f"generate m {{ {given} }}"
+    assert _made(plan(text_of(of_record(image_record(about))))) == _made(
+        plan(planned.model(folder(family), alone, after=call))
+    )
 
 
 def load_halves(file: Path) -> dict[str, dict[str, Any]]:

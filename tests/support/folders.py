@@ -356,7 +356,21 @@ def _write_ip_adapters(folder: Path, options: dict[str, Any]) -> None:
     adapter("ip/sd/wide.safetensors", width=256)
     adapter("ip/sd/deep.safetensors", layers=3)
     adapter("ip/sd/thin.safetensors", side=320)
-    adapter("ip/sd/face.safetensors", face="ip_adapter.0.to_q_lora.down.weight")
+    adapter("ip/sd/part-of-a-face.safetensors", lora="ip_adapter.0.to_q_lora.down.weight")
+    adapter("ip/sd/face-plus.safetensors", face="image_proj.perceiver_resampler.proj_in.weight")
+    values = {f"ip_adapter.{2 * layer + 1}.to_{each}_ip.weight": (256, 128) for layer in (0, 1) for each in "kv"}
+    lora = {
+        f"ip_adapter.{layer}.to_{part}_lora.{half}.weight": shape
+        for layer in range(4) for part in ("q", "k", "v", "out") for half, shape in (("down", (4, 256)), ("up", (256, 4)))
+    }  # fmt: skip
+    face = {"proj.0.weight": (128, 64), "proj.2.weight": (512, 128), "norm.weight": (128,)}
+    timed = {"latents": (1, 4, 64), "proj_in.weight": (64, 64), "proj_out.weight": (128, 64),
+             "time_embedding.linear_1.weight": (64, 32)}  # fmt: skip
+    for name, projection, layers in (("face", face, values | lora), ("timed", timed, values)):
+        shapes = {f"image_proj.{key}": shape for key, shape in projection.items()} | layers
+        save_file(
+            {key: np.zeros(shape, "float16") for key, shape in shapes.items()}, folder / f"ip/sd/{name}.safetensors"
+        )
     adapter("ip/bare/ip-adapter.safetensors", dtype="float32")
     (folder / "ip" / "pickled").mkdir()
     (folder / "ip" / "pickled" / "ip-adapter.bin").write_bytes(b"")

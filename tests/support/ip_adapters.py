@@ -18,8 +18,8 @@ def write(
 ) -> Path:  # fmt: skip
     """Write an IP-Adapter for the denoiser of a live `pipeline` into `folder`, an image encoder beside it.
 
-    `kind` is `plain`, `plus` or `full`, as the published ones are called, or `timed` for Stable Diffusion 3. Returns
-    the file.
+    `kind` is `plain`, `plus`, `full` or `face`, as the published ones are called, or `timed` for Stable Diffusion 3.
+    Returns the file.
     """
     import torch
     from safetensors.torch import save_file
@@ -27,6 +27,8 @@ def write(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         layers = _timed_attention(pipeline) if kind == "timed" else _attention(pipeline)
+        if kind == "face":
+            layers |= _loras(pipeline.unet)
         halves = {"image_proj": _projection(pipeline, kind), "ip_adapter": layers}
         halves = {half: {name: tensor.to(getattr(torch, dtype)) for name, tensor in tensors.items()}
                   for half, tensors in halves.items()}  # fmt: skip
@@ -56,6 +58,12 @@ def _projection(pipeline: Any, kind: str) -> dict[str, Any]:
         case "plain":
             norm = torch.nn.LayerNorm(width).state_dict(prefix="norm.")
             return torch.nn.Linear(WIDTH, 4 * width).state_dict(prefix="proj.") | norm
+        case "face":
+            made = embeddings.IPAdapterFaceIDImageProjection(
+                image_embed_dim=WIDTH, cross_attention_dim=width, mult=2, num_tokens=4
+            ).state_dict()
+            places = {"ff.net.0.proj": "proj.0", "ff.net.2": "proj.2"}
+            return {_renamed(name, places): tensor for name, tensor in made.items()}
         case "timed":
             made = embeddings.IPAdapterTimeImageProjection(
                 embed_dim=WIDTH, output_dim=pipeline.transformer.inner_dim, hidden_dim=64, heads=1, num_queries=4,
@@ -108,6 +116,20 @@ def _attention(pipeline: Any) -> dict[str, Any]:
         for part in ("to_k_ip", "to_v_ip")
         for name, tensor in torch.nn.Linear(width, side, bias=has_bias).state_dict(prefix=f"{number}.{part}.").items()
     }
+
+
+def _loras(denoiser: Any) -> dict[str, Any]:
+    import torch
+
+    made = {}
+    for number, name in enumerate(denoiser.attn_processors):
+        attention = denoiser.get_submodule(name.removesuffix(".processor"))
+        for part, layer in (("q", attention.to_q), ("k", attention.to_k), ("v", attention.to_v),
+                            ("out", attention.to_out[0])):  # fmt: skip
+            place = f"{number}.to_{part}_lora"
+            made[f"{place}.down.weight"] = torch.randn(4, layer.in_features) / 8
+            made[f"{place}.up.weight"] = torch.randn(layer.out_features, 4) / 8
+    return made
 
 
 def _timed_attention(pipeline: Any) -> dict[str, Any]:

@@ -37,9 +37,13 @@ _OTHERS = (
     (".ip_adapter_double_stream_k_proj.", ".to_k_ip."), (".ip_adapter_double_stream_v_proj.", ".to_v_ip."),
 )  # fmt: skip
 # What those of FLUX.1 that are published by XLabs call the same.
-_VALUES = re.compile(r"ip_adapter\.\d+\.(?:to_[kv]_ip\.(?:weight|bias)|norm_ip\.linear\.(?:weight|bias)|norm_\w+\.weight)")
+_VALUES = re.compile(
+    r"ip_adapter\.\d+\.(?:to_[kv]_ip\.(?:weight|bias)|norm_ip\.linear\.(?:weight|bias)|norm_\w+\.weight)"
+)
 _TIMED = "IPAdapterTimeImageProjection"
-_OF_FACES = re.compile(r"image_proj\.perceiver_resampler\.|ip_adapter\.\d+\.to_\w+_lora\.")
+_OF_FACES_AND_PICTURES = "image_proj.perceiver_resampler."
+_LORA = re.compile(r"ip_adapter\.(?P<layer>\d+)\.(?P<matrix>to_(?:q|k|v|out)_lora\.(?:down|up))\.weight")
+_OF_FACES = "IPAdapterFaceIDImageProjection"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +70,12 @@ class IpAdapter:
     dtype: str
     bytes: int
     numel: int
+    has_lora: bool = False
+
+    @property
+    def is_of_faces(self) -> bool:
+        """Whether it takes what knows faces makes of one, and no encoded pictures."""
+        return self.projection.class_name == _OF_FACES
 
 
 def name_of(tensor: str) -> str:
@@ -79,15 +89,22 @@ def read(file: Path) -> IpAdapter:
     """Return what the header of `file` says of an IP-Adapter. Raises `CheckpointError`."""
     tensors = read_header(file)
     found = {name_of(each.name): each for each in tensors}
-    if odd := next((name for name in found if _OF_FACES.match(name)), None):
+    if odd := next((name for name in found if name.startswith(_OF_FACES_AND_PICTURES)), None):
         raise CheckpointError(
-            "not-supported-yet", f"`{file}` is an IP-Adapter for faces (FaceID), which this version doesn't load: it "
-            f"has `{odd}`", "take one that is for whole pictures",
+            "not-supported-yet", f"`{file}` is an IP-Adapter for faces that are given in two ways (FaceID Plus), which "
+            f"this version doesn't load: it has `{odd}`", "take a FaceID without Plus, or one that is for pictures",
         )  # fmt: skip
+    pairs = {(match["layer"], match["matrix"]) for name in found if (match := _LORA.fullmatch(name))}
     layers = {int(match["layer"]): each for name, each in found.items() if (match := _LAYER.fullmatch(name))}
     projection = _projection({name.removeprefix(_PROJECTION): each for name, each in found.items()
                               if name.startswith(_PROJECTION)})  # fmt: skip
-    others = [name for name in found if not name.startswith(_PROJECTION) and not _VALUES.fullmatch(name)]
+    others = [
+        name for name in found
+        if not name.startswith(_PROJECTION) and not _VALUES.fullmatch(name) and not _LORA.fullmatch(name)
+    ]  # fmt: skip
+    if pairs and len(pairs) != 8 * 2 * len(layers):
+        raise CheckpointError(KIND.code, f"`{file}` has a LoRA for some layers of attention only",
+                              "fetch or write that file again")  # fmt: skip
     widths = {each.shape[-1] for each in layers.values()}
     if projection is None or len(widths) != 1 or others or any(len(each.shape) != 2 for each in layers.values()):
         why = f": it has no use for `{others[0]}`" if others else ""
@@ -101,7 +118,7 @@ def read(file: Path) -> IpAdapter:
                               "one of `float32`, `float16` and `bfloat16` is taken")  # fmt: skip
     return IpAdapter(
         projection, tuple(layers[number].shape[0] for number in sorted(layers)), widths.pop(), DTYPES[dtypes[0]],
-        sum(each.end - each.start for each in tensors), sum(each.numel for each in tensors),
+        sum(each.end - each.start for each in tensors), sum(each.numel for each in tensors), bool(pairs),
     )  # fmt: skip
 
 
@@ -118,6 +135,8 @@ def _projection(tensors: Mapping[str, Tensor]) -> Projection | None:
         made = Projection(
             "IPAdapterFullImageProjection", "hidden_size", side("proj.3.weight", 0), side("proj.0.weight", 0)
         )
+    elif "proj.0.weight" in tensors and "norm.weight" in tensors:
+        made = Projection(_OF_FACES, "", side("norm.weight", 0), side("proj.0.weight", -1))
     elif "latents" in tensors and "time_embedding.linear_1.weight" in tensors:
         made = Projection(_TIMED, "hidden_size", side("proj_out.weight", 0), side("proj_in.weight", -1))
     elif "latents" in tensors:
@@ -149,7 +168,7 @@ def mismatch(
     """
     is_timed = read.projection.class_name == _TIMED
     if is_timed != (reader == TIMED):
-        return "it is for Stable Diffusion 3" if is_timed else "it is for no Stable Diffusion 3"
+        return "it is for Stable Diffusion 3" if is_timed else "it is none for Stable Diffusion 3"
     own, whose = _width(config, is_timed)
     for width in (read.projection.width, read.width):
         if isinstance(own, int) and own != width:

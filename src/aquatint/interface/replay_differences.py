@@ -118,7 +118,7 @@ def _versions(record: ImageRecord, plan: Plan, engine: Mapping[str, Any]) -> Ite
     # Of a backend that nothing is quantized by, the version decides nothing.
     idle = {each.distribution for each in backends() if each.name not in used}
     now = dict(now) if isinstance(now, Mapping) else {}
-    if record.pipeline.loras:
+    if record.pipeline.has_lora:
         now[PEFT] = installed_version(PEFT)
     for name, version in now.items():
         if name not in idle and then.get(name) != version:

@@ -62,11 +62,23 @@ def _can_have_any(model: Model, info: PipelineInfo, world: World, diagnostics: D
     if info.lora is None:
         diagnostics.error("incompatible", f"`{info.name}` takes no LoRA", at, help="leave it out")
         return False
+    return _is_installed("a LoRA", world, at, diagnostics) and not adapters.is_offloaded(
+        model, "LoRA", at, world, diagnostics
+    )
+
+
+def _is_installed(what: str, world: World, at: Span, diagnostics: Diagnostics) -> bool:
     if not world.is_installed(PACKAGE):
-        message = f"a LoRA needs `{PACKAGE}`, which is not installed"
+        message = f"{what} needs `{PACKAGE}`, which is not installed"
         diagnostics.error("package-not-installed", message, at, help='install it: `pip install "aquatint[lora]"`')
         return False
-    return not adapters.is_offloaded(model, "LoRA", at, world, diagnostics)
+    return True
+
+
+def can_have_one(part: Component, what: str, world: World, at: Span, diagnostics: Diagnostics) -> bool:
+    """Return whether the layers of `part` can have a LoRA, which comes with `what`, on; or report why not."""
+    return _is_installed(what, world, at, diagnostics) and _takes(part, part.role, f"{what} for `{part.role}`", at,
+                                                                  diagnostics)  # fmt: skip
 
 
 def _one(
@@ -100,18 +112,8 @@ def _fits(
     """Return whether a LoRA is for layers that `parts` have, and goes with their quantizers, or report what isn't."""
     for role, changes in read.changes.items():
         part = parts[role]
-        if is_gguf(part.single_file):
-            diagnostics.error("incompatible", f"a LoRA for `{role}` can't be put on the layers of a GGUF file", span,
-                              help="leave the LoRA out, or take the model's weights from another file")  # fmt: skip
+        if not _takes(part, role, f"a LoRA for `{role}`", span, diagnostics):
             return False
-        quantized = part.quantization or part.stored
-        if quantized is not None and quantized.backend is not None:
-            feature = "lora-text-encoder" if is_text_encoder(role) else "lora"
-            refused = compatibility.refusal(feature, quantized.backend, quantized.options)
-            if refused is not None:
-                what = f"a LoRA for `{role}`"
-                suitability.refuse_quantized(what, quantized.backend, quantized.options, refused, span, diagnostics)
-                return False
         folder = checkpoints.locate(part.source, part.revision)
         weights = {
             each.name.removesuffix(".weight"): each.shape
@@ -123,5 +125,21 @@ def _fits(
                 "wrong-lora", f"`{source}` is a LoRA for another model than this one with its `{role}`: {wrong}", span,
                 help="take a LoRA that was trained for this model, or for one of its kind and size",
             )  # fmt: skip
+            return False
+    return True
+
+
+def _takes(part: Component, role: str, what: str, span: Span, diagnostics: Diagnostics) -> bool:
+    """Return whether the layers of `part` are stored in a way that `what` can be put on, or report that."""
+    if is_gguf(part.single_file):
+        diagnostics.error("incompatible", f"{what} can't be put on the layers of a GGUF file", span,
+                          help="leave it out, or take the model's weights from another file")  # fmt: skip
+        return False
+    quantized = part.quantization or part.stored
+    if quantized is not None and quantized.backend is not None:
+        feature = "lora-text-encoder" if is_text_encoder(role) else "lora"
+        refused = compatibility.refusal(feature, quantized.backend, quantized.options)
+        if refused is not None:
+            suitability.refuse_quantized(what, quantized.backend, quantized.options, refused, span, diagnostics)
             return False
     return True

@@ -13,6 +13,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from msgspec import UNSET
+
 from aquatint.catalog import checkpoints, ip_adapters
 from aquatint.catalog.checkpoints import Checkpoint
 from aquatint.catalog.ip_adapters import ARGUMENTS, IMAGE_ENCODER, READERS, TIMED, IpAdapter
@@ -20,7 +22,7 @@ from aquatint.catalog.layers import WIDTHS
 from aquatint.catalog.models import IP_ADAPTER
 from aquatint.catalog.pipelines import PipelineInfo, is_denoiser
 from aquatint.diagnostics import Diagnostics, Label
-from aquatint.language import adapters
+from aquatint.language import adapters, adapting
 from aquatint.language.adapters import Report
 from aquatint.language.values import UNKNOWN, Adapter, Model, Result, Setting, layered
 from aquatint.language.world import World
@@ -99,7 +101,7 @@ def added(
         diagnostics.error("incompatible", f"a `{info.name}` takes one IP-Adapter", model.ip_adapters[1].span,
                           labels=(Label(at, "the first"),), help="leave the others out")  # fmt: skip
         return None
-    found = [_one(block, info, denoiser, parts, diagnostics, report) for block in model.ip_adapters]
+    found = [_one(block, info, denoiser, parts, world, diagnostics, report) for block in model.ip_adapters]
     sound = [each for each in found if each is not None]
     files = [(each.component, each.span) for each in sound]
     if len(sound) < len(found) or not adapters.are_different(files, "IP-Adapter", diagnostics):
@@ -108,13 +110,18 @@ def added(
 
 
 def _one(
-    block: Adapter, info: PipelineInfo, denoiser: str, parts: Mapping[str, Component],
+    block: Adapter, info: PipelineInfo, denoiser: str, parts: Mapping[str, Component], world: World,
     diagnostics: Diagnostics, report: Report,
 ) -> _Added | None:  # fmt: skip
     reader = info.ip_adapter or ""
 
     def look(file: Path) -> IpAdapter | None:
         read = ip_adapters.read(file)
+        at = block.settings["source"].span
+        if read.has_lora and not adapting.can_have_one(
+            parts[denoiser], "an IP-Adapter for faces", world, at, diagnostics
+        ):
+            return None
         return read if _fits(read, reader, block.settings["source"], denoiser, parts, diagnostics) else None
 
     found = adapters.opened(block, _NAME, ip_adapters.KIND, look, diagnostics, report)
@@ -125,7 +132,8 @@ def _one(
     most = read.bytes + read.numel * WIDTHS[parts[denoiser].dtype or read.dtype]
     component = adapters.component(place, _NAME, reader, read, most, parts[denoiser].device)
     scale = block.settings.get("scale")
-    use = IpAdapterUse(float(1 if scale is None or scale.value is None else scale.value), [denoiser])
+    strength = float(1 if scale is None or scale.value is None else scale.value)
+    use = IpAdapterUse(strength, [denoiser], True if read.has_lora else UNSET)
     return _Added(component, use, block.settings["source"].span)
 
 
@@ -149,6 +157,13 @@ def _fits(
     encoder = parts.get(IMAGE_ENCODER)
     if encoder is None:
         return True
+    if read.is_of_faces:
+        diagnostics.error(
+            "wrong-ip-adapter", f"`{source.value}` is an IP-Adapter for faces (FaceID), which takes no pictures that "
+            f"the `{IMAGE_ENCODER}` encodes", source.span,
+            help=f"do without: `{IMAGE_ENCODER}: none`, and give what knows faces makes of one: `{ARGUMENTS[1]}`",
+        )  # fmt: skip
+        return False
     config = checkpoints.read_config(checkpoints.locate(encoder.source, encoder.revision), encoder.subfolder)
     width = ip_adapters.image_width(read.projection, config)
     if width is not None and width != read.projection.image_width:

@@ -261,7 +261,10 @@ class TorchEngine:
             self._inversions.wear(place.live, wanted)
             pictures = [WantedPictures(each.place.live, each.scale) for each in place.pictures]
             self._ip_adapters.wear(place.live, pictures, place.component)
-            self._loras.wear(place.live, [Wanted(each.place.live, each.weight, each.role) for each in place.loras])
+            wanted_loras = [Wanted(each.place.live, each.weight, each.role) for each in place.loras]
+            of_pictures = self._ip_adapters.loras(place.live)
+            wanted_loras += [Wanted(each, 1.0, place.component.role) for each in of_pictures]
+            self._loras.wear(place.live, wanted_loras)
 
     def _undress(self, loaded: Loaded) -> None:
         """Take off what `loaded` has on, or take it off whatever has it on."""
@@ -270,7 +273,8 @@ class TorchEngine:
         elif isinstance(loaded.object, Vectors):
             self._inversions.let_go(loaded.object)
         elif isinstance(loaded.object, IpAdapterWeights):
-            self._ip_adapters.let_go(loaded.object)
+            for lora in self._ip_adapters.let_go(loaded.object):
+                self._loras.let_go(lora)
         elif isinstance(loaded.object, self._libraries.torch.nn.Module):
             self._loras.take_off(loaded.object)
             self._inversions.take_off(loaded.object)

@@ -21,6 +21,7 @@ from aquatint.plan.steps import Component
 from aquatint.runtime.engine import Counters, EngineError, Loaded
 from aquatint.runtime.torch_engine.faults import engine_error
 from aquatint.runtime.torch_engine.libraries import Libraries
+from aquatint.runtime.torch_engine.loras import LoraWeights
 from aquatint.runtime.torch_engine.pickled import PickledFile
 from aquatint.runtime.torch_engine.tensor_files import TensorFile
 
@@ -152,6 +153,7 @@ class _Worn:
     processors: Mapping[str, Any]
     projections: Mapping[str, Any]
     kind: list[Any]  # what its configuration said, if anything
+    loras: list[LoraWeights] = field(default_factory=list)  # that came with them
 
 
 class IpAdapters:
@@ -197,6 +199,8 @@ class IpAdapters:
         with torch.random.fork_rng(devices=[]):  # what a layer is drawn with is overwritten
             tensors = [each.adapter.tensors for each in wanted]
             type(module)._load_ip_adapter_weights(_Seen(module, dtype, device), tensors if several else tensors[0])
+        if several:
+            worn.loras = self._loras(module, wanted)
         projections = [getattr(module, name, None) for name in _PROJECTIONS]
         for each in (*module.attn_processors.values(), *projections):
             if isinstance(each, torch.nn.Module):
@@ -220,11 +224,27 @@ class IpAdapters:
         elif hasattr(module.config, _KIND):
             delattr(module.config, _KIND)
 
-    def let_go(self, adapter: IpAdapterWeights) -> None:
-        """Take `adapter` off whatever has it on."""
+    def _loras(self, module: Any, wanted: Sequence[WantedPictures]) -> list[LoraWeights]:
+        """Return the LoRAs that come with IP-Adapters for faces, in the form in which diffusers adds them."""
+        if not hasattr(module, "_load_ip_adapter_loras"):
+            return []
+        reader = self._libraries.diffusers.loaders.StableDiffusionLoraLoaderMixin
+        found = module._load_ip_adapter_loras([each.adapter.tensors for each in wanted])
+        return [LoraWeights(f"faceid_{number}", reader, tensors, None) for number, tensors in found.items()]
+
+    def loras(self, module: Any) -> Sequence[LoraWeights]:
+        """Return the LoRAs that are to be on `module` because of the IP-Adapters that it has on."""
+        worn = self._worn.get(module)
+        return () if worn is None else worn.loras
+
+    def let_go(self, adapter: IpAdapterWeights) -> list[LoraWeights]:
+        """Take `adapter` off whatever has it on, and return the LoRAs that are to be taken off with it."""
+        loras = []
         for module, worn in list(self._worn.items()):
             if any(each.adapter is adapter for each in worn.wanted):
+                loras += worn.loras
                 self.take_off(module)
+        return loras
 
 
 def _pipeline_of(module: Any) -> Any:
