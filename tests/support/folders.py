@@ -301,6 +301,13 @@ def _write_loras(folder: Path) -> None:
     lora("transformer.safetensors", transformer__block__0=256)
     lora("several/one.safetensors", unet__block__0=256)
     lora("several/two.safetensors", unet__block__1=256)
+    lora("comfy.safetensors", flat=True, **{"diffusion_model.double_blocks.0.img_attn.qkv": 256})
+    lora("comfy-wide.safetensors", flat=True, **{"diffusion_model.double_blocks.0.img_attn.qkv": 320})
+    lora("wan.safetensors", **{"diffusion_model.blocks.0.self_attn.q": 128})
+    control = {
+        f"double_blocks.0.img_attn.norm.query_norm.scale{end}": np.zeros((4, 4), "float32") for end in ("", ".b")
+    }
+    save_file(control, folder / "control.safetensors")
     (folder / "pickled").mkdir()
     (folder / "pickled" / "pytorch_lora_weights.bin").write_bytes(b"")
     save_file({"unet.block.0.lokr_w1": np.zeros((4, 4), "float32")}, folder / "lokr.safetensors")
@@ -361,7 +368,8 @@ def _write_ip_adapters(folder: Path, options: dict[str, Any]) -> None:
     values = {f"ip_adapter.{2 * layer + 1}.to_{each}_ip.weight": (256, 128) for layer in (0, 1) for each in "kv"}
     lora = {
         f"ip_adapter.{layer}.to_{part}_lora.{half}.weight": shape
-        for layer in range(4) for part in ("q", "k", "v", "out") for half, shape in (("down", (4, 256)), ("up", (256, 4)))
+        for layer in range(4) for part in ("q", "k", "v", "out")
+        for half, shape in (("down", (4, 256)), ("up", (256, 4)))
     }  # fmt: skip
     face = {"proj.0.weight": (128, 64), "proj.2.weight": (512, 128), "norm.weight": (128,)}
     timed = {"latents": (1, 4, 64), "proj_in.weight": (64, 64), "proj_out.weight": (128, 64),

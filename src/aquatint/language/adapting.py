@@ -45,7 +45,7 @@ def added(
     """
     if not model.loras:
         return {}
-    if not _can_have_any(model, info, world, diagnostics):
+    if not _can_have_any(model, info, parts, world, diagnostics):
         return None
     device = devices.of_model(model, world)
     found = [_one(lora, info, parts, device, diagnostics, report) for lora in model.loras]
@@ -57,9 +57,12 @@ def added(
     return adapters.in_roles(LORA.name, [(each.component, each.use) for each in sound])
 
 
-def _can_have_any(model: Model, info: PipelineInfo, world: World, diagnostics: Diagnostics) -> bool:
+def _can_have_any(
+    model: Model, info: PipelineInfo, parts: Mapping[str, Component], world: World, diagnostics: Diagnostics
+) -> bool:
     at = model.loras[0].span
-    if info.lora is None:
+    without = any(part.class_name in loras.WITHOUT_LAYERS for part in parts.values())
+    if info.lora is None or without:
         diagnostics.error("incompatible", f"`{info.name}` takes no LoRA", at, help="leave it out")
         return False
     return _is_installed("a LoRA", world, at, diagnostics) and not adapters.is_offloaded(
@@ -89,8 +92,8 @@ def _one(
     roles = [role for role in lora_roles(reader) if role in parts]
 
     def look(file: Path) -> Lora | None:
-        read, source = loras.read(file, roles), lora.settings["source"]
-        return read if _fits(read, str(source.value), reader, parts, source.span, diagnostics) else None
+        read, source = loras.read(file, roles, reader), lora.settings["source"]
+        return read if _fits(read, str(source.value), parts, source.span, diagnostics) else None
 
     found = adapters.opened(lora, LORA.name, loras.KIND, look, diagnostics, report)
     if found is None:
@@ -106,9 +109,7 @@ def _weight(given: Any) -> float:
     return float(1 if given is None else given)
 
 
-def _fits(
-    read: Lora, source: str, reader: str, parts: Mapping[str, Component], span: Span, diagnostics: Diagnostics
-) -> bool:
+def _fits(read: Lora, source: str, parts: Mapping[str, Component], span: Span, diagnostics: Diagnostics) -> bool:
     """Return whether a LoRA is for layers that `parts` have, and goes with their quantizers, or report what isn't."""
     for role, changes in read.changes.items():
         part = parts[role]
@@ -119,7 +120,7 @@ def _fits(
             each.name.removesuffix(".weight"): each.shape
             for each in adapters.tensors(folder, part) if each.name.endswith(".weight")
         }  # fmt: skip
-        wrong = loras.mismatch(changes, weights, reader, has_shapes=part.stored is None)
+        wrong = loras.mismatch(changes, weights, has_shapes=part.stored is None)
         if wrong is not None:
             diagnostics.error(
                 "wrong-lora", f"`{source}` is a LoRA for another model than this one with its `{role}`: {wrong}", span,
