@@ -137,6 +137,34 @@ def _drawn(pipeline: Any, files: list[Path] | None = None, weights: list[float] 
 
 
 @SLOW
+def test_a_loop_over_loras_loads_each_part_once(
+    engine: TorchEngine, folder: Tiny, written: Written, tmp_path: Path
+) -> None:
+    files = [written("sd", seed, ROLES["sd"] if seed % 2 else ROLES["sd"][:1]) for seed in range(10, 15)]
+    listed, numbers = (", ".join(f'"{each}"' for each in of) for of in (files, range(5)))
+    loop = f"""
+for number, source in zip([{numbers}], [{listed}]), weight in [0.5, -1.0] {{
+    generate (m with {{ lora {{ source: source, weight: weight }} }}) {{
+        {DRAW}, output: "{{{{ number }}}}{{{{ weight }}}}.png"
+    }}
+}}
+"""
+    plan = planned.plan(planned.model(folder("sd"), "", after=loop))
+    events = run(engine, plan, tmp_path / "warm")
+    loaded = [event.component for event in events if isinstance(event, LoadStarted)]
+    assert len(loaded) == len(set(loaded)) == len(plan.components)
+    assert sum(plan.components[key].library == "diffusers.loaders" for key in loaded) == 5
+    made = {file.name: pixels(file) for file in (tmp_path / "warm").iterdir()}
+    assert len(made) == len(set(made.values())) == 10
+    # The last and the first, each by an engine that has had nothing on before.
+    for number, weight in ((0, -1.0), (4, 0.5)):
+        text = f'lora {{ source: "{files[number]}", weight: {weight} }}'
+        fresh = TorchEngine(threads=1)
+        run(fresh, planned.plan(planned.model(folder("sd"), text)), tmp_path / f"fresh-{number}")
+        assert pixels(tmp_path / f"fresh-{number}" / "out.png") == made[f"{number}{weight}.png"]
+
+
+@SLOW
 def test_other_programs_names_of_layers(engine: TorchEngine, folder: Tiny, written: Written, tmp_path: Path) -> None:
     file = written("sd", 3, ("unet",))
     flat = {}
