@@ -11,10 +11,13 @@ from safetensors.torch import save_file
 from aquatint.catalog import loras as catalog
 from aquatint.catalog import pipelines
 from aquatint.diagnostics import render
+from aquatint.interface.recipe import of_record, text_of
 from aquatint.language.evaluate import Interpreter
 from aquatint.language.world import World
 from aquatint.runtime.events import Event, StatementFailed
 from aquatint.runtime.executor import Executor, Options
+from aquatint.runtime.metadata import read_metadata
+from aquatint.runtime.record import image_record
 from aquatint.runtime.torch_engine import TorchEngine
 from aquatint.source import Source
 from aquatint.syntax.parser import parse
@@ -123,6 +126,37 @@ def test_pictures_are_those_of_a_plain_program(
     theirs.append(both.plainly(case, kind))
     assert [compared(*each) for each in zip(ours, theirs, strict=True)] == [EQUAL] * 2
     assert ours[0] != ours[1]
+
+
+def test_one_of_two_transformers_is_said(both: Both, engine: TorchEngine, tmp_path: Path) -> None:
+    case = case_of("WanImageToVideoPipeline")
+    pipeline = both.assembled(case.checkpoint, "none")
+    files = [
+        loras.write_for(pipeline.transformer, "transformer", tmp_path / f"{seed}.safetensors", seed) for seed in (1, 2)
+    ]
+    first = f'lora {{ source: "{files[0]}" }}'
+    second, same = (
+        f'lora {{ source: "{file}", weight: 0.5, load_into_transformer_2: true }}' for file in reversed(files)
+    )
+    ours = drawn(
+        both, engine, case, "none", [first, second, f"{first}, {second}", f"{first}, {same}"], tmp_path / "out"
+    )
+    theirs = []
+    for one, two in ((files[0], None), (None, files[1]), (files[0], files[1]), (files[0], files[0])):
+        if one is not None:
+            pipeline.load_lora_weights(str(one.parent), weight_name=one.name, adapter_name="first")
+        if two is not None:
+            pipeline.load_lora_weights(
+                str(two.parent), weight_name=two.name, adapter_name="second", load_into_transformer_2=True
+            )
+            pipeline.transformer_2.set_adapters(["second"], [0.5])
+        theirs.append(both.plainly(case, "none"))
+        pipeline.unload_lora_weights()
+    assert [compared(*each) for each in zip(ours, theirs, strict=True)] == [EQUAL] * 4
+    assert len(set(ours)) == 4
+    record = image_record(read_metadata(tmp_path / "out" / f"3-{case.class_name}.{case.suffix}")["aquatint"])
+    written = text_of(of_record(record))
+    assert written.count("load_into_transformer_2: true") == 1 and written.count(f'"{files[0]}"') == 2
 
 
 def test_what_has_no_place_for_one_is_known() -> None:

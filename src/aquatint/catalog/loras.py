@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from aquatint.catalog.adapter_files import DTYPES, Kind
@@ -58,6 +58,9 @@ Which ones those are a header doesn't tell: only how wide they are is compared t
 _WITH_BIASES = ("WanLoraLoaderMixin", "SkyReelsV2LoraLoaderMixin")
 # The readers that take what other programs add to biases, and leave out what they add to norms, which is zeros.
 
+FIRST, SECOND = "transformer", "transformer_2"
+"""The roles of two denoisers that a file has one name for."""
+
 WITHOUT_LAYERS = ("Kandinsky3UNet", "UNet3DConditionModel", "UNetControlNetXSModel")
 """Classes of denoisers that have no place for LoRAs, though the pipelines that they are of read them."""
 
@@ -85,6 +88,10 @@ class Lora:
     changes: Mapping[str, tuple[Change, ...]]
     dtype: str
     bytes: int
+
+    def for_second(self) -> Lora:
+        """Return it for the second one of two transformers, whose layers its file calls like the first one's."""
+        return replace(self, changes={SECOND if role == FIRST else role: each for role, each in self.changes.items()})
 
     @property
     def ranks(self) -> tuple[int, ...]:

@@ -82,6 +82,8 @@ LORA = Schema("lora", (
     *_file("LoRA"),
     Setting("weight", "float", "How much of it is added: 0 for nothing, 1 for as much as it was trained to be.", 1.0,
             minimum=-100, maximum=100),
+    Setting("load_into_transformer_2", "bool", "Whether it is for the second one of two transformers, as those for low "
+            "noise of Wan 2.2 are; such a file doesn't say.", False),
 ))  # fmt: skip
 """The settings of a `lora` block of a model, which may have several."""
 

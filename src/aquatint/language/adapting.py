@@ -12,7 +12,7 @@ from typing import Any
 
 from aquatint.catalog import checkpoints, compatibility, loras
 from aquatint.catalog.gguf_files import is_gguf
-from aquatint.catalog.loras import Lora
+from aquatint.catalog.loras import SECOND, Lora
 from aquatint.catalog.models import LORA
 from aquatint.catalog.pipelines import PipelineInfo, is_text_encoder, lora_roles
 from aquatint.diagnostics import Diagnostics
@@ -50,10 +50,13 @@ def added(
     device = devices.of_model(model, world)
     found = [_one(lora, info, parts, device, diagnostics, report) for lora in model.loras]
     sound = [each for each in found if each is not None]
-    files = [(each.component, each.span) for each in sound]
-    if len(sound) < len(found) or not adapters.are_different(files, "LoRA", diagnostics):
+    if len(sound) < len(found):
         return None
-    sound.sort(key=lambda each: each.component.key)
+    for roles in {tuple(each.use.roles) for each in sound}:
+        files = [(each.component, each.span) for each in sound if tuple(each.use.roles) == roles]
+        if not adapters.are_different(files, "LoRA", diagnostics):
+            return None
+    sound.sort(key=lambda each: (each.component.key, each.use.roles))
     return adapters.in_roles(LORA.name, [(each.component, each.use) for each in sound])
 
 
@@ -90,9 +93,15 @@ def _one(
 ) -> _Added | None:  # fmt: skip
     reader = info.lora or ""
     roles = [role for role in lora_roles(reader) if role in parts]
+    if lora.is_for_second and SECOND not in roles:
+        setting = lora.settings["load_into_transformer_2"]
+        diagnostics.error("incompatible", f"this model has no `{SECOND}` that a LoRA can be for", setting.span,
+                          help="leave `load_into_transformer_2` out")  # fmt: skip
+        return None
 
     def look(file: Path) -> Lora | None:
         read, source = loras.read(file, roles, reader), lora.settings["source"]
+        read = read.for_second() if lora.is_for_second else read
         return read if _fits(read, str(source.value), parts, source.span, diagnostics) else None
 
     found = adapters.opened(lora, LORA.name, loras.KIND, look, diagnostics, report)

@@ -190,7 +190,13 @@ class Adapter:
         if not isinstance(source, str) or any(not isinstance(each, str | None) for each in inside):
             return values
         named = Named(source, None, *inside).in_repository()
-        return named.source, named.subfolder, named.weight_name
+        return named.source, named.subfolder, named.weight_name, self.is_for_second
+
+    @property
+    def is_for_second(self) -> bool:
+        """Whether it is for the second one of two transformers."""
+        setting = self.settings.get("load_into_transformer_2")
+        return setting is not None and setting.value is True
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -14,6 +14,7 @@ from weakref import WeakKeyDictionary
 
 from aquatint.catalog import adapter_files
 from aquatint.catalog.checkpoints import CheckpointError
+from aquatint.catalog.loras import FIRST, SECOND
 from aquatint.catalog.pipelines import LOADERS, is_denoiser
 from aquatint.plan.steps import Component
 from aquatint.runtime.engine import Counters, EngineError, Loaded
@@ -148,6 +149,8 @@ class Loras:
 
     def _put_on(self, module: Any, role: str, lora: LoraWeights) -> None:
         state, alphas, metadata = lora.read(module, role)
+        if role == SECOND and not any(name.startswith(f"{role}.") for name in state):
+            role = FIRST  # as its file has it
         how = {"network_alphas": alphas, "adapter_name": lora.key, "metadata": metadata, "low_cpu_mem_usage": True}
         if isinstance(module, self._libraries.transformers.PreTrainedModel):
             lora.reader.load_lora_into_text_encoder(state, text_encoder=module, prefix=role, **how)
