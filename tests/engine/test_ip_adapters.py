@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from diffusers.image_processor import IPAdapterMaskProcessor
 from PIL import Image
 from safetensors.torch import load_file, save_file
 from transformers import SiglipImageProcessor
@@ -197,6 +198,37 @@ def test_stable_diffusion_3_has_one_that_knows_the_timestep(
     alone = f"{QUANTIZERS[quantizer]}, {given}".removeprefix(", ")
     call = f'generate m {{ {DRAW}, image: "{picture}", strength: 0.9, ip_adapter_image: "{picture}" }}'
     assert _made(plan(text_of(of_record(record)))) == _made(plan(planned.model(folder("sd3"), alone, after=call)))
+
+
+@SLOW
+def test_masks_say_where_each_counts(
+    engine: TorchEngine, folder: Tiny, written: Written, picture: Path, tmp_path: Path
+) -> None:
+    one, two = written("sd", "plain"), written("sd", "plain", 2)
+    left, right = (Image.new("L", (40, 40)) for _ in range(2))
+    left.paste(255, (0, 0, 20, 40))
+    right.paste(255, (20, 0, 40, 40))
+    for name, mask in (("left", left), ("right", right)):
+        mask.save(tmp_path / f"{name}.png")
+    both = f'ip_adapter {{ source: "{one}", scale: 0.5 }}, ip_adapter {{ source: "{two}", scale: 0.75 }}'
+    given = f'{DRAW}, ip_adapter_image: ["{picture}", "{picture}"]'
+    sides = f'"{tmp_path}/left.png", "{tmp_path}/right.png"'
+    made = plan(planned.model(folder("sd"), both, after=(
+        f'generate m {{ {given}, output: "plain.png" }}\n'
+        f'generate m {{ {given}, ip_adapter_masks: [{sides}], output: "masked.png" }}'
+    )))  # fmt: skip
+    run(engine, made, tmp_path)
+    found = {name: pixels(tmp_path / f"{name}.png") for name in ("plain", "masked")}
+    image = Image.open(picture).convert("RGB")
+    pipeline = plain.assembled(folder("sd"), "none")
+    plainly = drawn(pipeline, [one, two], [0.5, 0.75], ip_adapter_image=[image, image])
+    masks = IPAdapterMaskProcessor().preprocess([left, right], height=64, width=64)
+    masked = drawn(pipeline, [], [], ip_adapter_image=[image, image],
+                   cross_attention_kwargs={"ip_adapter_masks": [masks[:1], masks[1:]]})  # fmt: skip
+    assert found == {"plain": plainly, "masked": masked} and plainly != masked
+    record = image_record(read_metadata(tmp_path / "masked.png")["aquatint"])
+    alone = planned.model(folder("sd"), both, after=f"generate m {{ {given}, ip_adapter_masks: [{sides}] }}")
+    assert _made(plan(text_of(of_record(record)))) == _made(plan(alone))
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning:peft")

@@ -21,7 +21,10 @@ KIND = Kind("ip-adapter.safetensors", "not-an-ip-adapter", may_be_pickled=True)
 TIMED = "SD3IPAdapterMixin"
 """The class of diffusers that loads those of Stable Diffusion 3, of which a model has one: they know the timestep."""
 
-READERS = ("IPAdapterMixin", "FluxIPAdapterMixin", TIMED)
+MASKED = "IPAdapterMixin"
+"""The class of diffusers that loads those whose layers know of masks."""
+
+READERS = (MASKED, "FluxIPAdapterMixin", TIMED)
 """The classes of diffusers that load them."""
 
 IMAGE_ENCODER = "image_encoder"
@@ -29,6 +32,12 @@ IMAGE_ENCODER = "image_encoder"
 
 ARGUMENTS = ("ip_adapter_image", "ip_adapter_image_embeds")
 """The call's arguments of which an IP-Adapter needs one: its pictures, or what an image encoder makes of them."""
+
+MASKS = "ip_adapter_masks"
+"""The argument that says where in a picture each IP-Adapter counts, as diffusers calls it below its own argument."""
+
+BESIDE = (*ARGUMENTS, MASKS)
+"""All arguments that are for IP-Adapters alone, and say nothing of what else a call is given."""
 
 _PROJECTION, _ATTENTION = "image_proj.", "ip_adapter."
 _LAYER = re.compile(r"ip_adapter\.(?P<layer>\d+)\.to_k_ip\.weight")

@@ -17,7 +17,7 @@ from msgspec import UNSET
 
 from aquatint.catalog import checkpoints, ip_adapters
 from aquatint.catalog.checkpoints import Checkpoint
-from aquatint.catalog.ip_adapters import ARGUMENTS, IMAGE_ENCODER, READERS, TIMED, IpAdapter
+from aquatint.catalog.ip_adapters import ARGUMENTS, IMAGE_ENCODER, MASKS, READERS, TIMED, IpAdapter
 from aquatint.catalog.layers import WIDTHS
 from aquatint.catalog.models import IP_ADAPTER
 from aquatint.catalog.pipelines import PipelineInfo, is_denoiser
@@ -186,13 +186,14 @@ def has_pictures(
     """
     own = uses.ip_adapters(pipeline)
     named = [name for name in ARGUMENTS if name in settings]
+    masks = settings.get(MASKS)
     if not own:
-        for name in named:
+        for name in [*named, *([MASKS] if masks is not None else [])]:
             diagnostics.error(
                 "unknown-setting", f"`{name}` is for an IP-Adapter, and the model has none", settings[name].name_span,
                 help="give it one: `ip_adapter { source: ... }`, or leave this out",
             )  # fmt: skip
-        return not named
+        return not named and masks is None
     if info.ip_adapter is None:
         diagnostics.error("incompatible", f"the model has an IP-Adapter, and a `{info.name}` takes none", at,
                           help="leave it out: `ip_adapter: none`")  # fmt: skip
@@ -212,17 +213,23 @@ def has_pictures(
         )  # fmt: skip
         return False
     setting = settings[named[0]]
+    if masks is not None and not _are_as_many(masks, MASKS, len(own), diagnostics):
+        return False
     if named[0] == ARGUMENTS[0] and pipeline.parts.get(IMAGE_ENCODER) is None:
         diagnostics.error(
             "missing-setting", f"the model has no `{IMAGE_ENCODER}` to encode this picture with", setting.span,
             help=f"name one: `{IMAGE_ENCODER} {{ source: ... }}`, or give `{ARGUMENTS[1]}`",
         )  # fmt: skip
         return False
+    return _are_as_many(setting, named[0], len(own), diagnostics)
+
+
+def _are_as_many(setting: Setting, name: str, wanted: int, diagnostics: Diagnostics) -> bool:
     count = _length(setting.value)
-    if count != len(own):
-        several = f"{len(own)} IP-Adapters" if len(own) > 1 else "one IP-Adapter"
+    if count != wanted:
+        several = f"{wanted} IP-Adapters" if wanted > 1 else "one IP-Adapter"
         what = "one value" if count == 1 else f"{count} values"
-        diagnostics.error("wrong-value", f"the model has {several}, and `{named[0]}` {what}", setting.span,
+        diagnostics.error("wrong-value", f"the model has {several}, and `{name}` {what}", setting.span,
                           help="give one for each, in the order of the `ip_adapter` blocks")  # fmt: skip
         return False
     return True
