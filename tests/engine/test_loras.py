@@ -137,6 +137,23 @@ def _drawn(pipeline: Any, files: list[Path] | None = None, weights: list[float] 
 
 
 @SLOW
+def test_a_dora_that_peft_has_written(engine: TorchEngine, folder: Tiny, written: Written, tmp_path: Path) -> None:
+    made = plain.assembled(folder("sd"), "none")
+    dora = loras.write(made, tmp_path / "dora", 4, ROLES["sd"], dora=True) / loras.NAME
+    assert any("lora_magnitude_vector" in name for name in load_file(dora))
+    other = written("sd", 1, ROLES["sd"])
+    texts = {"dora": f'lora {{ source: "{dora}", weight: 0.5 }}', "other": f'lora {{ source: "{other}" }}'}
+    after = "\n".join(
+        f'generate (m with {{ {text} }}) {{ {DRAW}, output: "{name}.png" }}'
+        for name, text in (*texts.items(), ("again", texts["dora"]))
+    )
+    run(engine, planned.plan(planned.model(folder("sd"), "", after=after)), tmp_path)
+    pipeline = plain.assembled(folder("sd"), "none")
+    assert pixels(tmp_path / "dora.png") == pixels(tmp_path / "again.png") == _drawn(pipeline, [dora], [0.5])
+    assert pixels(tmp_path / "other.png") == _drawn(pipeline, [other], [1.0])
+
+
+@SLOW
 def test_a_loop_over_loras_loads_each_part_once(
     engine: TorchEngine, folder: Tiny, written: Written, tmp_path: Path
 ) -> None:

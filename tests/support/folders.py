@@ -308,6 +308,10 @@ def _write_loras(folder: Path) -> None:
         f"double_blocks.0.img_attn.norm.query_norm.scale{end}": np.zeros((4, 4), "float32") for end in ("", ".b")
     }
     save_file(control, folder / "control.safetensors")
+    dora = {"unet.block.0.lora_A.weight": (4, 256), "unet.block.0.lora_B.weight": (256, 4)}
+    lengths = {"unet.block.0.lora_magnitude_vector": (256,)}
+    for name, shapes in (("dora", dora | lengths), ("dora-scale", dora | {"unet.block.0.dora_scale": (256, 1)})):
+        save_file({key: np.zeros(shape, "float32") for key, shape in shapes.items()}, folder / f"{name}.safetensors")
     (folder / "pickled").mkdir()
     (folder / "pickled" / "pytorch_lora_weights.bin").write_bytes(b"")
     save_file({"unet.block.0.lokr_w1": np.zeros((4, 4), "float32")}, folder / "lokr.safetensors")

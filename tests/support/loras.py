@@ -13,8 +13,14 @@ ATTENTION = ["to_q", "to_k", "to_v", "to_out.0"]
 CLIP = ["q_proj", "k_proj", "v_proj", "out_proj"]
 
 
-def write(pipeline: Any, folder: Path, seed: int, roles: Sequence[str], rank: int = 4, dtype: str = "float32") -> Path:
-    """Write a LoRA for those components of a live `pipeline` into `folder`, and return that; none stays on them."""
+def write(
+    pipeline: Any, folder: Path, seed: int, roles: Sequence[str], rank: int = 4, dtype: str = "float32",
+    dora: bool = False,
+) -> Path:  # fmt: skip
+    """Write a LoRA for those components of a live `pipeline` into `folder`, and return that; none stays on them.
+
+    As a `dora` it has the lengths of columns, too.
+    """
     import torch
     from peft import LoraConfig
     from peft.utils import get_peft_model_state_dict
@@ -24,7 +30,8 @@ def write(pipeline: Any, folder: Path, seed: int, roles: Sequence[str], rank: in
         torch.manual_seed(seed)
         for role in roles:
             targets = CLIP if role.startswith("text_encoder") else ATTENTION
-            config = LoraConfig(r=rank, lora_alpha=2 * rank, init_lora_weights=False, target_modules=targets)
+            config = LoraConfig(r=rank, lora_alpha=2 * rank, init_lora_weights=False, target_modules=targets,
+                                use_dora=dora)  # fmt: skip
             module = getattr(pipeline, role)
             module.add_adapter(config, adapter_name="made")
             weights = get_peft_model_state_dict(module, adapter_name="made")

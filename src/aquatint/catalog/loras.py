@@ -22,8 +22,9 @@ KIND = Kind("pytorch_lora_weights.safetensors", "not-a-lora")
 _DOWN = re.compile(r"(?P<module>.+?)\.(?:lora_A(?:\.default)?|lora_down|lora\.down|lora_linear_layer\.down)\.weight")
 _UP = re.compile(r"(?P<module>.+?)\.(?:lora_B(?:\.default)?|lora_up|lora\.up|lora_linear_layer\.up)\.weight")
 _BESIDE = re.compile(r".+\.(?:alpha|lora_[AB]\.bias|lora_[AB]\.default\.bias)")
+_MAGNITUDE = re.compile(r"(?P<module>.+?)\.lora_magnitude_vector(?:\.default)?(?:\.weight)?")
 _BIASES = re.compile(r".+\.diff_b|.+norm\w*\.diff")
-_ANOTHER_KIND = re.compile(r"\.(dora_scale|lora_magnitude_vector|hada_|lokr_|diff(?=_b$|$))")
+_ANOTHER_KIND = re.compile(r"\.(dora_scale|hada_|lokr_|diff(?=_b$|$))")
 
 # Other trainers write a component and the path of a layer as one word.
 _FLAT = {"lora_unet_": None, "lora_transformer_": None, "lora_te_": "text_encoder", "lora_te1_": "text_encoder",
@@ -88,6 +89,7 @@ class Lora:
     changes: Mapping[str, tuple[Change, ...]]
     dtype: str
     bytes: int
+    is_dora: bool = False  # whether it says how long the columns of what it changes are to be
 
     def for_second(self) -> Lora:
         """Return it for the second one of two transformers, whose layers its file calls like the first one's."""
@@ -106,7 +108,9 @@ def read(file: Path, roles: Iterable[str], reader: str) -> Lora:
     """
     tensors = read_header(file)
     is_translated = any(TRANSLATED[reader].match(each.name) for each in tensors) if reader in TRANSLATED else False
-    beside = [_BESIDE, _BIASES] if is_translated and reader in _WITH_BIASES else [_BESIDE]
+    beside = [_BESIDE] if is_translated else [_BESIDE, _MAGNITUDE]
+    if is_translated and reader in _WITH_BIASES:
+        beside.append(_BIASES)
     if odd := next((each.name for each in tensors if each.name.endswith("query_norm.scale")), None):
         raise CheckpointError(
             "not-supported-yet", f"`{file}` is a LoRA that makes a control model of another one, which this version "
@@ -138,7 +142,7 @@ def read(file: Path, roles: Iterable[str], reader: str) -> Lora:
         changes.setdefault(role, []).append(_change(file, inner, is_flat, is_foreign, down, ups[module]))
     return Lora(
         {role: tuple(changes[role]) for role in known if role in changes}, _dtype(file, tensors),
-        sum(each.end - each.start for each in tensors),
+        sum(each.end - each.start for each in tensors), any(_MAGNITUDE.fullmatch(each.name) for each in tensors),
     )  # fmt: skip
 
 

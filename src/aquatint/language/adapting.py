@@ -124,6 +124,12 @@ def _fits(read: Lora, source: str, parts: Mapping[str, Component], span: Span, d
         part = parts[role]
         if not _takes(part, role, f"a LoRA for `{role}`", span, diagnostics):
             return False
+        if read.is_dora and (part.quantization is not None or part.stored is not None):
+            diagnostics.error(
+                "not-supported-yet", f"`{source}` is a DoRA, which goes with no `{role}` that is quantized in this "
+                "version", span, help=f"leave it out, or leave `{role}` as it is: `quantizer: none`",
+            )  # fmt: skip
+            return False
         folder = checkpoints.locate(part.source, part.revision)
         weights = {
             each.name.removesuffix(".weight"): each.shape
