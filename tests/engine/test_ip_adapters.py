@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 import torch
+from diffusers.image_processor import IPAdapterMaskProcessor
 from PIL import Image
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
+from transformers import SiglipImageProcessor
 
 from aquatint.catalog import pickle_files
 from aquatint.diagnostics import render
@@ -26,7 +28,7 @@ from aquatint.runtime.torch_engine import TorchEngine
 from aquatint.source import Source
 from aquatint.syntax.parser import parse
 from engine import plain
-from support import ip_adapters, planned
+from support import ip_adapters, loras, planned, tiny
 
 Tiny = Callable[[str], Path]
 Written = Callable[..., Path]
@@ -37,6 +39,7 @@ QUANTIZERS = {
 }  # fmt: skip
 DRAW = 'prompt: "a red cat", seed: 7, num_inference_steps: 2, size: 64x64'
 SLOW = pytest.mark.slow
+SQUARE = {"height": tiny.texts.SIZE, "width": tiny.texts.SIZE}
 
 
 @pytest.fixture(scope="module")
@@ -161,6 +164,129 @@ def test_a_denoiser_is_what_it_was(engine: TorchEngine, folder: Tiny, written: W
     for each in live.values():
         if each is not adapter:
             engine.release(each)
+
+
+@pytest.mark.parametrize("quantizer", [pytest.param(each, marks=SLOW) for each in ("none", "nf4", "sdnq-int8")])
+def test_stable_diffusion_3_has_one_that_knows_the_timestep(
+    engine: TorchEngine, folder: Tiny, written: Written, picture: Path, tmp_path: Path, quantizer: str
+) -> None:
+    file = written("sd3", "timed")
+    given = f'ip_adapter {{ source: "{file}", scale: 0.75 }}'
+    made = plan(planned.model(folder("sd3"), QUANTIZERS[quantizer], after="\n".join([
+        f'generate m {{ {DRAW}, output: "plain.png" }}',
+        f'generate (m with {{ {given} }}) {{ {DRAW}, ip_adapter_image: "{picture}", output: "one.png" }}',
+        f'generate (m with {{ {given} }}) {{ {DRAW}, image: "{picture}", strength: 0.9, '
+        f'ip_adapter_image: "{picture}", output: "anew.png" }}',
+        f'generate m {{ {DRAW}, output: "again.png" }}',
+    ])))  # fmt: skip
+    run(engine, made, tmp_path)
+    found = {name: pixels(tmp_path / f"{name}.png") for name in ("plain", "one", "again", "anew")}
+    image = Image.open(picture).convert("RGB")
+    pipeline = plain.assembled(folder("sd3"), quantizer)
+    before = drawn(pipeline, [], [])
+    encoder = plain.part(file.parent, "image_encoder", "transformers", "SiglipVisionModel", "none")
+    pipeline.register_modules(image_encoder=encoder, feature_extractor=SiglipImageProcessor(size=SQUARE))
+    pipeline.load_ip_adapter(load_halves(file))
+    for each in (pipeline.transformer.image_proj, *pipeline.transformer.attn_processors.values()):
+        for tensor in each.parameters() if isinstance(each, torch.nn.Module) else ():
+            tensor.data = tensor.data.clone()
+    pipeline.set_ip_adapter_scale(0.75)
+    assert found["plain"] == found["again"] == before
+    assert found["one"] == drawn(pipeline, [], [], ip_adapter_image=image)
+    assert len(set(found.values())) == 3
+    record = image_record(read_metadata(tmp_path / "anew.png")["aquatint"])
+    alone = f"{QUANTIZERS[quantizer]}, {given}".removeprefix(", ")
+    call = f'generate m {{ {DRAW}, image: "{picture}", strength: 0.9, ip_adapter_image: "{picture}" }}'
+    assert _made(plan(text_of(of_record(record)))) == _made(plan(planned.model(folder("sd3"), alone, after=call)))
+
+
+@SLOW
+def test_masks_say_where_each_counts(
+    engine: TorchEngine, folder: Tiny, written: Written, picture: Path, tmp_path: Path
+) -> None:
+    one, two = written("sd", "plain"), written("sd", "plain", 2)
+    left, right = (Image.new("L", (40, 40)) for _ in range(2))
+    left.paste(255, (0, 0, 20, 40))
+    right.paste(255, (20, 0, 40, 40))
+    for name, mask in (("left", left), ("right", right)):
+        mask.save(tmp_path / f"{name}.png")
+    both = f'ip_adapter {{ source: "{one}", scale: 0.5 }}, ip_adapter {{ source: "{two}", scale: 0.75 }}'
+    given = f'{DRAW}, ip_adapter_image: ["{picture}", "{picture}"]'
+    sides = f'"{tmp_path}/left.png", "{tmp_path}/right.png"'
+    made = plan(planned.model(folder("sd"), both, after=(
+        f'generate m {{ {given}, output: "plain.png" }}\n'
+        f'generate m {{ {given}, ip_adapter_masks: [{sides}], output: "masked.png" }}'
+    )))  # fmt: skip
+    run(engine, made, tmp_path)
+    found = {name: pixels(tmp_path / f"{name}.png") for name in ("plain", "masked")}
+    image = Image.open(picture).convert("RGB")
+    pipeline = plain.assembled(folder("sd"), "none")
+    plainly = drawn(pipeline, [one, two], [0.5, 0.75], ip_adapter_image=[image, image])
+    masks = IPAdapterMaskProcessor().preprocess([left, right], height=64, width=64)
+    masked = drawn(pipeline, [], [], ip_adapter_image=[image, image],
+                   cross_attention_kwargs={"ip_adapter_masks": [masks[:1], masks[1:]]})  # fmt: skip
+    assert found == {"plain": plainly, "masked": masked} and plainly != masked
+    record = image_record(read_metadata(tmp_path / "masked.png")["aquatint"])
+    alone = planned.model(folder("sd"), both, after=f"generate m {{ {given}, ip_adapter_masks: [{sides}] }}")
+    assert _made(plan(text_of(of_record(record)))) == _made(plan(alone))
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning:peft")
+@pytest.mark.parametrize(
+    ("family", "quantizer"),
+    [pytest.param(*each, marks=SLOW) for each in (("sd", "none"), ("sd", "nf4"), ("sdxl", "sdnq-int8"))],
+)
+def test_one_for_faces_brings_a_lora(
+    engine: TorchEngine, folder: Tiny, written: Written, tmp_path: Path, family: str, quantizer: str
+) -> None:
+    file = written(family, "face")
+    embeds = torch.randn(2, 1, 1, ip_adapters.WIDTH, generator=torch.Generator().manual_seed(1))
+    save_file({"embeds": embeds}, tmp_path / "face.safetensors")
+    of_face = f'ip_adapter {{ source: "{file}", scale: 0.7 }}, image_encoder: none'
+    given = f'{DRAW}, ip_adapter_image_embeds: ["{tmp_path}/face.safetensors"]'
+    lora = loras.write(plain.assembled(folder(family), "none"), tmp_path / "lora", 3, ["unet"]) / loras.NAME
+    beside = f'lora {{ source: "{lora}", weight: 0.5 }}'
+    made = plan(planned.model(folder(family), QUANTIZERS[quantizer], after="\n".join([
+        f'generate m {{ {DRAW}, output: "plain.png" }}',
+        f'generate (m with {{ {of_face} }}) {{ {given}, output: "face.png" }}',
+        f'generate (m with {{ {of_face}, {beside} }}) {{ {given}, output: "both.png" }}',
+        f'generate (m with {{ {beside} }}) {{ {DRAW}, output: "lora.png" }}',
+        f'generate m {{ {DRAW}, output: "again.png" }}',
+    ])))  # fmt: skip
+    events = run(engine, made, tmp_path)
+    loaded = [event.component for event in events if isinstance(event, LoadStarted)]
+    assert len(loaded) == len(set(loaded)) == len(made.components)
+    found = {name: pixels(tmp_path / f"{name}.png") for name in ("plain", "face", "both", "lora", "again")}
+    pipeline = plain.assembled(folder(family), quantizer)
+    pipeline.unet.state_dict = lambda: {**dict(pipeline.unet.named_parameters()), **dict(pipeline.unet.named_buffers())}
+    expected = {"plain": drawn(pipeline, [], [])}
+    pipeline.load_lora_weights(str(lora.parent), weight_name=lora.name, adapter_name="own")
+    pipeline.set_adapters(["own"], [0.5])
+    expected["lora"] = drawn(pipeline, [], [])
+    pipeline.unet.to = lambda *given, **named: pipeline.unet
+    pipeline.load_ip_adapter([load_halves(file)], "", [file.name], image_encoder_folder=None)
+    pipeline.set_ip_adapter_scale(0.7)
+    expected["face"] = drawn(pipeline, [], [], ip_adapter_image_embeds=[embeds])
+    pipeline.set_adapters(["own", "faceid_0"], [0.5, 1.0])
+    expected["both"] = drawn(pipeline, [], [], ip_adapter_image_embeds=[embeds])
+    assert found == {**expected, "again": expected["plain"]}
+    assert len(set(found.values())) == 4
+    about = read_metadata(tmp_path / "face.png")["aquatint"]
+    assert image_record(about).pipeline.has_lora and "peft" in about["engine"]["versions"]
+    alone = f"{QUANTIZERS[quantizer]}, {of_face}".removeprefix(", ")
+    call = f"generate m {{ {given} }}"
+    assert _made(plan(text_of(of_record(image_record(about))))) == _made(
+        plan(planned.model(folder(family), alone, after=call))
+    )
+
+
+def load_halves(file: Path) -> dict[str, dict[str, Any]]:
+    """Return an IP-Adapter as diffusers has it before it is put on, in memory of its own."""
+    halves: dict[str, dict[str, Any]] = {"image_proj": {}, "ip_adapter": {}}
+    for name, tensor in load_file(file).items():
+        half, _, inner = name.partition(".")
+        halves[half][inner] = tensor.clone()
+    return halves
 
 
 @SLOW

@@ -137,6 +137,51 @@ def _drawn(pipeline: Any, files: list[Path] | None = None, weights: list[float] 
 
 
 @SLOW
+def test_a_dora_that_peft_has_written(engine: TorchEngine, folder: Tiny, written: Written, tmp_path: Path) -> None:
+    made = plain.assembled(folder("sd"), "none")
+    dora = loras.write(made, tmp_path / "dora", 4, ROLES["sd"], dora=True) / loras.NAME
+    assert any("lora_magnitude_vector" in name for name in load_file(dora))
+    other = written("sd", 1, ROLES["sd"])
+    texts = {"dora": f'lora {{ source: "{dora}", weight: 0.5 }}', "other": f'lora {{ source: "{other}" }}'}
+    after = "\n".join(
+        f'generate (m with {{ {text} }}) {{ {DRAW}, output: "{name}.png" }}'
+        for name, text in (*texts.items(), ("again", texts["dora"]))
+    )
+    run(engine, planned.plan(planned.model(folder("sd"), "", after=after)), tmp_path)
+    pipeline = plain.assembled(folder("sd"), "none")
+    assert pixels(tmp_path / "dora.png") == pixels(tmp_path / "again.png") == _drawn(pipeline, [dora], [0.5])
+    assert pixels(tmp_path / "other.png") == _drawn(pipeline, [other], [1.0])
+
+
+@SLOW
+def test_a_loop_over_loras_loads_each_part_once(
+    engine: TorchEngine, folder: Tiny, written: Written, tmp_path: Path
+) -> None:
+    files = [written("sd", seed, ROLES["sd"] if seed % 2 else ROLES["sd"][:1]) for seed in range(10, 15)]
+    listed, numbers = (", ".join(f'"{each}"' for each in of) for of in (files, range(5)))
+    loop = f"""
+for number, source in zip([{numbers}], [{listed}]), weight in [0.5, -1.0] {{
+    generate (m with {{ lora {{ source: source, weight: weight }} }}) {{
+        {DRAW}, output: "{{{{ number }}}}{{{{ weight }}}}.png"
+    }}
+}}
+"""
+    plan = planned.plan(planned.model(folder("sd"), "", after=loop))
+    events = run(engine, plan, tmp_path / "warm")
+    loaded = [event.component for event in events if isinstance(event, LoadStarted)]
+    assert len(loaded) == len(set(loaded)) == len(plan.components)
+    assert sum(plan.components[key].library == "diffusers.loaders" for key in loaded) == 5
+    made = {file.name: pixels(file) for file in (tmp_path / "warm").iterdir()}
+    assert len(made) == len(set(made.values())) == 10
+    # The last and the first, each by an engine that has had nothing on before.
+    for number, weight in ((0, -1.0), (4, 0.5)):
+        text = f'lora {{ source: "{files[number]}", weight: {weight} }}'
+        fresh = TorchEngine(threads=1)
+        run(fresh, planned.plan(planned.model(folder("sd"), text)), tmp_path / f"fresh-{number}")
+        assert pixels(tmp_path / f"fresh-{number}" / "out.png") == made[f"{number}{weight}.png"]
+
+
+@SLOW
 def test_other_programs_names_of_layers(engine: TorchEngine, folder: Tiny, written: Written, tmp_path: Path) -> None:
     file = written("sd", 3, ("unet",))
     flat = {}

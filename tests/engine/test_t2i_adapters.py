@@ -55,11 +55,13 @@ def test_pictures_are_those_of_a_plain_program(
     file = tmp_path / "edges.png"
     Image.effect_mandelbrot((64, 64), (-2, -1.5, 1, 1.5), 60).convert("RGB").save(file)
     quantizer = "" if kind == "none" else 'quantizer: "sdnq;type=int8;quant-conv=true"'
-    elsewhere = f'adapter {{ source: "{folder(family) / "adapter"}" }}'
+    own = folder(family) / "adapter"
+    elsewhere = f'adapter {{ source: "{own}" }}'
+    alone = f'adapter {{ source: "{own}/diffusion_pytorch_model.safetensors", config: "{own}" }}'
     call = f'{DRAW}, adapter_conditioning_scale: 0.8, image: "{file}"'
     made = plan(planned.model(folder(family), quantizer, after="\n".join([
         f'generate m {{ {call}, output: "one.png" }}',
-        f'model two extends m {{ {elsewhere}, {elsewhere} }}',
+        f'model two extends m {{ {elsewhere}, {alone} }}',
         f'generate two {{ {DRAW}, adapter_conditioning_scale: [0.8, 0.5], image: ["{file}", "{file}"], '
         'output: "two.png" }',
     ])))  # fmt: skip
@@ -68,8 +70,8 @@ def test_pictures_are_those_of_a_plain_program(
     assert [event.message for event in events if isinstance(event, StatementFailed)] == []
     pipeline = plain.assembled(folder(family), "none" if kind == "none" else _but_adapter(kind))
     picture = Image.open(file)
-    own = {"adapter_conditioning_scale": 0.8, "image": picture}
-    assert pixels(tmp_path / "one.png") == _drawn(pipeline, **own)
+    given = {"adapter_conditioning_scale": 0.8, "image": picture}
+    assert pixels(tmp_path / "one.png") == _drawn(pipeline, **given)
     pipeline.adapter = diffusers.MultiAdapter([pipeline.adapter, pipeline.adapter])
     several = _drawn(pipeline, adapter_conditioning_scale=[0.8, 0.5], image=[picture, picture])
     assert pixels(tmp_path / "two.png") == several

@@ -776,5 +776,5 @@ def test_an_adapter_has_settings_of_its_own() -> None:
   |
 1 | ink.safetensors;quantizer=bnb
   |                 ^^^^^^^^^
-  = help: settings: `revision`, `subfolder`, `weight`, `weight_name`"""
+  = help: settings: `load_into_transformer_2`, `revision`, `subfolder`, `weight`, `weight_name`"""
     )

@@ -72,6 +72,18 @@ def test_tensors_are_kept_too(web: Web) -> None:
     assert fetched(web, "/b", "tensors") == ("malformed-file: what `WEB/b` gives is damaged, or no safetensors file")
 
 
+def test_weights_are_kept_whatever_their_size(web: Web) -> None:
+    body = tensor_files.packed({"lora": Tensor("F32", (1,), b"\0" * 4)}, {})
+    web.pages["/a"] = Page(body, parts=[body[:9], body[9:]])
+    web.pages["/b"] = Page(PICTURE)
+    web.pages["/cut"] = Page(body[:-1])
+    assert fetched(web, "/a", "weights") == ""
+    assert addresses.kept(f"{web.address}/a").read_bytes() == body
+    for path in ("/b", "/cut"):
+        said = f"malformed-file: what `WEB{path}` gives is damaged, or no safetensors file"
+        assert fetched(web, path, "weights") == said
+
+
 def test_what_gives_no_picture(web: Web) -> None:
     web.pages["/page"] = Page(b"<html>a picture</html>")
     web.pages["/cut"] = Page(PICTURE[:20])

@@ -301,6 +301,17 @@ def _write_loras(folder: Path) -> None:
     lora("transformer.safetensors", transformer__block__0=256)
     lora("several/one.safetensors", unet__block__0=256)
     lora("several/two.safetensors", unet__block__1=256)
+    lora("comfy.safetensors", flat=True, **{"diffusion_model.double_blocks.0.img_attn.qkv": 256})
+    lora("comfy-wide.safetensors", flat=True, **{"diffusion_model.double_blocks.0.img_attn.qkv": 320})
+    lora("wan.safetensors", **{"diffusion_model.blocks.0.self_attn.q": 128})
+    control = {
+        f"double_blocks.0.img_attn.norm.query_norm.scale{end}": np.zeros((4, 4), "float32") for end in ("", ".b")
+    }
+    save_file(control, folder / "control.safetensors")
+    dora = {"unet.block.0.lora_A.weight": (4, 256), "unet.block.0.lora_B.weight": (256, 4)}
+    lengths = {"unet.block.0.lora_magnitude_vector": (256,)}
+    for name, sides in (("dora", dora | lengths), ("dora-scale", dora | {"unet.block.0.dora_scale": (256, 1)})):
+        save_file({key: np.zeros(shape, "float32") for key, shape in sides.items()}, folder / f"{name}.safetensors")
     (folder / "pickled").mkdir()
     (folder / "pickled" / "pytorch_lora_weights.bin").write_bytes(b"")
     save_file({"unet.block.0.lokr_w1": np.zeros((4, 4), "float32")}, folder / "lokr.safetensors")
@@ -356,7 +367,22 @@ def _write_ip_adapters(folder: Path, options: dict[str, Any]) -> None:
     adapter("ip/sd/wide.safetensors", width=256)
     adapter("ip/sd/deep.safetensors", layers=3)
     adapter("ip/sd/thin.safetensors", side=320)
-    adapter("ip/sd/face.safetensors", face="ip_adapter.0.to_q_lora.down.weight")
+    adapter("ip/sd/part-of-a-face.safetensors", lora="ip_adapter.0.to_q_lora.down.weight")
+    adapter("ip/sd/face-plus.safetensors", face="image_proj.perceiver_resampler.proj_in.weight")
+    values = {f"ip_adapter.{2 * layer + 1}.to_{each}_ip.weight": (256, 128) for layer in (0, 1) for each in "kv"}
+    lora = {
+        f"ip_adapter.{layer}.to_{part}_lora.{half}.weight": shape
+        for layer in range(4) for part in ("q", "k", "v", "out")
+        for half, shape in (("down", (4, 256)), ("up", (256, 4)))
+    }  # fmt: skip
+    face = {"proj.0.weight": (128, 64), "proj.2.weight": (512, 128), "norm.weight": (128,)}
+    timed = {"latents": (1, 4, 64), "proj_in.weight": (64, 64), "proj_out.weight": (128, 64),
+             "time_embedding.linear_1.weight": (64, 32)}  # fmt: skip
+    for name, projection, layers in (("face", face, values | lora), ("timed", timed, values)):
+        shapes = {f"image_proj.{key}": shape for key, shape in projection.items()} | layers
+        save_file(
+            {key: np.zeros(shape, "float16") for key, shape in shapes.items()}, folder / f"ip/sd/{name}.safetensors"
+        )
     adapter("ip/bare/ip-adapter.safetensors", dtype="float32")
     (folder / "ip" / "pickled").mkdir()
     (folder / "ip" / "pickled" / "ip-adapter.bin").write_bytes(b"")

@@ -18,19 +18,23 @@ def write(
 ) -> Path:  # fmt: skip
     """Write an IP-Adapter for the denoiser of a live `pipeline` into `folder`, an image encoder beside it.
 
-    `kind` is `plain`, `plus` or `full`, as the published ones are called. Returns the file.
+    `kind` is `plain`, `plus`, `full` or `face`, as the published ones are called, or `timed` for Stable Diffusion 3.
+    Returns the file.
     """
     import torch
     from safetensors.torch import save_file
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        halves = {"image_proj": _projection(pipeline, kind), "ip_adapter": _attention(pipeline)}
+        layers = _timed_attention(pipeline) if kind == "timed" else _attention(pipeline)
+        if kind == "face":
+            layers |= _loras(pipeline.unet)
+        halves = {"image_proj": _projection(pipeline, kind), "ip_adapter": layers}
         halves = {half: {name: tensor.to(getattr(torch, dtype)) for name, tensor in tensors.items()}
                   for half, tensors in halves.items()}  # fmt: skip
         folder.mkdir(parents=True, exist_ok=True)
         if has_encoder:
-            _image_encoder().save_pretrained(folder / "image_encoder", safe_serialization=True)
+            _image_encoder(kind).save_pretrained(folder / "image_encoder", safe_serialization=True)
     if pickled:
         file = folder / Path(NAME).with_suffix(".bin")
         torch.save(halves, file)
@@ -54,6 +58,22 @@ def _projection(pipeline: Any, kind: str) -> dict[str, Any]:
         case "plain":
             norm = torch.nn.LayerNorm(width).state_dict(prefix="norm.")
             return torch.nn.Linear(WIDTH, 4 * width).state_dict(prefix="proj.") | norm
+        case "face":
+            made = embeddings.IPAdapterFaceIDImageProjection(
+                image_embed_dim=WIDTH, cross_attention_dim=width, mult=2, num_tokens=4
+            ).state_dict()
+            places = {"ff.net.0.proj": "proj.0", "ff.net.2": "proj.2"}
+            return {_renamed(name, places): tensor for name, tensor in made.items()}
+        case "timed":
+            made = embeddings.IPAdapterTimeImageProjection(
+                embed_dim=WIDTH, output_dim=pipeline.transformer.inner_dim, hidden_dim=64, heads=1, num_queries=4,
+                timestep_in_dim=32,
+            ).state_dict()  # fmt: skip
+            places = {
+                ".ln0.": ".0.norm1.", ".ln1.": ".0.norm2.", ".attn.to_out.0.": ".0.to_out.", ".attn.to_": ".0.to_",
+                ".adaln_norm.": ".1.0.", ".ff.net.0.proj.": ".1.1.", ".ff.net.2.": ".1.3.", ".adaln_proj.": ".2.1.",
+            }  # fmt: skip
+            return {_renamed(name, places): tensor for name, tensor in made.items()}
         case "full":
             made = embeddings.IPAdapterFullImageProjection(WIDTH, width).state_dict()
             places = {"ff.net.0.proj": "proj.0", "ff.net.2": "proj.2", "norm": "proj.3"}
@@ -98,7 +118,34 @@ def _attention(pipeline: Any) -> dict[str, Any]:
     }
 
 
-def _image_encoder() -> Any:
+def _loras(denoiser: Any) -> dict[str, Any]:
+    import torch
+
+    made = {}
+    for number, name in enumerate(denoiser.attn_processors):
+        attention = denoiser.get_submodule(name.removesuffix(".processor"))
+        for part, layer in (("q", attention.to_q), ("k", attention.to_k), ("v", attention.to_v),
+                            ("out", attention.to_out[0])):  # fmt: skip
+            place = f"{number}.to_{part}_lora"
+            made[f"{place}.down.weight"] = torch.randn(4, layer.in_features) / 8
+            made[f"{place}.up.weight"] = torch.randn(layer.out_features, 4) / 8
+    return made
+
+
+def _timed_attention(pipeline: Any) -> dict[str, Any]:
+    from diffusers.models.attention_processor import SD3IPAdapterJointAttnProcessor2_0
+
+    config, side = pipeline.transformer.config, pipeline.transformer.inner_dim
+    return {
+        name: tensor
+        for number in range(len(pipeline.transformer.attn_processors))
+        for name, tensor in SD3IPAdapterJointAttnProcessor2_0(side, side, config.attention_head_dim, 64)
+        .state_dict(prefix=f"{number}.")
+        .items()
+    }
+
+
+def _image_encoder(kind: str) -> Any:
     from support.tiny import texts
 
-    return texts.image_encoder()
+    return texts.siglip() if kind == "timed" else texts.image_encoder()

@@ -12,14 +12,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from aquatint.catalog import checkpoints, pickle_files
+from aquatint.catalog import addresses, checkpoints, hub_names, pickle_files
 from aquatint.catalog.checkpoints import (
     WEIGHT_SUFFIXES,
     CheckpointError,
-    Found,
     fingerprint,
     locate,
     missing_folder,
+    require_kept,
 )
 from aquatint.diagnostics import did_you_mean
 
@@ -46,26 +46,76 @@ class Kind:
         )
 
 
-def find(
-    kind: Kind, source: str, revision: str | None, subfolder: str | None, weight_name: str | None
-) -> tuple[Found, str]:
-    """Return where `source` is, and the adapter's file as a path in it, empty for `source` itself.
+@dataclass(frozen=True, slots=True)
+class Named:
+    """What a script says of where an adapter is: the settings that diffusers takes as well."""
 
-    Raises `CheckpointError`.
+    source: str
+    revision: str | None = None
+    subfolder: str | None = None
+    weight_name: str | None = None
+
+    @property
+    def is_address(self) -> bool:
+        """Whether its file is at an address on the web, and not on the hub, whose addresses name files there."""
+        return checkpoints.is_address(self.source)
+
+    def in_repository(self) -> Named:
+        """Return how the same file is said with a repository as its source, if the source names one of the hub."""
+        named = hub_names.parsed(self.source)
+        if named is None or self.subfolder or self.weight_name:
+            return self
+        folder, _, name = named.name.rpartition("/")
+        return Named(named.repository, named.revision or self.revision, folder or None, name)
+
+
+@dataclass(frozen=True, slots=True)
+class At:
+    """Where an adapter's file is: `inside` of `source`, empty for that itself, which is pinned at a hub's commit."""
+
+    source: str
+    revision: str | None
+    inside: str
+
+
+def find(kind: Kind, named: Named) -> At:
+    """Return where the adapter is that a script has `named`.
+
+    Raises `CheckpointError`; of an address of which nothing has been fetched, under `missing-file`.
     """
+    source = named.source
     own = Path(os.path.expanduser(source))
-    if source.strip() and own.is_file():
-        if named := next((name for name in (subfolder, weight_name) if name), None):
-            raise CheckpointError("missing-model", f"`{source}` is a file, and has no `{named}` in it",
-                                  "name its folder, or leave `weight_name` and `subfolder` out")  # fmt: skip
+    is_whole = bool(source.strip()) and not named.is_address and own.is_file()
+    inner = next((name for name in (named.subfolder, named.weight_name) if name), None)
+    if inner and (is_whole or named.is_address or hub_names.parsed(source) is not None):
+        raise CheckpointError("missing-model", f"`{source}` is a file, and has no `{inner}` in it",
+                              "name its folder, or leave `weight_name` and `subfolder` out")  # fmt: skip
+    if is_whole:
         _require(kind, source, own.name)
-        return Found(own, None), ""
-    root = checkpoints.find(source, revision)
-    folder = root.folder / (subfolder or "")
+        return At(source, None, "")
+    if named.is_address:
+        require_kept(source)
+        return At(source, None, "")
+    of_hub = hub_names.parsed(source)
+    if of_hub is not None:
+        _require(kind, source, of_hub.name)
+        if of_hub.revision is not None and named.revision not in (None, of_hub.revision):
+            raise CheckpointError(
+                "contradicting-settings", f"`{source}` says revision `{of_hub.revision}`, and `revision` another",
+                "leave `revision` out",
+            )  # fmt: skip
+        # The file alone may be there, of its revision.
+        address, _ = checkpoints.find_file(source, named.revision)
+        pinned = hub_names.parsed(address or "")
+        if pinned is not None:
+            return At(pinned.repository, pinned.revision, pinned.name)
+    root = checkpoints.find(source, named.revision)
+    folder = root.folder / (named.subfolder or "")
     if not folder.is_dir():
-        raise missing_folder(root.folder, subfolder or "")
+        raise missing_folder(root.folder, named.subfolder or "")
     names = [entry.name for entry in folder.iterdir() if entry.is_file()]
-    return root, str(PurePosixPath(subfolder or "") / chosen(kind, names, source, weight_name))
+    inside = PurePosixPath(named.subfolder or "") / chosen(kind, names, source, named.weight_name)
+    return At(source, root.revision, str(inside))
 
 
 def chosen(kind: Kind, names: Iterable[str], source: str, weight_name: str | None) -> str:
@@ -105,7 +155,7 @@ def _require(kind: Kind, called: str, name: str) -> None:
 
 def path(source: str, revision: str | None, inside: str) -> Path:
     """Return the file that `find` found. Raises `CheckpointError` if there is none any more."""
-    own = Path(os.path.expanduser(source))
+    own = Path(os.path.expanduser(addresses.place(source)))
     found = own if not inside and own.is_file() else locate(source, revision) / inside
     if not found.is_file():
         raise CheckpointError("missing-model", f"there is no file `{found}`", "fetch it again, or plan anew")

@@ -21,8 +21,8 @@ FOLDER_VARIABLE = "AQUATINT_DOWNLOADS"
 
 SCHEMES = ("http", "https")
 
-Kind = Literal["picture", "video", "tensors"]
-"""What an address is to give."""
+Kind = Literal["picture", "video", "tensors", "weights"]
+"""What an address is to give; the weights of an adapter are tensors of any size."""
 
 _ADDRESS = re.compile(r"[a-z]{3,5}://", re.IGNORECASE)
 _VIDEOS = (".mp4", ".mov", ".webm", ".mkv")
@@ -74,7 +74,7 @@ def check(address: str) -> None:
 def kind_of(address: str) -> Kind:
     """Return what an address gives by its name, for one of which no script says what is wanted."""
     suffix = PurePosixPath(urlsplit(address).path).suffix.lower()
-    return "tensors" if suffix == tensor_files.SUFFIX else "video" if suffix in _VIDEOS else "picture"
+    return "weights" if suffix == tensor_files.SUFFIX else "video" if suffix in _VIDEOS else "picture"
 
 
 def folder() -> Path:

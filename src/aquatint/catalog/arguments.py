@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Any
 
 from aquatint.catalog import media
+from aquatint.catalog.ip_adapters import MASKED, MASKS
 from aquatint.catalog.pipelines import Argument, PipelineInfo
 
 MANAGED = {
@@ -79,6 +80,8 @@ def scriptable(info: PipelineInfo) -> Mapping[str, Argument]:
             for name, argument in info.arguments.items()
             if _is_scriptable(argument) or (kinds and name == "output_type")
         }
+        if info.ip_adapter == MASKED and "cross_attention_kwargs" in info.arguments:
+            named[MASKS] = Argument(MASKS, "PIL.Image.Image | list[PIL.Image.Image] | None", None, False)
         found = _SCRIPTABLE[id(info)] = info, MappingProxyType(named)
     return found[1]
 

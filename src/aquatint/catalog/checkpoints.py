@@ -17,8 +17,10 @@ from functools import lru_cache
 from math import prod
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
-from aquatint.catalog import gguf_files, hub_names, pickle_files, pipelines, single_files, stored
+from aquatint.catalog import addresses, gguf_files, hub_names, pickle_files, pipelines, single_files, stored
+from aquatint.catalog.addresses import AddressError
 from aquatint.catalog.gguf_files import is_gguf
 from aquatint.catalog.stored import Stored
 from aquatint.diagnostics import did_you_mean, nearest
@@ -41,6 +43,9 @@ DTYPE_BYTES = {
 }  # fmt: skip
 """Bytes of a number of each of safetensors' types that torch has."""
 FLOATS = frozenset({"F64", "F32", "F16", "BF16"})
+
+LACKING_ADDRESS = "missing-file"
+"""The code under which an address on the web is reported that is still to be fetched."""
 
 
 class CheckpointError(Exception):
@@ -292,8 +297,12 @@ def find_file(source: str, revision: str | None = None) -> tuple[str | None, str
     """Return the single file that `source` names, and the revision that is meant for its configurations.
 
     The file is None for a folder or a repository; one of the hub is named by its address at the commit that the local
-    cache has. `revision` is that file's where its name says none. Raises `CheckpointError`.
+    cache has. `revision` is that file's where its name says none. Raises `CheckpointError`, also for an address on the
+    web of which nothing is kept.
     """
+    if is_address(source):
+        require_kept(source)
+        return source, revision
     named = hub_names.parsed(source)
     if named is None:
         return (source if single_files.is_file(source) else None), revision
@@ -302,6 +311,30 @@ def find_file(source: str, revision: str | None = None) -> tuple[str | None, str
     if pinned is None:
         raise _missing_file(source, wanted.revision, named.revision)
     return pinned.address, left
+
+
+def is_address(source: str) -> bool:
+    """Return whether `source` is an address on the web, and not one of the hub, which names files in repositories."""
+    return addresses.is_address(source) and not hub_names.is_of_hub(source)
+
+
+def require_kept(address: str) -> None:
+    """Raise `CheckpointError` unless `address` is one that is asked for weights, and what it gave is kept.
+
+    Where nothing has been fetched, it is under the code `LACKING_ADDRESS`.
+    """
+    try:
+        addresses.check(address)
+    except AddressError as error:
+        raise CheckpointError(error.code, error.message, error.help) from None
+    name = urlsplit(address).path
+    if pickle_files.is_pickle(name) or is_gguf(name):
+        raise CheckpointError(
+            "unsafe-weights", f"`{address}` is no safetensors file, and nothing else is taken from addresses",
+            "take a safetensors file, or fetch this one and name it",
+        )  # fmt: skip
+    if not addresses.kept(address).is_file():
+        raise CheckpointError("missing-file", f"`{address}` has not been fetched yet")
 
 
 def _missing_file(source: str, revision: str | None, said: str | None) -> CheckpointError:
@@ -766,7 +799,9 @@ def _stat_key(file: Path) -> tuple[int, int, int]:
 def _fingerprint(name: str, size: int, mtime: int, inode: int) -> str:
     digest = hashlib.blake2b(str(size).encode(), digest_size=16)
     with open(name, "rb") as stream:
-        if size <= WHOLE_FILE_LIMIT or not (name.endswith(".safetensors") or is_gguf(name)):
+        # What an address gave has no name of its own, and is a safetensors file if it is of weights.
+        is_known = name.endswith(".safetensors") or is_gguf(name) or Path(name).parent == addresses.folder()
+        if size <= WHOLE_FILE_LIMIT or not is_known:
             while chunk := stream.read(1 << 20):
                 digest.update(chunk)
         else:

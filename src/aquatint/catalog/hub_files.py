@@ -25,7 +25,9 @@ TEXTUAL_INVERSION = "textual_inversion"
 IP_ADAPTER = "ip_adapter"
 """The role of what is asked for as an IP-Adapter."""
 
-_ADAPTERS = {LORA: loras.KIND, TEXTUAL_INVERSION: textual_inversions.KIND, IP_ADAPTER: ip_adapters.KIND}
+ADAPTERS = {LORA: loras.KIND, TEXTUAL_INVERSION: textual_inversions.KIND, IP_ADAPTER: ip_adapters.KIND}
+"""The kinds of adapters, by the roles of what is asked for."""
+
 _BESIDE_WEIGHTS = (".json", ".txt", ".model", ".jinja", ".tiktoken", ".bpe", ".spm")
 # What configurations and vocabularies end with.
 _WHOLE = ("diffusion_pytorch_model", "model")
@@ -93,11 +95,11 @@ def needed(request: Request, names: Iterable[str], index: dict[str, Any] | None)
     there = sorted(names)
     if request.role == FILE:
         return [_named(request, there)]
-    if request.role in _ADAPTERS:
+    if request.role in ADAPTERS:
         base = f"{request.subfolder}/" if request.subfolder else ""
         below = [name.removeprefix(base) for name in there if name.startswith(base)]
         names = [name for name in below if "/" not in name]
-        return [base + adapter_files.chosen(_ADAPTERS[request.role], names, request.repository, request.file)]
+        return [base + adapter_files.chosen(ADAPTERS[request.role], names, request.repository, request.file)]
     if request.role == PROJECTOR:
         base = f"{request.subfolder}/" if request.subfolder else ""
         below = [name.removeprefix(base) for name in there if name.startswith(base)]

@@ -22,6 +22,7 @@ _ADDRESS = re.compile(
     rf"(?:https?://)?(?:huggingface|hf)\.co/{_REPOSITORY}/(?:blob|resolve)/(?P<revision>[^/?#]+)/(?P<name>[^?#]+)"
     r"(?:[?#].*)?"
 )
+_SITE = re.compile(r"https?://(?:huggingface|hf)\.co(?:[/?#]|$)", re.IGNORECASE)
 _SHORT = re.compile(rf"{_REPOSITORY}/(?P<name>.+)")
 _UNFIT = re.compile(r"[\x00-\x1f\x7f\\:]")
 
@@ -59,6 +60,11 @@ def parsed(source: str) -> HubFile | None:
     if not name.lower().endswith(SUFFIXES) or not (_is_fit(name) and _is_fit(revision)):
         return None
     return HubFile(found["repository"], name, None if revision == _MAIN else revision)
+
+
+def is_of_hub(address: str) -> bool:
+    """Return whether an address on the web is one of the hub's site."""
+    return _SITE.match(address) is not None
 
 
 def _is_here(source: str) -> bool:

@@ -71,7 +71,7 @@ def _file(adapter: str) -> tuple[Setting, ...]:
     """Return the settings that say where an adapter's file is."""
     return (
         Setting("source", "str",
-                f"Where the {adapter} is: a safetensors file, a folder, or a hub id that the local cache holds."),
+                f"Where the {adapter} is: a safetensors file, one of the hub or an address, a folder, a hub id."),
         Setting("subfolder", "str", "The file's folder inside `source`."),
         Setting("weight_name", "str", "The file's name; needed where several could be meant."),
         Setting("revision", "str", "The revision of a hub repository: a branch, a tag or a commit."),
@@ -82,6 +82,8 @@ LORA = Schema("lora", (
     *_file("LoRA"),
     Setting("weight", "float", "How much of it is added: 0 for nothing, 1 for as much as it was trained to be.", 1.0,
             minimum=-100, maximum=100),
+    Setting("load_into_transformer_2", "bool", "Whether it is for the second one of two transformers, as those for low "
+            "noise of Wan 2.2 are; such a file doesn't say.", False),
 ))  # fmt: skip
 """The settings of a `lora` block of a model, which may have several."""
 

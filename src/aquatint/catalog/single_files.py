@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aquatint.catalog import hub_names, original_names
+from aquatint.catalog import addresses, hub_names, original_names
 from aquatint.catalog.pipelines import is_denoiser
 
 if TYPE_CHECKING:
@@ -37,15 +37,20 @@ _OTHERS = (*VAE, "cond_stage_model.", "conditioner.", "text_encoders.", "model_e
 TEXT_ENCODERS = ("CLIPTextModel", "CLIPTextModelWithProjection", "T5EncoderModel")
 """Classes of transformers that such files hold."""
 
+OF_ONE = {"T2IAdapter": "adapter."}
+"""Classes that have a file of their own, in diffusers' names, and what all of those begin with."""
+
 _POSITIONS = "text_model.embeddings.position_embedding.weight"
 
 
 def path(source: str) -> Path:
     """Return the file that `source` names; a relative one is taken from the current folder.
 
-    One of the hub is where the local cache has it.
+    One of the hub is where the local cache has it, and what an address gave where that is kept.
     """
     named = hub_names.parsed(source)
+    if named is None and addresses.is_address(source):
+        return addresses.kept(source)
     found = None if named is None else hub_names.cached(named)
     return Path(os.path.expanduser(source)) if found is None else found
 
@@ -60,7 +65,7 @@ def is_file(source: str) -> bool:
 
 def is_loadable(class_name: str) -> bool:
     """Return whether components of a class can be taken from a single file."""
-    return class_name in _catalog()["classes"] or class_name in TEXT_ENCODERS
+    return class_name in _catalog()["classes"] or class_name in TEXT_ENCODERS or class_name in OF_ONE
 
 
 def left_out() -> Collection[str]:
@@ -134,6 +139,8 @@ def prefix(part: Part, config: Mapping[str, Any], header: Iterable[Tensor]) -> s
         return None
     header = list(header)
     held = {tensor.name: tensor.shape for tensor in header}
+    if part.class_name in OF_ONE:
+        return "" if held and all(name.startswith(OF_ONE[part.class_name]) for name in held) else None
     if part.class_name == "T5EncoderModel":
         return T5[0] if f"{T5[0]}shared.weight" in held else None
     if part.class_name in TEXT_ENCODERS:

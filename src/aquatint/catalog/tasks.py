@@ -13,7 +13,7 @@ from dataclasses import replace
 from functools import lru_cache
 
 from aquatint.catalog.arguments import needed, scriptable, takes_pictures
-from aquatint.catalog.ip_adapters import ARGUMENTS
+from aquatint.catalog.ip_adapters import BESIDE
 from aquatint.catalog.pipelines import PipelineInfo, families, pipeline, pipeline_names
 
 # What steers, and attention that is perturbed, adds to a pipeline and takes none of its weights away.
@@ -118,7 +118,7 @@ def takes_several(info: PipelineInfo, kind: str, class_name: str) -> bool:
 def without_size(info: PipelineInfo) -> bool:
     """Return whether a pipeline takes the size of its pictures from one that it is given."""
     arguments = scriptable(info)
-    own = (argument for name, argument in arguments.items() if name not in ARGUMENTS)
+    own = (argument for name, argument in arguments.items() if name not in BESIDE)
     return not {"width", "height"} & arguments.keys() and any(map(takes_pictures, own))
 
 

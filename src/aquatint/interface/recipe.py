@@ -17,6 +17,7 @@ from aquatint.catalog import pipelines
 from aquatint.catalog.arguments import PICTURE, TENSOR, VIDEO, problem, scriptable
 from aquatint.catalog.ip_adapters import IMAGE_ENCODER
 from aquatint.catalog.language_models import ROLES
+from aquatint.catalog.loras import SECOND
 from aquatint.catalog.models import IP_ADAPTER, LORA, TEXTUAL_INVERSION
 from aquatint.catalog.pipelines import Argument
 from aquatint.catalog.prompt_plugins import prompt_plugin
@@ -117,7 +118,11 @@ def of_record(record: ImageRecord) -> Recipe:
     }
     made.adapters = {
         LORA.name: [
-            {**_file(record.components[role]), **({} if use.weight == 1 else {"weight": use.weight})}
+            {
+                **_file(record.components[role]),
+                **({} if use.weight == 1 else {"weight": use.weight}),
+                **({"load_into_transformer_2": True} if use.roles == [SECOND] else {}),
+            }
             for role, use in pipeline.loras.items()
         ],
         TEXTUAL_INVERSION.name: [

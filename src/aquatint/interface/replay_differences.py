@@ -66,8 +66,10 @@ def _of_pictures(record: ImageRecord, step: Generate) -> Iterator[str]:
 
 def _of_parts(record: ImageRecord, pipeline: Pipeline, components: Mapping[str, Component]) -> Iterator[str]:
     now = {role: components[key] for role, key in pipeline.parts.items() if key is not None}
+    # An adapter's number comes of its content, too.
+    adapters = {_place(record.components[role]): record.components[role] for role in record.pipeline.adapters}
     for role, part in now.items():
-        then = record.components.get(role)
+        then = adapters.get(_place(part), record.components.get(role))
         if then is None:
             if role not in record.pipeline.omitted:
                 yield f"`{pipeline.source}` has a submodule `{role}`, which it hadn't"
@@ -116,7 +118,7 @@ def _versions(record: ImageRecord, plan: Plan, engine: Mapping[str, Any]) -> Ite
     # Of a backend that nothing is quantized by, the version decides nothing.
     idle = {each.distribution for each in backends() if each.name not in used}
     now = dict(now) if isinstance(now, Mapping) else {}
-    if record.pipeline.loras:
+    if record.pipeline.has_lora:
         now[PEFT] = installed_version(PEFT)
     for name, version in now.items():
         if name not in idle and then.get(name) != version:

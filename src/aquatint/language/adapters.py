@@ -13,7 +13,8 @@ from typing import Any, Protocol, TypeVar
 import msgspec
 
 from aquatint.catalog import adapter_files, checkpoints
-from aquatint.catalog.adapter_files import Kind
+from aquatint.catalog.adapter_files import Kind, Named
+from aquatint.catalog.addresses import Download
 from aquatint.catalog.checkpoints import CheckpointError, Part, Tensor
 from aquatint.catalog.hub_files import Request
 from aquatint.catalog.pipelines import LOADERS
@@ -23,7 +24,7 @@ from aquatint.plan.keys import component_key
 from aquatint.plan.steps import ByteRange, Component
 from aquatint.source import Span
 
-Report = Callable[[CheckpointError, Span, Request], None]
+Report = Callable[[CheckpointError, Span, Request | Download], None]
 """Reports what a request comes to nothing for, and where it is asked."""
 
 Read = TypeVar("Read")
@@ -61,16 +62,20 @@ def opened(
     given = {key: setting.value for key, setting in block.settings.items()}
     if UNKNOWN in given.values() or given.get("source") is None:
         return None  # which has been reported
-    source, revision = str(given["source"]), given.get("revision")
+    named, file = said(block), None
+    source = named.source
     span = block.settings["source"].span
     try:
-        found, inside = adapter_files.find(kind, source, revision, given.get("subfolder"), given.get("weight_name"))
-        file = adapter_files.path(source, revision, inside)
+        at = adapter_files.find(kind, named)
+        file = adapter_files.path(at.source, at.revision, at.inside)
         read = look(file)
         if read is None:
             return None
-        return Place(source, found.revision, inside, adapter_files.identity(file)), read
+        return Place(at.source, at.revision, at.inside, adapter_files.identity(file)), read
     except CheckpointError as error:
+        if named.is_address and file is not None:
+            # What is kept has a name of the program's own.
+            error = CheckpointError(error.code, error.message.replace(str(file), source), error.help)
         report(error, span, request(block, name))
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else "not a name of a file"
@@ -118,11 +123,31 @@ def are_different(added: Iterable[tuple[Component, Span]], what: str, diagnostic
     return True
 
 
-def request(adapter: Adapter, kind: str) -> Request:
-    """Return what an adapter, whose block begins with the word `kind`, needs of the hub, if that is where it is."""
+def request(adapter: Adapter, kind: str) -> Request | Download:
+    """Return what an adapter, whose block begins with the word `kind`, needs of the hub or the web, if it is there."""
+    named = said(adapter)
+    if named.is_address:
+        return Download(named.source, "weights")
+    named = named.in_repository()
+    return Request(named.source, named.revision, None, named.subfolder or "", kind, file=named.weight_name)
+
+
+def report_lacking(adapter: Adapter, name: str, report: Report) -> None:
+    """Report to `report` if nothing has been fetched of an adapter, whose block begins with the word `name`."""
+    wanted = request(adapter, name)
+    try:
+        if isinstance(wanted, Download):
+            checkpoints.require_kept(wanted.address)
+        elif checkpoints.is_hub_id(wanted.repository):
+            checkpoints.find(wanted.repository, wanted.revision)
+    except CheckpointError as error:
+        report(error, adapter.settings["source"].span, wanted)
+
+
+def said(adapter: Adapter) -> Named:
+    """Return what the block of an adapter says of where it is."""
     given: Mapping[str, Any] = {name: setting.value for name, setting in adapter.settings.items()}
-    return Request(str(given.get("source")), given.get("revision"), None, given.get("subfolder") or "", kind,
-                   file=given.get("weight_name"))  # fmt: skip
+    return Named(str(given.get("source")), *(given.get(name) for name in ("revision", "subfolder", "weight_name")))
 
 
 def block_of(component: Component, adapters: Iterable[Adapter]) -> Adapter:

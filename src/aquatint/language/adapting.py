@@ -12,7 +12,7 @@ from typing import Any
 
 from aquatint.catalog import checkpoints, compatibility, loras
 from aquatint.catalog.gguf_files import is_gguf
-from aquatint.catalog.loras import Lora
+from aquatint.catalog.loras import SECOND, Lora
 from aquatint.catalog.models import LORA
 from aquatint.catalog.pipelines import PipelineInfo, is_text_encoder, lora_roles
 from aquatint.diagnostics import Diagnostics
@@ -45,28 +45,44 @@ def added(
     """
     if not model.loras:
         return {}
-    if not _can_have_any(model, info, world, diagnostics):
+    if not _can_have_any(model, info, parts, world, diagnostics):
         return None
     device = devices.of_model(model, world)
     found = [_one(lora, info, parts, device, diagnostics, report) for lora in model.loras]
     sound = [each for each in found if each is not None]
-    files = [(each.component, each.span) for each in sound]
-    if len(sound) < len(found) or not adapters.are_different(files, "LoRA", diagnostics):
+    if len(sound) < len(found):
         return None
-    sound.sort(key=lambda each: each.component.key)
+    for roles in {tuple(each.use.roles) for each in sound}:
+        files = [(each.component, each.span) for each in sound if tuple(each.use.roles) == roles]
+        if not adapters.are_different(files, "LoRA", diagnostics):
+            return None
+    sound.sort(key=lambda each: (each.component.key, each.use.roles))
     return adapters.in_roles(LORA.name, [(each.component, each.use) for each in sound])
 
 
-def _can_have_any(model: Model, info: PipelineInfo, world: World, diagnostics: Diagnostics) -> bool:
+def _can_have_any(
+    model: Model, info: PipelineInfo, parts: Mapping[str, Component], world: World, diagnostics: Diagnostics
+) -> bool:
     at = model.loras[0].span
-    if info.lora is None:
+    without = any(part.class_name in loras.WITHOUT_LAYERS for part in parts.values())
+    if info.lora is None or without:
         diagnostics.error("incompatible", f"`{info.name}` takes no LoRA", at, help="leave it out")
         return False
+    return _is_installed("a LoRA", world, at, diagnostics)
+
+
+def _is_installed(what: str, world: World, at: Span, diagnostics: Diagnostics) -> bool:
     if not world.is_installed(PACKAGE):
-        message = f"a LoRA needs `{PACKAGE}`, which is not installed"
+        message = f"{what} needs `{PACKAGE}`, which is not installed"
         diagnostics.error("package-not-installed", message, at, help='install it: `pip install "aquatint[lora]"`')
         return False
     return True
+
+
+def can_have_one(part: Component, what: str, world: World, at: Span, diagnostics: Diagnostics) -> bool:
+    """Return whether the layers of `part` can have a LoRA, which comes with `what`, on; or report why not."""
+    return _is_installed(what, world, at, diagnostics) and _takes(part, part.role, f"{what} for `{part.role}`", at,
+                                                                  diagnostics)  # fmt: skip
 
 
 def _one(
@@ -75,10 +91,16 @@ def _one(
 ) -> _Added | None:  # fmt: skip
     reader = info.lora or ""
     roles = [role for role in lora_roles(reader) if role in parts]
+    if lora.is_for_second and SECOND not in roles:
+        setting = lora.settings["load_into_transformer_2"]
+        diagnostics.error("incompatible", f"this model has no `{SECOND}` that a LoRA can be for", setting.span,
+                          help="leave `load_into_transformer_2` out")  # fmt: skip
+        return None
 
     def look(file: Path) -> Lora | None:
-        read, source = loras.read(file, roles), lora.settings["source"]
-        return read if _fits(read, str(source.value), reader, parts, source.span, diagnostics) else None
+        read, source = loras.read(file, roles, reader), lora.settings["source"]
+        read = read.for_second() if lora.is_for_second else read
+        return read if _fits(read, str(source.value), parts, source.span, diagnostics) else None
 
     found = adapters.opened(lora, LORA.name, loras.KIND, look, diagnostics, report)
     if found is None:
@@ -95,34 +117,44 @@ def _weight(given: Any) -> float:
     return float(1 if given is None else given)
 
 
-def _fits(
-    read: Lora, source: str, reader: str, parts: Mapping[str, Component], span: Span, diagnostics: Diagnostics
-) -> bool:
+def _fits(read: Lora, source: str, parts: Mapping[str, Component], span: Span, diagnostics: Diagnostics) -> bool:
     """Return whether a LoRA is for layers that `parts` have, and goes with their quantizers, or report what isn't."""
     for role, changes in read.changes.items():
         part = parts[role]
-        if is_gguf(part.single_file):
-            diagnostics.error("incompatible", f"a LoRA for `{role}` can't be put on the layers of a GGUF file", span,
-                              help="leave the LoRA out, or take the model's weights from another file")  # fmt: skip
+        if not _takes(part, role, f"a LoRA for `{role}`", span, diagnostics):
             return False
-        quantized = part.quantization or part.stored
-        if quantized is not None and quantized.backend is not None:
-            feature = "lora-text-encoder" if is_text_encoder(role) else "lora"
-            refused = compatibility.refusal(feature, quantized.backend, quantized.options)
-            if refused is not None:
-                what = f"a LoRA for `{role}`"
-                suitability.refuse_quantized(what, quantized.backend, quantized.options, refused, span, diagnostics)
-                return False
+        if read.is_dora and (part.quantization is not None or part.stored is not None):
+            diagnostics.error(
+                "not-supported-yet", f"`{source}` is a DoRA, which goes with no `{role}` that is quantized in this "
+                "version", span, help=f"leave it out, or leave `{role}` as it is: `quantizer: none`",
+            )  # fmt: skip
+            return False
         folder = checkpoints.locate(part.source, part.revision)
         weights = {
             each.name.removesuffix(".weight"): each.shape
             for each in adapters.tensors(folder, part) if each.name.endswith(".weight")
         }  # fmt: skip
-        wrong = loras.mismatch(changes, weights, reader, has_shapes=part.stored is None)
+        wrong = loras.mismatch(changes, weights, has_shapes=part.stored is None)
         if wrong is not None:
             diagnostics.error(
                 "wrong-lora", f"`{source}` is a LoRA for another model than this one with its `{role}`: {wrong}", span,
                 help="take a LoRA that was trained for this model, or for one of its kind and size",
             )  # fmt: skip
+            return False
+    return True
+
+
+def _takes(part: Component, role: str, what: str, span: Span, diagnostics: Diagnostics) -> bool:
+    """Return whether the layers of `part` are stored in a way that `what` can be put on, or report that."""
+    if is_gguf(part.single_file):
+        diagnostics.error("incompatible", f"{what} can't be put on the layers of a GGUF file", span,
+                          help="leave it out, or take the model's weights from another file")  # fmt: skip
+        return False
+    quantized = part.quantization or part.stored
+    if quantized is not None and quantized.backend is not None:
+        feature = "lora-text-encoder" if is_text_encoder(role) else "lora"
+        refused = compatibility.refusal(feature, quantized.backend, quantized.options)
+        if refused is not None:
+            suitability.refuse_quantized(what, quantized.backend, quantized.options, refused, span, diagnostics)
             return False
     return True

@@ -13,16 +13,19 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from msgspec import UNSET
+
 from aquatint.catalog import checkpoints, ip_adapters
 from aquatint.catalog.checkpoints import Checkpoint
-from aquatint.catalog.ip_adapters import ARGUMENTS, IMAGE_ENCODER, READERS, IpAdapter
+from aquatint.catalog.ip_adapters import ARGUMENTS, IMAGE_ENCODER, MASKS, READERS, TIMED, IpAdapter
 from aquatint.catalog.layers import WIDTHS
 from aquatint.catalog.models import IP_ADAPTER
 from aquatint.catalog.pipelines import PipelineInfo, is_denoiser
 from aquatint.diagnostics import Diagnostics, Label
-from aquatint.language import adapters
+from aquatint.language import adapters, adapting
 from aquatint.language.adapters import Report
 from aquatint.language.values import UNKNOWN, Adapter, Model, Result, Setting, layered
+from aquatint.language.world import World
 from aquatint.plan import uses
 from aquatint.plan.steps import Component, IpAdapterUse, Pipeline
 from aquatint.source import Span
@@ -51,13 +54,15 @@ def with_image_encoder(
         return model
     adapter = model.ip_adapters[0]
     given = {name: setting.value for name, setting in adapter.settings.items()}
-    source = given.get("source")
-    if UNKNOWN in given.values() or not isinstance(source, str):
+    if UNKNOWN in given.values() or not isinstance(given.get("source"), str):
         return model  # which has been reported
-    folder = given.get("image_encoder_folder") or IMAGE_ENCODER
+    named = adapters.said(adapter).in_repository()
+    source, folder = named.source, given.get("image_encoder_folder") or IMAGE_ENCODER
+    if named.is_address:
+        return model  # nothing is beside an address
     if Path(source).expanduser().is_file():
         source = posixpath.dirname(source) or "."
-    inside = folder if "/" in folder else posixpath.join(given.get("subfolder") or "", folder)
+    inside = folder if "/" in folder else posixpath.join(named.subfolder or "", folder)
     at = adapter.settings.get("image_encoder_folder") or adapter.settings["source"]
     own_folder = Path(source).expanduser()
     if own_folder.is_dir() and not (own_folder / inside).is_dir():
@@ -67,7 +72,7 @@ def with_image_encoder(
             f"given: `{IMAGE_ENCODER}: none`",
         )  # fmt: skip
         return None
-    place = {"source": source, "subfolder": inside, "revision": given.get("revision")}
+    place = {"source": source, "subfolder": inside, "revision": named.revision}
     settings = {name: replace(at, value=value, before=None) for name, value in place.items() if value is not None}
     parts = {**model.parts, IMAGE_ENCODER: MappingProxyType(layered(settings, own))}
     spans = {IMAGE_ENCODER: at.span, **model.part_spans}
@@ -75,7 +80,8 @@ def with_image_encoder(
 
 
 def added(
-    model: Model, info: PipelineInfo, parts: Mapping[str, Component], diagnostics: Diagnostics, report: Report
+    model: Model, info: PipelineInfo, parts: Mapping[str, Component], world: World, diagnostics: Diagnostics,
+    report: Report,
 ) -> dict[str, tuple[Component, IpAdapterUse]] | None:  # fmt: skip
     """Return the IP-Adapters of `model` by the roles that they get, None after reporting what is wrong with one.
 
@@ -87,10 +93,13 @@ def added(
     denoiser = next((role for role in parts if is_denoiser(role)), None)
     at = model.ip_adapters[0].span
     if info.ip_adapter not in READERS or denoiser is None:
-        why = "takes no IP-Adapter" if info.ip_adapter is None else "takes IP-Adapters of a kind that isn't loaded here"
-        diagnostics.error("incompatible", f"`{info.name}` {why}", at, help="leave it out")
+        diagnostics.error("incompatible", f"`{info.name}` takes no IP-Adapter", at, help="leave it out")
         return None
-    found = [_one(block, info, denoiser, parts, diagnostics, report) for block in model.ip_adapters]
+    if info.ip_adapter == TIMED and len(model.ip_adapters) > 1:
+        diagnostics.error("incompatible", f"a `{info.name}` takes one IP-Adapter", model.ip_adapters[1].span,
+                          labels=(Label(at, "the first"),), help="leave the others out")  # fmt: skip
+        return None
+    found = [_one(block, info, denoiser, parts, world, diagnostics, report) for block in model.ip_adapters]
     sound = [each for each in found if each is not None]
     files = [(each.component, each.span) for each in sound]
     if len(sound) < len(found) or not adapters.are_different(files, "IP-Adapter", diagnostics):
@@ -99,12 +108,19 @@ def added(
 
 
 def _one(
-    block: Adapter, info: PipelineInfo, denoiser: str, parts: Mapping[str, Component],
+    block: Adapter, info: PipelineInfo, denoiser: str, parts: Mapping[str, Component], world: World,
     diagnostics: Diagnostics, report: Report,
 ) -> _Added | None:  # fmt: skip
+    reader = info.ip_adapter or ""
+
     def look(file: Path) -> IpAdapter | None:
         read = ip_adapters.read(file)
-        return read if _fits(read, block.settings["source"], denoiser, parts, diagnostics) else None
+        at = block.settings["source"].span
+        if read.has_lora and not adapting.can_have_one(
+            parts[denoiser], "an IP-Adapter for faces", world, at, diagnostics
+        ):
+            return None
+        return read if _fits(read, reader, block.settings["source"], denoiser, parts, diagnostics) else None
 
     found = adapters.opened(block, _NAME, ip_adapters.KIND, look, diagnostics, report)
     if found is None:
@@ -113,21 +129,23 @@ def _one(
     # On the denoiser its tensors are in that one's data type.
     most = read.bytes + read.numel * WIDTHS[parts[denoiser].dtype or read.dtype]
     part = parts[denoiser]
-    component = adapters.component(place, _NAME, info.ip_adapter or "", read, most, part.device, part.offload)
+    component = adapters.component(place, _NAME, reader, read, most, part.device, part.offload)
     scale = block.settings.get("scale")
-    use = IpAdapterUse(float(1 if scale is None or scale.value is None else scale.value), [denoiser])
+    strength = float(1 if scale is None or scale.value is None else scale.value)
+    use = IpAdapterUse(strength, [denoiser], True if read.has_lora else UNSET)
     return _Added(component, use, block.settings["source"].span)
 
 
 def _fits(
-    read: IpAdapter, source: Setting, denoiser: str, parts: Mapping[str, Component], diagnostics: Diagnostics
-) -> bool:
+    read: IpAdapter, reader: str, source: Setting, denoiser: str, parts: Mapping[str, Component],
+    diagnostics: Diagnostics,
+) -> bool:  # fmt: skip
     """Return whether an IP-Adapter is for the layers of the denoiser and for the image encoder, or report it."""
     part = parts[denoiser]
     folder = checkpoints.locate(part.source, part.revision)
     layers = ip_adapters.layers_of((each.name, each.shape) for each in adapters.tensors(folder, part))
     config = checkpoints.read_config(folder, part.subfolder)
-    wrong = ip_adapters.mismatch(read, config, layers, has_shapes=part.stored is None)
+    wrong = ip_adapters.mismatch(read, reader, config, layers, has_shapes=part.stored is None)
     if wrong is not None:
         diagnostics.error(
             "wrong-ip-adapter", f"`{source.value}` is an IP-Adapter for another model than this one with its "
@@ -138,6 +156,13 @@ def _fits(
     encoder = parts.get(IMAGE_ENCODER)
     if encoder is None:
         return True
+    if read.is_of_faces:
+        diagnostics.error(
+            "wrong-ip-adapter", f"`{source.value}` is an IP-Adapter for faces (FaceID), which takes no pictures that "
+            f"the `{IMAGE_ENCODER}` encodes", source.span,
+            help=f"do without: `{IMAGE_ENCODER}: none`, and give what knows faces makes of one: `{ARGUMENTS[1]}`",
+        )  # fmt: skip
+        return False
     config = checkpoints.read_config(checkpoints.locate(encoder.source, encoder.revision), encoder.subfolder)
     width = ip_adapters.image_width(read.projection, config)
     if width is not None and width != read.projection.image_width:
@@ -160,13 +185,14 @@ def has_pictures(
     """
     own = uses.ip_adapters(pipeline)
     named = [name for name in ARGUMENTS if name in settings]
+    masks = settings.get(MASKS)
     if not own:
-        for name in named:
+        for name in [*named, *([MASKS] if masks is not None else [])]:
             diagnostics.error(
                 "unknown-setting", f"`{name}` is for an IP-Adapter, and the model has none", settings[name].name_span,
                 help="give it one: `ip_adapter { source: ... }`, or leave this out",
             )  # fmt: skip
-        return not named
+        return not named and masks is None
     if info.ip_adapter is None:
         diagnostics.error("incompatible", f"the model has an IP-Adapter, and a `{info.name}` takes none", at,
                           help="leave it out: `ip_adapter: none`")  # fmt: skip
@@ -186,17 +212,23 @@ def has_pictures(
         )  # fmt: skip
         return False
     setting = settings[named[0]]
+    if masks is not None and not _are_as_many(masks, MASKS, len(own), diagnostics):
+        return False
     if named[0] == ARGUMENTS[0] and pipeline.parts.get(IMAGE_ENCODER) is None:
         diagnostics.error(
             "missing-setting", f"the model has no `{IMAGE_ENCODER}` to encode this picture with", setting.span,
             help=f"name one: `{IMAGE_ENCODER} {{ source: ... }}`, or give `{ARGUMENTS[1]}`",
         )  # fmt: skip
         return False
+    return _are_as_many(setting, named[0], len(own), diagnostics)
+
+
+def _are_as_many(setting: Setting, name: str, wanted: int, diagnostics: Diagnostics) -> bool:
     count = _length(setting.value)
-    if count != len(own):
-        several = f"{len(own)} IP-Adapters" if len(own) > 1 else "one IP-Adapter"
+    if count != wanted:
+        several = f"{wanted} IP-Adapters" if wanted > 1 else "one IP-Adapter"
         what = "one value" if count == 1 else f"{count} values"
-        diagnostics.error("wrong-value", f"the model has {several}, and `{named[0]}` {what}", setting.span,
+        diagnostics.error("wrong-value", f"the model has {several}, and `{name}` {what}", setting.span,
                           help="give one for each, in the order of the `ip_adapter` blocks")  # fmt: skip
         return False
     return True

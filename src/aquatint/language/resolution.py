@@ -194,14 +194,11 @@ class Resolver:
         sound = devices.check(model, held, offload, self.world, self.diagnostics) and sound
         if not self.components.are_sound(model, by_role) or not sound:
             return None
+        # All of them: what they lack is fetched together.
         added = adapting.added(model, info, by_role, self.world, self.diagnostics, self.sources.report)
-        if added is None:
-            return None
         learned = inverting.added(model, info, by_role, self.world, self.diagnostics, self.sources.report)
-        if learned is None:
-            return None
-        pictured = ip_adapting.added(model, info, by_role, self.diagnostics, self.sources.report)
-        if pictured is None:
+        pictured = ip_adapting.added(model, info, by_role, self.world, self.diagnostics, self.sources.report)
+        if added is None or learned is None or pictured is None:
             return None
         how = computing.settings(model, by_role, offload, self.world, self.diagnostics)
         if how is None:

@@ -55,23 +55,18 @@ class Sources:
             except CheckpointError as error:
                 self.report(error, source.span, request(model, role))
         for kind, each in [(kind, each) for kind, own in model.adapters.items() for each in own]:
-            wanted = adapters.request(each, kind)
-            if checkpoints.is_hub_id(wanted.repository):
-                try:
-                    checkpoints.find(wanted.repository, wanted.revision)
-                except CheckpointError as error:
-                    self.report(error, each.settings["source"].span, wanted)
+            adapters.report_lacking(each, kind, self.report)
 
-    def report(self, error: CheckpointError, span: Span, request: Request | None = None) -> None:
-        """Report `error`, which comes of what `request` asks for; that may be on the hub."""
+    def report(self, error: CheckpointError, span: Span, request: Request | Download | None = None) -> None:
+        """Report `error`, which comes of what `request` asks for; that may be on the hub or the web."""
         help = error.help
-        if request is not None and error.code in _LACKING and checkpoints.is_hub_id(request.repository):
+        if request is not None and _is_lacking(error.code, request):
             self.lacks.append(Lack(request, error.code, span))
             # What has no file, such as the command line, is helped by the name of the repository.
             help = help if span.source.name.startswith("<") else checkpoints.fetch_help(span.source.name)
         self.diagnostics.error(error.code, error.message, span, help=help)
 
-    def report_source(self, source: str, error: CheckpointError, span: Span, request: Request) -> None:
+    def report_source(self, source: str, error: CheckpointError, span: Span, request: Request | Download) -> None:
         """Report that `source` can't be used, which may be because it is only there once the plan has run."""
         saved = self.saved.get(os.path.normpath(source)) if error.code == "missing-model" else None
         if saved is None:
@@ -95,6 +90,13 @@ class Sources:
             "contradicting-settings", f"`config` is for a single file, and `{source.value}` has its own configurations",
             config.span, labels=(Label(source.span, "no file"),), help="leave `config` out",
         )  # fmt: skip
+
+
+def _is_lacking(code: str, request: Request | Download) -> bool:
+    """Return whether what is wrong with the code `code` is that `request` is to be fetched."""
+    if isinstance(request, Download):
+        return code == checkpoints.LACKING_ADDRESS
+    return code in _LACKING and checkpoints.is_hub_id(request.repository)
 
 
 def is_there(source: str) -> bool:
@@ -123,8 +125,8 @@ _OF_ITS_OWN = ("source", "config", "subfolder", "revision", "variant")
 # With these a submodule is not, or not as others are, among the files that the model's own settings name.
 
 
-def request(model: Model, role: str | None = None) -> Request:
-    """Return what `model` needs of the hub for its pipeline, or for the submodule `role`, if that is where it is."""
+def request(model: Model, role: str | None = None) -> Request | Download:
+    """Return what `model` needs for its pipeline, or for the submodule `role`, if the hub or an address has that."""
     whole = model.settings
     elsewhere = {part for part, own in model.parts.items() if any(known(own, name) for name in _OF_ITS_OWN)}
     base = known(whole, "subfolder") or ""
@@ -153,14 +155,16 @@ def request(model: Model, role: str | None = None) -> Request:
                    without=frozenset() if file is None else frozenset({home_role}))  # fmt: skip
 
 
-def _lacking_file(settings: Mapping[str, Setting]) -> Request | None:
-    """Return what the cache lacks of the hub where the `source` of `settings` is a file there; None for all else."""
+def _lacking_file(settings: Mapping[str, Setting]) -> Request | Download | None:
+    """Return what is to be fetched of a `source` in `settings` that is a file elsewhere; None for all else."""
     source, revision = known(settings, "source"), known(settings, "revision")
     if not isinstance(source, str):
         return None
     try:
         checkpoints.find_file(source, revision)
-    except CheckpointError:
+    except CheckpointError as error:
+        if error.code == checkpoints.LACKING_ADDRESS:
+            return Download(source, "weights")
         return hub_files.of_file(source, revision)
     return None
 

@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from aquatint.catalog import quantizers
+from aquatint.catalog.adapter_files import Named
 from aquatint.catalog.media import Kind
 from aquatint.catalog.models import IP_ADAPTER, LORA, MODEL, TEXTUAL_INVERSION
 from aquatint.catalog.prompt_plugins import PromptPlugin
@@ -184,7 +185,18 @@ class Adapter:
     def name(self) -> tuple[Any, ...]:
         """What blocks of the same adapter have in common, in whatever layer they are."""
         given = (self.settings.get(name) for name in ("source", "subfolder", "weight_name"))
-        return tuple(None if setting is None else setting.value for setting in given)
+        values = tuple(None if setting is None else setting.value for setting in given)
+        source, *inside = values
+        if not isinstance(source, str) or any(not isinstance(each, str | None) for each in inside):
+            return values
+        named = Named(source, None, *inside).in_repository()
+        return named.source, named.subfolder, named.weight_name, self.is_for_second
+
+    @property
+    def is_for_second(self) -> bool:
+        """Whether it is for the second one of two transformers."""
+        setting = self.settings.get("load_into_transformer_2")
+        return setting is not None and setting.value is True
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -135,10 +135,14 @@ class TextualInversionUse(Record, frozen=True):
 
 
 class IpAdapterUse(Record, frozen=True):
-    """How much the pictures of an IP-Adapter count in a pipeline, and the roles of the components that it is for."""
+    """How much the pictures of an IP-Adapter count in a pipeline, and the roles of the components that it is for.
+
+    With `lora`, as those for faces, it brings a LoRA for them, which is added as a whole.
+    """
 
     scale: float
     roles: list[str]
+    lora: bool | msgspec.UnsetType = msgspec.UNSET
 
 
 class Pipeline(Record, frozen=True):

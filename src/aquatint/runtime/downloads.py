@@ -9,13 +9,15 @@ import errno
 import os
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aquatint import __version__
-from aquatint.catalog import addresses, picture_files, tensor_files, video_files
+from aquatint.catalog import addresses, checkpoints, picture_files, tensor_files, video_files
 from aquatint.catalog.addresses import AddressError, Download
+from aquatint.catalog.checkpoints import CheckpointError
 from aquatint.runtime.events import DownloadFinished, DownloadStarted, Event
 
 if TYPE_CHECKING:
@@ -23,8 +25,13 @@ if TYPE_CHECKING:
 
 _MOST = {
     "picture": picture_files.BYTES_LIMIT, "video": video_files.BYTES_LIMIT, "tensors": tensor_files.BYTES_LIMIT,
+    "weights": 16 << 30,
 }  # fmt: skip
+_LONGEST = {"weights": 6 * 3600.0}
+_USUALLY = 600.0
+# Seconds for all of a file.
 _GONE = (404, 410)
+_OF_A_PAGE = "name the address of the file itself, not that of a page that shows it"
 _REDIRECTS = 5
 
 
@@ -32,12 +39,12 @@ _REDIRECTS = 5
 class Limits:
     """How many seconds a server may take to answer, to be silent, and to send all of a file, and how many bytes.
 
-    Without `bytes` they are those that a file of that kind may have.
+    Without `whole` and `bytes` they are those that a file of that kind may have.
     """
 
     connect: float = 10
     silence: float = 30
-    whole: float = 600
+    whole: float | None = None
     bytes: int | None = None
 
 
@@ -51,10 +58,7 @@ def fetch(
         sink(DownloadStarted(download.address))
         try:
             addresses.check(download.address)
-            body = _body(download, limits or Limits())
-            size = len(body)
-            _check(download, body)
-            _keep(download, body)
+            size = _kept(download, limits or Limits())
             failed = False
         except AddressError as error:
             failures[download] = error
@@ -63,16 +67,40 @@ def fetch(
     return failures
 
 
-def _body(download: Download, limits: Limits) -> bytes:
-    """Return what the address gives. Raises `AddressError`, which quotes nothing of what the server says."""
+def _kept(download: Download, limits: Limits) -> int:
+    """Keep what the address gives, if it is what is wanted, and return its bytes. Raises `AddressError`."""
+    file = addresses.kept(download.address)
+    temporary = file.with_name(f".{secrets.token_hex(8)}.tmp")
+    another = f"name another folder with `{addresses.FOLDER_VARIABLE}`"
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with open(temporary, "wb") as stream:
+                size = sum(map(stream.write, _parts(download, limits)))
+            _check(download, temporary)
+            os.replace(temporary, file)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            full = f"the disk of `{file.parent}` is full"
+            raise AddressError("too-little-disk", full, f"make room, or {another}") from None
+        raise AddressError("unwritable-file", f"can't write into `{file.parent}`", another) from None
+    return size
+
+
+def _parts(download: Download, limits: Limits) -> Iterator[bytes]:
+    """Yield what the address gives. Raises `AddressError`, which quotes nothing of what the server says."""
     import httpx2
 
     address = download.address
     most = limits.bytes or _MOST[download.kind]
+    whole = limits.whole or _LONGEST.get(download.kind, _USUALLY)
+    size = 0
     timeout = httpx2.Timeout(limits.silence, connect=limits.connect)
     # As it is: what is packed could become more than there is memory for.
     headers = {"User-Agent": f"aquatint/{__version__}", "Accept": "*/*", "Accept-Encoding": "identity"}
-    ends = time.monotonic() + limits.whole
+    ends = time.monotonic() + whole
     try:
         with (
             httpx2.Client(timeout=timeout, headers=headers, follow_redirects=True, max_redirects=_REDIRECTS) as client,
@@ -81,13 +109,13 @@ def _body(download: Download, limits: Limits) -> bytes:
             _check_status(address, response)
             if int(response.headers.get("Content-Length", "0")) > most:
                 raise _too_large(address, most)
-            body = bytearray()
             for part in response.iter_raw():
-                body += part
-                if len(body) > most:
+                size += len(part)
+                if size > most:
                     raise _too_large(address, most)
                 if time.monotonic() > ends:
-                    raise _unreachable(address, f"it takes longer than {limits.whole:g} seconds")
+                    raise _unreachable(address, f"it takes longer than {whole:g} seconds")
+                yield part
     except httpx2.TimeoutException:
         raise _unreachable(address, "it takes too long to answer") from None
     except httpx2.TooManyRedirects:
@@ -96,7 +124,6 @@ def _body(download: Download, limits: Limits) -> bytes:
         raise _unreachable(address, "it leads to what is no address on the web") from None
     except (httpx2.HTTPError, OSError, ValueError):
         raise _unreachable(address, "there is no connection, or it has broken") from None
-    return bytes(body)
 
 
 def _check_status(address: str, response: httpx2.Response) -> None:
@@ -117,36 +144,23 @@ def _unreachable(address: str, why: str) -> AddressError:
                         "try again, or fetch the file in another way, and name it")  # fmt: skip
 
 
-def _check(download: Download, body: bytes) -> None:
-    """Raise `AddressError` unless `body` is what is wanted."""
+def _check(download: Download, file: Path) -> None:
+    """Raise `AddressError` unless what is in `file` is what is wanted."""
     try:
         match download.kind:
             case "picture":
-                picture_files.size_of(body)
+                picture_files.size_of(file.read_bytes())
             case "video":
-                video_files.facts_of(body)
+                video_files.facts_of(file.read_bytes())
             case "tensors":
-                tensor_files.unpacked(body)
+                tensor_files.unpacked(file.read_bytes())
+            case "weights":
+                # Of its size alone the header is read.
+                checkpoints.read_header(file)
+    except CheckpointError as error:
+        raise AddressError("malformed-file", f"what `{download.address}` gives is damaged, or no safetensors file",
+                           _OF_A_PAGE) from error  # fmt: skip
     except (picture_files.NoPicture, video_files.NoVideo, tensor_files.NoTensors) as error:
         raise AddressError(
-            "malformed-file", f"what `{download.address}` gives {error}",
-            "name the address of the file itself, not that of a page that shows it",
+            "malformed-file", f"what `{download.address}` gives {error}", _OF_A_PAGE
         ) from None  # fmt: skip
-
-
-def _keep(download: Download, body: bytes) -> None:
-    file = addresses.kept(download.address)
-    temporary = file.with_name(f".{secrets.token_hex(8)}.tmp")
-    another = f"name another folder with `{addresses.FOLDER_VARIABLE}`"
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            temporary.write_bytes(body)
-            os.replace(temporary, file)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            full = f"the disk of `{file.parent}` is full"
-            raise AddressError("too-little-disk", full, f"make room, or {another}") from None
-        raise AddressError("unwritable-file", f"can't write into `{file.parent}`", another) from None

@@ -123,7 +123,7 @@ def about_image(
     """
     pipeline = plan.pipelines[step.pipeline]
     added, learned, pictured = loras(pipeline), textual_inversions(pipeline), ip_adapters(pipeline)
-    packages = [PEFT] if added else []
+    packages = [PEFT] if added or any(use.lora for use in pictured.values()) else []
     if PurePath(output.path or "").suffix.lower() == media.SUFFIX_OF_PACKAGE:
         packages.append(media.PACKAGE)
     components = {

@@ -85,6 +85,7 @@ class IpAdapterRecord(Record, frozen=True):
 
     scale: float
     roles: Annotated[list[str], msgspec.Meta(min_length=1, max_length=_PARTS_LIMIT)]
+    lora: bool = False
 
 
 class PipelineRecord(Record, frozen=True, rename={"class_name": "class"}):
@@ -107,6 +108,11 @@ class PipelineRecord(Record, frozen=True, rename={"class_name": "class"}):
     computing: dict[str, dict[str, Json]] = msgspec.field(default_factory=dict)
     textual_inversions: dict[str, TextualInversionRecord] = msgspec.field(default_factory=dict)
     ip_adapters: dict[str, IpAdapterRecord] = msgspec.field(default_factory=dict)
+
+    @property
+    def has_lora(self) -> bool:
+        """Whether a LoRA was added to a submodule, by itself or with an IP-Adapter."""
+        return bool(self.loras) or any(use.lora for use in self.ip_adapters.values())
 
     @property
     def adapters(self) -> frozenset[str]:

@@ -16,7 +16,7 @@ from PIL import Image as images
 from PIL.Image import Image
 
 from aquatint.catalog import addresses, tensor_files, video_files
-from aquatint.catalog.ip_adapters import ARGUMENTS
+from aquatint.catalog.ip_adapters import BESIDE
 from aquatint.catalog.media import is_video
 from aquatint.catalog.picture_files import BYTES_LIMIT, NoPicture, decoded
 from aquatint.catalog.tensor_files import Tensor
@@ -191,7 +191,7 @@ class Yielded:
         pictures: dict[str, Any] = {}
         for name, given in step.deferred.items():
             # What an IP-Adapter looks at is brought to a size by its image encoder alone.
-            value = _scaled(self._given(given), None if name in ARGUMENTS else step.scaled)
+            value = _scaled(self._given(given), None if name in BESIDE else step.scaled)
             (texts if _is_text(value) else pictures)[name] = value
         left = {name: given for name, given in step.deferred.items() if name not in texts}
         arguments = dict(sorted({**step.arguments, **texts}.items()))

@@ -113,6 +113,15 @@ def image_encoder() -> Any:
     ))  # fmt: skip
 
 
+def siglip() -> Any:
+    from transformers import SiglipVisionConfig, SiglipVisionModel
+
+    return SiglipVisionModel(SiglipVisionConfig(
+        hidden_size=WIDTH, intermediate_size=2 * WIDTH, num_hidden_layers=2, num_attention_heads=4, image_size=SIZE,
+        patch_size=16,
+    ))  # fmt: skip
+
+
 def gemma(tokenizer: Any) -> Any:
     from transformers import Gemma2Config, Gemma2Model
 

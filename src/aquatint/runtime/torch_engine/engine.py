@@ -159,8 +159,9 @@ class TorchEngine:
                 assert not isinstance(part, Component), f"{role} has to be loaded"
                 objects[role] = None if part is None else tokenizers.get(role, part.object)
         if uses.ip_adapters(pipeline) and places.get(IMAGE_ENCODER) and objects.get("feature_extractor") is None:
-            config = places[IMAGE_ENCODER].ask(("config",))
-            objects["feature_extractor"] = feature_extractor(self._libraries, config)
+            encoder = places[IMAGE_ENCODER]
+            extractor = feature_extractor(self._libraries, encoder.component, encoder.ask(("config",)))
+            objects["feature_extractor"] = extractor
         for kind in tasks.STEERING:
             if len(several := tasks.steering(objects, kind)) > 1:
                 objects[kind] = [objects.pop(role) for role in several]
@@ -264,7 +265,10 @@ class TorchEngine:
             self._inversions.wear(place.live, wanted)
             pictures = [WantedPictures(each.place.live, each.scale) for each in place.pictures]
             self._ip_adapters.wear(place.live, pictures, place.component)
-            self._loras.wear(place.live, [Wanted(each.place.live, each.weight, each.role) for each in place.loras])
+            wanted_loras = [Wanted(each.place.live, each.weight, each.role) for each in place.loras]
+            of_pictures = self._ip_adapters.loras(place.live)
+            wanted_loras += [Wanted(each, 1.0, place.component.role) for each in of_pictures]
+            self._loras.wear(place.live, wanted_loras)
 
     def _undress(self, loaded: Loaded) -> None:
         """Take off what `loaded` has on, or take it off whatever has it on."""
@@ -273,7 +277,8 @@ class TorchEngine:
         elif isinstance(loaded.object, Vectors):
             self._inversions.let_go(loaded.object)
         elif isinstance(loaded.object, IpAdapterWeights):
-            self._ip_adapters.let_go(loaded.object)
+            for lora in self._ip_adapters.let_go(loaded.object):
+                self._loras.let_go(lora)
         elif isinstance(loaded.object, self._libraries.torch.nn.Module):
             self._loras.take_off(loaded.object)
             self._inversions.take_off(loaded.object)

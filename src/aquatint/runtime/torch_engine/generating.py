@@ -12,6 +12,7 @@ import numpy
 from PIL.Image import Image, fromarray
 
 from aquatint.catalog import media, schedulers
+from aquatint.catalog.ip_adapters import MASKS
 from aquatint.catalog.pipelines import PipelineInfo
 from aquatint.catalog.pipelines import pipeline as pipeline_info
 from aquatint.diagnostics import did_you_mean
@@ -54,6 +55,8 @@ def work(
     def generate(told: Told) -> list[Medium]:
         pipeline = make()
         arguments = {name: tensors.live(libraries.torch, each, device) for name, each in generation.arguments.items()}
+        if MASKS in arguments:
+            arguments["cross_attention_kwargs"] = {MASKS: _masks(libraries, arguments)}
         name = type(pipeline).__name__
         known = inspect.signature(type(pipeline).__call__).parameters
         unknown = [argument for argument in arguments if argument not in known]
@@ -89,6 +92,19 @@ def work(
             raise
 
     return generate
+
+
+def _masks(libraries: Libraries, arguments: dict[str, Any]) -> list[Any]:
+    """Take the masks of IP-Adapters out of `arguments`, and return them as layers take them.
+
+    Each is [1, 1, height, width] of zeros and ones, and of the size of the picture where that is said. Raises
+    `EngineError`.
+    """
+    given = arguments.pop(MASKS)
+    size = {name: arguments[name] for name in ("height", "width") if name in arguments}
+    processor = libraries.diffusers.image_processor.IPAdapterMaskProcessor()
+    with engine_error("can't prepare the masks of the IP-Adapters"):
+        return [processor.preprocess([each], **size) for each in (given if isinstance(given, list) else [given])]
 
 
 def fresh_scheduler(libraries: Libraries, scheduler: Any, asked: str | None) -> Any:

@@ -14,17 +14,18 @@ from types import SimpleNamespace
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from aquatint.catalog import adapter_files, ip_adapters
+from aquatint.catalog import adapter_files, checkpoints, ip_adapters
 from aquatint.catalog.checkpoints import CheckpointError
 from aquatint.catalog.pickle_files import is_pickle
 from aquatint.plan.steps import Component
 from aquatint.runtime.engine import Counters, EngineError, Loaded
 from aquatint.runtime.torch_engine.faults import engine_error
 from aquatint.runtime.torch_engine.libraries import Libraries
+from aquatint.runtime.torch_engine.loras import LoraWeights
 from aquatint.runtime.torch_engine.pickled import PickledFile
 from aquatint.runtime.torch_engine.tensor_files import TensorFile
 
-_PROJECTIONS = ("encoder_hid_proj", "text_encoder_hid_proj")
+_PROJECTIONS = ("encoder_hid_proj", "text_encoder_hid_proj", "image_proj")
 # Where denoisers have what diffusers puts there; that of Kolors has a projection of its own, which is put by.
 _KIND = "encoder_hid_dim_type"
 # What their configuration then says.
@@ -94,9 +95,31 @@ def foretold(libraries: Libraries, components: Sequence[Component]) -> Any:
     return SimpleNamespace(image_projection_layers=made, num_ip_adapters=len(made))
 
 
-def feature_extractor(libraries: Libraries, config: Any) -> Any:
-    """Return what diffusers makes to bring pictures to the form that an image encoder with this `config` takes."""
+def foretold_processors(libraries: Libraries, scale: float) -> dict[str, Any]:
+    """Return what a pipeline of Stable Diffusion 3 may know of attention processors before its IP-Adapter is there.
+
+    That is whether there is one, and whether its `scale` lets it count.
+    """
+    found = libraries.diffusers.models.attention_processor.SD3IPAdapterJointAttnProcessor2_0
+    made = found.__new__(found)
+    libraries.torch.nn.Module.__init__(made)
+    made.scale = scale
+    return {"ip_adapter": made}
+
+
+def feature_extractor(libraries: Libraries, encoder: Component, config: Any) -> Any:
+    """Return what brings pictures to the form that the image `encoder`, which has this `config`, takes.
+
+    It is what lies beside its weights, and for CLIP's what diffusers makes otherwise; raise `EngineError`.
+    """
     size = config.image_size
+    if config.model_type.startswith("siglip"):
+        found = libraries.transformers.SiglipImageProcessor
+        folder = checkpoints.locate(encoder.source, encoder.revision) / encoder.subfolder
+        if (folder / "preprocessor_config.json").is_file():
+            with engine_error(f"can't read what prepares pictures for `{encoder.role}`"):
+                return found.from_pretrained(folder, local_files_only=True)
+        return found(size={"height": size, "width": size})
     return libraries.transformers.CLIPImageProcessor(size=size, crop_size=size)
 
 
@@ -130,6 +153,7 @@ class _Worn:
     processors: Mapping[str, Any]
     projections: Mapping[str, Any]
     kind: list[Any]  # what its configuration said, if anything
+    loras: list[LoraWeights] = field(default_factory=list)  # that came with them
 
 
 class IpAdapters:
@@ -164,6 +188,7 @@ class IpAdapters:
 
     def _put_on(self, module: Any, wanted: tuple[WantedPictures, ...], component: Component) -> _Worn:
         torch, config = self._libraries.torch, module.config
+        several = wanted[0].adapter.reader.__name__ != ip_adapters.TIMED
         worn = _Worn(
             wanted, dict(module.attn_processors),
             {name: getattr(module, name) for name in _PROJECTIONS if hasattr(module, name)},
@@ -174,8 +199,12 @@ class IpAdapters:
         dtype = getattr(torch, component.dtype or "")
         device = torch.device(component.device if component.offload is None else "cpu")
         with torch.random.fork_rng(devices=[]):  # what a layer is drawn with is overwritten
-            type(module)._load_ip_adapter_weights(_Seen(module, dtype, device), [w.adapter.tensors for w in wanted])
-        for each in (*module.attn_processors.values(), module.encoder_hid_proj):
+            tensors = [each.adapter.tensors for each in wanted]
+            type(module)._load_ip_adapter_weights(_Seen(module, dtype, device), tensors if several else tensors[0])
+        if several:
+            worn.loras = self._loras(module, wanted)
+        projections = [getattr(module, name, None) for name in _PROJECTIONS]
+        for each in (*module.attn_processors.values(), *projections):
             if isinstance(each, torch.nn.Module):
                 each.to(dtype=dtype, device=device)
         return worn
@@ -197,11 +226,27 @@ class IpAdapters:
         elif hasattr(module.config, _KIND):
             delattr(module.config, _KIND)
 
-    def let_go(self, adapter: IpAdapterWeights) -> None:
-        """Take `adapter` off whatever has it on."""
+    def _loras(self, module: Any, wanted: Sequence[WantedPictures]) -> list[LoraWeights]:
+        """Return the LoRAs that come with IP-Adapters for faces, in the form in which diffusers adds them."""
+        if not hasattr(module, "_load_ip_adapter_loras"):
+            return []
+        reader = self._libraries.diffusers.loaders.StableDiffusionLoraLoaderMixin
+        found = module._load_ip_adapter_loras([each.adapter.tensors for each in wanted])
+        return [LoraWeights(f"faceid_{number}", reader, tensors, None) for number, tensors in found.items()]
+
+    def loras(self, module: Any) -> Sequence[LoraWeights]:
+        """Return the LoRAs that are to be on `module` because of the IP-Adapters that it has on."""
+        worn = self._worn.get(module)
+        return () if worn is None else worn.loras
+
+    def let_go(self, adapter: IpAdapterWeights) -> list[LoraWeights]:
+        """Take `adapter` off whatever has it on, and return the LoRAs that are to be taken off with it."""
+        loras = []
         for module, worn in list(self._worn.items()):
             if any(each.adapter is adapter for each in worn.wanted):
+                loras += worn.loras
                 self.take_off(module)
+        return loras
 
 
 def _pipeline_of(module: Any) -> Any:

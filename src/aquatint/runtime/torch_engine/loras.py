@@ -14,6 +14,7 @@ from weakref import WeakKeyDictionary
 
 from aquatint.catalog import adapter_files
 from aquatint.catalog.checkpoints import CheckpointError
+from aquatint.catalog.loras import FIRST, SECOND
 from aquatint.catalog.pipelines import LOADERS, is_denoiser
 from aquatint.plan.steps import Component
 from aquatint.runtime.engine import Counters, EngineError, Loaded
@@ -42,7 +43,11 @@ class LoraWeights:
         if not is_denoiser(role):
             tensors = {name: tensor for name, tensor in tensors.items() if not name.startswith("lora_unet_")}
             config = None
-        state, alphas, *_ = self.reader.lora_state_dict(tensors, unet_config=config, return_lora_metadata=True)
+        # Of most readers the second of two is what a file says beside its tensors, which were given without it.
+        state, *beside = self.reader.lora_state_dict(
+            tensors, unet_config=config, return_alphas=True, return_lora_metadata=True
+        )
+        alphas = beside[0] if len(beside) > 1 else None
         return state, alphas, None if alphas else self.metadata
 
 
@@ -144,6 +149,8 @@ class Loras:
 
     def _put_on(self, module: Any, role: str, lora: LoraWeights) -> None:
         state, alphas, metadata = lora.read(module, role)
+        if role == SECOND and not any(name.startswith(f"{role}.") for name in state):
+            role = FIRST  # as its file has it
         how = {"network_alphas": alphas, "adapter_name": lora.key, "metadata": metadata, "low_cpu_mem_usage": True}
         if isinstance(module, self._libraries.transformers.PreTrainedModel):
             lora.reader.load_lora_into_text_encoder(state, text_encoder=module, prefix=role, **how)
@@ -153,7 +160,7 @@ class Loras:
         # What has no place is left out with a word to a log, and what isn't given has no data.
         there = [tensor for name, tensor in module.named_parameters() if f".{lora.key}." in name and tensor.ndim > 1]
         given = [name for name, tensor in state.items() if name.startswith(f"{role}.") and tensor.ndim > 1]
-        if len(there) != len(given) or any(tensor.device.type == "meta" for tensor in there):
+        if not given or len(there) != len(given) or any(tensor.device.type == "meta" for tensor in there):
             raise EngineError(f"this LoRA is for another `{role}`: it changes layers that this one lacks")
 
     @staticmethod

@@ -67,11 +67,12 @@ def _converted(
         return derived.as_slices(_of_text_encoder(libraries.torch, module, tensors, start))
     from diffusers.loaders import single_file_model as loader
 
-    name = loader._get_single_file_loadable_mapping_class(found)
-    if name is None:
-        raise EngineError(f"a `{component.class_name}` can't be taken from a single file")
     if set(module.state_dict()) == set(own):
         return own
+    name = loader._get_single_file_loadable_mapping_class(found)
+    if name is None:
+        raise EngineError(f"`{component.single_file}` hasn't the weights of a `{component.class_name}` that its "
+                          "configuration is of", "name the configuration that it was saved with")  # fmt: skip
     convert = loader.SINGLE_FILE_LOADABLE_CLASSES[name]["checkpoint_mapping_fn"]
     return derived.as_slices(convert(config=config, checkpoint=tensors))
 

@@ -13,9 +13,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from aquatint.catalog.ip_adapters import TIMED
 from aquatint.plan.steps import Component
 from aquatint.runtime.engine import Loaded
-from aquatint.runtime.torch_engine.ip_adapters import foretold
+from aquatint.runtime.torch_engine.ip_adapters import foretold, foretold_processors
 from aquatint.runtime.torch_engine.libraries import Libraries
 from aquatint.runtime.torch_engine.moving import moved
 from aquatint.runtime.torch_engine.skeletons import configuration, skeleton
@@ -156,6 +157,8 @@ class Place:
         """Return what the module has at `path`, or something that waits for it."""
         if path[0] in _ADAPTED and self.pictures:
             # A pipeline looks at the projections before it needs the denoiser, and at its processors to put them back.
+            if path == _PROCESSORS and self.live is None and self._is_timed:
+                return foretold_processors(self.libraries, self.pictures[0].scale)
             return self.projections if path == _PROJECTED else self.inside(path)
         if self.live is None and path in self._said:
             return _handed_out(self._said[path])
@@ -172,6 +175,10 @@ class Place:
         if inspect.ismethod(value):
             return self._later(path, value)
         return self._say(path, value)
+
+    @property
+    def _is_timed(self) -> bool:
+        return any(each.place.component.class_name == TIMED for each in self.pictures)
 
     @functools.cached_property
     def projections(self) -> Any:
@@ -316,7 +323,7 @@ _STATE = ("_reset_stateful_cache",)
 # What is known without a skeleton.
 _TOLD = (("config",), ("dtype",), ("device",))
 # What a denoiser has otherwise with IP-Adapters on.
-_PROJECTED = ("encoder_hid_proj",)
+_PROJECTED, _PROCESSORS = ("encoder_hid_proj",), ("attn_processors",)
 _ADAPTED = ("encoder_hid_proj", "attn_processors")
 # Set while a component is loaded, and read by no pipeline.
 _ORIGIN = ("quantization_config", "torch_dtype", "dtype", "transformers_version", "architectures")
