@@ -93,8 +93,8 @@ def holes_given_back(size: int, becomes: int = 0) -> Iterator[Callable[[int], No
     """Run the body, which loads `size` bytes that become `becomes`, and calls what is yielded with each tensor's bytes
     before it is read.
 
-    With `becomes` 0, where that is not known, holes are given back from the beginning. Those that are left at the end are
-    filled until the next load. Only glibc is told; elsewhere, and for small components, nothing is done.
+    With `becomes` 0, where that is not known, holes are given back from the beginning. Those that are left at the end
+    are filled until the next load. Only glibc is told; elsewhere, and for small components, nothing is done.
     """
     library = _glibc() if size >= WORTHWHILE else None
     if library is None:
@@ -140,7 +140,11 @@ class _Heap(ctypes.Structure):
 
 
 class _Holes:
-    """The heap's holes, filled or not. In a transformer of 0.8 GB in sdnq's uint4 (`benchmarks/loading.py`) ..."""
+    """The heap's holes, open or filled.
+
+    They are the process's, as the heap is, and so is the one instance. A block reaches over pages that were given back,
+    and stays unwritten but for the few words by which the C library knows it.
+    """
 
     def __init__(self) -> None:
         self._blocks: list[int] = []
