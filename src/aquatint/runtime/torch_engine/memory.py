@@ -171,9 +171,9 @@ class _Holes:
             library.mallopt(M_MMAP_MAX, MMAP_MAX)
             size, free = LARGEST, library.mallinfo2().fordblks
             while size >= HOLE:
-                block = library.malloc(size) if size <= free else None
+                block: int | None = library.malloc(size) if size <= free else None
                 left = library.mallinfo2().fordblks if block else free
-                if free - left >= size:
+                if block is not None and free - left >= size:
                     self._blocks.append(block)
                     free = left
                     continue
