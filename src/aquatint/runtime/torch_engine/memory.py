@@ -70,7 +70,7 @@ WORTHWHILE = 256 << 20
 """Bytes of a component from which on its load is looked after."""
 
 SLACK = 512 << 20
-"""Bytes that a step may leave in the heap's holes: small models compute with less, and needn't wait for it."""
+"""Bytes that steps may leave in the heap: small models compute with less, and needn't wait for it."""
 
 
 @cache
@@ -198,15 +198,14 @@ class Slack:
         self._library = _glibc()
         self._before = _resident() if self._library is not None else 0
 
-    def look(self) -> None:
-        """Give the holes back if there is more in them than is worth the time."""
-        if self._library is None:
-            return
-        now = _resident()
-        if now - self._before > SLACK:
+    def look(self, *, over: bool = False) -> None:
+        """Give back what is free if that seems to be more than is worth the time; with `over` after the last step.
+
+        What follows is another module's, with buffers of other sizes.
+        """
+        if self._library is not None and _resident() - self._before > (TRIM_THRESHOLD if over else SLACK):
             self._library.malloc_trim(0)
-            now = _resident()
-        self._before = now
+            self._before = _resident()
 
 
 @contextmanager
