@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import os
 import sys
 import tempfile
 from pathlib import Path
@@ -94,6 +95,8 @@ def _compared(folder: Path, source: Path, image: str, kind: str, size: int, roun
 
 def _plain(source: str, image: str, kind: str, size: int) -> None:
     """Make the picture by diffusers and the quantizer's library alone, and tell a hash of its pixels."""
+    # As a run has it: compiled, kernels of sdnq round otherwise, and compiling takes memory.
+    os.environ["SDNQ_USE_TORCH_COMPILE"] = "0"
     import diffusers
     import torch
     from diffusers import StableDiffusionImg2ImgPipeline, StableDiffusionPipeline, UNet2DConditionModel
