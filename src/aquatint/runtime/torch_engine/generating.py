@@ -145,7 +145,7 @@ def _reporter(on_step: OnStep) -> Any:
             on_step(step + 1, int(total))
         except Exception as error:
             raise _Stopped(error) from error
-        slack.look()
+        slack.look(over=step + 1 >= total)
         return values
 
     return report
