@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from support.tiny import chained, crossed, guided, joint, moving, sounding, unets
+from support.tiny import chained, crossed, guided, joint, moving, sounding, soundtracks, unets
 
 
 def build(name: str, folder: Path) -> Path:
@@ -52,6 +52,6 @@ MORE: dict[str, Callable[[], Any]] = {
     "instructed": guided.instructed, "hunyuanimage": guided.hunyuan_image, "unconditional": guided.unconditional,
     "of-classes": guided.of_classes, "wan-from-image": moving.wan_from_image, "cogvideox": moving.cog_video_x,
     "ltx": moving.ltx_video, "hunyuanvideo": moving.hunyuan_video, "sana-video": moving.sana_video,
-    "animatediff": moving.animate_diff, "svd": moving.stable_video_diffusion,
+    "animatediff": moving.animate_diff, "svd": moving.stable_video_diffusion, "ltx2": soundtracks.ltx_2,
 }  # fmt: skip
 """Those that are compared with plain programs and are of no other test."""

@@ -26,7 +26,10 @@ OURS = frozenset({"generator", "return_dict", "callback_on_step_end", "num_image
 """Call arguments of a pipeline that a script does not decide: what is in a call, and its seeds, are the plan's."""
 
 # Who knows how many samples of a sound there are in a second, and what they call it, in order.
-_RATES = ((None, "sample_rate"), ("vocoder", "sampling_rate"), ("vae", "sampling_rate"), ("unet", "sample_rate"))
+_RATES = (
+    (None, "sample_rate"), (None, "audio_sample_rate"), ("vocoder", "output_sampling_rate"),
+    ("vocoder", "sampling_rate"), ("sound_tokenizer", "sampling_rate"), ("vae", "sampling_rate"), ("unet", "sample_rate"),
+)  # fmt: skip
 _LOUDEST = 32767
 
 Told = Sequence[warnings.WarningMessage]
@@ -151,7 +154,10 @@ def _media(torch: Any, made: Any, generation: Generation, pipeline: Any, told: T
     info = pipeline_info(name)
     undecoded = media.UNDECODED.get(str(generation.arguments.get("output_type")))
     if undecoded is not None or (info and media.tensors_of(info)):
-        if (handed_on := _tensors(torch, made, undecoded)) is None:
+        names = (
+            () if info is None or undecoded is None else media.handed_on(info, str(generation.arguments["output_type"]))
+        )
+        if (handed_on := _tensors(torch, made, undecoded, names[1:])) is None:
             raise EngineError(f"{name} makes no tensors")
         return [handed_on]
     # All that is heard of a picture of NaN: numpy's remark on casting it, and the picture is black.
@@ -169,6 +175,8 @@ def _media(torch: Any, made: Any, generation: Generation, pipeline: Any, told: T
         if info and media.kind_of(info) == "video" and found is not None and _medium(found) is not None:
             found = [found]  # the frames of one video, which is all that some make
         mediums = [medium for each in found if (medium := _medium(each)) is not None] if found is not None else []
+        if info is not None and media.has_soundtrack(info):
+            mediums = _with_sound(mediums, made, pipeline)
     if not mediums or found is None or len(mediums) < len(found):
         raise EngineError(f"{name} makes no pictures")
     if count > 1 and len(mediums) != count:
@@ -179,9 +187,13 @@ def _media(torch: Any, made: Any, generation: Generation, pipeline: Any, told: T
     return mediums[:count]
 
 
-def _tensors(torch: Any, made: Any, undecoded: str | None) -> Tensors | None:
-    """Return the tensors that a call has come to: what it left `undecoded`, or all that its pipeline makes."""
+def _tensors(torch: Any, made: Any, undecoded: str | None, beside: Sequence[str]) -> Tensors | None:
+    """Return the tensors that a call has come to: what it left `undecoded`, or all that its pipeline makes.
+
+    `beside` are the names for what is left of the sound of a video, if there is any.
+    """
     found = dict(made.items()) if undecoded is None else {undecoded: _made(made, torch.Tensor)}
+    found |= dict.fromkeys(beside, _soundtrack(made))
     kept = {name: tensors.kept(torch, each) for name, each in found.items() if isinstance(each, torch.Tensor)}
     return Tensors(kept) if kept else None
 
@@ -190,6 +202,25 @@ def _made(made: Any, kinds: Any) -> Any:
     """Return what a call calls its pictures, videos or sound, if that is one of `kinds`, else None."""
     named = (getattr(made, name, None) for name in (*media.PICTURES, *media.VIDEOS, *media.SOUNDS))
     return next((each for each in named if isinstance(each, kinds)), None)
+
+
+def _soundtrack(made: Any) -> Any:
+    """Return the sound that a call has made beside videos, for all its seeds; None if there is none this time."""
+    return next((found for name in media.SOUNDTRACKS if (found := getattr(made, name, None)) is not None), None)
+
+
+def _with_sound(clips: list[Medium], made: Any, pipeline: Any) -> list[Medium]:
+    """Return the videos of a call, each with the sound that was made beside it. Raises `EngineError`."""
+    if (found := _soundtrack(made)) is None:
+        return clips
+    rate, name = _sampling_rate(pipeline), type(pipeline).__name__
+    # Some pipelines give numbers of torch's, of types that numpy lacks.
+    sounds = [_sound(each.float().cpu() if hasattr(each, "cpu") else each, rate, name) for each in found]
+    if len(sounds) != len(clips):
+        raise EngineError(f"{name} made {len(clips)} videos and sound for {len(sounds)}")
+    return [
+        Clip(clip.frames, sound) if isinstance(clip, Clip) else clip for clip, sound in zip(clips, sounds, strict=True)
+    ]
 
 
 def _sampling_rate(pipeline: Any) -> int:
