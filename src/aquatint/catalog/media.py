@@ -57,7 +57,7 @@ SOUNDTRACK_SUFFIX = ".mp4"
 """The suffix of videos that have room for sound."""
 
 SOUNDTRACK_LATENTS = "audio_latents"
-"""What the tensor is called that is left of such sound where the decoding is left out, as the arguments are that take it."""
+"""What the tensor of such sound is called where the decoding is left out, as are the arguments that take it."""
 
 _NUMBERS_OF_FRAMES = ("num_frames", "video_length", "frame_size")
 

@@ -143,7 +143,7 @@ def _mp4(clip: Clip, buffer: io.BytesIO, fps: float, texts: dict[str, str]) -> N
         if clip.sound is not None:
             packets += _sound_packets(clip.sound, container)
         # What is heard and what is seen at a time lie beside each other in the file.
-        container.mux(sorted(packets, key=lambda packet: packet.dts * packet.time_base))
+        container.mux(sorted(packets, key=lambda packet: (packet.dts or 0) * packet.time_base))
 
 
 def _sound_packets(sound: Sound, container: Any) -> list[Any]:

@@ -28,7 +28,8 @@ OURS = frozenset({"generator", "return_dict", "callback_on_step_end", "num_image
 # Who knows how many samples of a sound there are in a second, and what they call it, in order.
 _RATES = (
     (None, "sample_rate"), (None, "audio_sample_rate"), ("vocoder", "output_sampling_rate"),
-    ("vocoder", "sampling_rate"), ("sound_tokenizer", "sampling_rate"), ("vae", "sampling_rate"), ("unet", "sample_rate"),
+    ("vocoder", "sampling_rate"), ("sound_tokenizer", "sampling_rate"),
+    ("vae", "sampling_rate"), ("unet", "sample_rate"),
 )  # fmt: skip
 _LOUDEST = 32767
 
@@ -154,10 +155,7 @@ def _media(torch: Any, made: Any, generation: Generation, pipeline: Any, told: T
     info = pipeline_info(name)
     undecoded = media.UNDECODED.get(str(generation.arguments.get("output_type")))
     if undecoded is not None or (info and media.tensors_of(info)):
-        names = (
-            () if info is None or undecoded is None else media.handed_on(info, str(generation.arguments["output_type"]))
-        )
-        if (handed_on := _tensors(torch, made, undecoded, names[1:])) is None:
+        if (handed_on := _tensors(torch, made, undecoded)) is None:
             raise EngineError(f"{name} makes no tensors")
         return [handed_on]
     # All that is heard of a picture of NaN: numpy's remark on casting it, and the picture is black.
@@ -187,13 +185,11 @@ def _media(torch: Any, made: Any, generation: Generation, pipeline: Any, told: T
     return mediums[:count]
 
 
-def _tensors(torch: Any, made: Any, undecoded: str | None, beside: Sequence[str]) -> Tensors | None:
-    """Return the tensors that a call has come to: what it left `undecoded`, or all that its pipeline makes.
-
-    `beside` are the names for what is left of the sound of a video, if there is any.
-    """
-    found = dict(made.items()) if undecoded is None else {undecoded: _made(made, torch.Tensor)}
-    found |= dict.fromkeys(beside, _soundtrack(made))
+def _tensors(torch: Any, made: Any, undecoded: str | None) -> Tensors | None:
+    """Return the tensors that a call has come to: what it left `undecoded`, or all that its pipeline makes."""
+    found = dict(made.items())
+    if undecoded is not None:
+        found = {undecoded: _made(made, torch.Tensor), media.SOUNDTRACK_LATENTS: _soundtrack(made)}
     kept = {name: tensors.kept(torch, each) for name, each in found.items() if isinstance(each, torch.Tensor)}
     return Tensors(kept) if kept else None
 
