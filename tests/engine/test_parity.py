@@ -6,11 +6,13 @@
 from __future__ import annotations
 
 import inspect
+import wave
 from collections.abc import Callable, Iterator
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
+import numpy
 import pytest
 from PIL import Image
 
@@ -77,6 +79,8 @@ class Both:
                 return f'"{value}"'
             case bool():
                 return str(value).lower()
+            case list():
+                return f"[{', '.join(map(self._written, value))}]"
             case _:
                 return str(value)
 
@@ -95,16 +99,30 @@ class Both:
             pipeline = made(**{name: part for name, part in parts.items() if name in taken})
             pipeline.set_progress_bar_config(disable=True)
             taken = inspect.signature(made.__call__).parameters
-            usual = {"prompt": PROMPT, "width": SIDE, "height": SIDE, "output_type": "pil"}
-            call = {name: Image.open(self.work / value).convert("RGB") if isinstance(value, Picture) else value
-                    for name, value in case.call.items()}  # fmt: skip
-            arguments = {"num_inference_steps": STEPS, **{name: usual[name] for name in usual if name in taken}, **call}
+            form = "np" if case.suffix == "wav" else "pil"
+            usual = {"prompt": PROMPT, "num_inference_steps": STEPS, "width": SIDE, "height": SIDE, "output_type": form}
+            call = {name: self._given(value) for name, value in case.call.items()}
+            arguments = {**{name: usual[name] for name in usual if name in taken}, **call}
             drawn = pipeline(**arguments, generator=torch.Generator("cpu").manual_seed(seed))
         except Exception as error:
             return f"{type(error).__name__}: {str(error).splitlines()[0]}"
         if case.suffix == "png":
             return _pixels(drawn.images[0])
-        return b"".join(map(_pixels, drawn.frames[0]))
+        if case.suffix == "wav":
+            return _samples(drawn.audios[0])
+        frames = drawn.frames[0] if "frames" in drawn else drawn.images
+        return b"".join(map(_pixels, frames))
+
+
+    def _given(self, value: Any) -> Any:
+        """Return an argument as a plain program has it."""
+        match value:
+            case Picture():
+                return Image.open(self.work / value).convert("RGB")
+            case list():
+                return list(map(self._given, value))
+            case _:
+                return value
 
 
 def compared(ours: bytes | str, theirs: bytes | str) -> str:
@@ -121,14 +139,23 @@ def compared(ours: bytes | str, theirs: bytes | str) -> str:
 
 
 def _in_file(file: Path) -> bytes:
-    """Return the pixels of a picture's file, or of a video's, one frame after the other."""
+    """Return the pixels of a picture's file, or of a video's, one frame after the other; or the samples of a sound's."""
     if file.suffix == ".png":
         return _pixels(Image.open(file))
+    if file.suffix == ".wav":
+        with wave.open(str(file)) as opened:
+            return opened.readframes(opened.getnframes())
     return b"".join(map(_pixels, read_clip(file).frames))
 
 
 def _pixels(image: Image.Image) -> bytes:
     return image.convert("RGB").tobytes()
+
+
+def _samples(made: Any) -> bytes:
+    """Return samples as files have them, rounded, those of one moment for every channel together."""
+    loud = numpy.clip(numpy.atleast_2d(numpy.asarray(made, numpy.float32)), -1, 1) * 32767
+    return numpy.rint(loud).astype("<i2").T.tobytes()
 
 
 def _draw_pictures(folder: Path) -> None:

@@ -35,10 +35,11 @@ def _vae() -> Any:
     from diffusers import AutoencoderKLLTX2Video
 
     return AutoencoderKLLTX2Video(
-        latent_channels=4, block_out_channels=(8,), decoder_block_out_channels=(8,), layers_per_block=(1,),
-        decoder_layers_per_block=(1, 1), spatio_temporal_scaling=(True,), decoder_spatio_temporal_scaling=(True,),
-        decoder_inject_noise=(False, False), downsample_type=("spatial",), upsample_residual=(False,),
-        upsample_factor=(1,), patch_size=1, patch_size_t=1, encoder_causal=True, decoder_causal=False,
+        latent_channels=4, block_out_channels=(8, 8), decoder_block_out_channels=(8, 8), layers_per_block=(1, 1),
+        decoder_layers_per_block=(1, 1, 1), spatio_temporal_scaling=(True, True),
+        decoder_spatio_temporal_scaling=(True, True), decoder_inject_noise=(False,) * 3,
+        downsample_type=("spatial", "spatiotemporal"), upsample_residual=(False,) * 2, upsample_factor=(1, 1),
+        patch_size=1, patch_size_t=1, encoder_causal=True, decoder_causal=False,
     )  # fmt: skip
 
 
@@ -78,3 +79,17 @@ def ltx_2() -> Any:
     from diffusers import LTX2Pipeline
 
     return LTX2Pipeline(**_parts())
+
+
+def ltx_2_upsampler() -> Any:
+    from diffusers import LTX2LatentUpsamplePipeline
+    from diffusers.pipelines.ltx2 import LTX2LatentUpsamplerModel
+
+    upsampler = LTX2LatentUpsamplerModel(in_channels=4, mid_channels=64, num_blocks_per_stage=1)
+    return LTX2LatentUpsamplePipeline(vae=_vae(), latent_upsampler=upsampler)
+
+
+def ltx_2_condition() -> Any:
+    from diffusers import LTX2ConditionPipeline
+
+    return LTX2ConditionPipeline(**_parts())
