@@ -33,7 +33,13 @@ class Picture(str):
     """The name of a file with a picture."""
 
 
+class Numbers(str):
+    """The name of a file with a tensor."""
+
+
 IMAGE, MASK = Picture("picture.png"), Picture("mask.png")
+NOISE, CLIP, CLIP_MASK = Numbers("noise.safetensors"), Numbers("clip.safetensors"), Numbers("clip-mask.safetensors")
+"""Sound of two channels; a video of five frames, and which of its pixels are meant."""
 
 QUICK = "flux"
 """The checkpoint that is compared in every way in the quick tests, too."""
@@ -65,7 +71,7 @@ _PERTURBED = {"pag_scale": 2.5}
 _UNBINNED = {"use_resolution_binning": False}
 VIDEO, FROM_IMAGE, EDITED = "text to video", "image to video", "editing"
 _FRAMES = {"num_frames": 5}
-ENLARGED, FROM_VIDEO = "enlarged", "video to video"
+ENLARGED, FROM_VIDEO, SOUND = "enlarged", "video to video", "text to sound"
 _LTX2 = {"num_frames": 5, "frame_rate": 25.0, "max_sequence_length": 16, "spatio_temporal_guidance_blocks": [0]}
 _LTX = _COG = {"num_frames": 9, "max_sequence_length": 16}
 _FORCING = {"num_frames": 5, "base_num_frames": 5}
@@ -207,7 +213,8 @@ CASES = [
          {"conditioning_frames": [IMAGE], "num_frames": 2}, suffix="webp"),
     Case("AnimateDiffSDXLPipeline", "AnimateDiff", VIDEO, "animatediff-xl", {"num_frames": 2}, suffix="webp"),
     Case("PIAPipeline", "AnimateDiff", FROM_IMAGE, "pia", {"image": IMAGE, "num_frames": 2}, suffix="webp"),
-    Case("I2VGenXLPipeline", "I2VGen-XL", FROM_IMAGE, "i2vgen-xl", {"image": IMAGE, "num_frames": 2}, suffix="webp"),
+    Case("I2VGenXLPipeline", "I2VGen-XL", FROM_IMAGE, "i2vgen-xl",
+         {"image": IMAGE, "num_frames": 2, "clip_skip": None}, suffix="webp"),
     Case("TextToVideoSDPipeline", "ModelScope", VIDEO, "modelscope", {"num_frames": 2}, suffix="webp"),
     Case("VideoToVideoSDPipeline", "ModelScope", FROM_VIDEO, "modelscope", {"video": [IMAGE, MASK]}, suffix="webp"),
     Case("TextToVideoZeroSDXLPipeline", "Text2Video-Zero", VIDEO, "text2video-zero-xl",
@@ -238,6 +245,36 @@ CASES = [
          {"image": IMAGE, **_FRAMES}, suffix="webp"),
     Case("HunyuanVideoFramepackPipeline", "Hunyuan Video", FROM_IMAGE, "framepack",
          {"image": IMAGE, "num_frames": 5, "latent_window_size": 3}, suffix="webp"),
+    Case("EasyAnimatePipeline", "EasyAnimate", VIDEO, "easyanimate", {**_FRAMES, **_NEGATIVE}, suffix="webp"),
+    Case("EasyAnimateControlPipeline", "EasyAnimate", "control", "easyanimate-control",
+         {"control_video": CLIP, **_FRAMES, **_NEGATIVE}, suffix="webp"),
+    Case("EasyAnimateInpaintPipeline", "EasyAnimate", FILLED, "easyanimate-inpaint",
+         {"video": CLIP, "mask_video": CLIP_MASK, **_FRAMES, **_NEGATIVE}, suffix="webp"),
+    Case("ChronoEditPipeline", "ChronoEdit", EDITED, "chronoedit", {"image": IMAGE, **_FRAMES}, suffix="webp"),
+    Case("HunyuanVideo15Pipeline", "Hunyuan Video", VIDEO, "hunyuanvideo15", _FRAMES, suffix="webp"),
+    Case("HunyuanVideo15ImageToVideoPipeline", "Hunyuan Video", FROM_IMAGE, "hunyuanvideo15-from-image",
+         {"image": IMAGE, **_FRAMES}, lacks=("size",), suffix="webp"),
+    Case("MotifVideoPipeline", "Motif", VIDEO, "motif", {"max_sequence_length": 16, **_FRAMES}, suffix="webp"),
+    Case("MotifVideoImage2VideoPipeline", "Motif", FROM_IMAGE, "motif",
+         {"image": IMAGE, "max_sequence_length": 16, **_FRAMES}, suffix="webp"),
+    Case("AnyFlowPipeline", "AnyFlow", VIDEO, "anyflow", _FRAMES, suffix="webp"),
+    Case("AnyFlowFARPipeline", "AnyFlow", VIDEO, "anyflow-far", _FRAMES, suffix="webp"),
+    Case("HeliosPipeline", "Helios", VIDEO, "helios", {"num_frames": 9, "max_sequence_length": 16, "num_latent_frames_per_chunk": 3}, suffix="webp"),
+    Case("HeliosPyramidPipeline", "Helios", VIDEO, "helios-pyramid",
+         {"num_frames": 9, "max_sequence_length": 16, "num_latent_frames_per_chunk": 3, "pyramid_num_inference_steps_list": [1, 1, 1]},
+         lacks=("num_inference_steps",), suffix="webp"),
+    Case("MusicLDMPipeline", "AudioLDM", SOUND, "musicldm", {"audio_length_in_s": 0.02}, lacks=("size",), suffix="wav"),
+    Case("AudioLDM2Pipeline", "AudioLDM", SOUND, "audioldm2", {"audio_length_in_s": 0.02}, lacks=("size",), suffix="wav"),
+    Case("AceStepPipeline", "ACE-Step", SOUND, "acestep", {"audio_duration": 0.4, "max_text_length": 32},
+         lacks=("size",), suffix="wav"),
+    Case("StableAudio3Pipeline", "Stable Audio", SOUND, "stable-audio-3", {"duration": 0.4}, lacks=("size",), suffix="wav"),
+    Case("StableAudio3AudioToAudioPipeline", "Stable Audio", "sound to sound", "stable-audio-3-again",
+         {"duration": 0.4, "audio": NOISE, "init_noise_level": 0.7}, lacks=("size",), suffix="wav"),
+    Case("StableAudio3InpaintPipeline", "Stable Audio", FILLED, "stable-audio-3-inpaint",
+         {"duration": 0.4, "audio": NOISE, "mask_start_seconds": 0.1, "mask_end_seconds": 0.3}, lacks=("size",),
+         suffix="wav"),
+    Case("LongCatAudioDiTPipeline", "LongCat", SOUND, "longcat-audio", {"audio_duration_s": 0.4}, lacks=("size",), suffix="wav"),
+    Case("DanceDiffusionPipeline", "Dance Diffusion", "unconditional", "dance", {"audio_length_in_s": 1.0}, lacks=("prompt", "size"), suffix="wav"),
 ]  # fmt: skip
 
 

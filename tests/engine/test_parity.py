@@ -15,6 +15,8 @@ from typing import Any
 import numpy
 import pytest
 from PIL import Image
+from safetensors.numpy import save_file
+from safetensors.torch import load_file
 
 from aquatint.language.evaluate import Interpreter
 from aquatint.language.world import World
@@ -25,7 +27,9 @@ from aquatint.runtime.media_files import read_clip
 from aquatint.source import Source
 from aquatint.syntax.parser import parse
 from engine import plain
-from engine.parity import CASES, EQUAL, KINDS, QUANTIZED, QUICK, SIDE, STEPS, Case, Picture, pairs
+from engine.parity import (
+    CASES, CLIP, CLIP_MASK, EQUAL, KINDS, NOISE, QUANTIZED, QUICK, SIDE, STEPS, Case, Numbers, Picture, pairs,
+)  # fmt: skip
 from support import parity_page
 
 Tiny = Callable[[str], Path]
@@ -73,12 +77,14 @@ class Both:
 
     def _written(self, value: Any) -> str:
         match value:
-            case Picture():
+            case Picture() | Numbers():
                 return f'"{self.work / value}"'
             case str():
                 return f'"{value}"'
             case bool():
                 return str(value).lower()
+            case None:
+                return "none"
             case list():
                 return f"[{', '.join(map(self._written, value))}]"
             case _:
@@ -103,7 +109,9 @@ class Both:
             usual = {"prompt": PROMPT, "num_inference_steps": STEPS, "width": SIDE, "height": SIDE, "output_type": form}
             call = {name: self._given(value) for name, value in case.call.items()}
             arguments = {**{name: usual[name] for name in usual if name in taken}, **call}
-            drawn = pipeline(**arguments, generator=torch.Generator("cpu").manual_seed(seed))
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(seed)  # from which a few draw beside
+                drawn = pipeline(**arguments, generator=torch.Generator("cpu").manual_seed(seed))
         except Exception as error:
             return f"{type(error).__name__}: {str(error).splitlines()[0]}"
         if case.suffix == "png":
@@ -119,6 +127,8 @@ class Both:
         match value:
             case Picture():
                 return Image.open(self.work / value).convert("RGB")
+            case Numbers():
+                return load_file(self.work / value)["values"]
             case list():
                 return list(map(self._given, value))
             case _:
@@ -163,6 +173,13 @@ def _draw_pictures(folder: Path) -> None:
     mask = Image.new("L", (SIDE, SIDE))
     mask.paste(255, (0, 0, SIDE // 2, SIDE))
     mask.save(folder / "mask.png")
+    drawn = numpy.random.default_rng(SEED)
+    frames = drawn.random((1, 3, 5, SIDE, SIDE), numpy.float32)
+    inside = numpy.zeros((1, 1, 5, SIDE, SIDE), numpy.float32)
+    inside[..., : SIDE // 2] = 255
+    noise = drawn.uniform(-1, 1, (1, 2, 200)).astype(numpy.float32)
+    for name, values in {NOISE: noise, CLIP: frames, CLIP_MASK: inside}.items():
+        save_file({"values": values}, folder / name)
 
 
 @pytest.fixture(scope="module")

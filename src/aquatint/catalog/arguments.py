@@ -217,7 +217,7 @@ def _alternatives(type: str) -> tuple[str, ...]:
 
 
 def _is_plain_list(part: str) -> bool:
-    return part.startswith(("list[", "List[", "tuple[", "dict[")) and _plain_inside(part)
+    return part == "list" or (part.startswith(("list[", "List[", "tuple[", "dict[")) and _plain_inside(part))
 
 
 def _plain_inside(part: str) -> bool:
@@ -232,6 +232,8 @@ def _fits(part: str, value: Any) -> bool:
         return isinstance(value, _SIMPLE[part]) and (part == "bool") == isinstance(value, bool)
     if part.startswith("dict["):
         return isinstance(value, Mapping)
+    if part == "list":  # of what isn't said
+        return isinstance(value, list | tuple) and all(isinstance(item, bool | int | float | str) for item in value)
     if value is PICTURE:
         return _PICTURE.fullmatch(part) is not None
     if value is TENSOR:

@@ -82,10 +82,10 @@ def model_scope() -> Any:
 
     tokenizer = texts.clip_tokenizer()
     return TextToVideoSDPipeline(
-        text_encoder=texts.clip(tokenizer), tokenizer=tokenizer, vae=autoencoders.kl(),
+        text_encoder=texts.clip(tokenizer), tokenizer=tokenizer, vae=autoencoders.kl(levels=4),
         scheduler=DDIMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", clip_sample=False),
         unet=UNet3DConditionModel(
-            block_out_channels=_BLOCKS, layers_per_block=1, sample_size=SIZE // 2, cross_attention_dim=WIDTH,
+            block_out_channels=_BLOCKS, layers_per_block=1, sample_size=SIZE // 8, cross_attention_dim=WIDTH,
             down_block_types=("DownBlock3D", "CrossAttnDownBlock3D"), attention_head_dim=4,
             up_block_types=("CrossAttnUpBlock3D", "UpBlock3D"),
         ),
@@ -98,7 +98,7 @@ def i2vgen_xl() -> Any:
 
     tokenizer = texts.clip_tokenizer()
     return I2VGenXLPipeline(
-        text_encoder=texts.clip(tokenizer), tokenizer=tokenizer, vae=autoencoders.kl(),
+        text_encoder=texts.clip(tokenizer), tokenizer=tokenizer, vae=autoencoders.kl(levels=4),
         scheduler=DDIMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", clip_sample=False),
         feature_extractor=CLIPImageProcessor(
             crop_size={"height": SIZE, "width": SIZE}, size={"shortest_edge": SIZE},
@@ -108,7 +108,7 @@ def i2vgen_xl() -> Any:
             num_attention_heads=4, image_size=SIZE, patch_size=16,
         )),
         unet=I2VGenXLUNet(
-            block_out_channels=_BLOCKS, layers_per_block=1, sample_size=SIZE // 2, cross_attention_dim=WIDTH,
+            block_out_channels=_BLOCKS, layers_per_block=1, sample_size=SIZE // 8, cross_attention_dim=WIDTH,
             down_block_types=("CrossAttnDownBlock3D", "DownBlock3D"), num_attention_heads=4,
             up_block_types=("UpBlock3D", "CrossAttnUpBlock3D"),
         ),

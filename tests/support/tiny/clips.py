@@ -206,3 +206,181 @@ def framepack() -> Any:
             HunyuanVideoFramepackTransformer3DModel, has_image_proj=True, image_proj_dim=32, has_clean_x_embedder=True,
         ),
     )  # fmt: skip
+
+
+def _easy_animate(class_name: str, in_channels: int) -> Any:
+    import diffusers
+    from transformers import Qwen2VLConfig, Qwen2VLForConditionalGeneration
+
+    tokenizer = texts.qwen_tokenizer()
+    encoder = Qwen2VLForConditionalGeneration(Qwen2VLConfig(
+        text_config={
+            "vocab_size": len(tokenizer), "hidden_size": WIDTH, "intermediate_size": 2 * WIDTH, "num_hidden_layers": 2,
+            "num_attention_heads": 4, "num_key_value_heads": 2, "rope_theta": 1000000.0,
+            "rope_scaling": {"mrope_section": [4, 6, 6], "rope_type": "default", "type": "default"},
+            "bos_token_id": None, "eos_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.pad_token_id,
+        },
+        vision_config={"depth": 1, "embed_dim": 32, "hidden_size": WIDTH, "mlp_ratio": 1, "num_heads": 2},
+        vision_start_token_id=1, vision_end_token_id=2, vision_token_id=3, image_token_id=4, video_token_id=5,
+    ))  # fmt: skip
+    return getattr(diffusers, class_name)(
+        tokenizer=tokenizer, text_encoder=encoder, scheduler=flow_matching(),
+        vae=diffusers.AutoencoderKLMagvit(
+            latent_channels=4, block_out_channels=(8, 8, 8, 8), layers_per_block=1, norm_num_groups=2,
+            down_block_types=("SpatialDownBlock3D", *["SpatialTemporalDownBlock3D"] * 3),
+            up_block_types=("SpatialUpBlock3D", *["SpatialTemporalUpBlock3D"] * 3), spatial_group_norm=False,
+        ),
+        transformer=diffusers.EasyAnimateTransformer3DModel(
+            num_attention_heads=4, attention_head_dim=32, in_channels=in_channels, out_channels=4, patch_size=2,
+            time_embed_dim=WIDTH, text_embed_dim=WIDTH, num_layers=1, mmdit_layers=1, time_position_encoding_type="3d_rope",
+            resize_inpaint_mask_directly=True,
+        ),
+    )  # fmt: skip
+
+
+def easy_animate() -> Any:
+    return _easy_animate("EasyAnimatePipeline", 4)
+
+
+def easy_animate_control() -> Any:
+    return _easy_animate("EasyAnimateControlPipeline", 8)
+
+
+def easy_animate_inpaint() -> Any:
+    return _easy_animate("EasyAnimateInpaintPipeline", 9)
+
+
+def chrono_edit() -> Any:
+    from diffusers import ChronoEditTransformer3DModel
+    from transformers import CLIPImageProcessor, CLIPVisionConfig, CLIPVisionModel
+
+    return _as(
+        "ChronoEditPipeline", moving.wan(),
+        image_processor=CLIPImageProcessor(crop_size={"height": 32, "width": 32}, size={"shortest_edge": 32}),
+        # It takes what the last layer but one says.
+        image_encoder=CLIPVisionModel(CLIPVisionConfig(
+            hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4, image_size=32,
+            patch_size=16,
+        )),
+        transformer=ChronoEditTransformer3DModel(
+            num_attention_heads=4, attention_head_dim=32, in_channels=36, text_dim=WIDTH, ffn_dim=2 * WIDTH,
+            num_layers=2, rope_max_seq_len=32, image_dim=32, added_kv_proj_dim=WIDTH,
+        ),
+    )  # fmt: skip
+
+
+def hunyuan_video_15(class_name: str = "HunyuanVideo15Pipeline", task: str = "t2v", **others: Any) -> Any:
+    import diffusers
+    from transformers import ByT5Tokenizer, Qwen2_5_VLTextConfig, Qwen2_5_VLTextModel, T5Config, T5EncoderModel
+
+    tokenizer = texts.qwen_tokenizer()
+    encoder = Qwen2_5_VLTextModel(Qwen2_5_VLTextConfig(
+        # It takes what the last but two says.
+        vocab_size=len(tokenizer), hidden_size=WIDTH, intermediate_size=2 * WIDTH, num_hidden_layers=3,
+        num_attention_heads=4, num_key_value_heads=2, rope_theta=1000000.0,
+        rope_scaling={"mrope_section": [4, 6, 6], "rope_type": "default", "type": "default"},
+        bos_token_id=None, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id,
+    ))  # fmt: skip
+    glyphs = T5EncoderModel(T5Config(
+        vocab_size=384, d_model=WIDTH, d_ff=WIDTH, d_kv=32, num_heads=4, num_layers=2, feed_forward_proj="gated-gelu",
+    ))  # fmt: skip
+    return getattr(diffusers, class_name)(
+        text_encoder=encoder, tokenizer=tokenizer, text_encoder_2=glyphs, tokenizer_2=ByT5Tokenizer(),
+        scheduler=flow_matching(shift=7.0), guider=diffusers.ClassifierFreeGuidance(guidance_scale=6.0),
+        vae=diffusers.AutoencoderKLHunyuanVideo15(
+            latent_channels=4, block_out_channels=(16, 16, 16, 16), layers_per_block=1, spatial_compression_ratio=8,
+            temporal_compression_ratio=4, downsample_match_channel=False, upsample_match_channel=False,
+        ),
+        transformer=diffusers.HunyuanVideo15Transformer3DModel(
+            in_channels=9, out_channels=4, num_attention_heads=4, attention_head_dim=32, num_layers=1,
+            num_refiner_layers=1, mlp_ratio=2.0, text_embed_dim=WIDTH, text_embed_2_dim=WIDTH, image_embed_dim=32,
+            rope_axes_dim=(8, 12, 12), target_size=SIZE, task_type=task,
+        ),
+        **others,
+    )  # fmt: skip
+
+
+def hunyuan_video_15_from_image() -> Any:
+    from transformers import SiglipImageProcessor, SiglipVisionConfig, SiglipVisionModel
+
+    return hunyuan_video_15(
+        "HunyuanVideo15ImageToVideoPipeline", "i2v",
+        feature_extractor=SiglipImageProcessor(size={"height": 32, "width": 32}),
+        image_encoder=SiglipVisionModel(SiglipVisionConfig(
+            hidden_size=32, intermediate_size=64, num_hidden_layers=1, num_attention_heads=4, image_size=32,
+            patch_size=16,
+        )),
+    )  # fmt: skip
+
+
+def motif_video() -> Any:
+    from diffusers import ClassifierFreeGuidance, MotifVideoPipeline, MotifVideoTransformer3DModel
+    from transformers import SiglipImageProcessor, T5Gemma2EncoderConfig
+    from transformers.models.t5gemma2.modeling_t5gemma2 import T5Gemma2Encoder
+
+    tokenizer = texts.qwen_tokenizer()
+    encoder = T5Gemma2Encoder(T5Gemma2EncoderConfig(
+        text_config={
+            "vocab_size": len(tokenizer) + 3, "hidden_size": WIDTH, "intermediate_size": 2 * WIDTH, "head_dim": 32,
+            "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 4,
+            "max_position_embeddings": 512, "pad_token_id": tokenizer.pad_token_id, "dropout_rate": 0.0,
+            "bos_token_id": tokenizer.pad_token_id, "eos_token_id": tokenizer.eos_token_id,
+        },
+        vision_config={
+            "hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2,
+            "image_size": 28, "patch_size": 14, "vision_use_head": False,
+        },
+        mm_tokens_per_image=4, boi_token_index=len(tokenizer), eoi_token_index=len(tokenizer) + 1,
+        image_token_index=len(tokenizer) + 2,
+    ))  # fmt: skip
+    return MotifVideoPipeline(
+        tokenizer=tokenizer, text_encoder=encoder, scheduler=flow_matching(), vae=moving.wan().vae,
+        guider=ClassifierFreeGuidance(guidance_scale=4.0),
+        feature_extractor=SiglipImageProcessor(size={"height": 28, "width": 28}),
+        transformer=MotifVideoTransformer3DModel(
+            num_attention_heads=4, attention_head_dim=32, num_layers=1, num_single_layers=2, num_decoder_layers=1,
+            text_embed_dim=WIDTH, image_embed_dim=32, rope_axes_dim=(8, 12, 12),
+        ),
+    )  # fmt: skip
+
+
+def any_flow() -> Any:
+    from diffusers import AnyFlowTransformer3DModel, FlowMapEulerDiscreteScheduler
+
+    return _as("AnyFlowPipeline", moving.wan(), scheduler=FlowMapEulerDiscreteScheduler(), transformer=AnyFlowTransformer3DModel(
+        num_attention_heads=4, attention_head_dim=32, text_dim=WIDTH, ffn_dim=2 * WIDTH, num_layers=2,
+        rope_max_seq_len=32,
+    ))  # fmt: skip
+
+
+def any_flow_far() -> Any:
+    from diffusers import AnyFlowFARTransformer3DModel, FlowMapEulerDiscreteScheduler
+
+    return _as("AnyFlowFARPipeline", moving.wan(), scheduler=FlowMapEulerDiscreteScheduler(), transformer=AnyFlowFARTransformer3DModel(
+        num_attention_heads=4, attention_head_dim=32, text_dim=WIDTH, ffn_dim=2 * WIDTH, num_layers=2,
+        rope_max_seq_len=32, chunk_partition=(1, 1),
+    ))  # fmt: skip
+
+
+def _helios_transformer() -> Any:
+    from diffusers import HeliosTransformer3DModel
+
+    return HeliosTransformer3DModel(
+        num_attention_heads=4, attention_head_dim=32, text_dim=WIDTH, ffn_dim=2 * WIDTH, num_layers=2,
+        rope_dim=(8, 12, 12),
+    )
+
+
+def helios() -> Any:
+    from diffusers import HeliosScheduler
+
+    return _as(
+        "HeliosPipeline", moving.wan(), transformer=_helios_transformer(),
+        scheduler=HeliosScheduler(stage_range=[0, 1], stages=1, use_dynamic_shifting=True),
+    )  # fmt: skip
+
+
+def helios_pyramid() -> Any:
+    from diffusers import HeliosScheduler
+
+    return _as("HeliosPyramidPipeline", moving.wan(), transformer=_helios_transformer(), scheduler=HeliosScheduler(gamma=0.25))
