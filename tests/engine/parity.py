@@ -71,7 +71,7 @@ _PERTURBED = {"pag_scale": 2.5}
 _UNBINNED = {"use_resolution_binning": False}
 VIDEO, FROM_IMAGE, EDITED = "text to video", "image to video", "editing"
 _FRAMES = {"num_frames": 5}
-ENLARGED, FROM_VIDEO, SOUND = "enlarged", "video to video", "text to sound"
+FROM_VIDEO, SOUND = "video to video", "text to sound"
 _LTX2 = {"num_frames": 5, "frame_rate": 25.0, "max_sequence_length": 16, "spatio_temporal_guidance_blocks": [0]}
 _LTX = _COG = {"num_frames": 9, "max_sequence_length": 16}
 _FORCING = {"num_frames": 5, "base_num_frames": 5}
@@ -186,13 +186,9 @@ CASES = [
     Case("LTX2Pipeline", "LTX 2", VIDEO, "ltx2", _LTX2, suffix="webp"),
     Case("LTX2ImageToVideoPipeline", "LTX 2", FROM_IMAGE, "ltx2", {"image": IMAGE, **_LTX2}, suffix="webp"),
     Case("LTX2ConditionPipeline", "LTX 2", VIDEO, "ltx2-condition", _LTX2, suffix="webp"),
-    Case("LTX2LatentUpsamplePipeline", "LTX 2", ENLARGED, "ltx2-upsampler", {"video": [IMAGE] * 5, "num_frames": 5},
-         lacks=("prompt", "num_inference_steps"), suffix="webp"),
     Case("LTXImageToVideoPipeline", "LTX-Video", FROM_IMAGE, "ltx", {"image": IMAGE, **_LTX},
          suffix="webp"),
     Case("LTXConditionPipeline", "LTX-Video", FROM_IMAGE, "ltx-condition", {"image": IMAGE, **_LTX}, suffix="webp"),
-    Case("LTXLatentUpsamplePipeline", "LTX-Video", ENLARGED, "ltx-upsampler", {"video": [IMAGE] * 9},
-         lacks=("prompt", "num_inference_steps"), suffix="webp"),
     Case("LTXI2VLongMultiPromptPipeline", "LTX-Video", VIDEO, "ltx-long",
          {"max_sequence_length": 16, "num_frames": 9, "temporal_tile_size": 8, "temporal_overlap": 4}, suffix="webp"),
     Case("CogVideoXImageToVideoPipeline", "CogVideoX", FROM_IMAGE, "cogvideox-from-image", {"image": IMAGE, **_COG},
@@ -221,7 +217,6 @@ CASES = [
          {"video_length": 2, "t0": 0, "t1": 1}, suffix="webp"),
     Case("LattePipeline", "Latte", VIDEO, "latte", {"video_length": 2}, suffix="webp"),
     Case("MochiPipeline", "Mochi", VIDEO, "mochi", {"num_frames": 7, "max_sequence_length": 16}, suffix="webp"),
-    Case("AllegroPipeline", "Allegro", VIDEO, "allegro", {"num_frames": 8, "max_sequence_length": 16}, suffix="webp"),
     Case("WanVideoToVideoPipeline", "Wan", FROM_VIDEO, "wan", {"video": [IMAGE, MASK] * 2 + [IMAGE]}, suffix="webp"),
     Case("WanVACEPipeline", "Wan", "control", "wan-vace", {"video": [IMAGE, MASK] * 2 + [IMAGE], **_FRAMES},
          suffix="webp"),
@@ -273,7 +268,6 @@ CASES = [
     Case("StableAudio3InpaintPipeline", "Stable Audio", FILLED, "stable-audio-3-inpaint",
          {"duration": 0.4, "audio": NOISE, "mask_start_seconds": 0.1, "mask_end_seconds": 0.3}, lacks=("size",),
          suffix="wav"),
-    Case("LongCatAudioDiTPipeline", "LongCat", SOUND, "longcat-audio", {"audio_duration_s": 0.4}, lacks=("size",), suffix="wav"),
     Case("DanceDiffusionPipeline", "Dance Diffusion", "unconditional", "dance", {"audio_length_in_s": 1.0}, lacks=("prompt", "size"), suffix="wav"),
 ]  # fmt: skip
 

@@ -25,15 +25,21 @@ def _parts(**options: Any) -> dict[str, Any]:
     from diffusers import DDIMScheduler
 
     made = unets.stable_diffusion().components
-    kept = {role: made[role] for role in ("vae", "text_encoder", "tokenizer", "unet")}
+    kept = {role: made[role] for role in ("text_encoder", "tokenizer", "unet")}
     scheduler = DDIMScheduler(beta_schedule="linear", clip_sample=False)
-    return kept | {"scheduler": scheduler, "motion_adapter": _motion(**options)}
+    return kept | {
+        "scheduler": scheduler, "motion_adapter": _motion(**options), "vae": autoencoders.kl(levels=4),
+    }  # fmt: skip
 
 
 def animate_diff_controlnet() -> Any:
-    from diffusers import AnimateDiffControlNetPipeline
+    from diffusers import AnimateDiffControlNetPipeline, ControlNetModel
 
-    return AnimateDiffControlNetPipeline(**_parts(), controlnet=unets.controlnet().controlnet)
+    parts = _parts()
+    steering = ControlNetModel.from_unet(parts["unet"], conditioning_embedding_out_channels=(16, 16, 16, 32))
+    for layer in steering.controlnet_down_blocks:
+        layer.reset_parameters()  # not zeros, with which it would do nothing
+    return AnimateDiffControlNetPipeline(**parts, controlnet=steering)
 
 
 def animate_diff_sparse() -> Any:
@@ -45,7 +51,7 @@ def animate_diff_sparse() -> Any:
         conditioning_embedding_out_channels=(16, 32),
     )  # fmt: skip
     for layer in steering.controlnet_down_blocks:
-        layer.reset_parameters()  # not zeros, with which it would do nothing
+        layer.reset_parameters()
     return AnimateDiffSparseControlNetPipeline(**_parts(), controlnet=steering)
 
 
@@ -53,9 +59,9 @@ def animate_diff_xl() -> Any:
     from diffusers import AnimateDiffSDXLPipeline, DDIMScheduler
 
     made = unets.stable_diffusion_xl().components
-    roles = ("vae", "text_encoder", "tokenizer", "text_encoder_2", "tokenizer_2", "unet")
+    roles = ("text_encoder", "tokenizer", "text_encoder_2", "tokenizer_2", "unet")
     return AnimateDiffSDXLPipeline(
-        **{role: made[role] for role in roles}, motion_adapter=_motion(use_motion_mid_block=False),
+        **{role: made[role] for role in roles}, vae=autoencoders.kl(levels=4), motion_adapter=_motion(use_motion_mid_block=False),
         scheduler=DDIMScheduler(beta_schedule="linear", clip_sample=False),
     )  # fmt: skip
 
@@ -71,10 +77,11 @@ def text_to_video_zero_xl() -> Any:
     from diffusers import DDIMScheduler, TextToVideoZeroSDXLPipeline
 
     made = unets.stable_diffusion_xl().components
-    roles = ("vae", "text_encoder", "tokenizer", "text_encoder_2", "tokenizer_2", "unet")
+    roles = ("text_encoder", "tokenizer", "text_encoder_2", "tokenizer_2", "unet")
     return TextToVideoZeroSDXLPipeline(
-        **{role: made[role] for role in roles}, scheduler=DDIMScheduler(clip_sample=False)
-    )
+        **{role: made[role] for role in roles}, vae=autoencoders.kl(levels=4),
+        scheduler=DDIMScheduler(clip_sample=False),
+    )  # fmt: skip
 
 
 def model_scope() -> Any:

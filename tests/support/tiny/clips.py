@@ -90,7 +90,7 @@ def allegro() -> Any:
     tokenizer = t5_tokenizer()
     return AllegroPipeline(
         tokenizer=tokenizer, text_encoder=t5(tokenizer), scheduler=DDIMScheduler(clip_sample=False),
-        vae=AutoencoderKLAllegro(block_out_channels=(8, 8, 8, 8), layers_per_block=1, norm_num_groups=2),
+        vae=AutoencoderKLAllegro(block_out_channels=(8, 8, 8, 8), layers_per_block=1, norm_num_groups=2, sample_size=128),
         transformer=AllegroTransformer3DModel(
             num_attention_heads=4, attention_head_dim=36, num_layers=1, cross_attention_dim=144, sample_width=8,
             sample_height=8, sample_frames=8, caption_channels=WIDTH,

@@ -107,9 +107,11 @@ def _stable_audio_3(class_name: str) -> Any:
             encoder_transformer_depths=(1,), latent_dim=8, dim_heads=8, ff_mult=2, sampling_rate=500,
         ),
     )  # fmt: skip
-    for name, weights in made.vae.named_parameters():
-        if name.startswith("decoder") and weights.ndim > 1:
-            weights.data *= 3  # what weights as they are drawn make can't be heard
+    for part in (made.transformer, made.vae):
+        for name, weights in part.named_parameters():
+            # Not what they start with, nothing or next to it: then all sound would be the same.
+            if name.endswith("new_tokens") or not weights.any():
+                weights.data.normal_(std=0.2)
     return made
 
 
