@@ -71,6 +71,18 @@ WITH_SOUND: Parts = {
 }  # fmt: skip
 """Those of a pipeline that makes videos with sound."""
 
+ENLARGING: Parts = {
+    "vae": ("diffusers", "AutoencoderKLLTXVideo"), "latent_upsampler": ("ltx", "LTXLatentUpsamplerModel"),
+}  # fmt: skip
+"""Those of a pipeline that makes videos larger."""
+
+IN_TILES: Parts = {
+    "scheduler": ("diffusers", "DDIMScheduler"), "text_encoder": ("transformers", "T5EncoderModel"),
+    "tokenizer": _T5_TOKENIZER, "transformer": ("diffusers", "AllegroTransformer3DModel"),
+    "vae": ("diffusers", "AutoencoderKLAllegro"),
+}  # fmt: skip
+"""Those of a pipeline whose VAE can't do without tiles."""
+
 SOUND: Parts = {
     "scheduler": ("diffusers", "DDIMScheduler"), "text_encoder": ("transformers", "ClapTextModelWithProjection"),
     "tokenizer": ("transformers", "RobertaTokenizer"), "unet": ("diffusers", "UNet2DConditionModel"),
@@ -196,6 +208,8 @@ def write_models(folder: Path) -> None:
     write_pipeline(folder / "flux", "FluxPipeline", FLUX, shards=3)
     write_pipeline(folder / "wan", "WanPipeline", WAN)
     write_pipeline(folder / "ltx2", "LTX2Pipeline", WITH_SOUND)
+    write_pipeline(folder / "enlarging", "LTXLatentUpsamplePipeline", ENLARGING)
+    write_pipeline(folder / "allegro", "AllegroPipeline", IN_TILES)
     write_pipeline(folder / "audioldm", "AudioLDMPipeline", SOUND)
     write_pipeline(folder / "stage-1", "IFPipeline", STAGE_1, **_NO_CHECKS)
     write_pipeline(folder / "stage-2", "IFSuperResolutionPipeline", STAGE_2, **_NO_CHECKS)

@@ -141,7 +141,8 @@ def needed(info: PipelineInfo) -> tuple[str, ...]:
 def _is_needed(argument: Argument) -> bool:
     # diffusers gives some that it can't do without a default of None all the same.
     of_none = argument.name in ("image", "mask_image", "control_image") and takes_pictures(argument)
-    return argument.required or argument.name == "prompt" or (of_none and "None" not in _alternatives(argument.type))
+    is_needed = argument.name in ("prompt", "conditioning_frames")
+    return argument.required or is_needed or (of_none and "None" not in _alternatives(argument.type))
 
 
 def _has_pictures(part: str) -> bool:

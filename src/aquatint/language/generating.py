@@ -58,7 +58,7 @@ IMAGE_LIMIT = 100_000
 """Images of a plan."""
 
 SIDE_STEP = 8
-"""Pixels: what Stable Diffusion's pipelines, the strictest of diffusers', want sides to be multiples of."""
+"""Pixels: what sides are to be multiples of where the pipeline itself asks for no more."""
 
 
 class Generating:
@@ -246,7 +246,12 @@ class Generating:
                     said = f"a `{info.name}` needs `{name}`, for which scripts have no values"
                     help = "take a checkpoint whose pipeline makes it itself"
                 self._error("missing-setting", said, node.verb.span, help=help)
-        return not missing
+        lacking = [names for names in info.wants if {*names}.isdisjoint({*settings, *unknown, *missing})]
+        for names in lacking if not self.diagnostics.any_within(node.block.span) else ():
+            wanted = " nor ".join(f"`{name}`" for name in names)
+            said = f"this `generate` has {'neither' if len(names) > 1 else 'no'} {wanted}"
+            self._error("missing-setting", said, node.verb.span, help=f"write `{names[0]}: ...` in its block")
+        return not (missing or lacking)
 
     def _has_good_size(self, settings: Mapping[str, Setting], info: PipelineInfo | None) -> bool:
         sound = True
@@ -265,10 +270,11 @@ class Generating:
             if name not in settings:
                 continue
             value = settings[name].value
+            step = max(SIDE_STEP, (info and info.multiple) or SIDE_STEP)
             sides = (value.width, value.height) if isinstance(value, Size) else (value,)
-            if any(isinstance(side, int) and side % SIDE_STEP for side in sides):
-                near = "x".join(str(max(SIDE_STEP, round(side / SIDE_STEP) * SIDE_STEP)) for side in sides)
-                message = f"`{name}` {value}: width and height must be multiples of {SIDE_STEP}"
+            if any(isinstance(side, int) and side % step for side in sides):
+                near = "x".join(str(max(step, round(side / step) * step)) for side in sides)
+                message = f"`{name}` {value}: width and height must be multiples of {step}"
                 self._error("wrong-value", message, settings[name].span, help=f"nearest: {near}")
                 sound = False
         return sound

@@ -327,7 +327,7 @@ def motif_video() -> Any:
             "bos_token_id": tokenizer.pad_token_id, "eos_token_id": tokenizer.eos_token_id,
         },
         vision_config={
-            "hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2,
+            "hidden_size": 64, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2,
             "image_size": 28, "patch_size": 14, "vision_use_head": False,
         },
         mm_tokens_per_image=4, boi_token_index=len(tokenizer), eoi_token_index=len(tokenizer) + 1,
@@ -339,7 +339,7 @@ def motif_video() -> Any:
         feature_extractor=SiglipImageProcessor(size={"height": 28, "width": 28}),
         transformer=MotifVideoTransformer3DModel(
             num_attention_heads=4, attention_head_dim=32, num_layers=1, num_single_layers=2, num_decoder_layers=1,
-            text_embed_dim=WIDTH, image_embed_dim=32, rope_axes_dim=(8, 12, 12),
+            text_embed_dim=WIDTH, image_embed_dim=64, rope_axes_dim=(8, 12, 12),
         ),
     )  # fmt: skip
 
