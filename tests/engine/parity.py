@@ -75,6 +75,7 @@ FROM_VIDEO, SOUND = "video to video", "text to sound"
 _LTX2 = {"num_frames": 5, "frame_rate": 25.0, "max_sequence_length": 16, "spatio_temporal_guidance_blocks": [0]}
 _LTX = _COG = {"num_frames": 9, "max_sequence_length": 16}
 _FORCING = {"num_frames": 5, "base_num_frames": 5}
+_CHUNKS = {"num_frames": 9, "max_sequence_length": 16, "num_latent_frames_per_chunk": 3}
 # The tokenizer that these have here makes no tokens of an empty text.
 _NEGATIVE = {"negative_prompt": "blue"}
 
@@ -254,21 +255,24 @@ CASES = [
          {"image": IMAGE, "max_sequence_length": 16, **_FRAMES}, suffix="webp"),
     Case("AnyFlowPipeline", "AnyFlow", VIDEO, "anyflow", _FRAMES, suffix="webp"),
     Case("AnyFlowFARPipeline", "AnyFlow", VIDEO, "anyflow-far", _FRAMES, suffix="webp"),
-    Case("HeliosPipeline", "Helios", VIDEO, "helios", {"num_frames": 9, "max_sequence_length": 16, "num_latent_frames_per_chunk": 3}, suffix="webp"),
+    Case("HeliosPipeline", "Helios", VIDEO, "helios", _CHUNKS, suffix="webp"),
     Case("HeliosPyramidPipeline", "Helios", VIDEO, "helios-pyramid",
-         {"num_frames": 9, "max_sequence_length": 16, "num_latent_frames_per_chunk": 3, "pyramid_num_inference_steps_list": [1, 1, 1]},
-         lacks=("num_inference_steps",), suffix="webp"),
-    Case("MusicLDMPipeline", "AudioLDM", SOUND, "musicldm", {"audio_length_in_s": 0.02}, lacks=("size",), suffix="wav"),
-    Case("AudioLDM2Pipeline", "AudioLDM", SOUND, "audioldm2", {"audio_length_in_s": 0.02}, lacks=("size",), suffix="wav"),
+         {"pyramid_num_inference_steps_list": [1, 1, 1], **_CHUNKS}, lacks=("num_inference_steps",), suffix="webp"),
+    Case("MusicLDMPipeline", "AudioLDM", SOUND, "musicldm", {"audio_length_in_s": 0.02}, lacks=("size",),
+         suffix="wav"),
+    Case("AudioLDM2Pipeline", "AudioLDM", SOUND, "audioldm2", {"audio_length_in_s": 0.02}, lacks=("size",),
+         suffix="wav"),
     Case("AceStepPipeline", "ACE-Step", SOUND, "acestep", {"audio_duration": 0.4, "max_text_length": 32},
          lacks=("size",), suffix="wav"),
-    Case("StableAudio3Pipeline", "Stable Audio", SOUND, "stable-audio-3", {"duration": 0.4}, lacks=("size",), suffix="wav"),
+    Case("StableAudio3Pipeline", "Stable Audio", SOUND, "stable-audio-3", {"duration": 0.4}, lacks=("size",),
+         suffix="wav"),
     Case("StableAudio3AudioToAudioPipeline", "Stable Audio", "sound to sound", "stable-audio-3-again",
          {"duration": 0.4, "audio": NOISE, "init_noise_level": 0.7}, lacks=("size",), suffix="wav"),
     Case("StableAudio3InpaintPipeline", "Stable Audio", FILLED, "stable-audio-3-inpaint",
          {"duration": 0.4, "audio": NOISE, "mask_start_seconds": 0.1, "mask_end_seconds": 0.3}, lacks=("size",),
          suffix="wav"),
-    Case("DanceDiffusionPipeline", "Dance Diffusion", "unconditional", "dance", {"audio_length_in_s": 1.0}, lacks=("prompt", "size"), suffix="wav"),
+    Case("DanceDiffusionPipeline", "Dance Diffusion", "unconditional", "dance", {"audio_length_in_s": 1.0},
+         lacks=("prompt", "size"), suffix="wav"),
 ]  # fmt: skip
 
 

@@ -32,7 +32,7 @@ def test_the_frames_are_those_of_a_plain_program(
     for number, frame in enumerate(frames):
         frame.save(tmp_path / f"{number}.png")
     given = ", ".join(f'"{tmp_path}/{number}.png"' for number in range(count))
-    call = f'video: [{given}], num_frames: {count}' if name == "ltx2-upsampler" else f"video: [{given}]"
+    call = f"video: [{given}], num_frames: {count}" if name == "ltx2-upsampler" else f"video: [{given}]"
     text = f'model m {{ source: "{folder(name)}" }}\ngenerate m {{ {call}, size: 64x64, seed: 7, output: "x.webp" }}'
     parsed = parse(Source("enlarged.aqt", text))
     evaluation = Interpreter(World()).evaluate(parsed.script, parsed.diagnostics)

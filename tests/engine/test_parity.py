@@ -28,7 +28,20 @@ from aquatint.source import Source
 from aquatint.syntax.parser import parse
 from engine import plain
 from engine.parity import (
-    CASES, CLIP, CLIP_MASK, EQUAL, KINDS, NOISE, QUANTIZED, QUICK, SIDE, STEPS, Case, Numbers, Picture, pairs,
+    CASES,
+    CLIP,
+    CLIP_MASK,
+    EQUAL,
+    KINDS,
+    NOISE,
+    QUANTIZED,
+    QUICK,
+    SIDE,
+    STEPS,
+    Case,
+    Numbers,
+    Picture,
+    pairs,
 )  # fmt: skip
 from support import parity_page
 
@@ -121,7 +134,6 @@ class Both:
         frames = drawn.frames[0] if "frames" in drawn else drawn.images
         return b"".join(map(_pixels, frames))
 
-
     def _given(self, value: Any) -> Any:
         """Return an argument as a plain program has it."""
         match value:
@@ -149,7 +161,7 @@ def compared(ours: bytes | str, theirs: bytes | str) -> str:
 
 
 def _in_file(file: Path) -> bytes:
-    """Return the pixels of a picture's file, or of a video's, one frame after the other; or the samples of a sound's."""
+    """Return the pixels of a picture's file, or of a video's, one frame after the other, or the samples of sound."""
     if file.suffix == ".png":
         return _pixels(Image.open(file))
     if file.suffix == ".wav":

@@ -71,7 +71,7 @@ MORE: dict[str, Callable[[], Any]] = {
     "text2video-zero-xl": animated.text_to_video_zero_xl, "modelscope": animated.model_scope,
     "i2vgen-xl": animated.i2vgen_xl, "cogvideox-from-image": clips.cog_video_x_from_image,
     "cogvideox-fun": clips.cog_video_x_fun, "ltx-condition": clips.ltx_condition, "ltx-long": clips.ltx_long,
-    "ltx-upsampler": clips.ltx_upsampler, "latte": clips.latte, "mochi": clips.mochi, "allegro": clips.allegro,
+    "ltx-upsampler": clips.ltx_upsampler, "latte": clips.latte, "mochi": clips.mochi,
     "wan-vace": clips.wan_vace, "lucy-edit": clips.lucy_edit, "wan-animate": clips.wan_animate,
     "skyreels": clips.sky_reels, "skyreels-forcing": clips.sky_reels_forcing,
     "skyreels-from-image": clips.sky_reels_from_image, "sana-from-image": clips.sana_from_image,
@@ -81,7 +81,7 @@ MORE: dict[str, Callable[[], Any]] = {
     "hunyuanvideo15-from-image": clips.hunyuan_video_15_from_image, "motif": clips.motif_video,
     "anyflow": clips.any_flow, "anyflow-far": clips.any_flow_far, "helios": clips.helios,
     "helios-pyramid": clips.helios_pyramid, "musicldm": tunes.music_ldm, "audioldm2": tunes.audio_ldm_2,
-    "acestep": tunes.ace_step, "stable-audio-3": tunes.stable_audio_3, "longcat-audio": tunes.long_cat,
+    "acestep": tunes.ace_step, "stable-audio-3": tunes.stable_audio_3,
     "stable-audio-3-again": tunes.stable_audio_3_again, "stable-audio-3-inpaint": tunes.stable_audio_3_inpaint,
     "dance": tunes.dance_diffusion,
 }  # fmt: skip

@@ -21,7 +21,7 @@ def _motion(**options: Any) -> Any:
 
 
 def _parts(**options: Any) -> dict[str, Any]:
-    """Return those of Stable Diffusion, of which these pipelines are made, with what moves them; `options` are that one's."""
+    """Return those of Stable Diffusion, with what moves them, which `options` are for."""
     from diffusers import DDIMScheduler
 
     made = unets.stable_diffusion().components
@@ -61,7 +61,8 @@ def animate_diff_xl() -> Any:
     made = unets.stable_diffusion_xl().components
     roles = ("text_encoder", "tokenizer", "text_encoder_2", "tokenizer_2", "unet")
     return AnimateDiffSDXLPipeline(
-        **{role: made[role] for role in roles}, vae=autoencoders.kl(levels=4), motion_adapter=_motion(use_motion_mid_block=False),
+        **{role: made[role] for role in roles}, vae=autoencoders.kl(levels=4),
+        motion_adapter=_motion(use_motion_mid_block=False),
         scheduler=DDIMScheduler(beta_schedule="linear", clip_sample=False),
     )  # fmt: skip
 

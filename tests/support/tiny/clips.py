@@ -1,4 +1,4 @@
-"""More tiny pipelines of videos whose denoiser is a transformer; those of families with one pipeline are in `moving`."""
+"""More tiny pipelines of videos whose denoiser is a transformer; the first of several families are in `moving`."""
 
 from __future__ import annotations
 
@@ -80,20 +80,6 @@ def mochi() -> Any:
         transformer=MochiTransformer3DModel(
             num_attention_heads=4, attention_head_dim=32, num_layers=2, pooled_projection_dim=WIDTH,
             text_embed_dim=WIDTH, time_embed_dim=WIDTH, max_sequence_length=16,
-        ),
-    )  # fmt: skip
-
-
-def allegro() -> Any:
-    from diffusers import AllegroPipeline, AllegroTransformer3DModel, AutoencoderKLAllegro, DDIMScheduler
-
-    tokenizer = t5_tokenizer()
-    return AllegroPipeline(
-        tokenizer=tokenizer, text_encoder=t5(tokenizer), scheduler=DDIMScheduler(clip_sample=False),
-        vae=AutoencoderKLAllegro(block_out_channels=(8, 8, 8, 8), layers_per_block=1, norm_num_groups=2, sample_size=128),
-        transformer=AllegroTransformer3DModel(
-            num_attention_heads=4, attention_head_dim=36, num_layers=1, cross_attention_dim=144, sample_width=8,
-            sample_height=8, sample_frames=8, caption_channels=WIDTH,
         ),
     )  # fmt: skip
 
@@ -232,8 +218,7 @@ def _easy_animate(class_name: str, in_channels: int) -> Any:
         ),
         transformer=diffusers.EasyAnimateTransformer3DModel(
             num_attention_heads=4, attention_head_dim=32, in_channels=in_channels, out_channels=4, patch_size=2,
-            time_embed_dim=WIDTH, text_embed_dim=WIDTH, num_layers=1, mmdit_layers=1, time_position_encoding_type="3d_rope",
-            resize_inpaint_mask_directly=True,
+            time_embed_dim=WIDTH, text_embed_dim=WIDTH, num_layers=1, mmdit_layers=1,
         ),
     )  # fmt: skip
 
@@ -347,26 +332,32 @@ def motif_video() -> Any:
 def any_flow() -> Any:
     from diffusers import AnyFlowTransformer3DModel, FlowMapEulerDiscreteScheduler
 
-    return _as("AnyFlowPipeline", moving.wan(), scheduler=FlowMapEulerDiscreteScheduler(), transformer=AnyFlowTransformer3DModel(
+    transformer = AnyFlowTransformer3DModel(
         num_attention_heads=4, attention_head_dim=32, text_dim=WIDTH, ffn_dim=2 * WIDTH, num_layers=2,
         rope_max_seq_len=32,
-    ))  # fmt: skip
+    )  # fmt: skip
+    return _as("AnyFlowPipeline", moving.wan(), scheduler=FlowMapEulerDiscreteScheduler(), transformer=transformer)
 
 
 def any_flow_far() -> Any:
     from diffusers import AnyFlowFARTransformer3DModel, FlowMapEulerDiscreteScheduler
 
-    return _as("AnyFlowFARPipeline", moving.wan(), scheduler=FlowMapEulerDiscreteScheduler(), transformer=AnyFlowFARTransformer3DModel(
+    transformer = AnyFlowFARTransformer3DModel(
         num_attention_heads=4, attention_head_dim=32, text_dim=WIDTH, ffn_dim=2 * WIDTH, num_layers=2,
         rope_max_seq_len=32, chunk_partition=(1, 1),
-    ))  # fmt: skip
+    )  # fmt: skip
+    return _as("AnyFlowFARPipeline", moving.wan(), scheduler=FlowMapEulerDiscreteScheduler(), transformer=transformer)
 
 
 def _helios_transformer() -> Any:
     from diffusers import HeliosTransformer3DModel
 
     return HeliosTransformer3DModel(
-        num_attention_heads=4, attention_head_dim=32, text_dim=WIDTH, ffn_dim=2 * WIDTH, num_layers=2,
+        num_attention_heads=4,
+        attention_head_dim=32,
+        text_dim=WIDTH,
+        ffn_dim=2 * WIDTH,
+        num_layers=2,
         rope_dim=(8, 12, 12),
     )
 
@@ -383,4 +374,6 @@ def helios() -> Any:
 def helios_pyramid() -> Any:
     from diffusers import HeliosScheduler
 
-    return _as("HeliosPyramidPipeline", moving.wan(), transformer=_helios_transformer(), scheduler=HeliosScheduler(gamma=0.25))
+    return _as(
+        "HeliosPyramidPipeline", moving.wan(), transformer=_helios_transformer(), scheduler=HeliosScheduler(gamma=0.25)
+    )

@@ -67,7 +67,8 @@ def ace_step() -> Any:
         "head_dim": 32, "sliding_window": 16,
     }  # fmt: skip
     return AceStepPipeline(
-        tokenizer=tokenizer, text_encoder=texts.qwen(tokenizer), scheduler=flow_matching(num_train_timesteps=1, shift=1.0),
+        tokenizer=tokenizer, text_encoder=texts.qwen(tokenizer),
+        scheduler=flow_matching(num_train_timesteps=1, shift=1.0),
         transformer=AceStepTransformer1DModel(
             **sizes, num_hidden_layers=2, in_channels=24, audio_acoustic_hidden_dim=8, patch_size=2,
         ),
@@ -125,26 +126,6 @@ def stable_audio_3_again() -> Any:
 
 def stable_audio_3_inpaint() -> Any:
     return _stable_audio_3("StableAudio3InpaintPipeline")
-
-
-def long_cat() -> Any:
-    from diffusers import LongCatAudioDiTPipeline, LongCatAudioDiTTransformer, LongCatAudioDiTVae
-    from transformers import UMT5Config, UMT5EncoderModel
-
-    tokenizer = t5_tokenizer()
-    return LongCatAudioDiTPipeline(
-        tokenizer=tokenizer,
-        text_encoder=UMT5EncoderModel(UMT5Config(
-            d_model=WIDTH, num_layers=2, num_heads=4, d_kv=32, d_ff=2 * WIDTH, vocab_size=len(tokenizer),
-        )),
-        transformer=LongCatAudioDiTTransformer(
-            dit_dim=WIDTH, dit_depth=2, dit_heads=4, dit_text_dim=WIDTH, latent_dim=8, text_conv=False,
-        ),
-        vae=LongCatAudioDiTVae(
-            in_channels=1, channels=16, c_mults=[1, 2], strides=[2], latent_dim=8, encoder_latent_dim=16,
-            downsampling_ratio=2, sample_rate=500,
-        ),
-    )  # fmt: skip
 
 
 def dance_diffusion() -> Any:
