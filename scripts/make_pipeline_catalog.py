@@ -516,6 +516,50 @@ def gives_pixels(call: ast.FunctionDef) -> bool:
     return not gives_latents(call) and "output_type == 'pt'" in asked
 
 
+def refusals(ancestry: list[tuple[Module, ast.ClassDef]]) -> list[ast.expr]:
+    """Return what a call, and what checks its arguments, raise an error for, whatever else was given."""
+    found: list[ast.expr] = []
+    for name in ("check_inputs", "__call__"):
+        home = method(ancestry, name)
+        left: list[ast.stmt] = [] if home is None else list(home[1].body)
+        while left:
+            each = left.pop(0)
+            if isinstance(each, ast.If):
+                if isinstance(each.body[-1], ast.Raise):
+                    found.append(each.test)
+                # What an `elif` asks is asked whatever came before it, but for what has been refused.
+                if isinstance(each.body[-1], ast.Raise) and len(each.orelse) == 1:
+                    left.insert(0, each.orelse[0])
+    return found
+
+
+def wants(tests: list[ast.expr], arguments: dict[str, list[Any]]) -> list[list[str]]:
+    """Return the pictures and tensors of which a call needs one each, though their defaults are None.
+
+    Those of prompts aren't among them, and nor are numbers, which a checkpoint's configuration may have.
+    """
+    found: dict[tuple[str, ...], None] = {}
+    for test in tests:
+        parts = test.values if isinstance(test, ast.BoolOp) and isinstance(test.op, ast.And) else [test]
+        said = [re.fullmatch(r"(\w+) is None", ast.unparse(part)) for part in parts]
+        names = [each[1] for each in said if each is not None]
+        known = [
+            name for name in names
+            if name in arguments and arguments[name][1:] == [None] and re.search("Image|Tensor", arguments[name][0])
+        ]  # fmt: skip
+        if len(known) == len(parts) and not any("prompt" in name for name in names):
+            found[tuple(names)] = None
+    return [list(names) for names in found]
+
+
+def multiple(tests: list[ast.expr]) -> int | None:
+    """Return the number of which a call's width and height have to be multiples, if that is one."""
+    for test in tests:
+        if found := re.fullmatch(r"height % (\d+) != 0 or width % \1 != 0", ast.unparse(test)):
+            return int(found[1])
+    return None
+
+
 def rate(module: Module) -> int | None:
     """Return the frames in a second of which the example in a pipeline's own documentation writes a video."""
     example = module.constants.get("EXAMPLE_DOC_STRING")
@@ -549,6 +593,7 @@ def describe(library: Library, name: str, tasks: list[str]) -> dict[str, Any] | 
     loras = library.loras
     source = "\n".join(ast.unparse(node) for _, node in ancestry)
     caching = [need for need in ("cache_context", "current_timestep") if re.search(CACHING[need], source)]
+    tests = refusals(ancestry)
     entry = {
         "truncates": truncates, "tasks": tasks, "components": components, "optional": optional, "options": options,
         "arguments": arguments, "lora": next((base for base in bases if base in loras), None),
@@ -556,6 +601,7 @@ def describe(library: Library, name: str, tasks: list[str]) -> dict[str, Any] | 
         "ip_adapter": next((base for base in bases if base.endswith("IPAdapterMixin")), None),
         "yields": yields(library, *call), "latent": gives_latents(call[1]), "pixels": gives_pixels(call[1]),
         "fps": rate(call[0]), "caching": caching, "packages": packages(ancestry),
+        "wants": wants(tests, arguments), "multiple": multiple(tests),
     }  # fmt: skip
     return {key: content for key, content in entry.items() if content}
 

@@ -33,7 +33,13 @@ class Picture(str):
     """The name of a file with a picture."""
 
 
+class Numbers(str):
+    """The name of a file with a tensor."""
+
+
 IMAGE, MASK = Picture("picture.png"), Picture("mask.png")
+NOISE, CLIP, CLIP_MASK = Numbers("noise.safetensors"), Numbers("clip.safetensors"), Numbers("clip-mask.safetensors")
+"""Sound of two channels; a video of five frames, and which of its pixels are meant."""
 
 QUICK = "flux"
 """The checkpoint that is compared in every way in the quick tests, too."""
@@ -65,6 +71,11 @@ _PERTURBED = {"pag_scale": 2.5}
 _UNBINNED = {"use_resolution_binning": False}
 VIDEO, FROM_IMAGE, EDITED = "text to video", "image to video", "editing"
 _FRAMES = {"num_frames": 5}
+FROM_VIDEO, SOUND = "video to video", "text to sound"
+_LTX2 = {"num_frames": 5, "frame_rate": 25.0, "max_sequence_length": 16, "spatio_temporal_guidance_blocks": [0]}
+_LTX = _COG = {"num_frames": 9, "max_sequence_length": 16}
+_FORCING = {"num_frames": 5, "base_num_frames": 5}
+_CHUNKS = {"num_frames": 9, "max_sequence_length": 16, "num_latent_frames_per_chunk": 3}
 # The tokenizer that these have here makes no tokens of an empty text.
 _NEGATIVE = {"negative_prompt": "blue"}
 
@@ -173,6 +184,95 @@ CASES = [
     Case("AnimateDiffPipeline", "AnimateDiff", VIDEO, "animatediff", {"num_frames": 2}, suffix="webp"),
     Case("StableVideoDiffusionPipeline", "Stable Video Diffusion", FROM_IMAGE, "svd",
          {"image": IMAGE, "num_frames": 2, "decode_chunk_size": 2}, lacks=("prompt",), suffix="webp"),
+    Case("LTX2Pipeline", "LTX 2", VIDEO, "ltx2", _LTX2, suffix="webp"),
+    Case("LTX2ImageToVideoPipeline", "LTX 2", FROM_IMAGE, "ltx2", {"image": IMAGE, **_LTX2}, suffix="webp"),
+    Case("LTX2ConditionPipeline", "LTX 2", VIDEO, "ltx2-condition", _LTX2, suffix="webp"),
+    Case("LTXImageToVideoPipeline", "LTX-Video", FROM_IMAGE, "ltx", {"image": IMAGE, **_LTX},
+         suffix="webp"),
+    Case("LTXConditionPipeline", "LTX-Video", FROM_IMAGE, "ltx-condition", {"image": IMAGE, **_LTX}, suffix="webp"),
+    Case("LTXI2VLongMultiPromptPipeline", "LTX-Video", VIDEO, "ltx-long",
+         {"max_sequence_length": 16, "num_frames": 9, "temporal_tile_size": 8, "temporal_overlap": 4}, suffix="webp"),
+    Case("CogVideoXImageToVideoPipeline", "CogVideoX", FROM_IMAGE, "cogvideox-from-image", {"image": IMAGE, **_COG},
+         suffix="webp"),
+    Case("CogVideoXVideoToVideoPipeline", "CogVideoX", FROM_VIDEO, "cogvideox",
+         {"video": [IMAGE, MASK] * 4 + [IMAGE], "max_sequence_length": 16}, suffix="webp"),
+    Case("CogVideoXFunControlPipeline", "CogVideoX", "control", "cogvideox-fun",
+         {"control_video": [IMAGE, MASK] * 4 + [IMAGE], "max_sequence_length": 16}, suffix="webp"),
+    Case("AnimateDiffVideoToVideoPipeline", "AnimateDiff", FROM_VIDEO, "animatediff", {"video": [IMAGE, MASK]},
+         suffix="webp"),
+    Case("AnimateDiffPAGPipeline", "AnimateDiff", PERTURBED, "animatediff", {"num_frames": 2, **_PERTURBED},
+         suffix="webp"),
+    Case("AnimateDiffControlNetPipeline", "AnimateDiff", STEERED, "animatediff-controlnet",
+         {"conditioning_frames": [IMAGE, MASK], "num_frames": 2}, suffix="webp"),
+    Case("AnimateDiffVideoToVideoControlNetPipeline", "AnimateDiff", f"{STEERED}, {FROM_VIDEO}",
+         "animatediff-controlnet", {"conditioning_frames": [IMAGE, MASK], "video": [MASK, IMAGE]}, suffix="webp"),
+    Case("AnimateDiffSparseControlNetPipeline", "AnimateDiff", STEERED, "animatediff-sparse",
+         {"conditioning_frames": [IMAGE], "num_frames": 2}, suffix="webp"),
+    Case("AnimateDiffSDXLPipeline", "AnimateDiff", VIDEO, "animatediff-xl", {"num_frames": 2}, suffix="webp"),
+    Case("PIAPipeline", "AnimateDiff", FROM_IMAGE, "pia", {"image": IMAGE, "num_frames": 2}, suffix="webp"),
+    Case("I2VGenXLPipeline", "I2VGen-XL", FROM_IMAGE, "i2vgen-xl",
+         {"image": IMAGE, "num_frames": 2, "clip_skip": None}, suffix="webp"),
+    Case("TextToVideoSDPipeline", "ModelScope", VIDEO, "modelscope", {"num_frames": 2}, suffix="webp"),
+    Case("VideoToVideoSDPipeline", "ModelScope", FROM_VIDEO, "modelscope", {"video": [IMAGE, MASK]}, suffix="webp"),
+    Case("TextToVideoZeroSDXLPipeline", "Text2Video-Zero", VIDEO, "text2video-zero-xl",
+         {"video_length": 2, "t0": 0, "t1": 1}, suffix="webp"),
+    Case("LattePipeline", "Latte", VIDEO, "latte", {"video_length": 2}, suffix="webp"),
+    Case("MochiPipeline", "Mochi", VIDEO, "mochi", {"num_frames": 7, "max_sequence_length": 16}, suffix="webp"),
+    Case("WanVideoToVideoPipeline", "Wan", FROM_VIDEO, "wan", {"video": [IMAGE, MASK] * 2 + [IMAGE]}, suffix="webp"),
+    Case("WanVACEPipeline", "Wan", "control", "wan-vace", {"video": [IMAGE, MASK] * 2 + [IMAGE], **_FRAMES},
+         suffix="webp"),
+    Case("LucyEditPipeline", "Wan", EDITED, "lucy-edit", {"video": [IMAGE, MASK] * 2 + [IMAGE], **_FRAMES},
+         suffix="webp"),
+    Case("WanAnimatePipeline", "Wan", "control", "wan-animate",
+         {"image": IMAGE, "pose_video": [IMAGE, MASK] * 2 + [IMAGE], "face_video": [MASK, IMAGE] * 2 + [IMAGE],
+          "segment_frame_length": 5}, suffix="webp"),
+    Case("SkyReelsV2Pipeline", "SkyReels V2", VIDEO, "skyreels", _FRAMES, suffix="webp"),
+    Case("SkyReelsV2ImageToVideoPipeline", "SkyReels V2", FROM_IMAGE, "skyreels-from-image",
+         {"image": IMAGE, **_FRAMES}, suffix="webp"),
+    Case("SkyReelsV2DiffusionForcingPipeline", "SkyReels V2", VIDEO, "skyreels-forcing", _FORCING, suffix="webp"),
+    Case("SkyReelsV2DiffusionForcingImageToVideoPipeline", "SkyReels V2", FROM_IMAGE, "skyreels-forcing",
+         {"image": IMAGE, **_FORCING}, suffix="webp"),
+    Case("SkyReelsV2DiffusionForcingVideoToVideoPipeline", "SkyReels V2", FROM_VIDEO, "skyreels-forcing",
+         {"video": [IMAGE, MASK] * 2 + [IMAGE], "overlap_history": 5, "num_frames": 9, "base_num_frames": 9},
+         suffix="webp"),
+    Case("SanaImageToVideoPipeline", "Sana", FROM_IMAGE, "sana-from-image",
+         {"image": IMAGE, "frames": 5, **_UNBINNED}, suffix="webp"),
+    Case("HunyuanSkyreelsImageToVideoPipeline", "Hunyuan Video", FROM_IMAGE, "hunyuan-skyreels",
+         {"image": IMAGE, **_FRAMES}, suffix="webp"),
+    Case("HunyuanVideoFramepackPipeline", "Hunyuan Video", FROM_IMAGE, "framepack",
+         {"image": IMAGE, "num_frames": 5, "latent_window_size": 3}, suffix="webp"),
+    Case("EasyAnimatePipeline", "EasyAnimate", VIDEO, "easyanimate", {**_FRAMES, **_NEGATIVE}, suffix="webp"),
+    Case("EasyAnimateControlPipeline", "EasyAnimate", "control", "easyanimate-control",
+         {"control_video": CLIP, **_FRAMES, **_NEGATIVE}, suffix="webp"),
+    Case("EasyAnimateInpaintPipeline", "EasyAnimate", FILLED, "easyanimate-inpaint",
+         {"video": CLIP, "mask_video": CLIP_MASK, **_FRAMES, **_NEGATIVE}, suffix="webp"),
+    Case("ChronoEditPipeline", "ChronoEdit", EDITED, "chronoedit", {"image": IMAGE, **_FRAMES}, suffix="webp"),
+    Case("HunyuanVideo15Pipeline", "Hunyuan Video", VIDEO, "hunyuanvideo15", _FRAMES, suffix="webp"),
+    Case("HunyuanVideo15ImageToVideoPipeline", "Hunyuan Video", FROM_IMAGE, "hunyuanvideo15-from-image",
+         {"image": IMAGE, **_FRAMES}, lacks=("size",), suffix="webp"),
+    Case("MotifVideoPipeline", "Motif", VIDEO, "motif", {"max_sequence_length": 16, **_FRAMES}, suffix="webp"),
+    Case("MotifVideoImage2VideoPipeline", "Motif", FROM_IMAGE, "motif",
+         {"image": IMAGE, "max_sequence_length": 16, **_FRAMES}, suffix="webp"),
+    Case("AnyFlowPipeline", "AnyFlow", VIDEO, "anyflow", _FRAMES, suffix="webp"),
+    Case("AnyFlowFARPipeline", "AnyFlow", VIDEO, "anyflow-far", _FRAMES, suffix="webp"),
+    Case("HeliosPipeline", "Helios", VIDEO, "helios", _CHUNKS, suffix="webp"),
+    Case("HeliosPyramidPipeline", "Helios", VIDEO, "helios-pyramid",
+         {"pyramid_num_inference_steps_list": [1, 1, 1], **_CHUNKS}, lacks=("num_inference_steps",), suffix="webp"),
+    Case("MusicLDMPipeline", "AudioLDM", SOUND, "musicldm", {"audio_length_in_s": 0.02}, lacks=("size",),
+         suffix="wav"),
+    Case("AudioLDM2Pipeline", "AudioLDM", SOUND, "audioldm2", {"audio_length_in_s": 0.02}, lacks=("size",),
+         suffix="wav"),
+    Case("AceStepPipeline", "ACE-Step", SOUND, "acestep", {"audio_duration": 0.4, "max_text_length": 32},
+         lacks=("size",), suffix="wav"),
+    Case("StableAudio3Pipeline", "Stable Audio", SOUND, "stable-audio-3", {"duration": 0.4}, lacks=("size",),
+         suffix="wav"),
+    Case("StableAudio3AudioToAudioPipeline", "Stable Audio", "sound to sound", "stable-audio-3-again",
+         {"duration": 0.4, "audio": NOISE, "init_noise_level": 0.7}, lacks=("size",), suffix="wav"),
+    Case("StableAudio3InpaintPipeline", "Stable Audio", FILLED, "stable-audio-3-inpaint",
+         {"duration": 0.4, "audio": NOISE, "mask_start_seconds": 0.1, "mask_end_seconds": 0.3}, lacks=("size",),
+         suffix="wav"),
+    Case("DanceDiffusionPipeline", "Dance Diffusion", "unconditional", "dance", {"audio_length_in_s": 1.0},
+         lacks=("prompt", "size"), suffix="wav"),
 ]  # fmt: skip
 
 

@@ -78,7 +78,7 @@ def part(folder: Path, role: str, library: str, class_name: str, kind: str) -> A
         four = {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4"}
         options["quantization_config"] = BitsAndBytesConfig(**({"load_in_8bit": True} if kind == "bnb8" else four))
     module = found.from_pretrained(folder / role, torch_dtype=torch.float32, **options)
-    if role != "vae" and kind in ("bnb8", "nf4") and library == "diffusers":
+    if role != "vae" and kind in ("bnb8", "nf4") and library != "transformers":
         # diffusers refuses this on a CPU, so it is done by hand with bitsandbytes itself.
         replace_linears(module, kind)
     module.eval()

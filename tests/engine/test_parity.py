@@ -6,13 +6,17 @@
 from __future__ import annotations
 
 import inspect
+import wave
 from collections.abc import Callable, Iterator
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
+import numpy
 import pytest
 from PIL import Image
+from safetensors.numpy import save_file
+from safetensors.torch import load_file
 
 from aquatint.language.evaluate import Interpreter
 from aquatint.language.world import World
@@ -23,7 +27,22 @@ from aquatint.runtime.media_files import read_clip
 from aquatint.source import Source
 from aquatint.syntax.parser import parse
 from engine import plain
-from engine.parity import CASES, EQUAL, KINDS, QUANTIZED, QUICK, SIDE, STEPS, Case, Picture, pairs
+from engine.parity import (
+    CASES,
+    CLIP,
+    CLIP_MASK,
+    EQUAL,
+    KINDS,
+    NOISE,
+    QUANTIZED,
+    QUICK,
+    SIDE,
+    STEPS,
+    Case,
+    Numbers,
+    Picture,
+    pairs,
+)  # fmt: skip
 from support import parity_page
 
 Tiny = Callable[[str], Path]
@@ -71,12 +90,16 @@ class Both:
 
     def _written(self, value: Any) -> str:
         match value:
-            case Picture():
+            case Picture() | Numbers():
                 return f'"{self.work / value}"'
             case str():
                 return f'"{value}"'
             case bool():
                 return str(value).lower()
+            case None:
+                return "none"
+            case list():
+                return f"[{', '.join(map(self._written, value))}]"
             case _:
                 return str(value)
 
@@ -95,16 +118,33 @@ class Both:
             pipeline = made(**{name: part for name, part in parts.items() if name in taken})
             pipeline.set_progress_bar_config(disable=True)
             taken = inspect.signature(made.__call__).parameters
-            usual = {"prompt": PROMPT, "width": SIDE, "height": SIDE, "output_type": "pil"}
-            call = {name: Image.open(self.work / value).convert("RGB") if isinstance(value, Picture) else value
-                    for name, value in case.call.items()}  # fmt: skip
-            arguments = {"num_inference_steps": STEPS, **{name: usual[name] for name in usual if name in taken}, **call}
-            drawn = pipeline(**arguments, generator=torch.Generator("cpu").manual_seed(seed))
+            form = "np" if case.suffix == "wav" else "pil"
+            usual = {"prompt": PROMPT, "num_inference_steps": STEPS, "width": SIDE, "height": SIDE, "output_type": form}
+            call = {name: self._given(value) for name, value in case.call.items()}
+            arguments = {**{name: usual[name] for name in usual if name in taken}, **call}
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(seed)  # from which a few draw beside
+                drawn = pipeline(**arguments, generator=torch.Generator("cpu").manual_seed(seed))
         except Exception as error:
             return f"{type(error).__name__}: {str(error).splitlines()[0]}"
         if case.suffix == "png":
             return _pixels(drawn.images[0])
-        return b"".join(map(_pixels, drawn.frames[0]))
+        if case.suffix == "wav":
+            return _samples(drawn.audios[0])
+        frames = drawn.frames[0] if "frames" in drawn else drawn.images
+        return b"".join(map(_pixels, frames))
+
+    def _given(self, value: Any) -> Any:
+        """Return an argument as a plain program has it."""
+        match value:
+            case Picture():
+                return Image.open(self.work / value).convert("RGB")
+            case Numbers():
+                return load_file(self.work / value)["values"]
+            case list():
+                return list(map(self._given, value))
+            case _:
+                return value
 
 
 def compared(ours: bytes | str, theirs: bytes | str) -> str:
@@ -121,9 +161,12 @@ def compared(ours: bytes | str, theirs: bytes | str) -> str:
 
 
 def _in_file(file: Path) -> bytes:
-    """Return the pixels of a picture's file, or of a video's, one frame after the other."""
+    """Return the pixels of a picture's file, or of a video's, one frame after the other, or the samples of sound."""
     if file.suffix == ".png":
         return _pixels(Image.open(file))
+    if file.suffix == ".wav":
+        with wave.open(str(file)) as opened:
+            return opened.readframes(opened.getnframes())
     return b"".join(map(_pixels, read_clip(file).frames))
 
 
@@ -131,11 +174,24 @@ def _pixels(image: Image.Image) -> bytes:
     return image.convert("RGB").tobytes()
 
 
+def _samples(made: Any) -> bytes:
+    """Return samples as files have them, rounded, those of one moment for every channel together."""
+    loud = numpy.clip(numpy.atleast_2d(numpy.asarray(made, numpy.float32)), -1, 1) * 32767
+    return numpy.rint(loud).astype("<i2").T.tobytes()
+
+
 def _draw_pictures(folder: Path) -> None:
     Image.effect_mandelbrot((SIDE, SIDE), (-2, -1.5, 1, 1.5), 60).convert("RGB").save(folder / "picture.png")
     mask = Image.new("L", (SIDE, SIDE))
     mask.paste(255, (0, 0, SIDE // 2, SIDE))
     mask.save(folder / "mask.png")
+    drawn = numpy.random.default_rng(SEED)
+    frames = drawn.random((1, 3, 5, SIDE, SIDE), numpy.float32)
+    inside = numpy.zeros((1, 1, 5, SIDE, SIDE), numpy.float32)
+    inside[..., : SIDE // 2] = 255
+    noise = drawn.uniform(-1, 1, (1, 2, 200)).astype(numpy.float32)
+    for name, values in {NOISE: noise, CLIP: frames, CLIP_MASK: inside}.items():
+        save_file({"values": values}, folder / name)
 
 
 @pytest.fixture(scope="module")

@@ -63,6 +63,26 @@ EDIT: Parts = {
 }  # fmt: skip
 """Those of one whose processor reads pictures, and could read videos."""
 
+WITH_SOUND: Parts = {
+    "scheduler": _FLOW, "transformer": ("diffusers", "LTX2VideoTransformer3DModel"),
+    "vae": ("diffusers", "AutoencoderKLLTX2Video"), "audio_vae": ("diffusers", "AutoencoderKLLTX2Audio"),
+    "text_encoder": ("transformers", "Gemma3ForConditionalGeneration"), "tokenizer": ("transformers", "GemmaTokenizer"),
+    "connectors": ("ltx2", "LTX2TextConnectors"), "vocoder": ("ltx2", "LTX2Vocoder"),
+}  # fmt: skip
+"""Those of a pipeline that makes videos with sound."""
+
+ENLARGING: Parts = {
+    "vae": ("diffusers", "AutoencoderKLLTXVideo"), "latent_upsampler": ("ltx", "LTXLatentUpsamplerModel"),
+}  # fmt: skip
+"""Those of a pipeline that makes videos larger."""
+
+IN_TILES: Parts = {
+    "scheduler": ("diffusers", "DDIMScheduler"), "text_encoder": ("transformers", "T5EncoderModel"),
+    "tokenizer": _T5_TOKENIZER, "transformer": ("diffusers", "AllegroTransformer3DModel"),
+    "vae": ("diffusers", "AutoencoderKLAllegro"),
+}  # fmt: skip
+"""Those of a pipeline whose VAE can't do without tiles."""
+
 SOUND: Parts = {
     "scheduler": ("diffusers", "DDIMScheduler"), "text_encoder": ("transformers", "ClapTextModelWithProjection"),
     "tokenizer": ("transformers", "RobertaTokenizer"), "unet": ("diffusers", "UNet2DConditionModel"),
@@ -187,6 +207,9 @@ def write_models(folder: Path) -> None:
     write_pipeline(folder / "sd3", "StableDiffusion3Pipeline", SD3)
     write_pipeline(folder / "flux", "FluxPipeline", FLUX, shards=3)
     write_pipeline(folder / "wan", "WanPipeline", WAN)
+    write_pipeline(folder / "ltx2", "LTX2Pipeline", WITH_SOUND)
+    write_pipeline(folder / "enlarging", "LTXLatentUpsamplePipeline", ENLARGING)
+    write_pipeline(folder / "allegro", "AllegroPipeline", IN_TILES)
     write_pipeline(folder / "audioldm", "AudioLDMPipeline", SOUND)
     write_pipeline(folder / "stage-1", "IFPipeline", STAGE_1, **_NO_CHECKS)
     write_pipeline(folder / "stage-2", "IFSuperResolutionPipeline", STAGE_2, **_NO_CHECKS)

@@ -144,7 +144,8 @@ def needed(info: PipelineInfo) -> tuple[str, ...]:
 def _is_needed(argument: Argument) -> bool:
     # diffusers gives some that it can't do without a default of None all the same.
     of_none = argument.name in ("image", "mask_image", "control_image") and takes_pictures(argument)
-    return argument.required or argument.name == "prompt" or (of_none and "None" not in _alternatives(argument.type))
+    is_needed = argument.name in ("prompt", "conditioning_frames")
+    return argument.required or is_needed or (of_none and "None" not in _alternatives(argument.type))
 
 
 def _has_pictures(part: str) -> bool:
@@ -220,7 +221,7 @@ def _alternatives(type: str) -> tuple[str, ...]:
 
 
 def _is_plain_list(part: str) -> bool:
-    return part.startswith(("list[", "List[", "tuple[", "dict[")) and _plain_inside(part)
+    return part == "list" or (part.startswith(("list[", "List[", "tuple[", "dict[")) and _plain_inside(part))
 
 
 def _plain_inside(part: str) -> bool:
@@ -235,6 +236,8 @@ def _fits(part: str, value: Any) -> bool:
         return isinstance(value, _SIMPLE[part]) and (part == "bool") == isinstance(value, bool)
     if part.startswith("dict["):
         return isinstance(value, Mapping)
+    if part == "list":  # of what isn't said
+        return isinstance(value, list | tuple) and all(isinstance(item, bool | int | float | str) for item in value)
     if value is PICTURE:
         return _PICTURE.fullmatch(part) is not None
     if value is TENSOR:

@@ -577,10 +577,15 @@ def has_variant(folder: Path, subfolder: str, variant: str) -> bool:
 
 
 def train_timesteps(folder: Path) -> int | None:
-    """Return how many timesteps the checkpoint's scheduler was trained with, which is how many it can make at most."""
+    """Return how many timesteps the checkpoint's scheduler was trained with, which is how many it can make at most.
+
+    None if that isn't known, or there is no most: the times of flow matching, which has no betas, aren't counted.
+    """
     file = folder / "scheduler" / "scheduler_config.json"
-    number = read_json(file).get("num_train_timesteps") if file.is_file() else None
-    return number if isinstance(number, int) else None
+    found = read_json(file) if file.is_file() else {}
+    number, known = found.get("num_train_timesteps"), pipelines.schedulers().get(str(found.get("_class_name")))
+    is_counted = known is None or "beta_start" in known.options
+    return number if isinstance(number, int) and is_counted else None
 
 
 def variants(folder: Path, subfolder: str) -> set[str]:

@@ -70,7 +70,8 @@ class PipelineInfo:
     that decodes nothing can leave them a tensor. `fps` are the frames in a second of which diffusers' own example
     writes its videos, if there is one. `caching` are the things that it tells a cache of its denoiser:
     `cache_context`, which pass of a step it is, and `current_timestep`. `packages` have to be installed for it beside
-    what diffusers itself needs, by the names under which they are imported.
+    what diffusers itself needs, by the names under which they are imported. Of each of `wants` one argument has to be
+    given, though all have defaults; width and height are to be multiples of `multiple`, if that is known.
     """
 
     name: str
@@ -88,6 +89,8 @@ class PipelineInfo:
     fps: int | None = None
     caching: tuple[str, ...] = ()
     packages: tuple[str, ...] = ()
+    wants: tuple[tuple[str, ...], ...] = ()
+    multiple: int | None = None
 
     @cached_property
     def denoisers(self) -> tuple[str, ...]:
@@ -128,6 +131,8 @@ class _Entry(msgspec.Struct):
     fps: int | None = None
     caching: list[str] = []
     packages: list[str] = []
+    wants: list[list[str]] = []
+    multiple: int | None = None
 
 
 class SchedulerEntry(msgspec.Struct):
@@ -249,4 +254,6 @@ def pipeline(class_name: str) -> PipelineInfo | None:
         entry.fps,
         tuple(entry.caching),
         tuple(entry.packages),
+        tuple(map(tuple, entry.wants)),
+        entry.multiple,
     )

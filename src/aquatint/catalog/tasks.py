@@ -14,10 +14,16 @@ from functools import lru_cache
 
 from aquatint.catalog.arguments import needed, scriptable, takes_pictures
 from aquatint.catalog.ip_adapters import BESIDE
+from aquatint.catalog.media import kind_of
 from aquatint.catalog.pipelines import PipelineInfo, families, pipeline, pipeline_names
 
 # What steers, and attention that is perturbed, adds to a pipeline and takes none of its weights away.
-_TASK = re.compile(r"Img2Img|Inpaint(?:ing)?|VideoToVideo|ControlNet(?:Union)?|(?<!IP)Adapter|PAG")
+_TASK = re.compile(
+    r"Img2Img|Inpaint(?:ing)?|(?:Text|Image|Video)ToVideo|Image2Video|ControlNet(?:Union)?|(?<!IP)Adapter|PAG"
+)
+
+_WITH_OTHER_WEIGHTS = frozenset({"CogVideoXImageToVideoPipeline", "WanImageToVideoPipeline"})
+"""Those whose denoiser has channels for the picture that they are given, which that of the others lacks."""
 
 STEERING = ("controlnet", "adapter")
 """The roles of what steers a denoiser by pictures: a ControlNet, and a T2I-Adapter."""
@@ -32,8 +38,15 @@ Roles = Mapping[str, str]
 def relatives(class_name: str) -> tuple[str, ...]:
     """Return other classes that work from the weights of a pipeline of that class, first those of `AutoPipeline`."""
     listed = [name for members in families().values() if class_name in members for name in members]
-    alike = [name for name in pipeline_names() if _stem(name) == _stem(class_name)]
+    alike = [name for name in pipeline_names() if _stem(name) == _stem(class_name) and _makes_alike(name, class_name)]
     return tuple(name for name in dict.fromkeys([*listed, *alike]) if name != class_name and pipeline(name))
+
+
+def _makes_alike(one: str, other: str) -> bool:
+    """Return whether two classes make the same kind of thing, and neither has weights of its own."""
+    infos = pipeline(one), pipeline(other)
+    kinds = {kind_of(info) for info in infos if info is not None}
+    return len(kinds) == 1 and _WITH_OTHER_WEIGHTS.isdisjoint((one, other))
 
 
 def serving(own: PipelineInfo, roles: Roles, given: Collection[str]) -> PipelineInfo:

@@ -68,6 +68,13 @@ def settings(
         if setting is not None and setting.value and meant and name not in met:
             _unfit(meant[0], components[meant[0]], name, setting, components, diagnostics)
             sound = False
+    for role, component in components.items():
+        if component.class_name in networks.IN_TILES_ONLY and "tiling" not in found.get(role, {}):
+            diagnostics.error(
+                "missing-setting", f"`{role}` is a `{component.class_name}`, which works in tiles alone",
+                model.settings["source"].span, help=f"write `{role} {{ tiling: true }}` in the model",
+            )  # fmt: skip
+            sound = False
     return found if sound else None
 
 

@@ -16,7 +16,7 @@ from aquatint.catalog.media import Kind
 from aquatint.catalog.models import GENERATE
 from aquatint.catalog.pipelines import PipelineInfo
 from aquatint.catalog.tasks import without_size
-from aquatint.diagnostics import Diagnostics, did_you_mean
+from aquatint.diagnostics import Diagnostics, Label, did_you_mean
 from aquatint.language import latents
 from aquatint.language.blocks import Blocks
 from aquatint.language.builtins import slug
@@ -58,7 +58,7 @@ IMAGE_LIMIT = 100_000
 """Images of a plan."""
 
 SIDE_STEP = 8
-"""Pixels: what Stable Diffusion's pipelines, the strictest of diffusers', want sides to be multiples of."""
+"""Pixels: what sides are to be multiples of where the pipeline itself asks for no more."""
 
 
 class Generating:
@@ -157,6 +157,7 @@ class Generating:
         named = settings["output"].span if "output" in settings else node.verb.span
         if paths is None or not self._has_encoder(paths, named):
             return UNKNOWN
+        self._say_what_is_lost(paths, named, info, kind)
         self.builder.add_pipeline(weighted.pipeline, weighted.components)
         outputs = [Output(seed=seed + number, path=path) for number, path in enumerate(paths)]
         step = self.builder.generate(
@@ -200,7 +201,7 @@ class Generating:
         texts = {name: settings[name].value for name, value in deferred.items() if isinstance(value, steps.Text)}
         texts |= {name: value.path for name, value in deferred.items() if isinstance(value, _FILES)}
         facts = dict(sorted({**arguments, **texts}.items()))
-        tensors = media.tensors_of(info) if undecoded is None else (media.UNDECODED[undecoded],)
+        tensors = media.handed_on(info, undecoded)
         images = tuple(
             ImageValue(ImageRef(step=step, index=number), MappingProxyType(
                 {"model": target.name, "quantizer": summary, "seed": output.seed, **facts, "path": output.path}
@@ -245,7 +246,12 @@ class Generating:
                     said = f"a `{info.name}` needs `{name}`, for which scripts have no values"
                     help = "take a checkpoint whose pipeline makes it itself"
                 self._error("missing-setting", said, node.verb.span, help=help)
-        return not missing
+        lacking = [names for names in info.wants if {*names}.isdisjoint({*settings, *unknown, *missing})]
+        for names in lacking if not self.diagnostics.any_within(node.block.span) else ():
+            wanted = " nor ".join(f"`{name}`" for name in names)
+            said = f"this `generate` has {'neither' if len(names) > 1 else 'no'} {wanted}"
+            self._error("missing-setting", said, node.verb.span, help=f"write `{names[0]}: ...` in its block")
+        return not (missing or lacking)
 
     def _has_good_size(self, settings: Mapping[str, Setting], info: PipelineInfo | None) -> bool:
         sound = True
@@ -264,10 +270,11 @@ class Generating:
             if name not in settings:
                 continue
             value = settings[name].value
+            step = max(SIDE_STEP, (info and info.multiple) or SIDE_STEP)
             sides = (value.width, value.height) if isinstance(value, Size) else (value,)
-            if any(isinstance(side, int) and side % SIDE_STEP for side in sides):
-                near = "x".join(str(max(SIDE_STEP, round(side / SIDE_STEP) * SIDE_STEP)) for side in sides)
-                message = f"`{name}` {value}: width and height must be multiples of {SIDE_STEP}"
+            if any(isinstance(side, int) and side % step for side in sides):
+                near = "x".join(str(max(step, round(side / step) * step)) for side in sides)
+                message = f"`{name}` {value}: width and height must be multiples of {step}"
                 self._error("wrong-value", message, settings[name].span, help=f"nearest: {near}")
                 sound = False
         return sound
@@ -319,6 +326,15 @@ class Generating:
             message = f"`fps` is of videos, and a `{info.name}` makes {media.NAMES[kind or 'image']}"
             self._error("unknown-setting", message, fps.name_span, help="leave `fps` out")
             sound = False
+        elif fps is not None and info is not None and media.has_soundtrack(info):
+            for name in (name for name in media.RATES if name != "fps" and name in settings):
+                if isinstance(fps.value, int | float) and settings[name].value != fps.value:
+                    message = f"with {fps.value:g} frames in a second the video isn't as long as its sound"
+                    self.diagnostics.error(
+                        "contradicting-settings", message, fps.span, help=f"leave `fps` out, or `{name}`",
+                        labels=(Label(settings[name].span, "the sound is made for so many"),),
+                    )  # fmt: skip
+                    sound = False
         if output is not None and info is not None and kind is not None:
             # Where the decoding was not left out by name, a suffix may do so.
             suffixes = media.SUFFIXES[kind] if "output_type" in settings else media.suffixes_of(info)
@@ -355,6 +371,15 @@ class Generating:
                     "not installed", at, help="install it: `pip install 'aquatint[video]'`, or write a `.webp` or "
                     "`.gif`")  # fmt: skip
         return False
+
+    def _say_what_is_lost(self, paths: Sequence[str | None], at: Span, info: PipelineInfo, kind: Kind) -> None:
+        """Warn of a file without room for the sound that the pipeline makes beside its videos."""
+        suffix = posixpath.splitext(paths[0] or "")[1].lower()
+        if kind != "video" or not media.has_soundtrack(info) or suffix == media.SOUNDTRACK_SUFFIX:
+            return
+        message = f"a `{suffix}` has no room for the sound that a `{info.name}` makes beside its video"
+        self.diagnostics.warning("sound-left-out", message, at,
+                                 help=f"end the name with `{media.SOUNDTRACK_SUFFIX}` to keep it")  # fmt: skip
 
     @staticmethod
     def _arguments(settings: Mapping[str, Setting]) -> tuple[dict[str, Any], dict[str, steps.Deferred]]:
@@ -416,6 +441,8 @@ def _rate(arguments: dict[str, Any], settings: Mapping[str, Setting], info: Pipe
         fps = float(settings["fps"].value)
         if "fps" in own:
             arguments["fps"] = round(fps)
+        elif own and media.has_soundtrack(info):
+            arguments.setdefault(own[0], fps)  # the sound is as long as the pipeline takes the video to be
         return fps
     said = [arguments.get(name, info.arguments[name].default) for name in own]
     return float(next((rate for rate in said if isinstance(rate, int | float) and rate >= 1), info.fps or media.FPS))

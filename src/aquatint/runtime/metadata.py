@@ -116,7 +116,7 @@ def about_image(
 ) -> About:
     """Return what the image of `output` says about itself, the video of so many `frames`, or `sound`.
 
-    Sound and tensors have no `size`.
+    Sound and tensors have no `size`; `sound` with `frames` is what the video's file has beside them.
 
     `engine` is what the engine says decides the bits, `out_of_memory` what was done where memory didn't suffice,
     `rewrites` what upscalers made of arguments, by name.
@@ -131,7 +131,7 @@ def about_image(
         for role, key in pipeline.parts.items()
         if key is not None
     }
-    kind = "audio" if sound is not None else "tensors" if size is None else "image" if frames is None else "video"
+    kind = "video" if frames is not None else "audio" if sound is not None else "tensors" if size is None else "image"
     record: dict[str, Json] = {
         **head(plan, kind, step),
         "statement": step.statement,

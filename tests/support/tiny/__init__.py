@@ -10,7 +10,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from support.tiny import chained, crossed, guided, joint, moving, sounding, unets
+from support.tiny import (
+    animated,
+    chained,
+    clips,
+    crossed,
+    guided,
+    joint,
+    moving,
+    sounding,
+    soundtracks,
+    tunes,
+    unets,
+)
 
 
 def build(name: str, folder: Path) -> Path:
@@ -52,6 +64,25 @@ MORE: dict[str, Callable[[], Any]] = {
     "instructed": guided.instructed, "hunyuanimage": guided.hunyuan_image, "unconditional": guided.unconditional,
     "of-classes": guided.of_classes, "wan-from-image": moving.wan_from_image, "cogvideox": moving.cog_video_x,
     "ltx": moving.ltx_video, "hunyuanvideo": moving.hunyuan_video, "sana-video": moving.sana_video,
-    "animatediff": moving.animate_diff, "svd": moving.stable_video_diffusion,
+    "animatediff": moving.animate_diff, "svd": moving.stable_video_diffusion, "ltx2": soundtracks.ltx_2,
+    "ltx2-upsampler": soundtracks.ltx_2_upsampler, "ltx2-condition": soundtracks.ltx_2_condition,
+    "animatediff-controlnet": animated.animate_diff_controlnet, "animatediff-sparse": animated.animate_diff_sparse,
+    "animatediff-xl": animated.animate_diff_xl, "pia": animated.pia,
+    "text2video-zero-xl": animated.text_to_video_zero_xl, "modelscope": animated.model_scope,
+    "i2vgen-xl": animated.i2vgen_xl, "cogvideox-from-image": clips.cog_video_x_from_image,
+    "cogvideox-fun": clips.cog_video_x_fun, "ltx-condition": clips.ltx_condition, "ltx-long": clips.ltx_long,
+    "ltx-upsampler": clips.ltx_upsampler, "latte": clips.latte, "mochi": clips.mochi,
+    "wan-vace": clips.wan_vace, "lucy-edit": clips.lucy_edit, "wan-animate": clips.wan_animate,
+    "skyreels": clips.sky_reels, "skyreels-forcing": clips.sky_reels_forcing,
+    "skyreels-from-image": clips.sky_reels_from_image, "sana-from-image": clips.sana_from_image,
+    "hunyuan-skyreels": clips.hunyuan_sky_reels, "framepack": clips.framepack, "easyanimate": clips.easy_animate,
+    "easyanimate-control": clips.easy_animate_control, "easyanimate-inpaint": clips.easy_animate_inpaint,
+    "chronoedit": clips.chrono_edit, "hunyuanvideo15": clips.hunyuan_video_15,
+    "hunyuanvideo15-from-image": clips.hunyuan_video_15_from_image, "motif": clips.motif_video,
+    "anyflow": clips.any_flow, "anyflow-far": clips.any_flow_far, "helios": clips.helios,
+    "helios-pyramid": clips.helios_pyramid, "musicldm": tunes.music_ldm, "audioldm2": tunes.audio_ldm_2,
+    "acestep": tunes.ace_step, "stable-audio-3": tunes.stable_audio_3,
+    "stable-audio-3-again": tunes.stable_audio_3_again, "stable-audio-3-inpaint": tunes.stable_audio_3_inpaint,
+    "dance": tunes.dance_diffusion,
 }  # fmt: skip
 """Those that are compared with plain programs and are of no other test."""

@@ -27,7 +27,11 @@ OURS = frozenset({"generator", "return_dict", "callback_on_step_end", "num_image
 """Call arguments of a pipeline that a script does not decide: what is in a call, and its seeds, are the plan's."""
 
 # Who knows how many samples of a sound there are in a second, and what they call it, in order.
-_RATES = ((None, "sample_rate"), ("vocoder", "sampling_rate"), ("vae", "sampling_rate"), ("unet", "sample_rate"))
+_RATES = (
+    (None, "sample_rate"), (None, "audio_sample_rate"), ("vocoder", "output_sampling_rate"),
+    ("vocoder", "sampling_rate"), ("sound_tokenizer", "sampling_rate"),
+    ("vae", "sampling_rate"), ("unet", "sample_rate"),
+)  # fmt: skip
 _LOUDEST = 32767
 
 Told = Sequence[warnings.WarningMessage]
@@ -146,7 +150,8 @@ def _reporter(on_step: OnStep) -> Any:
         except Exception as error:
             raise _Stopped(error) from error
         slack.look(over=step + 1 >= total)
-        return values
+        # Nothing is changed. Some pipelines take for this step's what they call by the same name: all windows' latents.
+        return {}
 
     return report
 
@@ -181,6 +186,8 @@ def _media(torch: Any, made: Any, generation: Generation, pipeline: Any, told: T
         if info and media.kind_of(info) == "video" and found is not None and _medium(found) is not None:
             found = [found]  # the frames of one video, which is all that some make
         mediums = [medium for each in found if (medium := _medium(each)) is not None] if found is not None else []
+        if info is not None and media.has_soundtrack(info):
+            mediums = _with_sound(mediums, made, pipeline)
     if not mediums or found is None or len(mediums) < len(found):
         raise EngineError(f"{name} makes no pictures")
     if count > 1 and len(mediums) != count:
@@ -193,7 +200,9 @@ def _media(torch: Any, made: Any, generation: Generation, pipeline: Any, told: T
 
 def _tensors(torch: Any, made: Any, undecoded: str | None) -> Tensors | None:
     """Return the tensors that a call has come to: what it left `undecoded`, or all that its pipeline makes."""
-    found = dict(made.items()) if undecoded is None else {undecoded: _made(made, torch.Tensor)}
+    found = dict(made.items())
+    if undecoded is not None:
+        found = {undecoded: _made(made, torch.Tensor), media.SOUNDTRACK_LATENTS: _soundtrack(made)}
     kept = {name: tensors.kept(torch, each) for name, each in found.items() if isinstance(each, torch.Tensor)}
     return Tensors(kept) if kept else None
 
@@ -202,6 +211,25 @@ def _made(made: Any, kinds: Any) -> Any:
     """Return what a call calls its pictures, videos or sound, if that is one of `kinds`, else None."""
     named = (getattr(made, name, None) for name in (*media.PICTURES, *media.VIDEOS, *media.SOUNDS))
     return next((each for each in named if isinstance(each, kinds)), None)
+
+
+def _soundtrack(made: Any) -> Any:
+    """Return the sound that a call has made beside videos, for all its seeds; None if there is none this time."""
+    return next((found for name in media.SOUNDTRACKS if (found := getattr(made, name, None)) is not None), None)
+
+
+def _with_sound(clips: list[Medium], made: Any, pipeline: Any) -> list[Medium]:
+    """Return the videos of a call, each with the sound that was made beside it. Raises `EngineError`."""
+    if (found := _soundtrack(made)) is None:
+        return clips
+    rate, name = _sampling_rate(pipeline), type(pipeline).__name__
+    # Some pipelines give numbers of torch's, of types that numpy lacks.
+    sounds = [_sound(each.float().cpu() if hasattr(each, "cpu") else each, rate, name) for each in found]
+    if len(sounds) != len(clips):
+        raise EngineError(f"{name} made {len(clips)} videos and sound for {len(sounds)}")
+    return [
+        Clip(clip.frames, sound) if isinstance(clip, Clip) else clip for clip, sound in zip(clips, sounds, strict=True)
+    ]
 
 
 def _sampling_rate(pipeline: Any) -> int:
