@@ -46,13 +46,15 @@ def assembled(folder: Path, kind: str | Mapping[str, str]) -> Any:
     from diffusers import DiffusionPipeline, pipelines
 
     index = DiffusionPipeline.load_config(folder)
+    # First, as diffusers' own loader does: importing a pipeline may put what it is made of into transformers.
+    made = getattr(importlib.import_module("diffusers"), index["_class_name"])
     parts: dict[str, Any] = {}
     for role, entry in index.items():
         if isinstance(entry, list):
             of_part = kind if isinstance(kind, str) else kind.get(role, "none")
             parts[role] = part(folder, role, *entry, of_part) if entry[0] else None
     plain_arguments = {role: value for role, value in index.items() if not role.startswith("_") and role not in parts}
-    pipeline = getattr(__import__("diffusers"), index["_class_name"])(**parts, **plain_arguments)
+    pipeline = made(**parts, **plain_arguments)
     assert isinstance(pipeline, pipelines.DiffusionPipeline)
     pipeline.set_progress_bar_config(disable=True)
     return pipeline

@@ -99,7 +99,9 @@ class Both:
             call = {name: Image.open(self.work / value).convert("RGB") if isinstance(value, Picture) else value
                     for name, value in case.call.items()}  # fmt: skip
             arguments = {"num_inference_steps": STEPS, **{name: usual[name] for name in usual if name in taken}, **call}
-            drawn = pipeline(**arguments, generator=torch.Generator("cpu").manual_seed(seed))
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(seed)  # some draw from the global generator beside the one that they are given
+                drawn = pipeline(**arguments, generator=torch.Generator("cpu").manual_seed(seed))
         except Exception as error:
             return f"{type(error).__name__}: {str(error).splitlines()[0]}"
         if case.suffix == "png":

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from support.tiny import chained, crossed, guided, joint, moving, sounding, unets
+from support.tiny import chained, crossed, guided, joint, moving, reading, sounding, steered, unets
 
 
 def build(name: str, folder: Path) -> Path:
@@ -53,5 +53,14 @@ MORE: dict[str, Callable[[], Any]] = {
     "of-classes": guided.of_classes, "wan-from-image": moving.wan_from_image, "cogvideox": moving.cog_video_x,
     "ltx": moving.ltx_video, "hunyuanvideo": moving.hunyuan_video, "sana-video": moving.sana_video,
     "animatediff": moving.animate_diff, "svd": moving.stable_video_diffusion,
+    "sdxl-controlnet-union": steered.stable_diffusion_xl_controlnet_union,
+    "flux-controlnet-union": steered.flux_controlnet_union,
+    "controlnet-xs": steered.controlnet_xs, "sdxl-controlnet-xs": steered.stable_diffusion_xl_controlnet_xs,
+    "sd3-controlnet-inpaint": steered.stable_diffusion_3_controlnet_of_masks,
+    "qwenimage-controlnet-inpaint": steered.qwen_image_controlnet_of_masks,
+    "zimage-controlnet-inpaint": steered.z_image_controlnet_of_masks,
+    "hunyuandit-controlnet": steered.hunyuan_dit_controlnet, "cogview4-control": steered.cog_view_4_control,
+    "kolors": reading.kolors, "flux2": reading.flux_2, "flux2klein-kv": reading.flux_2_klein_kv,
+    "zimage-omni": reading.z_image_omni, "prx": reading.prx, "prx-pixel": reading.prx_pixel,
 }  # fmt: skip
 """Those that are compared with plain programs and are of no other test."""

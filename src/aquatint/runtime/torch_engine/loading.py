@@ -84,6 +84,11 @@ def find_class(libraries: Libraries, library: str, class_name: str) -> Any:
         home = getattr(home, name, None)
     with memory.collector_paused(stays=True):  # a class is imported when it is asked for, and much with it
         found = None if class_name.startswith("_") else getattr(home, class_name, None)
+        if found is None and library == "transformers" and not class_name.startswith("_"):
+            # Some packages of diffusers put a class into transformers, for parts of theirs, when they are imported.
+            for name in pipelines.made_of(class_name):
+                getattr(libraries.diffusers, name, None)
+            found = getattr(home, class_name, None)
     if not isinstance(found, type):
         version = getattr(getattr(libraries, package), "__version__", "?")
         raise EngineError(
@@ -224,7 +229,11 @@ def _files(
     """Yield the arguments that say where a component's files are, and what stands for one of them."""
     name = "pretrained_model_name_or_path"
     if component.single_file is None:
-        yield {name: folder, **_place(component)}, None
+        place = {name: folder, **_place(component)}
+        if library == "transformers" and component.library == library and found.__module__.startswith("diffusers."):
+            # What diffusers puts around a class of transformers knows of no subfolder: it is for its own loader.
+            place |= {name: folder / component.subfolder, "subfolder": ""}
+        yield place, None
         return
     with single_files.in_a_folder(libraries, component, found, folder, library) as (place, stand_in):
         yield {name: place, **_place(component), "subfolder": ""}, stand_in
