@@ -46,13 +46,13 @@ def assembled(folder: Path, kind: str | Mapping[str, str]) -> Any:
     from diffusers import DiffusionPipeline, pipelines
 
     index = DiffusionPipeline.load_config(folder)
-    # First, as diffusers' own loader does: importing a pipeline may put what it is made of into transformers.
     made = getattr(importlib.import_module("diffusers"), index["_class_name"])
     parts: dict[str, Any] = {}
     for role, entry in index.items():
         if isinstance(entry, list):
             of_part = kind if isinstance(kind, str) else kind.get(role, "none")
-            parts[role] = part(folder, role, *entry, of_part) if entry[0] else None
+            beside = made.__module__.rpartition(".")[0]
+            parts[role] = part(folder, role, *entry, of_part, beside) if entry[0] else None
     plain_arguments = {role: value for role, value in index.items() if not role.startswith("_") and role not in parts}
     pipeline = made(**parts, **plain_arguments)
     assert isinstance(pipeline, pipelines.DiffusionPipeline)
@@ -60,13 +60,17 @@ def assembled(folder: Path, kind: str | Mapping[str, str]) -> Any:
     return pipeline
 
 
-def part(folder: Path, role: str, library: str, class_name: str, kind: str) -> Any:
-    """Return one part of the pipeline, quantized unless it is the VAE."""
+def part(folder: Path, role: str, library: str, class_name: str, kind: str, beside: str = "diffusers") -> Any:
+    """Return one part of the pipeline, quantized unless it is the VAE.
+
+    In `beside`, where the pipeline's own class is, are some that checkpoints call transformers'.
+    """
     import torch
 
     # Some parts' classes are beside their pipeline's own.
     at = library if library in ("diffusers", "transformers") else f"diffusers.pipelines.{library}"
-    found = getattr(importlib.import_module(at), class_name)
+    home = importlib.import_module(at)
+    found = getattr(home if hasattr(home, class_name) else importlib.import_module(beside), class_name)
     if not issubclass(found, torch.nn.Module):
         return found.from_pretrained(folder / role)
     options: dict[str, Any] = {} if library == "transformers" else {"low_cpu_mem_usage": True}

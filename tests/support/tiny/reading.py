@@ -1,4 +1,4 @@
-"""Tiny pipelines whose prompts are read by a language model's own classes, or that read pictures as they read prompts."""
+"""Tiny pipelines whose prompts are read by large language models' classes, or that look at pictures meanwhile."""
 
 from __future__ import annotations
 

@@ -6,6 +6,7 @@ their names, nothing fetched, no code of a checkpoint run.
 
 from __future__ import annotations
 
+import importlib
 import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -85,10 +86,7 @@ def find_class(libraries: Libraries, library: str, class_name: str) -> Any:
     with memory.collector_paused(stays=True):  # a class is imported when it is asked for, and much with it
         found = None if class_name.startswith("_") else getattr(home, class_name, None)
         if found is None and library == "transformers" and not class_name.startswith("_"):
-            # Some packages of diffusers put a class into transformers, for parts of theirs, when they are imported.
-            for name in pipelines.made_of(class_name):
-                getattr(libraries.diffusers, name, None)
-            found = getattr(home, class_name, None)
+            found = _beside_pipelines(libraries, class_name)
     if not isinstance(found, type):
         version = getattr(getattr(libraries, package), "__version__", "?")
         raise EngineError(
@@ -96,6 +94,19 @@ def find_class(libraries: Libraries, library: str, class_name: str) -> Any:
             f"the checkpoint may need another version: `pip install --upgrade {package}`",
         )
     return found
+
+
+def _beside_pipelines(libraries: Libraries, class_name: str) -> Any:
+    """Return the class that diffusers has beside a pipeline for a part of it, or None.
+
+    Checkpoints say that it is transformers', into which diffusers puts it when that pipeline is imported.
+    """
+    for name in pipelines.made_of(class_name):
+        package = getattr(libraries.diffusers, name).__module__.rpartition(".")[0]
+        found = getattr(importlib.import_module(package), class_name, None)
+        if found is not None:
+            return found
+    return None
 
 
 def _load_weights(
@@ -229,14 +240,14 @@ def _files(
     """Yield the arguments that say where a component's files are, and what stands for one of them."""
     name = "pretrained_model_name_or_path"
     if component.single_file is None:
-        place = {name: folder, **_place(component)}
+        place: dict[str, Any] = {name: folder, **_place(component)}
         if library == "transformers" and component.library == library and found.__module__.startswith("diffusers."):
             # What diffusers puts around a class of transformers knows of no subfolder: it is for its own loader.
-            place |= {name: folder / component.subfolder, "subfolder": ""}
+            place |= {name: folder / (component.subfolder or ""), "subfolder": ""}
         yield place, None
         return
-    with single_files.in_a_folder(libraries, component, found, folder, library) as (place, stand_in):
-        yield {name: place, **_place(component), "subfolder": ""}, stand_in
+    with single_files.in_a_folder(libraries, component, found, folder, library) as (standing, stand_in):
+        yield {name: standing, **_place(component), "subfolder": ""}, stand_in
 
 
 def name_after(module: Any, folder: Path) -> None:
