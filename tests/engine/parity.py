@@ -207,6 +207,23 @@ CASES = [
     Case("ZImageOmniPipeline", "Z-Image", TEXT, "zimage-omni"),
     Case("PRXPipeline", "PRX", TEXT, "prx", _UNBINNED),
     Case("PRXPixelPipeline", "PRX", TEXT, "prx-pixel", _UNBINNED),
+    Case("StableDiffusionSAGPipeline", "Stable Diffusion", "self-attention guidance", "sag"),
+    Case("StableDiffusionPanoramaPipeline", "Stable Diffusion", "panorama", "panorama"),
+    Case("StableDiffusionAttendAndExcitePipeline", "Stable Diffusion", "attend and excite", "attend-and-excite",
+         {"token_indices": [1, 4]}),
+    Case("SemanticStableDiffusionPipeline", "Stable Diffusion", "semantic guidance", "semantic",
+         {"editing_prompt": "a blue dog", "edit_warmup_steps": 0}),
+    Case("StableDiffusionPipelineSafe", "Stable Diffusion", "away from a concept", "safe"),
+    Case("CycleDiffusionPipeline", "Stable Diffusion", AGAIN, "cycle", {"source_prompt": "a dog", **_FROM_IMAGE}),
+    Case("StableDiffusionGLIGENPipeline", "Stable Diffusion", "things in boxes", "gligen",
+         {"gligen_phrases": ["a cat"], "gligen_boxes": [[0.1, 0.2, 0.6, 0.9]], "gligen_scheduled_sampling_beta": 1.0}),
+    Case("StableDiffusionImageVariationPipeline", "Stable Diffusion", "variation", "variation", {"image": IMAGE},
+         lacks=("prompt",)),
+    Case("StableDiffusionDepth2ImgPipeline", "Stable Diffusion", f"depth, {AGAIN}", "depth", _FROM_IMAGE,
+         lacks=("size",)),
+    Case("PaintByExamplePipeline", "Stable Diffusion", FILLED, "by-example",
+         {"example_image": IMAGE, "image": IMAGE, "mask_image": MASK}, lacks=("prompt",)),
+    Case("StableDiffusionXLInstructPix2PixPipeline", "SDXL", EDITED, "sdxl-instructed", {"image": IMAGE}),
 ]  # fmt: skip
 
 

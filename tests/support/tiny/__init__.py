@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from support.tiny import chained, crossed, guided, joint, moving, reading, sounding, steered, unets
+from support.tiny import chained, crossed, guided, joint, moving, reading, sounding, steered, unets, variants
 
 
 def build(name: str, folder: Path) -> Path:
@@ -62,5 +62,10 @@ MORE: dict[str, Callable[[], Any]] = {
     "hunyuandit-controlnet": steered.hunyuan_dit_controlnet, "cogview4-control": steered.cog_view_4_control,
     "kolors": reading.kolors, "flux2": reading.flux_2, "flux2klein-kv": reading.flux_2_klein_kv,
     "zimage-omni": reading.z_image_omni, "prx": reading.prx, "prx-pixel": reading.prx_pixel,
+    "sag": variants.self_attention_guided, "panorama": variants.panorama, "safe": variants.safe,
+    "attend-and-excite": variants.attend_and_excite, "semantic": variants.semantic, "cycle": variants.cycle_diffusion,
+    "gligen": variants.grounded, "variation": variants.image_variation, "depth": variants.depth_to_image,
+    "by-example": variants.painted_by_example,
+    "sdxl-instructed": variants.stable_diffusion_xl_instructed, "flux-redux": variants.flux_redux,
 }  # fmt: skip
 """Those that are compared with plain programs and are of no other test."""

@@ -85,7 +85,7 @@ def find_class(libraries: Libraries, library: str, class_name: str) -> Any:
         home = getattr(home, name, None)
     with memory.collector_paused(stays=True):  # a class is imported when it is asked for, and much with it
         found = None if class_name.startswith("_") else getattr(home, class_name, None)
-        if found is None and library == "transformers" and not class_name.startswith("_"):
+        if found is None and library == package and not class_name.startswith("_"):
             found = _beside_pipelines(libraries, class_name)
     if not isinstance(found, type):
         version = getattr(getattr(libraries, package), "__version__", "?")
@@ -99,7 +99,8 @@ def find_class(libraries: Libraries, library: str, class_name: str) -> Any:
 def _beside_pipelines(libraries: Libraries, class_name: str) -> Any:
     """Return the class that diffusers has beside a pipeline for a part of it, or None.
 
-    Checkpoints say that it is transformers', into which diffusers puts it when that pipeline is imported.
+    Checkpoints say that it is transformers', into which diffusers puts it when that pipeline is imported, or diffusers',
+    which is what is written of one whose package has been moved.
     """
     for name in pipelines.made_of(class_name):
         package = getattr(libraries.diffusers, name).__module__.rpartition(".")[0]
