@@ -47,11 +47,11 @@ def assembled(folder: Path, kind: str | Mapping[str, str]) -> Any:
 
     index = DiffusionPipeline.load_config(folder)
     made = getattr(importlib.import_module("diffusers"), index["_class_name"])
+    beside = made.__module__.rpartition(".")[0]
     parts: dict[str, Any] = {}
     for role, entry in index.items():
         if isinstance(entry, list):
             of_part = kind if isinstance(kind, str) else kind.get(role, "none")
-            beside = made.__module__.rpartition(".")[0]
             parts[role] = part(folder, role, *entry, of_part, beside) if entry[0] else None
     plain_arguments = {role: value for role, value in index.items() if not role.startswith("_") and role not in parts}
     pipeline = made(**parts, **plain_arguments)

@@ -84,3 +84,23 @@ def test_arrays_of_numbers_are_the_frames_of_a_video(engine: Engine, folder: Tin
     assert theirs.shape == (2, 64, 64, 3)
     ours = b"".join(frame.tobytes() for frame in read_clip(tmp_path / "one.webp").frames)
     assert ours == (theirs * 255).round().astype("uint8").tobytes()
+
+
+@pytest.mark.slow
+def test_a_controlnet_of_several_modes_is_told_which(engine: Engine, folder: Tiny, tmp_path: Path, photo: Path) -> None:
+    made = folder("flux-controlnet-union")
+    call = {"prompt": "a red cat", "num_inference_steps": 2, "width": 64, "height": 64}
+    text = f'model m {{ source: "{made}" }}\n' + "\n".join(
+        f'generate m {{ prompt: "a red cat", seed: 7, num_inference_steps: 2, size: 64x64, control_image: "{photo}", '
+        f'control_mode: {mode}, output: "{mode}.png" }}'
+        for mode in (0, 2)
+    )
+    run(engine, text, tmp_path)
+    drawn = []
+    for mode in (0, 2):
+        with Image.open(photo) as opened:
+            theirs = plainly(made, control_image=opened, control_mode=mode, **call).images[0]
+        with Image.open(tmp_path / f"{mode}.png") as ours:
+            drawn.append(ours.convert("RGB").tobytes())
+        assert drawn[-1] == theirs.tobytes()
+    assert drawn[0] != drawn[1]

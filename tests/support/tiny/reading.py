@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -42,12 +43,18 @@ def kolors() -> Any:
     )  # fmt: skip
 
 
+def _kept_folder() -> Path:
+    """Return a new folder that is there as long as the process: for files which are read again after the building."""
+    folder = tempfile.TemporaryDirectory()
+    atexit.register(folder.cleanup)
+    return Path(folder.name)
+
+
 def _chat_glm_tokenizer() -> Any:
     import sentencepiece
     from diffusers.pipelines.kolors.tokenizer import ChatGLMTokenizer
 
-    # The file is read again when the tokenizer is saved.
-    folder = Path(tempfile.mkdtemp(prefix="aquatint-chatglm-"))
+    folder = _kept_folder()
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter([" ".join(texts.WORDS), *texts.WORDS] * 4), model_prefix=str(folder / "tokenizer"),
         vocab_size=64, hard_vocab_limit=False, model_type="unigram", minloglevel=2, num_threads=1,
