@@ -104,3 +104,33 @@ def test_a_controlnet_of_several_modes_is_told_which(engine: Engine, folder: Tin
             drawn.append(ours.convert("RGB").tobytes())
         assert drawn[-1] == theirs.tobytes()
     assert drawn[0] != drawn[1]
+
+
+@pytest.mark.slow
+def test_one_number_is_the_strength_of_each_of_several_controlnets(
+    engine: Engine, folder: Tiny, tmp_path: Path, photo: Path
+) -> None:
+    import torch
+    from diffusers import FluxControlNetPipeline
+
+    union, other = folder("flux-controlnet-union"), folder("flux-controlnet")
+    text = f"""
+        model m {{ source: "{union}", controlnet {{ source: "{union}" }}, controlnet {{ source: "{other}" }} }}
+        generate m {{
+            prompt: "a red cat", seed: 7, num_inference_steps: 2, size: 64x64, control_image: ["{photo}", "{photo}"]
+            control_mode: [2, 0], controlnet_conditioning_scale: 0.5, output: "two.png"
+        }}
+    """
+    run(engine, text, tmp_path)
+    parts = plain.assembled(union, "none").components
+    parts["controlnet"] = [
+        plain.part(made, "controlnet", "diffusers", "FluxControlNetModel", "none") for made in (union, other)
+    ]
+    with Image.open(photo) as opened:
+        # The number alone its class doesn't take for two.
+        theirs = FluxControlNetPipeline(**parts)(
+            "a red cat", control_image=[opened, opened], control_mode=[2, 0], controlnet_conditioning_scale=[0.5, 0.5],
+            num_inference_steps=2, width=64, height=64, generator=torch.Generator("cpu").manual_seed(7),
+        ).images[0]  # fmt: skip
+    with Image.open(tmp_path / "two.png") as ours:
+        assert ours.convert("RGB").tobytes() == theirs.tobytes()

@@ -202,6 +202,8 @@ def write_models(folder: Path) -> None:
     write_component(folder / "other-vae", *_VAE)
     write_component(folder / "controlnet", "diffusers", "ControlNetModel")
     write_component(folder / "steering", "diffusers", "ControlNetUnionModel")
+    write_component(folder / "modes", "diffusers", "FluxControlNetModel")
+    write_json(folder / "modes" / "config.json", {"_class_name": "FluxControlNetModel", "num_mode": 3})
     _write_stored(folder, unsafe)
     _write_unfit(folder, unsafe)
     _write_damaged(folder / "damaged", unsafe)

@@ -22,6 +22,9 @@ _TASK = re.compile(r"Img2Img|Inpaint(?:ing)?|VideoToVideo|ControlNet(?:Union)?|(
 STEERING = ("controlnet", "adapter")
 """The roles of what steers a denoiser by pictures: a ControlNet, and a T2I-Adapter."""
 
+OF_SEVERAL_PICTURES = "ControlNetUnionModel"
+"""The class of a controlnet that may be given several pictures, each of a kind of its own."""
+
 _STEERING = re.compile(rf"(?P<kind>{'|'.join(STEERING)})(?P<further>_[2-9])?")
 
 Roles = Mapping[str, str]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import gc
+import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -170,7 +171,9 @@ class TorchEngine:
         assembled = Assembled(self._libraries, pipeline, found, objects, places, device, beside_it)
         # What is wrong with it shows here, and offloading hangs its hooks on live modules once. Where a pipeline's
         # constructor takes modules apart, it shows when a call has waited for them.
-        with suppress(NotLoaded):
+        with suppress(NotLoaded), warnings.catch_warnings():
+            # Some say of what diffusers made them of that it will go.
+            warnings.simplefilter("ignore", FutureWarning)
             assembled.make()
         return assembled
 

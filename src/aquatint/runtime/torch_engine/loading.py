@@ -99,8 +99,8 @@ def find_class(libraries: Libraries, library: str, class_name: str) -> Any:
 def _beside_pipelines(libraries: Libraries, class_name: str) -> Any:
     """Return the class that diffusers has beside a pipeline for a part of it, or None.
 
-    Checkpoints say that it is transformers', into which diffusers puts it when that pipeline is imported, or diffusers',
-    which is what is written of one whose package has been moved.
+    Checkpoints say that it is transformers', into which diffusers puts it when that pipeline is imported; or that it
+    is diffusers', which is what is written of one whose package has been moved.
     """
     for name in pipelines.made_of(class_name):
         package = getattr(libraries.diffusers, name).__module__.rpartition(".")[0]
