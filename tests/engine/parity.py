@@ -203,7 +203,7 @@ CASES = [
     Case("KolorsImg2ImgPipeline", "Kolors", AGAIN, "kolors", _FROM_IMAGE),
     Case("KolorsPAGPipeline", "Kolors", PERTURBED, "kolors", _PERTURBED),
     Case("Flux2Pipeline", "FLUX.2", TEXT, "flux2", {"max_sequence_length": 64}),
-    Case("Flux2KleinKVPipeline", "FLUX.2", TEXT, "flux2klein-kv"),
+    Case("Flux2KleinKVPipeline", "FLUX.2", EDITED, "flux2klein-kv", {"image": IMAGE}),
     Case("ZImageOmniPipeline", "Z-Image", TEXT, "zimage-omni"),
     Case("PRXPipeline", "PRX", TEXT, "prx", _UNBINNED),
     Case("PRXPixelPipeline", "PRX", TEXT, "prx-pixel", _UNBINNED),

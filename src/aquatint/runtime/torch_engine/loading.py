@@ -242,9 +242,14 @@ def _files(
     name = "pretrained_model_name_or_path"
     if component.single_file is None:
         place: dict[str, Any] = {name: folder, **_place(component)}
-        if library == "transformers" and component.library == library and found.__module__.startswith("diffusers."):
-            # What diffusers puts around a class of transformers knows of no subfolder: it is for its own loader.
-            place |= {name: folder / (component.subfolder or ""), "subfolder": ""}
+        if library == "transformers" and "from_pretrained" in vars(found):
+            # What diffusers puts around a class of transformers knows of no subfolder, and takes the configuration for
+            # one of an encoder and its decoder. Of a network that was saved it is the encoder's.
+            inside = folder / (component.subfolder or "")
+            place |= {name: inside, "subfolder": ""}
+            config = libraries.transformers.AutoConfig.from_pretrained(inside, trust_remote_code=False)
+            if not isinstance(config, found.config_class):
+                place["config"] = config
         yield place, None
         return
     with single_files.in_a_folder(libraries, component, found, folder, library) as (standing, stand_in):
