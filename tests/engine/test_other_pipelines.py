@@ -134,3 +134,16 @@ def test_one_number_is_the_strength_of_each_of_several_controlnets(
         ).images[0]  # fmt: skip
     with Image.open(tmp_path / "two.png") as ours:
         assert ours.convert("RGB").tobytes() == theirs.tobytes()
+
+
+@pytest.mark.slow
+def test_a_class_that_diffusers_puts_around_one_of_transformers_is_saved_and_loaded_again(
+    engine: Engine, folder: Tiny, tmp_path: Path
+) -> None:
+    call = 'generate m { prompt: "a red cat", seed: 7, num_inference_steps: 2, size: 64x64, '
+    call += 'use_resolution_binning: false, output: "%s.png" }\n'
+    text = f'model m {{ source: "{folder("prx")}", quantizer: "sdnq;type=int8" }}\nsave m {{ to: "saved" }}\n'
+    run(engine, text + call % "one", tmp_path)
+    run(engine, f'model m {{ source: "{tmp_path / "saved"}" }}\n' + call % "two", tmp_path)
+    with Image.open(tmp_path / "one.png") as one, Image.open(tmp_path / "two.png") as two:
+        assert one.tobytes() == two.tobytes()
