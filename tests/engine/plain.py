@@ -46,39 +46,48 @@ def assembled(folder: Path, kind: str | Mapping[str, str]) -> Any:
     from diffusers import DiffusionPipeline, pipelines
 
     index = DiffusionPipeline.load_config(folder)
+    made = getattr(importlib.import_module("diffusers"), index["_class_name"])
+    beside = made.__module__.rpartition(".")[0]
     parts: dict[str, Any] = {}
     for role, entry in index.items():
         if isinstance(entry, list):
             of_part = kind if isinstance(kind, str) else kind.get(role, "none")
-            parts[role] = part(folder, role, *entry, of_part) if entry[0] else None
+            parts[role] = part(folder, role, *entry, of_part, beside) if entry[0] else None
     plain_arguments = {role: value for role, value in index.items() if not role.startswith("_") and role not in parts}
-    pipeline = getattr(__import__("diffusers"), index["_class_name"])(**parts, **plain_arguments)
+    pipeline = made(**parts, **plain_arguments)
     assert isinstance(pipeline, pipelines.DiffusionPipeline)
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
 
 
-def part(folder: Path, role: str, library: str, class_name: str, kind: str) -> Any:
-    """Return one part of the pipeline, quantized unless it is the VAE."""
+def part(folder: Path, role: str, library: str, class_name: str, kind: str, beside: str = "diffusers") -> Any:
+    """Return one part of the pipeline, quantized unless it is the VAE.
+
+    In `beside`, where the pipeline's own class is, are some that checkpoints call transformers'.
+    """
     import torch
+    import transformers
 
     # Some parts' classes are beside their pipeline's own.
     at = library if library in ("diffusers", "transformers") else f"diffusers.pipelines.{library}"
-    found = getattr(importlib.import_module(at), class_name)
+    home = importlib.import_module(at)
+    found = getattr(home if hasattr(home, class_name) else importlib.import_module(beside), class_name)
     if not issubclass(found, torch.nn.Module):
         return found.from_pretrained(folder / role)
-    options: dict[str, Any] = {} if library == "transformers" else {"low_cpu_mem_usage": True}
+    # Those that are beside a pipeline may be either's.
+    is_transformers = issubclass(found, transformers.PreTrainedModel)
+    options: dict[str, Any] = {} if is_transformers else {"low_cpu_mem_usage": True}
     if role != "vae" and kind.startswith("sdnq"):
         import sdnq
 
         options["quantization_config"] = sdnq.SDNQConfig(weights_dtype=kind.removeprefix("sdnq-"), quant_conv=True)
-    if role != "vae" and kind in ("bnb8", "nf4") and library == "transformers":
+    if role != "vae" and kind in ("bnb8", "nf4") and is_transformers:
         from transformers import BitsAndBytesConfig
 
         four = {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4"}
         options["quantization_config"] = BitsAndBytesConfig(**({"load_in_8bit": True} if kind == "bnb8" else four))
     module = found.from_pretrained(folder / role, torch_dtype=torch.float32, **options)
-    if role != "vae" and kind in ("bnb8", "nf4") and library != "transformers":
+    if role != "vae" and kind in ("bnb8", "nf4") and not is_transformers:
         # diffusers refuses this on a CPU, so it is done by hand with bitsandbytes itself.
         replace_linears(module, kind)
     module.eval()

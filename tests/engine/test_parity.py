@@ -113,7 +113,7 @@ class Both:
             made = getattr(diffusers, case.class_name)
             taken = inspect.signature(made.__init__).parameters
             options = {"requires_safety_checker": False} if "requires_safety_checker" in taken else {}
-            options |= {name: value for name, value in assembled.config.items() if isinstance(value, float)}
+            options |= {name: value for name, value in assembled.config.items() if isinstance(value, float | list)}
             parts = {**assembled.components, **options}
             pipeline = made(**{name: part for name, part in parts.items() if name in taken})
             pipeline.set_progress_bar_config(disable=True)

@@ -32,6 +32,17 @@ def test_a_processor_of_videos_needs_torchvision(models: Path) -> None:
     assert said(text) == []
 
 
+@pytest.mark.parametrize(
+    ("class_name", "role", "package"),
+    [("PixtralProcessor", "tokenizer", "torchvision"), ("ChatGLMTokenizer", "tokenizer", "sentencepiece")],
+)
+def test_other_parts_have_packages_of_their_own(models: Path, class_name: str, role: str, package: str) -> None:
+    info = pipeline("Flux2Pipeline" if package == "torchvision" else "KolorsPipeline")
+    assert info is not None and role in info.components
+    assert packages.needed(info, ["AutoencoderKL", class_name]) == {package: class_name}
+    assert packages.needed(info, ["AutoencoderKL"]) == {}
+
+
 def test_a_class_that_cleans_its_prompt_needs_ftfy(models: Path) -> None:
     text = (
         'model m { source: "models/wan-image" }\n'

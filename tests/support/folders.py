@@ -39,6 +39,7 @@ SD3: Parts = {
     "tokenizer": _TOKENIZER, "tokenizer_2": _TOKENIZER, "tokenizer_3": _T5_TOKENIZER,
     "transformer": ("diffusers", "SD3Transformer2DModel"), "vae": _VAE,
 }  # fmt: skip
+_CONTROLNET = "diffusers", "FluxControlNetModel"
 FLUX: Parts = {
     "scheduler": _FLOW, "text_encoder": _CLIP, "text_encoder_2": _T5, "tokenizer": _TOKENIZER,
     "tokenizer_2": _T5_TOKENIZER, "transformer": ("diffusers", "FluxTransformer2DModel"), "vae": _VAE,
@@ -225,6 +226,9 @@ def write_models(folder: Path) -> None:
     write_component(folder / "other-vae", *_VAE)
     write_component(folder / "controlnet", "diffusers", "ControlNetModel")
     write_component(folder / "steering", "diffusers", "ControlNetUnionModel")
+    write_pipeline(folder / "steered", "FluxControlNetPipeline", FLUX | {"controlnet": _CONTROLNET}, **unsafe)
+    write_component(folder / "modes", *_CONTROLNET)
+    write_json(folder / "modes" / "config.json", {"_class_name": "FluxControlNetModel", "num_mode": 3})
     _write_stored(folder, unsafe)
     _write_unfit(folder, unsafe)
     _write_damaged(folder / "damaged", unsafe)

@@ -143,7 +143,7 @@ def needed(info: PipelineInfo) -> tuple[str, ...]:
 
 def _is_needed(argument: Argument) -> bool:
     # diffusers gives some that it can't do without a default of None all the same.
-    of_none = argument.name in ("image", "mask_image", "control_image") and takes_pictures(argument)
+    of_none = argument.name in ("image", "mask_image", "control_image", "control_mask") and takes_pictures(argument)
     is_needed = argument.name in ("prompt", "conditioning_frames")
     return argument.required or is_needed or (of_none and "None" not in _alternatives(argument.type))
 

@@ -1,6 +1,6 @@
 """Packages that a pipeline needs beside those that are always installed, by the names under which they are imported.
 
-What is known of pipelines' classes is in the catalog of pipelines; here is what their processors need. Whether a
+What is known of pipelines' classes is in the catalog of pipelines; here is what their parts' classes need. Whether a
 package is there is others' business.
 """
 
@@ -19,15 +19,18 @@ WITH_VIDEOS = frozenset({
 })  # fmt: skip
 """Classes of transformers that read the prompts and pictures of pipelines, and videos, which no pipeline gives them."""
 
+_OF_OTHERS = {"PixtralProcessor": "torchvision", "ChatGLMTokenizer": "sentencepiece"}
+
 EXTRAS = {"ftfy": "aquatint[video]"}
 _PROJECTS = {"cv2": "opencv-python"}
 
 
 def needed(info: PipelineInfo, classes: Iterable[str]) -> Mapping[str, str]:
     """Return the packages that a pipeline of these classes' parts needs, each with the class that needs it."""
-    processors = sorted(WITH_VIDEOS.intersection(classes))
-    found = dict.fromkeys(info.packages, info.name)
-    return {OF_VIDEO_PROCESSORS: processors[0], **found} if processors else found
+    of_classes = dict.fromkeys(WITH_VIDEOS, OF_VIDEO_PROCESSORS) | _OF_OTHERS
+    # Of several that need the same the first is told.
+    found = {of_classes[name]: name for name in sorted(classes, reverse=True) if name in of_classes}
+    return {**found, **dict.fromkeys(info.packages, info.name)}
 
 
 def installing(package: str) -> str:

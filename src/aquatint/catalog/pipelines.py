@@ -216,6 +216,16 @@ def pipeline_names() -> list[str]:
     return sorted(_catalog().pipelines)
 
 
+def made_of(class_name: str) -> list[str]:
+    """Return the names of the pipeline classes that have a component of the class `class_name`, sorted."""
+    found = []
+    for name in pipeline_names():
+        info = pipeline(name)
+        if info is not None and any(class_name in part.classes for part in info.components.values()):
+            found.append(name)
+    return found
+
+
 @lru_cache(maxsize=1)
 def component_roles() -> frozenset[str]:
     """Return every role that a submodule has in some pipeline."""

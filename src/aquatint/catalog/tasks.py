@@ -28,6 +28,9 @@ _WITH_OTHER_WEIGHTS = frozenset({"CogVideoXImageToVideoPipeline", "WanImageToVid
 STEERING = ("controlnet", "adapter")
 """The roles of what steers a denoiser by pictures: a ControlNet, and a T2I-Adapter."""
 
+OF_SEVERAL_PICTURES = "ControlNetUnionModel"
+"""The class of a controlnet that may be given several pictures, each of a kind of its own."""
+
 _STEERING = re.compile(rf"(?P<kind>{'|'.join(STEERING)})(?P<further>_[2-9])?")
 
 Roles = Mapping[str, str]

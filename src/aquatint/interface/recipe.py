@@ -22,6 +22,7 @@ from aquatint.catalog.models import IP_ADAPTER, LORA, TEXTUAL_INVERSION
 from aquatint.catalog.pipelines import Argument
 from aquatint.catalog.prompt_plugins import prompt_plugin
 from aquatint.catalog.quantizers import backend, canonical, parse_uri, problems
+from aquatint.catalog.tasks import first_of
 from aquatint.catalog.uris import UriError, parts, read_options
 from aquatint.interface.generate_script import block, is_free, model_name, quoted
 from aquatint.runtime.record import ComponentRecord, ImageRecord, PictureRecord, QuantizationRecord, WeighterRecord
@@ -178,7 +179,9 @@ def _place(role: str, part: ComponentRecord, record: ImageRecord) -> Settings:
     if part.file is None and pipeline.file is not None and part.dtype is not None and part.source == pipeline.source:
         # Left out, it would be taken from the file if that has it, too.
         inherited = ""
-    if (part.source, part.revision) != (pipeline.source, pipeline.revision):
+    # Of controlnets and the like a checkpoint has none beside the first.
+    is_further = first_of(role) is not None
+    if is_further or (part.source, part.revision) != (pipeline.source, pipeline.revision):
         return _given(source=part.source, subfolder=part.subfolder, revision=part.revision)
     return {} if part.subfolder == inherited else {"subfolder": part.subfolder}
 

@@ -17,7 +17,7 @@ from aquatint.catalog.models import GENERATE
 from aquatint.catalog.pipelines import PipelineInfo
 from aquatint.catalog.tasks import without_size
 from aquatint.diagnostics import Diagnostics, Label, did_you_mean
-from aquatint.language import latents
+from aquatint.language import latents, modes
 from aquatint.language.blocks import Blocks
 from aquatint.language.builtins import slug
 from aquatint.language.computing import fits_task
@@ -118,6 +118,7 @@ class Generating:
             self._has_good_size(settings, info),
             self.pictures.fit(settings, info),
             self.pictures.steer(settings, info, resolved.roles),
+            modes.fit(settings, given, resolved, self.resolver.components.configs, node.verb.span, self.diagnostics),
             self.pictures.leave_steps(settings, info),
             latents.fit(settings, resolved, self.resolver.components.configs, self.pictures.outside, self.diagnostics),
             has_pictures(settings, given, resolved.pipeline, info, node.verb.span, self.diagnostics),

@@ -18,10 +18,13 @@ from support.tiny import (
     guided,
     joint,
     moving,
+    reading,
     sounding,
     soundtracks,
+    steered,
     tunes,
     unets,
+    variants,
 )
 
 
@@ -84,5 +87,19 @@ MORE: dict[str, Callable[[], Any]] = {
     "acestep": tunes.ace_step, "stable-audio-3": tunes.stable_audio_3,
     "stable-audio-3-again": tunes.stable_audio_3_again, "stable-audio-3-inpaint": tunes.stable_audio_3_inpaint,
     "dance": tunes.dance_diffusion,
+    "sdxl-controlnet-union": steered.stable_diffusion_xl_controlnet_union,
+    "flux-controlnet-union": steered.flux_controlnet_union,
+    "controlnet-xs": steered.controlnet_xs, "sdxl-controlnet-xs": steered.stable_diffusion_xl_controlnet_xs,
+    "sd3-controlnet-inpaint": steered.stable_diffusion_3_controlnet_of_masks,
+    "qwenimage-controlnet-inpaint": steered.qwen_image_controlnet_of_masks,
+    "zimage-controlnet-inpaint": steered.z_image_controlnet_of_masks,
+    "hunyuandit-controlnet": steered.hunyuan_dit_controlnet, "cogview4-control": steered.cog_view_4_control,
+    "kolors": reading.kolors, "flux2": reading.flux_2, "flux2klein-kv": reading.flux_2_klein_kv,
+    "zimage-omni": reading.z_image_omni, "prx": reading.prx, "prx-pixel": reading.prx_pixel,
+    "sag": variants.self_attention_guided, "panorama": variants.panorama, "safe": variants.safe,
+    "attend-and-excite": variants.attend_and_excite, "semantic": variants.semantic, "cycle": variants.cycle_diffusion,
+    "gligen": variants.grounded, "variation": variants.image_variation, "depth": variants.depth_to_image,
+    "by-example": variants.painted_by_example,
+    "sdxl-instructed": variants.stable_diffusion_xl_instructed, "flux-redux": variants.flux_redux,
 }  # fmt: skip
 """Those that are compared with plain programs and are of no other test."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import gc
+import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -173,7 +174,9 @@ class TorchEngine:
         # What is wrong with it shows here. Where a pipeline's constructor takes modules apart, it shows when a call has
         # waited for them.
         try:
-            with suppress(NotLoaded):
+            with suppress(NotLoaded), warnings.catch_warnings():
+                # Some say of what diffusers made them of that it will go.
+                warnings.simplefilter("ignore", FutureWarning)
                 assembled.make()
         finally:
             assembled.give_back()

@@ -33,6 +33,7 @@ _RATES = (
     ("vae", "sampling_rate"), ("unet", "sample_rate"),
 )  # fmt: skip
 _LOUDEST = 32767
+_SCALE = "controlnet_conditioning_scale"
 
 Told = Sequence[warnings.WarningMessage]
 """What Python has warned of while a call ran."""
@@ -69,6 +70,7 @@ def work(
             help = did_you_mean(unknown[0], set(known) - OURS - {"self", "kwargs"}, "arguments")
             raise EngineError(f"{name} has no argument `{unknown[0]}`", help)
         info = pipeline_info(name)
+        arguments |= _scales(pipeline, arguments, known)
         if "output_type" in known:
             arguments.setdefault("output_type", _output_type(info))
         if "callback_on_step_end" in known:
@@ -109,6 +111,18 @@ def _masks(libraries: Libraries, arguments: dict[str, Any]) -> list[Any]:
     processor = libraries.diffusers.image_processor.IPAdapterMaskProcessor()
     with engine_error("can't prepare the masks of the IP-Adapters"):
         return [processor.preprocess([each], **size) for each in (given if isinstance(given, list) else [given])]
+
+
+def _scales(pipeline: Any, arguments: Mapping[str, Any], known: Mapping[str, inspect.Parameter]) -> dict[str, Any]:
+    """Return the strength of each of several controlnets, where one number is for all of them.
+
+    Some pipelines make a list of that themselves; those with a transformer go through the number as if it were one.
+    """
+    nets = getattr(getattr(pipeline, "controlnet", None), "nets", ())
+    if len(nets) < 2 or _SCALE not in known:
+        return {}
+    scale = arguments.get(_SCALE, known[_SCALE].default)
+    return {_SCALE: [float(scale)] * len(nets)} if isinstance(scale, int | float) else {}
 
 
 def fresh_scheduler(libraries: Libraries, scheduler: Any, asked: str | None) -> Any:
