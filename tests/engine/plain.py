@@ -7,7 +7,7 @@ It loads part by part, copies the weights into fresh memory, and calls the pipel
 from __future__ import annotations
 
 import hashlib
-import importlib
+import importlib.util
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -48,7 +48,7 @@ def assembled(folder: Path, kind: str | Mapping[str, str]) -> Any:
     index = DiffusionPipeline.load_config(folder)
     parts: dict[str, Any] = {}
     for role, entry in index.items():
-        if isinstance(entry, list):
+        if isinstance(entry, list) and all(isinstance(each, str | None) for each in entry):
             of_part = kind if isinstance(kind, str) else kind.get(role, "none")
             parts[role] = part(folder, role, *entry, of_part) if entry[0] else None
     plain_arguments = {role: value for role, value in index.items() if not role.startswith("_") and role not in parts}
@@ -63,22 +63,31 @@ def part(folder: Path, role: str, library: str, class_name: str, kind: str) -> A
     import torch
 
     # Some parts' classes are beside their pipeline's own.
-    at = library if library in ("diffusers", "transformers") else f"diffusers.pipelines.{library}"
+    if library in ("diffusers", "transformers"):
+        at = library
+    else:
+        at = f"diffusers.pipelines.{library}"
+        # Checkpoints name packages that this diffusers has moved.
+        at = at if importlib.util.find_spec(at) else f"diffusers.pipelines.deprecated.{library}"
     found = getattr(importlib.import_module(at), class_name)
     if not issubclass(found, torch.nn.Module):
         return found.from_pretrained(folder / role)
-    options: dict[str, Any] = {} if library == "transformers" else {"low_cpu_mem_usage": True}
+    from transformers import PreTrainedModel
+
+    # Of transformers' kind are a few that diffusers has, too.
+    is_transformers = issubclass(found, PreTrainedModel)
+    options: dict[str, Any] = {} if is_transformers else {"low_cpu_mem_usage": True}
     if role != "vae" and kind.startswith("sdnq"):
         import sdnq
 
         options["quantization_config"] = sdnq.SDNQConfig(weights_dtype=kind.removeprefix("sdnq-"), quant_conv=True)
-    if role != "vae" and kind in ("bnb8", "nf4") and library == "transformers":
+    if role != "vae" and kind in ("bnb8", "nf4") and is_transformers:
         from transformers import BitsAndBytesConfig
 
         four = {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4"}
         options["quantization_config"] = BitsAndBytesConfig(**({"load_in_8bit": True} if kind == "bnb8" else four))
     module = found.from_pretrained(folder / role, torch_dtype=torch.float32, **options)
-    if role != "vae" and kind in ("bnb8", "nf4") and library == "diffusers":
+    if role != "vae" and kind in ("bnb8", "nf4") and not is_transformers:
         # diffusers refuses this on a CPU, so it is done by hand with bitsandbytes itself.
         replace_linears(module, kind)
     module.eval()

@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import inspect
+import json
+import wave
 from collections.abc import Callable, Iterator
 from functools import cache, lru_cache
 from pathlib import Path
@@ -19,12 +21,15 @@ from aquatint.language.world import World
 from aquatint.runtime.engine import Engine
 from aquatint.runtime.events import Event, StatementFailed
 from aquatint.runtime.executor import Executor, Options
-from aquatint.runtime.media_files import read_clip
+from aquatint.runtime.media_files import read_clip, read_tensors
 from aquatint.source import Source
 from aquatint.syntax.parser import parse
 from engine import plain
-from engine.parity import CASES, EQUAL, KINDS, QUANTIZED, QUICK, SIDE, STEPS, Case, Picture, pairs
+from engine.parity import (
+    CASES, EMBEDS, EQUAL, HINT, KINDS, NO_EMBEDS, QUANTIZED, QUICK, SIDE, STEPS, Case, Picture, Tensor, pairs,
+)  # fmt: skip
 from support import parity_page
+from support.tiny.texts import WIDTH
 
 Tiny = Callable[[str], Path]
 PROMPT, SEED = "a red cat", 7
@@ -40,6 +45,7 @@ class Both:
         self.folder = folder
         self.work = work
         _draw_pictures(work)
+        _draw_tensors(work)
         self.scripted = cache(self._scripted)
         # The last one only: these are whole models.
         self.assembled = lru_cache(1)(lambda name, kind: plain.assembled(folder(name), dict.fromkeys(QUANTIZED, kind)))
@@ -71,10 +77,12 @@ class Both:
 
     def _written(self, value: Any) -> str:
         match value:
-            case Picture():
+            case Picture() | Tensor():
                 return f'"{self.work / value}"'
             case str():
-                return f'"{value}"'
+                return json.dumps(value)
+            case None:
+                return "none"
             case bool():
                 return str(value).lower()
             case _:
@@ -90,21 +98,40 @@ class Both:
             made = getattr(diffusers, case.class_name)
             taken = inspect.signature(made.__init__).parameters
             options = {"requires_safety_checker": False} if "requires_safety_checker" in taken else {}
-            options |= {name: value for name, value in assembled.config.items() if isinstance(value, float)}
+            own = assembled.config.items()
+            options |= {name: value for name, value in own if name in taken and name not in assembled.components}
             parts = {**assembled.components, **options}
             pipeline = made(**{name: part for name, part in parts.items() if name in taken})
             pipeline.set_progress_bar_config(disable=True)
             taken = inspect.signature(made.__call__).parameters
-            usual = {"prompt": PROMPT, "width": SIDE, "height": SIDE, "output_type": "pil"}
-            call = {name: Image.open(self.work / value).convert("RGB") if isinstance(value, Picture) else value
-                    for name, value in case.call.items()}  # fmt: skip
-            arguments = {"num_inference_steps": STEPS, **{name: usual[name] for name in usual if name in taken}, **call}
-            drawn = pipeline(**arguments, generator=torch.Generator("cpu").manual_seed(seed))
+            form = {"safetensors": "pt", "wav": "np"}.get(case.suffix, "pil")
+            usual = {"prompt": PROMPT, "width": SIDE, "height": SIDE, "num_inference_steps": STEPS, "output_type": form}
+            call = {name: self._live(value) for name, value in case.call.items()}
+            arguments = {name: usual[name] for name in usual if name in taken} | call
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(seed)  # a few draw from this one as well
+                made = pipeline(**arguments, generator=torch.Generator("cpu").manual_seed(seed))
         except Exception as error:
             return f"{type(error).__name__}: {str(error).splitlines()[0]}"
-        if case.suffix == "png":
-            return _pixels(drawn.images[0])
-        return b"".join(map(_pixels, drawn.frames[0]))
+        match case.suffix:
+            case "png":
+                return _pixels(made.images[0])
+            case "safetensors":
+                found = {name: each for name, each in made.items() if isinstance(each, torch.Tensor)}
+                return b"".join(each.contiguous().numpy().tobytes() for _, each in sorted(found.items()))
+            case "wav":
+                return (made.audios[0].clip(-1, 1) * 32767).round().astype("<i2").T.tobytes()
+        return b"".join(map(_pixels, made.frames[0] if hasattr(made, "frames") else made.images[0]))
+
+    def _live(self, value: Any) -> Any:
+        from safetensors.torch import load_file
+
+        match value:
+            case Picture():
+                return Image.open(self.work / value).convert("RGB")
+            case Tensor():
+                return next(iter(load_file(self.work / value).values()))
+        return value
 
 
 def compared(ours: bytes | str, theirs: bytes | str) -> str:
@@ -122,8 +149,14 @@ def compared(ours: bytes | str, theirs: bytes | str) -> str:
 
 def _in_file(file: Path) -> bytes:
     """Return the pixels of a picture's file, or of a video's, one frame after the other."""
-    if file.suffix == ".png":
-        return _pixels(Image.open(file))
+    match file.suffix:
+        case ".png":
+            return _pixels(Image.open(file))
+        case ".safetensors":
+            return b"".join(each.data for _, each in sorted(read_tensors(file).values.items()))
+        case ".wav":
+            with wave.open(str(file)) as sound:
+                return sound.readframes(sound.getnframes())
     return b"".join(map(_pixels, read_clip(file).frames))
 
 
@@ -136,6 +169,16 @@ def _draw_pictures(folder: Path) -> None:
     mask = Image.new("L", (SIDE, SIDE))
     mask.paste(255, (0, 0, SIDE // 2, SIDE))
     mask.save(folder / "mask.png")
+
+
+def _draw_tensors(folder: Path) -> None:
+    import torch
+    from safetensors.torch import save_file
+
+    drawn = torch.Generator("cpu").manual_seed(SEED)
+    shapes = {EMBEDS: (1, WIDTH), NO_EMBEDS: (1, WIDTH), HINT: (1, 3, SIDE, SIDE)}
+    for name, shape in shapes.items():
+        save_file({"x": torch.randn(shape, generator=drawn)}, folder / name)
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from support.tiny import chained, crossed, guided, joint, moving, sounding, unets
+from support.tiny import chained, crossed, early, guided, joint, moving, recent, sounding, unets
 
 
 def build(name: str, folder: Path) -> Path:
@@ -53,5 +53,25 @@ MORE: dict[str, Callable[[], Any]] = {
     "of-classes": guided.of_classes, "wan-from-image": moving.wan_from_image, "cogvideox": moving.cog_video_x,
     "ltx": moving.ltx_video, "hunyuanvideo": moving.hunyuan_video, "sana-video": moving.sana_video,
     "animatediff": moving.animate_diff, "svd": moving.stable_video_diffusion,
+    "ddim": early.implicit, "pndm": early.pseudo_numerical, "repaint": early.repaint, "sde-ve": early.score_based,
+    "karras-ve": early.karras, "ldm": early.latent_diffusion, "ldm-super": early.latent_super_resolution,
+    "ldm-texts": early.latent_diffusion_of_texts, "dance": early.dance_diffusion, "unclip": early.unclip,
+    "unclip-variations": early.unclip_variations, "stable-unclip": early.stable_unclip,
+    "stable-unclip-of-pictures": early.stable_unclip_of_pictures, "kandinsky21": early.kandinsky_2_1,
+    "kandinsky21-inpaint": early.kandinsky_2_1_inpaint, "kandinsky21-prior": early.kandinsky_2_1_prior,
+    "kandinsky21-decoder": early.kandinsky_2_1_decoder, "kandinsky21-filling": early.kandinsky_2_1_filling,
+    "kandinsky22-filling": early.kandinsky_2_2_filling, "kandinsky22-inpaint": early.kandinsky_2_2_inpaint,
+    "kandinsky22-controlnet": early.kandinsky_2_2_controlnet,
+    "kandinsky22-controlnet-img2img": early.kandinsky_2_2_controlnet_img2img,
+    "kandinsky22-emb2emb": early.kandinsky_2_2_emb2emb, "amused": early.amused, "vq-diffusion": early.vq_diffusion,
+    "alt": early.alt_diffusion,
+    "wuerstchen": early.wuerstchen, "wuerstchen-prior": early.wuerstchen_prior,
+    "wuerstchen-decoder": early.wuerstchen_decoder, "marigold-normals": early.marigold_normals,
+    "marigold-intrinsics": early.marigold_intrinsics,
+    "unidiffuser": early.uni_diffuser, "versatile-texts": early.versatile_of_texts,
+    "versatile-pictures": early.versatile_of_pictures,
+    "krea2": recent.krea_2, "ernie": recent.ernie_image, "fibo": recent.bria_fibo, "fibo-edit": recent.bria_fibo_edit,
+    "ideogram4": recent.ideogram_4, "glm": recent.glm_image, "refiner": recent.hunyuan_image_refiner,
+    "cloze": recent.visual_cloze,
 }  # fmt: skip
 """Those that are compared with plain programs and are of no other test."""

@@ -18,8 +18,10 @@ def kandinsky_prior() -> Any:
         hidden_size=WIDTH, intermediate_size=2 * WIDTH, projection_dim=WIDTH, num_hidden_layers=1,
         num_attention_heads=4, image_size=32, patch_size=16,
     )  # fmt: skip
+    prior = PriorTransformer(num_attention_heads=4, attention_head_dim=32, embedding_dim=WIDTH, num_layers=1)
+    prior.clip_std.data.fill_(1.0)  # by which what it makes is multiplied: it starts as zeros
     return KandinskyV22PriorPipeline(
-        prior=PriorTransformer(num_attention_heads=4, attention_head_dim=32, embedding_dim=WIDTH, num_layers=1),
+        prior=prior,
         image_encoder=CLIPVisionModelWithProjection(vision), text_encoder=clip(tokenizer, projected=True),
         tokenizer=tokenizer, image_processor=CLIPImageProcessor(size=32, crop_size=32),
         scheduler=UnCLIPScheduler(
