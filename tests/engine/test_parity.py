@@ -26,7 +26,20 @@ from aquatint.source import Source
 from aquatint.syntax.parser import parse
 from engine import plain
 from engine.parity import (
-    CASES, EMBEDS, EQUAL, HINT, KINDS, NO_EMBEDS, QUANTIZED, QUICK, SIDE, STEPS, Case, Picture, Tensor, pairs,
+    CASES,
+    EMBEDS,
+    EQUAL,
+    HINT,
+    KINDS,
+    NO_EMBEDS,
+    QUANTIZED,
+    QUICK,
+    SIDE,
+    STEPS,
+    Case,
+    Picture,
+    Tensor,
+    pairs,
 )  # fmt: skip
 from support import parity_page
 from support.tiny.texts import WIDTH
@@ -48,12 +61,16 @@ class Both:
         _draw_tensors(work)
         self.scripted = cache(self._scripted)
         # The last one only: these are whole models.
-        self.assembled = lru_cache(1)(lambda name, kind: plain.assembled(folder(name), dict.fromkeys(QUANTIZED, kind)))
+        self.assembled = lru_cache(1)(
+            lambda name, kind, skipped: plain.assembled(folder(name), dict.fromkeys(QUANTIZED, kind), skipped)
+        )
 
     def _scripted(self, checkpoint: str, kind: str) -> dict[str, bytes | str]:
         """Return what one script with the statements of a checkpoint comes to by class: pixels, or what was said."""
         cases = [case for case, of_case in self.pairs if (case.checkpoint, of_case) == (checkpoint, kind)]
         uri = KINDS[kind]
+        if uri is not None and (skipped := cases[0].skipped):
+            uri += f";modules-to-not-convert={','.join(skipped)}"
         quantizer = "" if uri is None else f', quantizer: "{uri}"'
         lines = [f'model m {{ source: "{self.folder(checkpoint)}"{quantizer} }}', *map(self.statement, cases)]
         parsed = parse(Source("parity.aqt", "\n".join(lines)))
@@ -94,7 +111,7 @@ class Both:
         import torch
 
         try:
-            assembled = self.assembled(case.checkpoint, kind)
+            assembled = self.assembled(case.checkpoint, kind, case.skipped)
             made = getattr(diffusers, case.class_name)
             taken = inspect.signature(made.__init__).parameters
             options = {"requires_safety_checker": False} if "requires_safety_checker" in taken else {}

@@ -31,7 +31,7 @@ def kandinsky_prior() -> Any:
 
 
 def kandinsky_decoder() -> Any:
-    from diffusers import DDIMScheduler, KandinskyV22Pipeline, UNet2DConditionModel, VQModel
+    from diffusers import DDIMScheduler, KandinskyV22Pipeline, UNet2DConditionModel
 
     return KandinskyV22Pipeline(
         unet=UNet2DConditionModel(
@@ -42,11 +42,7 @@ def kandinsky_decoder() -> Any:
             encoder_hid_dim_type="image_proj", cross_attention_dim=WIDTH, attention_head_dim=4,
             resnet_time_scale_shift="scale_shift",
         ),
-        movq=VQModel(
-            block_out_channels=(32, 64), down_block_types=("DownEncoderBlock2D", "AttnDownEncoderBlock2D"),
-            up_block_types=("AttnUpDecoderBlock2D", "UpDecoderBlock2D"), latent_channels=4, layers_per_block=1,
-            norm_num_groups=8, norm_type="spatial", num_vq_embeddings=12, vq_embed_dim=4,
-        ),
+        movq=autoencoders.quantizing(levels=2),
         scheduler=DDIMScheduler(beta_schedule="linear", clip_sample=False, set_alpha_to_one=False),
     )  # fmt: skip
 

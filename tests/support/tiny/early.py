@@ -364,10 +364,9 @@ def amused() -> Any:
 
 
 def vq_diffusion() -> Any:
+    import torch
     from diffusers import Transformer2DModel, VQDiffusionPipeline, VQDiffusionScheduler
     from diffusers.pipelines.deprecated.vq_diffusion import LearnedClassifierFreeSamplingEmbeddings
-
-    import torch
 
     tokenizer = texts.clip_tokenizer()
     learned = LearnedClassifierFreeSamplingEmbeddings(learnable=True, hidden_size=WIDTH, length=77)
@@ -423,7 +422,8 @@ def wuerstchen_prior() -> Any:
     tokenizer = texts.clip_tokenizer()
     return _published(
         WuerstchenPriorPipeline(
-            prior=WuerstchenPrior(c_in=4, c=WIDTH, depth=1, c_cond=WIDTH, c_r=16, nhead=4), tokenizer=tokenizer,
+            prior=guided.telling(WuerstchenPrior(c_in=4, c=WIDTH, depth=1, c_cond=WIDTH, c_r=16, nhead=4)),
+            tokenizer=tokenizer,
             text_encoder=texts.clip(tokenizer), scheduler=DDPMWuerstchenScheduler(),
         ),
         prior="wuerstchen",
@@ -435,11 +435,12 @@ def wuerstchen_decoder() -> Any:
     from diffusers.pipelines.deprecated.wuerstchen import PaellaVQModel, WuerstchenDiffNeXt
 
     tokenizer = texts.clip_tokenizer()
+    decoder = WuerstchenDiffNeXt(
+        c_cond=WIDTH, c_hidden=[64, WIDTH], nhead=[-1, 4], blocks=[1, 1], level_config=["CT", "CTA"],
+        clip_embd=WIDTH, inject_effnet=[False, True], effnet_embd=4, c_r=16,
+    )  # fmt: skip
     made = WuerstchenDecoderPipeline(
-        decoder=WuerstchenDiffNeXt(
-            c_cond=WIDTH, c_hidden=[64, WIDTH], nhead=[-1, 4], blocks=[1, 1], level_config=["CT", "CTA"],
-            clip_embd=WIDTH, inject_effnet=[False, True], effnet_embd=4, c_r=16,
-        ),
+        decoder=guided.telling(decoder),
         tokenizer=tokenizer, text_encoder=texts.clip(tokenizer), scheduler=DDPMWuerstchenScheduler(),
         vqgan=PaellaVQModel(bottleneck_blocks=1, num_vq_embeddings=512, embed_dim=32), latent_dim_scale=10.67,
     )  # fmt: skip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from support.tiny import autoencoders, joint, moving, texts
+from support.tiny import autoencoders, joint, texts
 from support.tiny.autoencoders import SIZE
 from support.tiny.schedules import flow_matching
 from support.tiny.texts import WIDTH
