@@ -271,6 +271,10 @@ CASES = [
     Case("Ideogram4Pipeline", "Ideogram 4", TEXT, "ideogram4",
          {"guidance_scale": 4.0, "guidance_schedule": None, "max_sequence_length": 128}),
     Case("GlmImagePipeline", "GLM-Image", TEXT, "glm"),
+    Case("VisualClozePipeline", "VisualCloze", "in a grid", "cloze", {
+        "task_prompt": "red to blue", "content_prompt": "a blue cat", "image": [[IMAGE, MASK], [IMAGE, None]],
+        "upsampling_height": SIDE, "upsampling_width": SIDE, "max_sequence_length": 32,
+    }, lacks=("prompt", "size")),
     Case("HunyuanImageRefinerPipeline", "Hunyuan Image", "refining", "refiner", {"image": IMAGE}),
 ]  # fmt: skip
 

@@ -100,6 +100,8 @@ class Both:
                 return json.dumps(value)
             case None:
                 return "none"
+            case list():
+                return f"[{', '.join(map(self._written, value))}]"
             case bool():
                 return str(value).lower()
             case _:
@@ -132,7 +134,8 @@ class Both:
             return f"{type(error).__name__}: {str(error).splitlines()[0]}"
         match case.suffix:
             case "png":
-                return _pixels(made.images[0])
+                first = made.images[0]
+                return _pixels(first[0] if isinstance(first, list) else first)
             case "safetensors":
                 found = {name: each for name, each in made.items() if isinstance(each, torch.Tensor)}
                 return b"".join(each.contiguous().numpy().tobytes() for _, each in sorted(found.items()))
@@ -148,6 +151,8 @@ class Both:
                 return Image.open(self.work / value).convert("RGB")
             case Tensor():
                 return next(iter(load_file(self.work / value).values()))
+            case list():
+                return [self._live(each) for each in value]
         return value
 
 
