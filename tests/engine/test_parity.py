@@ -120,7 +120,9 @@ class Both:
             own = assembled.config.items()
             options |= {name: value for name, value in own if name in taken and name not in assembled.components}
             parts = {**assembled.components, **options}
-            pipeline = made(**{name: part for name, part in parts.items() if name in taken})
+            taken_parts = {name: part for name, part in parts.items() if name in taken}
+            # Not a second one of a class: some change their parts when they are made.
+            pipeline = assembled if type(assembled) is made else made(**taken_parts)
             pipeline.set_progress_bar_config(disable=True)
             taken = inspect.signature(made.__call__).parameters
             form = {"safetensors": "pt", "wav": "np"}.get(case.suffix, "pil")

@@ -69,7 +69,7 @@ MORE: dict[str, Callable[[], Any]] = {
     "wuerstchen-decoder": early.wuerstchen_decoder, "marigold-normals": early.marigold_normals,
     "marigold-intrinsics": early.marigold_intrinsics,
     "unidiffuser": early.uni_diffuser, "versatile-texts": early.versatile_of_texts,
-    "versatile-pictures": early.versatile_of_pictures,
+    "versatile-pictures": early.versatile_of_pictures, "versatile-both": early.versatile_of_both,
     "krea2": recent.krea_2, "ernie": recent.ernie_image, "fibo": recent.bria_fibo, "fibo-edit": recent.bria_fibo_edit,
     "ideogram4": recent.ideogram_4, "glm": recent.glm_image, "refiner": recent.hunyuan_image_refiner,
     "cloze": recent.visual_cloze,

@@ -525,9 +525,25 @@ def _versatile_parts() -> dict[str, Any]:
 def versatile_of_texts() -> Any:
     from diffusers import VersatileDiffusionTextToImagePipeline
 
-    parts = _versatile_parts()
-    made = VersatileDiffusionTextToImagePipeline(**parts)
-    made._swap_unet_attention_blocks()  # as they were: it is done when a pipeline is made
+    return _universal(VersatileDiffusionTextToImagePipeline, _versatile_parts())
+
+
+def versatile_of_both() -> Any:
+    from diffusers import VersatileDiffusionDualGuidedPipeline
+    from transformers import CLIPImageProcessor
+
+    seeing = {
+        "image_encoder": texts.image_encoder(),
+        "image_feature_extractor": CLIPImageProcessor(size=SIZE, crop_size=SIZE),
+    }
+    return _universal(VersatileDiffusionDualGuidedPipeline, _versatile_parts() | seeing)
+
+
+def _universal(made_by: Any, parts: dict[str, Any]) -> Any:
+    """Return a pipeline with its networks as checkpoints for all of these classes have them."""
+    # One that is made with both changes them.
+    made = made_by(**parts | {"text_unet": None})
+    made.register_modules(text_unet=parts["text_unet"])
     return _published(made, text_unet="versatile_diffusion")
 
 

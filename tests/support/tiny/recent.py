@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from support.tiny import autoencoders, joint, texts
+from support.tiny import autoencoders, guided, joint, texts
 from support.tiny.autoencoders import SIZE
 from support.tiny.schedules import flow_matching
 from support.tiny.texts import WIDTH
@@ -82,7 +82,7 @@ def ernie_image() -> Any:
         out_channels=16, text_in_dim=WIDTH, rope_axes_dim=(8, 12, 12),
     )  # fmt: skip
     return ErnieImagePipeline(
-        transformer=transformer, vae=_flux_2_vae(), text_encoder=encoder, tokenizer=tokenizer,
+        transformer=guided.telling(transformer), vae=_flux_2_vae(), text_encoder=encoder, tokenizer=tokenizer,
         scheduler=flow_matching(shift=4.0), pe=Ministral3ForCausalLM(Ministral3Config(**words)), pe_tokenizer=writer,
     )  # fmt: skip
 
