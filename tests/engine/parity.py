@@ -26,7 +26,7 @@ KINDS = {
 QUANTIZED = (
     "unet", "transformer", "transformer_2", "text_encoder", "text_encoder_2", "text_encoder_3", "text_encoder_4",
     "prior", "decoder", "super_res_first", "super_res_last", "prior_prior", "prior_text_encoder", "bert",
-    "unconditional_transformer", "vision_language_encoder", "image_unet", "text_unet",
+    "unconditional_transformer", "image_unet", "text_unet",
 )  # fmt: skip
 """The roles that a model's quantizer is for."""
 

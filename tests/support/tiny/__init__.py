@@ -66,7 +66,7 @@ MORE: dict[str, Callable[[], Any]] = {
     "kandinsky22-emb2emb": early.kandinsky_2_2_emb2emb, "amused": early.amused, "vq-diffusion": early.vq_diffusion,
     "alt": early.alt_diffusion,
     "wuerstchen": early.wuerstchen, "wuerstchen-prior": early.wuerstchen_prior,
-    "wuerstchen-decoder": early.wuerstchen_decoder, "marigold-normals": early.marigold_normals,
+    "marigold-normals": early.marigold_normals,
     "marigold-intrinsics": early.marigold_intrinsics,
     "unidiffuser": early.uni_diffuser, "versatile-texts": early.versatile_of_texts,
     "versatile-pictures": early.versatile_of_pictures, "versatile-both": early.versatile_of_both,
