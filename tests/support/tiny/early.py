@@ -436,7 +436,7 @@ def wuerstchen_decoder() -> Any:
 
     tokenizer = texts.clip_tokenizer()
     decoder = WuerstchenDiffNeXt(
-        c_cond=WIDTH, c_hidden=[64, WIDTH], nhead=[-1, 4], blocks=[1, 1], level_config=["CT", "CTA"],
+        c_cond=WIDTH, c_hidden=[WIDTH, WIDTH], nhead=[-1, 4], blocks=[1, 1], level_config=["CT", "CTA"],
         clip_embd=WIDTH, inject_effnet=[False, True], effnet_embd=4, c_r=16,
     )  # fmt: skip
     made = WuerstchenDecoderPipeline(
