@@ -447,14 +447,50 @@ def prepared(call: ast.FunctionDef) -> set[str]:
     }  # fmt: skip
 
 
-def call_arguments(module: Module, call: ast.FunctionDef) -> dict[str, list[Any]]:
+# Where the annotations of a call are of other arguments than its own text and code are.
+_MISTYPED = {
+    ("VisualClozePipeline", "image"): "list[list[PIL.Image.Image | None]]",
+    ("VisualClozeGenerationPipeline", "image"): "list[list[PIL.Image.Image | None]]",
+    ("VersatileDiffusionDualGuidedPipeline", "prompt"): "str | list[str]",
+    ("VersatileDiffusionDualGuidedPipeline", "image"): "PIL.Image.Image | list[PIL.Image.Image]",
+}
+
+
+def is_handed_on(statements: list[ast.stmt], name: str) -> bool:
+    """Return whether `statements` hand the argument `name` to a processor of pictures, be it there or not."""
+    for each in statements:
+        if isinstance(each, ast.With):
+            if is_handed_on(each.body, name):
+                return True
+        elif isinstance(each, ast.If):
+            told = ast.unparse(each.test)
+            if re.fullmatch(rf"{name} is (not )?None", told):
+                return False
+            # Of those that are there, a kind of its own.
+            if re.match(rf"{name} is not None and |isinstance\({name}, ", told) and is_handed_on(each.orelse, name):
+                return True
+        elif not isinstance(each, ast.For | ast.While):
+            found = [ast.unparse(node) for node in ast.walk(each) if isinstance(node, ast.Call)]
+            if any(re.match(rf"self\.\w*processor\.preprocess(_video)?\({name}\b", call) for call in found):
+                return not any(isinstance(node, ast.IfExp) for node in ast.walk(each))
+            if isinstance(each, ast.Assign) and name in map(ast.unparse, each.targets):
+                return False
+    return False
+
+
+def call_arguments(module: Module, call: ast.FunctionDef, pipeline: str) -> dict[str, list[Any]]:
     """Return the parameters of a pipeline's call, of which some are pictures where their annotation says otherwise."""
     found = described(module, call)
+    for name, parameter in found.items():
+        parameter[0] = _MISTYPED.get((pipeline, name), parameter[0])
     for name in prepared(call) & found.keys():
         said = found[name][0].split(" | ")
         # Texts are for processors that compose pictures of several.
         if "str" not in said and not any(_PICTURES.fullmatch(each) for each in said):
             found[name][0] = " | ".join(["PipelineImageInput", *said])
+        # With None in its place the call fails.
+        if "str" not in said and is_handed_on(call.body, name):
+            found[name][0] = found[name][0].removesuffix(" | None")
     return found
 
 
@@ -587,7 +623,7 @@ def describe(library: Library, name: str, tasks: list[str]) -> dict[str, Any] | 
         components[role] = [text for text in alternatives(parameter.annotation) if text != "None"]
         if default is not None or role in may_be_left_out:
             optional.append(role)
-    arguments = call_arguments(*call)
+    arguments = call_arguments(*call, name)
     timesteps = method(ancestry, "get_timesteps")
     truncates = timesteps is not None and "int(num_inference_steps * strength)" in ast.unparse(timesteps[1])
     loras = library.loras

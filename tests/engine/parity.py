@@ -25,6 +25,8 @@ KINDS = {
 """The model's quantizer by what `plain` calls it."""
 QUANTIZED = (
     "unet", "transformer", "transformer_2", "text_encoder", "text_encoder_2", "text_encoder_3", "text_encoder_4",
+    "prior", "decoder", "super_res_first", "super_res_last", "prior_prior", "prior_text_encoder", "bert",
+    "unconditional_transformer", "image_unet", "text_unet",
 )  # fmt: skip
 """The roles that a model's quantizer is for."""
 
@@ -33,13 +35,14 @@ class Picture(str):
     """The name of a file with a picture."""
 
 
-class Numbers(str):
+class Tensor(str):
     """The name of a file with a tensor."""
 
 
 IMAGE, MASK = Picture("picture.png"), Picture("mask.png")
-NOISE, CLIP, CLIP_MASK = Numbers("noise.safetensors"), Numbers("clip.safetensors"), Numbers("clip-mask.safetensors")
+NOISE, CLIP, CLIP_MASK = Tensor("noise.safetensors"), Tensor("clip.safetensors"), Tensor("clip-mask.safetensors")
 """Sound of two channels; a video of five frames, and which of its pixels are meant."""
+EMBEDS, NO_EMBEDS, HINT = map(Tensor, ("embeds.safetensors", "no-embeds.safetensors", "hint.safetensors"))
 
 QUICK = "flux"
 """The checkpoint that is compared in every way in the quick tests, too."""
@@ -51,7 +54,8 @@ class Case:
 
     The script says nothing of the class: `checkpoint`, one of `support.tiny`'s, has it, or it follows from the call.
     `lacks` are the settings, of those that all others have, that the class has no place for. A video's frames are
-    compared in a file without loss.
+    compared in a file without loss. `skipped` are modules that no quantizer takes, the same for all of a checkpoint:
+    without that a plan is refused.
     """
 
     class_name: str
@@ -61,6 +65,7 @@ class Case:
     call: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     lacks: tuple[str, ...] = ()
     suffix: str = "png"
+    skipped: tuple[str, ...] = ()
 
 
 TEXT, AGAIN, FILLED, PERTURBED, STEERED = "text to image", "image to image", "inpainting", "perturbed", "controlnet"
@@ -78,6 +83,16 @@ _FORCING = {"num_frames": 5, "base_num_frames": 5}
 _CHUNKS = {"num_frames": 9, "max_sequence_length": 16, "num_latent_frames_per_chunk": 3}
 # The tokenizer that these have here makes no tokens of an empty text.
 _NEGATIVE = {"negative_prompt": "blue"}
+
+_FREE, _VARIED, _LARGER = "unconditional", "variations", "larger"
+_PRIORS, _DECODED = "what a decoder takes", "decoding"
+_PRIOR = {"prior_num_inference_steps": STEPS}
+_DECODER = {"decoder_num_inference_steps": 4, "super_res_num_inference_steps": 4}
+_EMBEDDED = {"image_embeds": EMBEDS, "negative_image_embeds": NO_EMBEDS}
+# What is nearest in a table hides what a quantizer changes in one step.
+_FOUR = {"num_inference_steps": 4}
+_CAST = ("encoder_hid_proj",)
+_MEASURED = {"image": IMAGE, "processing_resolution": 0}
 
 CASES = [
     Case("StableDiffusionPipeline", "Stable Diffusion", TEXT, "sd"),
@@ -324,6 +339,92 @@ CASES = [
     Case("PaintByExamplePipeline", "Stable Diffusion", FILLED, "by-example",
          {"example_image": IMAGE, "image": IMAGE, "mask_image": MASK}, lacks=("prompt",)),
     Case("StableDiffusionXLInstructPix2PixPipeline", "SDXL", EDITED, "sdxl-instructed", {"image": IMAGE}),
+    Case("DDIMPipeline", "DDPM", _FREE, "ddim", lacks=("prompt", "size")),
+    Case("PNDMPipeline", "DDPM", _FREE, "pndm", {"num_inference_steps": 4}, lacks=("prompt", "size")),
+    Case("RePaintPipeline", "DDPM", FILLED, "repaint",
+         {"image": IMAGE, "mask_image": MASK, "jump_length": 1, "jump_n_sample": 1}, lacks=("prompt", "size")),
+    Case("ScoreSdeVePipeline", "Score-based", _FREE, "sde-ve", lacks=("prompt", "size")),
+    Case("KarrasVePipeline", "Score-based", _FREE, "karras-ve", lacks=("prompt", "size")),
+    Case("LDMPipeline", "Latent diffusion", _FREE, "ldm", lacks=("prompt", "size")),
+    Case("LDMSuperResolutionPipeline", "Latent diffusion", _LARGER, "ldm-super", {"image": IMAGE},
+         lacks=("prompt", "size")),
+    Case("LDMTextToImagePipeline", "Latent diffusion", TEXT, "ldm-texts"),
+    Case("UnCLIPPipeline", "unCLIP", TEXT, "unclip", _PRIOR | _DECODER, lacks=("size", "num_inference_steps")),
+    Case("UnCLIPImageVariationPipeline", "unCLIP", _VARIED, "unclip-variations", {"image": IMAGE, **_DECODER},
+         lacks=("prompt", "size", "num_inference_steps")),
+    Case("StableUnCLIPPipeline", "Stable unCLIP", TEXT, "stable-unclip", _PRIOR),
+    Case("StableUnCLIPImg2ImgPipeline", "Stable unCLIP", _VARIED, "stable-unclip-of-pictures", {"image": IMAGE}),
+    Case("KandinskyCombinedPipeline", "Kandinsky 2.1", TEXT, "kandinsky21", _PRIOR, skipped=_CAST),
+    Case("KandinskyImg2ImgCombinedPipeline", "Kandinsky 2.1", AGAIN, "kandinsky21",
+         _PRIOR | _FROM_IMAGE | _FOUR, skipped=_CAST),
+    Case("KandinskyInpaintCombinedPipeline", "Kandinsky 2.1", FILLED, "kandinsky21-inpaint",
+         {"image": IMAGE, "mask_image": MASK, **_PRIOR}, skipped=_CAST),
+    Case("KandinskyPriorPipeline", "Kandinsky 2.1", _PRIORS, "kandinsky21-prior", lacks=("size",),
+         suffix="safetensors"),
+    Case("KandinskyPipeline", "Kandinsky 2.1", _DECODED, "kandinsky21-decoder", _EMBEDDED, skipped=_CAST),
+    Case("KandinskyImg2ImgPipeline", "Kandinsky 2.1", f"{_DECODED}, {AGAIN}", "kandinsky21-decoder",
+         _EMBEDDED | _FROM_IMAGE | _FOUR, skipped=_CAST),
+    Case("KandinskyInpaintPipeline", "Kandinsky 2.1", f"{_DECODED}, {FILLED}", "kandinsky21-filling",
+         {"image": IMAGE, "mask_image": MASK, **_EMBEDDED}, skipped=_CAST),
+    Case("KandinskyV22CombinedPipeline", "Kandinsky 2.2", TEXT, "kandinsky-both", _PRIOR, skipped=_CAST),
+    Case("KandinskyV22Img2ImgCombinedPipeline", "Kandinsky 2.2", AGAIN, "kandinsky-both",
+         _PRIOR | _FROM_IMAGE | _FOUR, skipped=_CAST),
+    Case("KandinskyV22InpaintCombinedPipeline", "Kandinsky 2.2", FILLED, "kandinsky22-inpaint",
+         {"image": IMAGE, "mask_image": MASK, **_PRIOR}, skipped=_CAST),
+    Case("KandinskyV22PriorPipeline", "Kandinsky 2.2", _PRIORS, "kandinsky-prior", lacks=("size",),
+         suffix="safetensors"),
+    Case("KandinskyV22PriorEmb2EmbPipeline", "Kandinsky 2.2", _PRIORS, "kandinsky22-emb2emb", _FROM_IMAGE,
+         lacks=("size",), suffix="safetensors"),
+    Case("KandinskyV22Pipeline", "Kandinsky 2.2", _DECODED, "kandinsky-decoder", _EMBEDDED, lacks=("prompt",),
+         skipped=_CAST),
+    Case("KandinskyV22Img2ImgPipeline", "Kandinsky 2.2", f"{_DECODED}, {AGAIN}", "kandinsky-decoder",
+         _EMBEDDED | _FROM_IMAGE | _FOUR, lacks=("prompt",), skipped=_CAST),
+    Case("KandinskyV22InpaintPipeline", "Kandinsky 2.2", f"{_DECODED}, {FILLED}", "kandinsky22-filling",
+         {"image": IMAGE, "mask_image": MASK, **_EMBEDDED}, lacks=("prompt",), skipped=_CAST),
+    Case("KandinskyV22ControlnetPipeline", "Kandinsky 2.2", f"{_DECODED}, {STEERED}", "kandinsky22-controlnet",
+         {"hint": HINT, **_EMBEDDED}, lacks=("prompt",), skipped=_CAST),
+    Case("KandinskyV22ControlnetImg2ImgPipeline", "Kandinsky 2.2", f"{_DECODED}, {STEERED}, {AGAIN}",
+         "kandinsky22-controlnet-img2img", {"hint": HINT, **_EMBEDDED, **_FROM_IMAGE}, lacks=("prompt",),
+         skipped=_CAST),
+    Case("IFSuperResolutionPipeline", "DeepFloyd IF", _LARGER, "if-super", {"image": IMAGE}),
+    Case("IFImg2ImgSuperResolutionPipeline", "DeepFloyd IF", f"{_LARGER}, {AGAIN}", "if-super",
+         {"original_image": IMAGE, **_FROM_IMAGE}, lacks=("size",)),
+    Case("IFInpaintingSuperResolutionPipeline", "DeepFloyd IF", f"{_LARGER}, {FILLED}", "if-super",
+         {"original_image": IMAGE, **_IN_MASK}, lacks=("size",)),
+    Case("AmusedPipeline", "aMUSEd", TEXT, "amused"),
+    Case("AmusedImg2ImgPipeline", "aMUSEd", AGAIN, "amused", _FROM_IMAGE, lacks=("size",)),
+    Case("AmusedInpaintPipeline", "aMUSEd", FILLED, "amused", _IN_MASK, lacks=("size",)),
+    Case("VQDiffusionPipeline", "VQ Diffusion", TEXT, "vq-diffusion", lacks=("size",)),
+    Case("AltDiffusionPipeline", "AltDiffusion", TEXT, "alt"),
+    Case("AltDiffusionImg2ImgPipeline", "AltDiffusion", AGAIN, "alt", _FROM_IMAGE),
+    Case("WuerstchenCombinedPipeline", "Würstchen", TEXT, "wuerstchen", {"width": 128, "height": 128, **_PRIOR},
+         lacks=("size",)),
+    Case("WuerstchenPriorPipeline", "Würstchen", _PRIORS, "wuerstchen-prior", suffix="safetensors"),
+    Case("MarigoldDepthPipeline", "Marigold", "depth", "marigold", _MEASURED, lacks=("prompt", "size"),
+         suffix="safetensors"),
+    Case("MarigoldNormalsPipeline", "Marigold", "normals", "marigold-normals", _MEASURED, lacks=("prompt", "size"),
+         suffix="safetensors"),
+    Case("MarigoldIntrinsicsPipeline", "Marigold", "intrinsics", "marigold-intrinsics", _MEASURED,
+         lacks=("prompt", "size"), suffix="safetensors"),
+    Case("UniDiffuserPipeline", "UniDiffuser", TEXT, "unidiffuser"),
+    Case("VersatileDiffusionTextToImagePipeline", "Versatile Diffusion", TEXT, "versatile-texts"),
+    Case("VersatileDiffusionImageVariationPipeline", "Versatile Diffusion", _VARIED, "versatile-pictures",
+         {"image": IMAGE}, lacks=("prompt",)),
+    Case("VersatileDiffusionDualGuidedPipeline", "Versatile Diffusion", "text and image to image", "versatile-both",
+         {"image": IMAGE}),
+    Case("Krea2Pipeline", "Krea 2", TEXT, "krea2", {"max_sequence_length": 256}),
+    Case("ErnieImagePipeline", "Ernie-Image", TEXT, "ernie"),
+    Case("BriaFiboPipeline", "Bria FIBO", TEXT, "fibo", _NEGATIVE),
+    Case("BriaFiboEditPipeline", "Bria FIBO", EDITED, "fibo-edit",
+         {"image": IMAGE, "prompt": '{"edit_instruction": "a red cat"}', **_NEGATIVE}),
+    Case("Ideogram4Pipeline", "Ideogram 4", TEXT, "ideogram4",
+         {"guidance_scale": 4.0, "guidance_schedule": None, "max_sequence_length": 128}),
+    Case("GlmImagePipeline", "GLM-Image", TEXT, "glm"),
+    Case("VisualClozePipeline", "VisualCloze", "in a grid", "cloze", {
+        "task_prompt": "red to blue", "content_prompt": "a blue cat", "image": [[IMAGE, MASK], [IMAGE, None]],
+        "upsampling_height": SIDE, "upsampling_width": SIDE, "max_sequence_length": 32,
+    }, lacks=("prompt", "size")),
+    Case("HunyuanImageRefinerPipeline", "Hunyuan Image", "refining", "refiner", {"image": IMAGE}),
 ]  # fmt: skip
 
 

@@ -60,6 +60,27 @@ def test_one_with_two_schedulers_begins_each_picture_with_new_ones(
 
 
 @pytest.mark.slow
+def test_what_a_pipeline_changes_in_its_networks_is_for_its_own_calls(
+    engine: Engine, folder: Tiny, tmp_path: Path
+) -> None:
+    # Each pipeline of this class that is made lets two networks change places with some of their layers.
+    made, statement = folder("versatile-texts"), 'prompt: "a red cat", seed: 7, num_inference_steps: 2, size: 64x64'
+    text = f"""
+        model m {{ source: "{made}" }}
+        model other {{ source: "{made}", vae {{ tiling: true }} }}
+        generate m {{ {statement}, output: "one.png" }}
+        generate m {{ {statement}, output: "two.png" }}
+        generate other {{ {statement}, output: "three.png" }}
+        generate m {{ {statement}, output: "four.png" }}
+    """
+    run(engine, text, tmp_path)
+    theirs = plainly(made, prompt="a red cat", width=64, height=64, num_inference_steps=2).images[0].tobytes()
+    for name in ("one", "two", "three", "four"):
+        with Image.open(tmp_path / f"{name}.png") as ours:
+            assert ours.convert("RGB").tobytes() == theirs, name
+
+
+@pytest.mark.slow
 def test_tensors_for_each_point_of_a_picture(engine: Engine, folder: Tiny, tmp_path: Path, photo: Path) -> None:
     import torch
 

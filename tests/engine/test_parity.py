@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import wave
 from collections.abc import Callable, Iterator
 from functools import cache, lru_cache
@@ -23,7 +24,7 @@ from aquatint.language.world import World
 from aquatint.runtime.engine import Engine
 from aquatint.runtime.events import Event, StatementFailed
 from aquatint.runtime.executor import Executor, Options
-from aquatint.runtime.media_files import read_clip
+from aquatint.runtime.media_files import read_clip, read_tensors
 from aquatint.source import Source
 from aquatint.syntax.parser import parse
 from engine import plain
@@ -31,19 +32,23 @@ from engine.parity import (
     CASES,
     CLIP,
     CLIP_MASK,
+    EMBEDS,
     EQUAL,
+    HINT,
     KINDS,
+    NO_EMBEDS,
     NOISE,
     QUANTIZED,
     QUICK,
     SIDE,
     STEPS,
     Case,
-    Numbers,
     Picture,
+    Tensor,
     pairs,
 )  # fmt: skip
 from support import parity_page
+from support.tiny.texts import WIDTH
 
 Tiny = Callable[[str], Path]
 PROMPT, SEED = "a red cat", 7
@@ -59,14 +64,19 @@ class Both:
         self.folder = folder
         self.work = work
         _draw_pictures(work)
+        _draw_tensors(work)
         self.scripted = cache(self._scripted)
         # The last one only: these are whole models.
-        self.assembled = lru_cache(1)(lambda name, kind: plain.assembled(folder(name), dict.fromkeys(QUANTIZED, kind)))
+        self.assembled = lru_cache(1)(
+            lambda name, kind, skipped: plain.assembled(folder(name), dict.fromkeys(QUANTIZED, kind), skipped)
+        )
 
     def _scripted(self, checkpoint: str, kind: str) -> dict[str, bytes | str]:
         """Return what one script with the statements of a checkpoint comes to by class: pixels, or what was said."""
         cases = [case for case, of_case in self.pairs if (case.checkpoint, of_case) == (checkpoint, kind)]
         uri = KINDS[kind]
+        if uri is not None and (skipped := cases[0].skipped):
+            uri += f";modules-to-not-convert={','.join(skipped)}"
         quantizer = "" if uri is None else f', quantizer: "{uri}"'
         lines = [f'model m {{ source: "{self.folder(checkpoint)}"{quantizer} }}', *map(self.statement, cases)]
         parsed = parse(Source("parity.aqt", "\n".join(lines)))
@@ -90,16 +100,16 @@ class Both:
 
     def _written(self, value: Any) -> str:
         match value:
-            case Picture() | Numbers():
+            case Picture() | Tensor():
                 return f'"{self.work / value}"'
             case str():
-                return f'"{value}"'
-            case bool():
-                return str(value).lower()
+                return json.dumps(value)
             case None:
                 return "none"
             case list():
                 return f"[{', '.join(map(self._written, value))}]"
+            case bool():
+                return str(value).lower()
             case _:
                 return str(value)
 
@@ -109,42 +119,48 @@ class Both:
         import torch
 
         try:
-            assembled = self.assembled(case.checkpoint, kind)
+            assembled = self.assembled(case.checkpoint, kind, case.skipped)
             made = getattr(diffusers, case.class_name)
             taken = inspect.signature(made.__init__).parameters
             options = {"requires_safety_checker": False} if "requires_safety_checker" in taken else {}
-            options |= {name: value for name, value in assembled.config.items() if isinstance(value, float | list)}
+            own = assembled.config.items()
+            options |= {name: value for name, value in own if name in taken and name not in assembled.components}
             parts = {**assembled.components, **options}
-            pipeline = made(**{name: part for name, part in parts.items() if name in taken})
+            taken_parts = {name: part for name, part in parts.items() if name in taken}
+            # Not a second one of a class: some change their parts when they are made.
+            pipeline = assembled if type(assembled) is made else made(**taken_parts)
             pipeline.set_progress_bar_config(disable=True)
             taken = inspect.signature(made.__call__).parameters
-            form = "np" if case.suffix == "wav" else "pil"
-            usual = {"prompt": PROMPT, "num_inference_steps": STEPS, "width": SIDE, "height": SIDE, "output_type": form}
-            call = {name: self._given(value) for name, value in case.call.items()}
-            arguments = {**{name: usual[name] for name in usual if name in taken}, **call}
+            form = {"safetensors": "pt", "wav": "np"}.get(case.suffix, "pil")
+            usual = {"prompt": PROMPT, "width": SIDE, "height": SIDE, "num_inference_steps": STEPS, "output_type": form}
+            call = {name: self._live(value) for name, value in case.call.items()}
+            arguments = {name: usual[name] for name in usual if name in taken} | call
             with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(seed)  # from which a few draw beside
-                drawn = pipeline(**arguments, generator=torch.Generator("cpu").manual_seed(seed))
+                torch.manual_seed(seed)  # a few draw from this one as well
+                made = pipeline(**arguments, generator=torch.Generator("cpu").manual_seed(seed))
         except Exception as error:
             return f"{type(error).__name__}: {str(error).splitlines()[0]}"
-        if case.suffix == "png":
-            return _pixels(drawn.images[0])
-        if case.suffix == "wav":
-            return _samples(drawn.audios[0])
-        frames = drawn.frames[0] if "frames" in drawn else drawn.images
-        return b"".join(map(_pixels, frames))
+        match case.suffix:
+            case "png":
+                first = made.images[0]
+                return _pixels(first[0] if isinstance(first, list) else first)
+            case "safetensors":
+                found = {name: each for name, each in made.items() if isinstance(each, torch.Tensor)}
+                return b"".join(each.contiguous().numpy().tobytes() for _, each in sorted(found.items()))
+            case "wav":
+                return _samples(made.audios[0])
+        return b"".join(map(_pixels, made.frames[0] if "frames" in made else made.images))
 
-    def _given(self, value: Any) -> Any:
-        """Return an argument as a plain program has it."""
+    def _live(self, value: Any) -> Any:
+
         match value:
             case Picture():
                 return Image.open(self.work / value).convert("RGB")
-            case Numbers():
-                return load_file(self.work / value)["values"]
+            case Tensor():
+                return next(iter(load_file(self.work / value).values()))
             case list():
-                return list(map(self._given, value))
-            case _:
-                return value
+                return [self._live(each) for each in value]
+        return value
 
 
 def compared(ours: bytes | str, theirs: bytes | str) -> str:
@@ -161,12 +177,15 @@ def compared(ours: bytes | str, theirs: bytes | str) -> str:
 
 
 def _in_file(file: Path) -> bytes:
-    """Return the pixels of a picture's file, or of a video's, one frame after the other, or the samples of sound."""
-    if file.suffix == ".png":
-        return _pixels(Image.open(file))
-    if file.suffix == ".wav":
-        with wave.open(str(file)) as opened:
-            return opened.readframes(opened.getnframes())
+    """Return the pixels of a picture's file, or of a video's, frame after frame, the samples of sound, or tensors."""
+    match file.suffix:
+        case ".png":
+            return _pixels(Image.open(file))
+        case ".safetensors":
+            return b"".join(each.data for _, each in sorted(read_tensors(file).values.items()))
+        case ".wav":
+            with wave.open(str(file)) as sound:
+                return sound.readframes(sound.getnframes())
     return b"".join(map(_pixels, read_clip(file).frames))
 
 
@@ -192,6 +211,16 @@ def _draw_pictures(folder: Path) -> None:
     noise = drawn.uniform(-1, 1, (1, 2, 200)).astype(numpy.float32)
     for name, values in {NOISE: noise, CLIP: frames, CLIP_MASK: inside}.items():
         save_file({"values": values}, folder / name)
+
+
+def _draw_tensors(folder: Path) -> None:
+    import torch
+    from safetensors.torch import save_file
+
+    drawn = torch.Generator("cpu").manual_seed(SEED)
+    shapes = {EMBEDS: (1, WIDTH), NO_EMBEDS: (1, WIDTH), HINT: (1, 3, SIDE, SIDE)}
+    for name, shape in shapes.items():
+        save_file({"x": torch.randn(shape, generator=drawn)}, folder / name)
 
 
 @pytest.fixture(scope="module")

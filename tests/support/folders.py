@@ -45,6 +45,21 @@ FLUX: Parts = {
     "tokenizer_2": _T5_TOKENIZER, "transformer": ("diffusers", "FluxTransformer2DModel"), "vae": _VAE,
 }  # fmt: skip
 
+REFINER: Parts = {
+    "scheduler": _FLOW, "text_encoder": ("transformers", "Qwen2_5_VLForConditionalGeneration"),
+    "tokenizer": ("transformers", "Qwen2Tokenizer"),
+    "transformer": ("diffusers", "HunyuanImageTransformer2DModel"),
+    "vae": ("diffusers", "AutoencoderKLHunyuanImageRefiner"),
+}  # fmt: skip
+"""Those of a pipeline that begins with a picture."""
+
+KREA: Parts = {
+    "scheduler": _FLOW, "text_encoder": ("transformers", "Qwen3VLModel"),
+    "tokenizer": ("transformers", "Qwen2Tokenizer"), "transformer": ("diffusers", "Krea2Transformer2DModel"),
+    "vae": ("diffusers", "AutoencoderKLQwenImage"),
+}  # fmt: skip
+"""Those of a pipeline that has options which are lists."""
+
 WAN: Parts = {
     "scheduler": _FLOW, "text_encoder": ("transformers", "UMT5EncoderModel"), "tokenizer": _T5_TOKENIZER,
     "transformer": ("diffusers", "WanTransformer3DModel"), "vae": ("diffusers", "AutoencoderKLWan"),
@@ -217,6 +232,9 @@ def write_models(folder: Path) -> None:
     write_pipeline(folder / "prior", "KandinskyV22PriorPipeline", PRIOR)
     write_pipeline(folder / "kandinsky", "KandinskyV22Pipeline", DECODER)
     write_pipeline(folder / "fill", "FluxFillPipeline", FLUX)
+    write_pipeline(folder / "cloze", "VisualClozePipeline", FLUX, resolution=64)
+    write_pipeline(folder / "krea", "Krea2Pipeline", KREA, text_encoder_select_layers=[1, 2])
+    write_pipeline(folder / "refiner", "HunyuanImageRefinerPipeline", REFINER, guider=[None, None])
     write_pipeline(folder / "redux", "FluxPriorReduxPipeline", REDUX)
     write_pipeline(folder / "depth", "StableDiffusionLDM3DPipeline", SD, **unsafe)
     write_pipeline(folder / "edit", "QwenImageEditPipeline", EDIT)

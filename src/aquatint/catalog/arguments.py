@@ -103,6 +103,11 @@ def takes_pictures(argument: Argument) -> bool:
     return not _NO_PICTURE.fullmatch(argument.name) and any(map(_has_pictures, _alternatives(argument.type)))
 
 
+def takes_rows(argument: Argument) -> bool:
+    """Return whether pictures can only be given as rows of a grid, in which None is one that is to be made."""
+    return takes_pictures(argument) and all(part.startswith("list[list[") for part in _alternatives(argument.type))
+
+
 def takes_videos(argument: Argument) -> bool:
     """Return whether a video can be an argument: pictures that are the frames of one."""
     return _OF_FRAMES.fullmatch(argument.name) is not None and takes_pictures(argument)
@@ -258,6 +263,8 @@ def _is_list_of_tensors(part: str) -> bool:
 
 
 def _described(parts: Sequence[str]) -> str:
+    if all(part.startswith("list[list[") and _has_pictures(part) for part in parts):
+        return "a list of lists of images"
     names = {
         "int": "a whole number",
         "float": "a number",

@@ -465,8 +465,11 @@ def _taken(part: Part, header: list[Tensor], source: str) -> Part:
 
 
 def is_part(entry: Any) -> bool:
-    """Return whether an entry of a `model_index.json` is a component's: its library and class, or two nulls."""
-    return isinstance(entry, list) and len(entry) == 2
+    """Return whether an entry of a `model_index.json` is a component's: its library and class, or two nulls.
+
+    Some options are lists of two, of numbers.
+    """
+    return isinstance(entry, list) and len(entry) == 2 and all(isinstance(each, str | None) for each in entry)
 
 
 def refuse_own_code(index: dict[str, Any], source: str) -> None:
@@ -478,8 +481,7 @@ def refuse_own_code(index: dict[str, Any], source: str) -> None:
         if role.startswith("_") or not is_part(entry) or None in entry:
             continue
         library, class_name = entry
-        known = isinstance(library, str) and pipelines.library(library) is not None
-        if not known or not isinstance(class_name, str):
+        if pipelines.library(library) is None:
             raise _own_code(f"component `{role}` of `{source}` asks for `{library}.{class_name}`")
 
 

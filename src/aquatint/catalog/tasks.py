@@ -63,7 +63,7 @@ def serving(own: PipelineInfo, roles: Roles, given: Collection[str]) -> Pipeline
     found = [own]
     for name in relatives(own.name):
         other = pipeline(name)
-        if other is not None and _can_be_made(other, roles):
+        if other is not None and _can_be_made(other, own, roles):
             found.append(other)
     # A misspelt argument is one that none of them takes, and says nothing.
     telling = {name for name in given if any(name in scriptable(info) for info in found)}
@@ -82,7 +82,7 @@ def _together(class_name: str, roles: tuple[tuple[str, str], ...]) -> PipelineIn
     arguments = dict(own.arguments)
     for name in relatives(class_name):
         other = pipeline(name)
-        if other is not None and _can_be_made(other, dict(roles)):
+        if other is not None and _can_be_made(other, own, dict(roles)):
             arguments = {**other.arguments, **arguments}
     return replace(own, arguments=arguments)
 
@@ -107,8 +107,10 @@ def _is_idle(info: PipelineInfo, roles: Roles) -> bool:
     return False
 
 
-def _can_be_made(info: PipelineInfo, roles: Roles) -> bool:
-    return all(part.optional or role in roles for role, part in info.components.items())
+def _can_be_made(info: PipelineInfo, own: PipelineInfo, roles: Roles) -> bool:
+    # What the checkpoint's own class does without, its relatives do, too: diffusers doesn't say so of each.
+    spared = {role for role, part in own.components.items() if part.optional}
+    return all(part.optional or role in roles or role in spared for role, part in info.components.items())
 
 
 def first_of(role: str) -> str | None:

@@ -12,9 +12,9 @@ from aquatint.catalog import checkpoints, language_models
 from aquatint.catalog.checkpoints import CheckpointError
 from aquatint.catalog.quantizer_backends import backends
 from aquatint.plan.batches import companions
-from aquatint.plan.steps import Component, Generate, PictureFile, Pipeline, Plan, TensorFile, VideoFile
+from aquatint.plan.steps import Component, Generate, PictureFile, Pipeline, Plan, TensorFile, VideoFile, givens
 from aquatint.runtime.metadata import PEFT, installed_version
-from aquatint.runtime.record import ComponentRecord, ImageRecord
+from aquatint.runtime.record import ComponentRecord, ImageRecord, in_rows
 
 
 def of_files(record: ImageRecord, plan: Plan) -> Iterator[str]:
@@ -54,9 +54,9 @@ def of_rewrites(record: ImageRecord) -> Iterator[str]:
 
 
 def _of_pictures(record: ImageRecord, step: Generate) -> Iterator[str]:
-    then = {each.path: each.hash for files in record.pictures.values() for each in files}
+    then = {each.path: each.hash for files in record.pictures.values() for each in in_rows(files)}
     for given in step.deferred.values():
-        for each in given if isinstance(given, list) else [given]:
+        for each in givens(given):
             if not isinstance(each, PictureFile | VideoFile | TensorFile):
                 continue
             if then.get(each.path, each.hash) != each.hash:

@@ -6,7 +6,7 @@ Everything that can be known before a model is loaded is checked here.
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -455,13 +455,26 @@ def _given(value: Any) -> steps.Deferred | None:
         case ImageValue() | PictureFile() | VideoFile() | TensorValue() | TensorFile():
             return _item(value)
         case Result():
-            references = [_item(image) for image in value.images]
-            return references[0] if len(references) == 1 else references
+            first, *others = (_item(image) for image in value.images)
+            return [first, *others] if others else first
         case Deferred():
             return _text(value)
-        case tuple() if any(isinstance(item, _LATER) for item in value):
-            return [_item(item) for item in value]
+        case tuple() if any(isinstance(item, _LATER) for item in _flat(value)):
+            return [_row(item) if isinstance(item, tuple) else _or_none(item) for item in value]
     return None
+
+
+def _flat(value: tuple[Any, ...]) -> Iterator[Any]:
+    for item in value:
+        yield from item if isinstance(item, tuple) else (item,)
+
+
+def _row(values: tuple[Any, ...]) -> steps.Row:
+    return [_or_none(item) for item in values]
+
+
+def _or_none(value: Any) -> steps.Given | None:
+    return None if value is None else _item(value)
 
 
 _FILES = PictureFile | VideoFile | TensorFile

@@ -50,6 +50,7 @@ from aquatint.plan.steps import (
     Text,
     TextRef,
     Upscale,
+    givens,
 )
 from aquatint.plan.uses import (
     Reference,
@@ -275,7 +276,7 @@ def _lines(step: Step) -> Iterator[Line]:
     match step:
         case Generate():
             for given in step.deferred.values():
-                for item in given if isinstance(given, list) else [given]:
+                for item in givens(given):
                     if isinstance(item, Text):
                         yield item
         case Upscale():

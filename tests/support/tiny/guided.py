@@ -155,11 +155,11 @@ def of_classes() -> Any:
                        id2label={"0": "cat", "1": "boat"})  # fmt: skip
 
 
-def telling(controlnet: Any, layers: str) -> Any:
-    """Return `controlnet` with weights in those layers of it that start as zeros: then it would do nothing."""
+def telling(network: Any, layers: str = "") -> Any:
+    """Return `network` with weights in those layers of it that start as zeros: then they would do nothing."""
     import torch
 
-    for name, parameter in controlnet.named_parameters():
+    for name, parameter in network.named_parameters():
         if layers in name and not parameter.any():
             torch.nn.init.normal_(parameter, std=0.1)
-    return controlnet
+    return network

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import functools
 import gc
-import warnings
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +43,8 @@ from aquatint.runtime.torch_engine import (
     upscalers,
     weights,
 )
-from aquatint.runtime.torch_engine.assembled import Assembled
-from aquatint.runtime.torch_engine.calls import NotLoaded, TorchCall
+from aquatint.runtime.torch_engine.assembled import Assembled, Opened
+from aquatint.runtime.torch_engine.calls import TorchCall
 from aquatint.runtime.torch_engine.faults import engine_error
 from aquatint.runtime.torch_engine.ip_adapters import (
     IpAdapters,
@@ -171,22 +169,17 @@ class TorchEngine:
             objects["adapter"] = self._libraries.diffusers.MultiAdapter(several_adapters)
         beside_it = {role: objects.pop(role) for role in ROLES if role in objects}
         assembled = Assembled(self._libraries, pipeline, found, objects, places, device, beside_it)
-        # What is wrong with it shows here. Where a pipeline's constructor takes modules apart, it shows when a call has
-        # waited for them.
-        try:
-            with suppress(NotLoaded), warnings.catch_warnings():
-                # Some say of what diffusers made them of that it will go.
-                warnings.simplefilter("ignore", FutureWarning)
-                assembled.make()
-        finally:
-            assembled.give_back()
+        # What is wrong with it shows here.
+        assembled.try_out()
         return assembled
 
     def begin(self, pipeline: Assembled, generation: Generation, on_step: OnStep) -> TorchCall:
         """Return the call of an assembled pipeline that makes images, videos or tensors, not begun."""
         made: list[Any] = []  # the call's own pipeline, once there is one
+        opened: Opened = []
 
         def make() -> Any:
+            pipeline.put_together()  # of a call that begins again
             made[:] = [pipeline.make()]
             return made[0]
 
@@ -204,7 +197,7 @@ class TorchEngine:
             return images
 
         tiling = generation.tiling or self.tiling
-        around = functools.partial(pipeline.computing, tiling, lambda: made[0].current_timestep)
+        around = functools.partial(pipeline.computing, tiling, lambda: made[0].current_timestep, opened)
         # What draws from the global generator draws for the whole call.
         places = tuple(pipeline.places.values())
         devices = tuple(dict.fromkeys([pipeline.device, *(place.component.device for place in places)]))

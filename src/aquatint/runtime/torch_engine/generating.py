@@ -199,6 +199,8 @@ def _media(torch: Any, made: Any, generation: Generation, pipeline: Any, told: T
         found = _made(made, list | tuple | numpy.ndarray)
         if info and media.kind_of(info) == "video" and found is not None and _medium(found) is not None:
             found = [found]  # the frames of one video, which is all that some make
+        elif info and media.kind_of(info) == "image" and found is not None:
+            found = [_alone(each, name) for each in found]
         mediums = [medium for each in found if (medium := _medium(each)) is not None] if found is not None else []
         if info is not None and media.has_soundtrack(info):
             mediums = _with_sound(mediums, made, pipeline)
@@ -210,6 +212,15 @@ def _media(torch: Any, made: Any, generation: Generation, pipeline: Any, told: T
             "leave `images_per_batch` out: each image then has a call of its own",
         )
     return mediums[:count]
+
+
+def _alone(made: Any, name: str) -> Any:
+    """Return the picture that one seed has come to, also where a pipeline lists its pictures by seed."""
+    if not isinstance(made, list):
+        return made
+    if len(made) > 1:
+        raise EngineError(f"{name} made {len(made)} pictures of one seed", "ask for one: a file holds one picture")
+    return made[0] if made else None
 
 
 def _tensors(torch: Any, made: Any, undecoded: str | None) -> Tensors | None:
