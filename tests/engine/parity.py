@@ -45,7 +45,7 @@ class Case:
 
     The script says nothing of the class: `checkpoint`, one of `support.tiny`'s, has it, or it follows from the call.
     `lacks` are the settings, of those that all others have, that the class has no place for. A video's frames are
-    compared in a file without loss.
+    compared in a file without loss. Those `beside` are of a process that has torchvision, which their parts need.
     """
 
     class_name: str
@@ -55,6 +55,7 @@ class Case:
     call: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     lacks: tuple[str, ...] = ()
     suffix: str = "png"
+    beside: bool = False
 
 
 TEXT, AGAIN, FILLED, PERTURBED, STEERED = "text to image", "image to image", "inpainting", "perturbed", "controlnet"
@@ -65,6 +66,8 @@ _PERTURBED = {"pag_scale": 2.5}
 _UNBINNED = {"use_resolution_binning": False}
 VIDEO, FROM_IMAGE, EDITED = "text to video", "image to video", "editing"
 _FRAMES = {"num_frames": 5}
+# The tokenizer that these have here makes a token of each letter.
+_LONG = {"max_sequence_length": 1024}
 # The tokenizer that these have here makes no tokens of an empty text.
 _NEGATIVE = {"negative_prompt": "blue"}
 
@@ -173,6 +176,19 @@ CASES = [
     Case("AnimateDiffPipeline", "AnimateDiff", VIDEO, "animatediff", {"num_frames": 2}, suffix="webp"),
     Case("StableVideoDiffusionPipeline", "Stable Video Diffusion", FROM_IMAGE, "svd",
          {"image": IMAGE, "num_frames": 2, "decode_chunk_size": 2}, lacks=("prompt",), suffix="webp"),
+    Case("QwenImageEditPipeline", "Qwen-Image", EDITED, "qwenimage-edit", {"image": IMAGE}, beside=True),
+    Case("QwenImageEditInpaintPipeline", "Qwen-Image", f"{EDITED}, {FILLED}", "qwenimage-edit", _IN_MASK, beside=True),
+    Case("QwenImageEditPlusPipeline", "Qwen-Image", f"{EDITED}, several", "qwenimage-edit-plus", {"image": IMAGE},
+         beside=True),
+    Case("Kandinsky5T2IPipeline", "Kandinsky", TEXT, "kandinsky5", beside=True),
+    Case("Kandinsky5I2IPipeline", "Kandinsky", AGAIN, "kandinsky5-from-image", {"image": IMAGE}, beside=True),
+    Case("Kandinsky5T2VPipeline", "Kandinsky", VIDEO, "kandinsky5-video", _FRAMES | _LONG, suffix="webp", beside=True),
+    # The first four of its latents' frames are made to fit those after them.
+    Case("Kandinsky5I2VPipeline", "Kandinsky", FROM_IMAGE, "kandinsky5-video-from-image",
+         {"image": IMAGE, "num_frames": 21, **_LONG}, suffix="webp", beside=True),
+    Case("LongCatImagePipeline", "LongCat-Image", TEXT, "longcat", {"enable_prompt_rewrite": False}, beside=True),
+    Case("LongCatImageEditPipeline", "LongCat-Image", EDITED, "longcat-edit", {"image": IMAGE}, lacks=("size",),
+         beside=True),
 ]  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from support.tiny import chained, crossed, guided, joint, moving, sounding, unets
+from support.tiny import chained, crossed, guided, joint, moving, seeing, sounding, unets
 
 
 def build(name: str, folder: Path) -> Path:
@@ -53,5 +53,9 @@ MORE: dict[str, Callable[[], Any]] = {
     "of-classes": guided.of_classes, "wan-from-image": moving.wan_from_image, "cogvideox": moving.cog_video_x,
     "ltx": moving.ltx_video, "hunyuanvideo": moving.hunyuan_video, "sana-video": moving.sana_video,
     "animatediff": moving.animate_diff, "svd": moving.stable_video_diffusion,
+    "qwenimage-edit": seeing.qwen_image_edit, "qwenimage-edit-plus": seeing.qwen_image_edit_plus,
+    "kandinsky5": seeing.kandinsky_5, "kandinsky5-from-image": seeing.kandinsky_5_from_image,
+    "kandinsky5-video": seeing.kandinsky_5_video, "kandinsky5-video-from-image": seeing.kandinsky_5_video_from_image,
+    "longcat": seeing.longcat_image, "longcat-edit": seeing.longcat_image_edit,
 }  # fmt: skip
 """Those that are compared with plain programs and are of no other test."""

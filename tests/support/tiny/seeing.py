@@ -59,13 +59,13 @@ def _reading() -> dict[str, Any]:
     return {"tokenizer": tokenizer, "processor": _processor(tokenizer), "text_encoder": _encoder(tokenizer)}
 
 
-def _qwen_image(channels: int = 3, **options: Any) -> dict[str, Any]:
+def _qwen_image(**options: Any) -> dict[str, Any]:
     from diffusers import AutoencoderKLQwenImage, QwenImageTransformer2DModel
 
     # It shrinks by 32, since the pictures to edit are made a million pixels large first.
     vae = AutoencoderKLQwenImage(
         base_dim=4, z_dim=4, dim_mult=[1, 1, 2, 2, 4, 4], num_res_blocks=1, temperal_downsample=[False] * 3 + [True] * 2,
-        latents_mean=[0.0] * 4, latents_std=[1.0] * 4, input_channels=channels,
+        latents_mean=[0.0] * 4, latents_std=[1.0] * 4,
     )  # fmt: skip
     transformer = QwenImageTransformer2DModel(
         patch_size=2, in_channels=16, out_channels=4, num_layers=2, attention_head_dim=32, num_attention_heads=4,
@@ -86,13 +86,6 @@ def qwen_image_edit_plus() -> Any:
     return QwenImageEditPlusPipeline(**_qwen_image(zero_cond_t=True))
 
 
-def qwen_image_layered() -> Any:
-    """Return one whose pictures have transparent layers."""
-    from diffusers import QwenImageLayeredPipeline
-
-    return QwenImageLayeredPipeline(**_qwen_image(4, use_additional_t_cond=True, use_layer3d_rope=True))
-
-
 def _kandinsky_5(sees: bool, channels: int) -> dict[str, Any]:
     from diffusers import Kandinsky5Transformer3DModel
 
@@ -108,27 +101,27 @@ def _kandinsky_5(sees: bool, channels: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _by_eight() -> Any:
+def _narrow(levels: int, channels: int = 4) -> Any:
     from diffusers import AutoencoderKL
 
-    # Narrow, since the pictures have a million pixels whatever is asked for.
+    # Since the pictures have a million pixels whatever is asked for.
     return AutoencoderKL(
-        block_out_channels=(8, 8, 8, 8), layers_per_block=1, latent_channels=4, norm_num_groups=4, sample_size=SIZE,
-        down_block_types=["DownEncoderBlock2D"] * 4, up_block_types=["UpDecoderBlock2D"] * 4,
-        mid_block_add_attention=False,
+        block_out_channels=[8] * levels, layers_per_block=1, latent_channels=channels, norm_num_groups=4,
+        sample_size=SIZE, down_block_types=["DownEncoderBlock2D"] * levels,
+        up_block_types=["UpDecoderBlock2D"] * levels, mid_block_add_attention=False, shift_factor=0.1,
     )  # fmt: skip
 
 
 def kandinsky_5() -> Any:
     from diffusers import Kandinsky5T2IPipeline
 
-    return Kandinsky5T2IPipeline(**_kandinsky_5(False, 4), vae=_by_eight())
+    return Kandinsky5T2IPipeline(**_kandinsky_5(False, 4), vae=_narrow(4))
 
 
 def kandinsky_5_from_image() -> Any:
     from diffusers import Kandinsky5I2IPipeline
 
-    return Kandinsky5I2IPipeline(**_kandinsky_5(True, 4), vae=_by_eight())
+    return Kandinsky5I2IPipeline(**_kandinsky_5(True, 4), vae=_narrow(4))
 
 
 def _of_videos() -> Any:
@@ -154,11 +147,11 @@ def _longcat() -> dict[str, Any]:
 
     reading = _reading()
     transformer = LongCatImageTransformer2DModel(
-        in_channels=16, num_layers=1, num_single_layers=1, attention_head_dim=32, num_attention_heads=4,
+        in_channels=64, num_layers=1, num_single_layers=1, attention_head_dim=32, num_attention_heads=4,
         joint_attention_dim=WIDTH, pooled_projection_dim=WIDTH, axes_dims_rope=[8, 12, 12],
     )  # fmt: skip
     return {
-        "transformer": transformer, "vae": _by_eight(), "text_encoder": reading["text_encoder"],
+        "transformer": transformer, "vae": _narrow(6, 16), "text_encoder": reading["text_encoder"],
         "tokenizer": reading["tokenizer"], "text_processor": reading["processor"],
         "scheduler": flow_matching(use_dynamic_shifting=True),
     }  # fmt: skip
