@@ -189,6 +189,7 @@ CASES = [
     Case("LongCatImagePipeline", "LongCat-Image", TEXT, "longcat", {"enable_prompt_rewrite": False}, beside=True),
     Case("LongCatImageEditPipeline", "LongCat-Image", EDITED, "longcat-edit", {"image": IMAGE}, lacks=("size",),
          beside=True),
+    Case("OmniGenPipeline", "OmniGen", TEXT, "omnigen", beside=True),
 ]  # fmt: skip
 
 

@@ -55,7 +55,7 @@ def needed(info: PipelineInfo, classes: Iterable[str]) -> Mapping[str, str]:
 def installing(package: str) -> str:
     """Return the line that installs a package; of torchvision the one for the torch that is here."""
     if package == OF_PROCESSORS:
-        return installing_torchvision(_version("torch"))
+        return installing_torchvision(version("torch"))
     return f'pip install "{EXTRAS[package]}"' if package in EXTRAS else f"pip install {_PROJECTS.get(package, package)}"
 
 
@@ -85,7 +85,7 @@ def misfit(package: str) -> Misfit | None:
         if package in sys.modules:
             known = sys.modules[package]
             return Misfit("which can't be imported here", help) if known is None else None
-        torch, torchvision = _version("torch"), _version(package)
+        torch, torchvision = version("torch"), version(package)
         wanted = importlib.metadata.requires(package) or []
     except importlib.metadata.PackageNotFoundError:
         return None
@@ -109,7 +109,7 @@ def misfit_of_torchvision(torch: str, torchvision: str, wanted: Iterable[str]) -
     return f"and {torchvision} isn't built for torch {torch}"
 
 
-def _version(package: str) -> str | None:
+def version(package: str) -> str | None:
     """Return the version of a package with what it is built for, None where it isn't installed.
 
     That is written in the package, and left out by its metadata where it comes from PyPI.

@@ -57,5 +57,6 @@ MORE: dict[str, Callable[[], Any]] = {
     "kandinsky5": seeing.kandinsky_5, "kandinsky5-from-image": seeing.kandinsky_5_from_image,
     "kandinsky5-video": seeing.kandinsky_5_video, "kandinsky5-video-from-image": seeing.kandinsky_5_video_from_image,
     "longcat": seeing.longcat_image, "longcat-edit": seeing.longcat_image_edit,
+    "omnigen": seeing.omni_gen,
 }  # fmt: skip
 """Those that are compared with plain programs and are of no other test."""

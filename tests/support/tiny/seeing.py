@@ -87,17 +87,22 @@ def qwen_image_edit_plus() -> Any:
 
 
 def _kandinsky_5(sees: bool, channels: int) -> dict[str, Any]:
+    import torch
     from diffusers import Kandinsky5Transformer3DModel
 
     clip, reading = texts.clip_tokenizer(), _reading()
+    transformer = Kandinsky5Transformer3DModel(
+        in_visual_dim=channels, out_visual_dim=channels, in_text_dim=WIDTH, in_text_dim2=WIDTH, time_dim=64,
+        model_dim=WIDTH, ff_dim=2 * WIDTH, num_text_blocks=1, num_visual_blocks=1, axes_dims=(8, 12, 12),
+        visual_cond=sees,
+    )  # fmt: skip
+    for name, parameter in transformer.named_parameters():
+        if "modulation" in name and not parameter.any():
+            torch.nn.init.normal_(parameter, std=0.1)  # as zeros they would let no block say anything
     return {
         "text_encoder": reading["text_encoder"], "tokenizer": reading["processor"],
         "text_encoder_2": texts.clip(clip), "tokenizer_2": clip, "scheduler": flow_matching(shift=5.0),
-        "transformer": Kandinsky5Transformer3DModel(
-            in_visual_dim=channels, out_visual_dim=channels, in_text_dim=WIDTH, in_text_dim2=WIDTH, time_dim=64,
-            model_dim=WIDTH, ff_dim=2 * WIDTH, num_text_blocks=1, num_visual_blocks=1, axes_dims=(8, 12, 12),
-            visual_cond=sees,
-        ),
+        "transformer": transformer,
     }  # fmt: skip
 
 
@@ -167,3 +172,24 @@ def longcat_image_edit() -> Any:
     from diffusers import LongCatImageEditPipeline
 
     return LongCatImageEditPipeline(**_longcat())
+
+
+def omni_gen() -> Any:
+    """Return one whose denoiser reads the prompt and the pictures itself; torchvision turns these into numbers."""
+    from diffusers import OmniGenPipeline, OmniGenTransformer2DModel
+    from transformers import LlamaTokenizer
+
+    letters = ["\N{LOWER ONE EIGHTH BLOCK}", *(chr(code) for code in range(33, 127)), "\n"]
+    tokenizer = LlamaTokenizer(
+        vocab={piece: number for number, piece in enumerate(["<unk>", "<s>", "</s>", *letters])}, merges=[],
+        model_max_length=512,
+    )  # fmt: skip
+    transformer = OmniGenTransformer2DModel(
+        in_channels=4, patch_size=2, hidden_size=WIDTH, num_attention_heads=4, num_key_value_heads=4,
+        intermediate_size=2 * WIDTH, num_layers=2, pad_token_id=0, vocab_size=len(tokenizer),
+        max_position_embeddings=1024, original_max_position_embeddings=1024, time_step_dim=64,
+        rope_scaling={"long_factor": [1.0] * 16, "short_factor": [1.0] * 16},
+    )  # fmt: skip
+    return OmniGenPipeline(
+        transformer=transformer, vae=_narrow(4), tokenizer=tokenizer, scheduler=flow_matching(invert_sigmas=True)
+    )
