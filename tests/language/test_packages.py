@@ -26,7 +26,7 @@ EDIT = 'model m { source: "models/edit" }\ngenerate m { prompt: "blue", image: "
 
 
 def said(text: str, *missing: str, unfit: Misfit | None = None) -> list[tuple[str, str, str | None]]:
-    """Return the code, message and help of what is said of packages where these aren't installed, or one doesn't fit."""
+    """Return the code, message and help of what is said of packages that aren't there or don't fit."""
     parsed = parse(Source("script.aqt", text))
     world = World(
         is_installed=lambda package: package not in missing,

@@ -1,8 +1,8 @@
 """Packages that a pipeline needs beside those that are always installed, by the names under which they are imported.
 
 What is known of pipelines' classes is in the catalog of pipelines; here is what their processors need
-(`data/processors.json`, written by `scripts/make_processor_catalog.py`), and which torchvision is for which torch, which
-is told from what they say of themselves. Whether a package is there is others' business. Nothing is imported.
+(`data/processors.json`, written by `scripts/make_processor_catalog.py`), and which torchvision is for which torch,
+which is told from what they say of themselves. Whether a package is there is others' business. Nothing is imported.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _PROJECTS = {"cv2": "opencv-python"}
 _DATA = Path(__file__).parent / "data" / "processors.json"
 _WHEELS = "https://download.pytorch.org/whl"
 _LABEL = re.compile(r"(?:cu(?P<cuda>\d+)\d|(?P<cpu>cpu)|(?P<other>(?:rocm|xpu)[\w.]*))")
-"""What a version has after its `+` that was built for a kind of device; the last digit of a CUDA is its minor version."""
+"""What a version has after its `+` that was built for a kind of device; a CUDA's last digit is its minor version."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,12 +89,12 @@ class World:
 
     `checkpoint` reads the index of a pipeline, given its source, the revision, and its folder in the source ("" for the
     source itself), and raises `CheckpointError`. `is_installed` says whether a package can be imported, without doing
-    so, and `misfit` why one that is there can't be. `script` reads a file that a script includes, and raises `OSError` or `ValueError` with the reason. `files` are
-    those that scripts read, `folder` is what paths on the command line are relative to, and `output_folder` what those
-    of outputs are. `hardware` tells of a device, and is asked only by plans that depend on it. `limit` says how many
-    times the usual steps and images a script may come to. `order` is the order of a plan's
-    steps, and `memory` what its components may take of `device`, `memory_beside` what of another one, None for any
-    amount. `lacks_device` says whether the computer that the plan is for is known not to have a device.
+    so, and `misfit` why one that is there can't be. `script` reads a file that a script includes, and raises `OSError`
+    or `ValueError` with the reason. `files` are those that scripts read, `folder` is what paths on the command line are
+    relative to, and `output_folder` what those of outputs are. `hardware` tells of a device, and is asked only by plans
+    that depend on it. `limit` says how many times the usual steps and images a script may come to. `order` is the order
+    of a plan's steps, and `memory` what its components may take of `device`, `memory_beside` what of another one, None
+    for any amount. `lacks_device` says whether the computer that the plan is for is known not to have a device.
     """
 
     device: str = "cpu"

@@ -64,8 +64,8 @@ def _qwen_image(**options: Any) -> dict[str, Any]:
 
     # It shrinks by 32, since the pictures to edit are made a million pixels large first.
     vae = AutoencoderKLQwenImage(
-        base_dim=4, z_dim=4, dim_mult=[1, 1, 2, 2, 4, 4], num_res_blocks=1, temperal_downsample=[False] * 3 + [True] * 2,
-        latents_mean=[0.0] * 4, latents_std=[1.0] * 4,
+        base_dim=4, z_dim=4, dim_mult=[1, 1, 2, 2, 4, 4], num_res_blocks=1, latents_mean=[0.0] * 4,
+        latents_std=[1.0] * 4, temperal_downsample=[False] * 3 + [True] * 2,
     )  # fmt: skip
     transformer = QwenImageTransformer2DModel(
         patch_size=2, in_channels=16, out_channels=4, num_layers=2, attention_head_dim=32, num_attention_heads=4,
