@@ -479,7 +479,10 @@ def is_handed_on(statements: list[ast.stmt], name: str) -> bool:
 
 
 def call_arguments(module: Module, call: ast.FunctionDef, pipeline: str) -> dict[str, list[Any]]:
-    """Return the parameters of a pipeline's call, of which some are pictures where their annotation says otherwise."""
+    """Return the parameters of a pipeline's call, of which some are pictures where their annotation says otherwise.
+
+    Of pictures without which a call can't begin, None is no value, whatever their annotation says.
+    """
     found = described(module, call)
     for name, parameter in found.items():
         parameter[0] = _MISTYPED.get((pipeline, name), parameter[0])
@@ -491,6 +494,29 @@ def call_arguments(module: Module, call: ast.FunctionDef, pipeline: str) -> dict
         # With None in its place the call fails.
         if "str" not in said and is_handed_on(call.body, name):
             found[name][0] = found[name][0].removesuffix(" | None")
+    for name in read_at_once(call) & found.keys():
+        said = found[name][0].split(" | ")
+        if any(_PICTURES.fullmatch(each) for each in said):
+            found[name][0] = " | ".join(each for each in said if each != "None")
+    return found
+
+
+def read_at_once(call: ast.FunctionDef) -> set[str]:
+    """Return the parameters of which a call reads an attribute whatever else it is given: None has none of these."""
+    found: set[str] = set()
+    set_before: set[str] = set()
+    for statement in call.body:
+        if not isinstance(statement, ast.Assign | ast.AnnAssign | ast.Expr):
+            set_before |= {node.id for node in ast.walk(statement) if isinstance(node, ast.Name)
+                           and isinstance(node.ctx, ast.Store)}  # fmt: skip
+            continue
+        text = ast.unparse(statement)
+        read = {node.value.id for node in ast.walk(statement) if isinstance(node, ast.Attribute)
+                and isinstance(node.value, ast.Name) and isinstance(node.ctx, ast.Load)}  # fmt: skip
+        # Whether it is None, an expression may ask itself.
+        found |= {name for name in read - set_before if not re.search(rf"\b{name} (is|and|or)\b|\bif {name}\b", text)}
+        set_before |= {node.id for node in ast.walk(statement) if isinstance(node, ast.Name)
+                       and isinstance(node.ctx, ast.Store)}  # fmt: skip
     return found
 
 
@@ -526,7 +552,10 @@ def packages(ancestry: list[tuple[Module, ast.ClassDef]]) -> list[str]:
 
 
 def yields(library: Library, module: Module, call: ast.FunctionDef) -> list[str]:
-    """Return the names of what a call returns, in their order; nothing where that can't be told."""
+    """Return the names of what a call returns, in their order; nothing where that can't be told.
+
+    Several pictures for each image, which are cut from a list of all, are `layers`.
+    """
     returned = [node.value for node in ast.walk(call) if isinstance(node, ast.Return)]
     made = [node for node in returned if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("Output")]
     if not made:
@@ -538,7 +567,13 @@ def yields(library: Library, module: Module, call: ast.FunctionDef) -> list[str]
         item.target.id for item in home[1].body if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name)
     ]  # fmt: skip
     named = [keyword.arg for keyword in last.keywords if keyword.arg]
-    return [*dict.fromkeys([*fields[: len(last.args)], *named])]
+    cut = {ast.unparse(keyword.value) for keyword in last.keywords if keyword.arg == "images"} & {
+        ast.unparse(node.func.value) for node in ast.walk(call)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "append"
+        and isinstance(node.args[0], ast.Subscript) and isinstance(node.args[0].slice, ast.Slice)
+    }  # fmt: skip
+    names = dict.fromkeys([*fields[: len(last.args)], *named])
+    return ["layers" if name == "images" and cut else name for name in names]
 
 
 def gives_latents(call: ast.FunctionDef) -> bool:

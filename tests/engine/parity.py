@@ -55,7 +55,7 @@ class Case:
     The script says nothing of the class: `checkpoint`, one of `support.tiny`'s, has it, or it follows from the call.
     `lacks` are the settings, of those that all others have, that the class has no place for. A video's frames are
     compared in a file without loss. `skipped` are modules that no quantizer takes, the same for all of a checkpoint:
-    without that a plan is refused.
+    without that a plan is refused. Those `beside` are of a process that has torchvision, which their parts need.
     """
 
     class_name: str
@@ -66,6 +66,7 @@ class Case:
     lacks: tuple[str, ...] = ()
     suffix: str = "png"
     skipped: tuple[str, ...] = ()
+    beside: bool = False
 
 
 TEXT, AGAIN, FILLED, PERTURBED, STEERED = "text to image", "image to image", "inpainting", "perturbed", "controlnet"
@@ -81,6 +82,8 @@ _LTX2 = {"num_frames": 5, "frame_rate": 25.0, "max_sequence_length": 16, "spatio
 _LTX = _COG = {"num_frames": 9, "max_sequence_length": 16}
 _FORCING = {"num_frames": 5, "base_num_frames": 5}
 _CHUNKS = {"num_frames": 9, "max_sequence_length": 16, "num_latent_frames_per_chunk": 3}
+# The tokenizer that these have here makes a token of each letter.
+_LONG = {"max_sequence_length": 1024}
 # The tokenizer that these have here makes no tokens of an empty text.
 _NEGATIVE = {"negative_prompt": "blue"}
 
@@ -425,6 +428,20 @@ CASES = [
         "upsampling_height": SIDE, "upsampling_width": SIDE, "max_sequence_length": 32,
     }, lacks=("prompt", "size")),
     Case("HunyuanImageRefinerPipeline", "Hunyuan Image", "refining", "refiner", {"image": IMAGE}),
+    Case("QwenImageEditPipeline", "Qwen-Image", EDITED, "qwenimage-edit", {"image": IMAGE}, beside=True),
+    Case("QwenImageEditInpaintPipeline", "Qwen-Image", f"{EDITED}, {FILLED}", "qwenimage-edit", _IN_MASK, beside=True),
+    Case("QwenImageEditPlusPipeline", "Qwen-Image", f"{EDITED}, several", "qwenimage-edit-plus", {"image": IMAGE},
+         beside=True),
+    Case("Kandinsky5T2IPipeline", "Kandinsky", TEXT, "kandinsky5", beside=True),
+    Case("Kandinsky5I2IPipeline", "Kandinsky", AGAIN, "kandinsky5-from-image", {"image": IMAGE}, beside=True),
+    Case("Kandinsky5T2VPipeline", "Kandinsky", VIDEO, "kandinsky5-video", _FRAMES | _LONG, suffix="webp", beside=True),
+    # The first four of its latents' frames are made to fit those after them.
+    Case("Kandinsky5I2VPipeline", "Kandinsky", FROM_IMAGE, "kandinsky5-video-from-image",
+         {"image": IMAGE, "num_frames": 21, **_LONG}, suffix="webp", beside=True),
+    Case("LongCatImagePipeline", "LongCat-Image", TEXT, "longcat", {"enable_prompt_rewrite": False}, beside=True),
+    Case("LongCatImageEditPipeline", "LongCat-Image", EDITED, "longcat-edit", {"image": IMAGE}, lacks=("size",),
+         beside=True),
+    Case("OmniGenPipeline", "OmniGen", TEXT, "omnigen", beside=True),
 ]  # fmt: skip
 
 

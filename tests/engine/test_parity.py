@@ -27,7 +27,7 @@ from aquatint.runtime.executor import Executor, Options
 from aquatint.runtime.media_files import read_clip, read_tensors
 from aquatint.source import Source
 from aquatint.syntax.parser import parse
-from engine import plain
+from engine import parity_beside, plain
 from engine.parity import (
     CASES,
     CLIP,
@@ -49,6 +49,7 @@ from engine.parity import (
 )  # fmt: skip
 from support import parity_page
 from support.tiny.texts import WIDTH
+from support.torchvision_beside import Beside
 
 Tiny = Callable[[str], Path]
 PROMPT, SEED = "a red cat", 7
@@ -142,17 +143,17 @@ class Both:
             return f"{type(error).__name__}: {str(error).splitlines()[0]}"
         match case.suffix:
             case "png":
-                first = made.images[0]
+                first = made[0][0]  # what it is called differs
                 return _pixels(first[0] if isinstance(first, list) else first)
             case "safetensors":
                 found = {name: each for name, each in made.items() if isinstance(each, torch.Tensor)}
                 return b"".join(each.contiguous().numpy().tobytes() for _, each in sorted(found.items()))
             case "wav":
                 return _samples(made.audios[0])
-        return b"".join(map(_pixels, made.frames[0] if "frames" in made else made.images))
+        return b"".join(map(_pixels, made.images if "images" in made else made[0][0]))
 
     def _live(self, value: Any) -> Any:
-
+        """Return an argument as a plain program has it."""
         match value:
             case Picture():
                 return Image.open(self.work / value).convert("RGB")
@@ -230,6 +231,14 @@ def both(engine: Engine, folder: Tiny, tmp_path_factory: pytest.TempPathFactory,
 
 
 @pytest.fixture(scope="module")
+def beside(tmp_path_factory: pytest.TempPathFactory, update_cases: bool) -> Iterator[Beside]:
+    """Both ways in a process of their own, for the classes that need what isn't in this one."""
+    process = Beside(parity_beside.There, tmp_path_factory.mktemp("beside"), update_cases)
+    yield process
+    process.close()
+
+
+@pytest.fixture(scope="module")
 def results(update_cases: bool) -> Iterator[dict[tuple[str, str], str]]:
     """What the comparisons came to, by class and kind; they are written to the page at the end, if they are to be."""
     found: dict[tuple[str, str], str] = {}
@@ -252,9 +261,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def test_pictures_are_those_of_a_plain_program(
-    both: Both, results: dict[tuple[str, str], str], update_cases: bool, case: Case, kind: str
+    request: pytest.FixtureRequest, results: dict[tuple[str, str], str], update_cases: bool, case: Case, kind: str
 ) -> None:
-    ours, theirs = both.scripted(case.checkpoint, kind)[case.class_name], both.plainly(case, kind)
+    both = request.getfixturevalue("beside" if case.beside else "both")
+    theirs = both.plainly(case.class_name if case.beside else case, kind)
+    ours = both.scripted(case.checkpoint, kind)[case.class_name]
     cell = results[case.class_name, kind] = compared(ours, theirs)
     assert cell == EQUAL or cell.startswith("fails for both")
     if isinstance(ours, bytes):

@@ -346,14 +346,20 @@ class Generating:
         return sound
 
     def _has_packages(self, resolved: Resolved, node: n.Action) -> bool:
-        """Return whether what the pipeline's classes need is installed, or report what isn't."""
+        """Return whether what the pipeline's classes need is installed and fits, or report what isn't or doesn't."""
         classes = [resolved.roles[role] for role in resolved.info.components if role in resolved.roles]
-        found = packages.needed(resolved.info, classes)
-        missing = {package: name for package, name in found.items() if not self.blocks.world.is_installed(package)}
-        for package, name in missing.items():
-            self._error("package-not-installed", f"a `{name}` needs `{package}`, which is not installed",
-                        node.verb.span, help=f"install it: `{packages.installing(package)}`")  # fmt: skip
-        return not missing
+        sound = True
+        for package, name in packages.needed(resolved.info, classes).items():
+            what = f"a `{name}` needs `{package}`"
+            if (wrong := self.blocks.world.misfit(package)) is not None:
+                self._error("package-does-not-fit", f"{what}, {wrong.message}", node.verb.span, help=wrong.help)
+            elif not self.blocks.world.is_installed(package):
+                self._error("package-not-installed", f"{what}, which is not installed", node.verb.span,
+                            help=f"install it: `{packages.installing(package)}`")  # fmt: skip
+            else:
+                continue
+            sound = False
+        return sound
 
     def _has_a_kind(self, info: PipelineInfo, node: n.Action) -> bool:
         """Return whether what the pipeline makes can be written, or report that it can't."""

@@ -21,6 +21,7 @@ from support.tiny import (
     moving,
     reading,
     recent,
+    seeing,
     sounding,
     soundtracks,
     steered,
@@ -123,5 +124,10 @@ MORE: dict[str, Callable[[], Any]] = {
     "krea2": recent.krea_2, "ernie": recent.ernie_image, "fibo": recent.bria_fibo, "fibo-edit": recent.bria_fibo_edit,
     "ideogram4": recent.ideogram_4, "glm": recent.glm_image, "refiner": recent.hunyuan_image_refiner,
     "cloze": recent.visual_cloze,
+    "qwenimage-edit": seeing.qwen_image_edit, "qwenimage-edit-plus": seeing.qwen_image_edit_plus,
+    "kandinsky5": seeing.kandinsky_5, "kandinsky5-from-image": seeing.kandinsky_5_from_image,
+    "kandinsky5-video": seeing.kandinsky_5_video, "kandinsky5-video-from-image": seeing.kandinsky_5_video_from_image,
+    "longcat": seeing.longcat_image, "longcat-edit": seeing.longcat_image_edit,
+    "omnigen": seeing.omni_gen,
 }  # fmt: skip
 """Those that are compared with plain programs and are of no other test."""

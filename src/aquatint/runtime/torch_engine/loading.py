@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from aquatint.catalog import checkpoints, language_models, pipelines, quantizers
+from aquatint.catalog import checkpoints, language_models, packages, pipelines, quantizers
 from aquatint.catalog.gguf_files import is_gguf
 from aquatint.catalog.llm4gen import CLASS_NAME
 from aquatint.catalog.pickle_files import is_pickle
@@ -36,7 +36,7 @@ from aquatint.runtime.torch_engine import (
 )
 from aquatint.runtime.torch_engine.backend import EngineBackend
 from aquatint.runtime.torch_engine.faults import engine_error
-from aquatint.runtime.torch_engine.libraries import Libraries
+from aquatint.runtime.torch_engine.libraries import Libraries, require_for
 from aquatint.runtime.torch_engine.stored import stored_by
 
 DTYPES = ("float32", "float16", "bfloat16")
@@ -81,6 +81,8 @@ def find_class(libraries: Libraries, library: str, class_name: str) -> Any:
         return cross_adapter.module_class(libraries.torch)
     package, *inside = library.split(".")
     home = getattr(libraries, package)
+    if class_name in packages.processors():
+        require_for(class_name, packages.OF_PROCESSORS)
     for name in inside:
         home = getattr(home, name, None)
     with memory.collector_paused(stays=True):  # a class is imported when it is asked for, and much with it
