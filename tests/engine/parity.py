@@ -224,6 +224,9 @@ CASES = [
     Case("PaintByExamplePipeline", "Stable Diffusion", FILLED, "by-example",
          {"example_image": IMAGE, "image": IMAGE, "mask_image": MASK}, lacks=("prompt",)),
     Case("StableDiffusionXLInstructPix2PixPipeline", "SDXL", EDITED, "sdxl-instructed", {"image": IMAGE}),
+    Case("StableDiffusionGLIGENTextImagePipeline", "Stable Diffusion", "pictures in boxes", "gligen-pictures",
+         {"gligen_phrases": ["a cat"], "gligen_images": [IMAGE], "gligen_boxes": [[0.1, 0.2, 0.6, 0.9]],
+          "gligen_scheduled_sampling_beta": 1.0}),
 ]  # fmt: skip
 
 

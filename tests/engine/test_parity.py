@@ -82,6 +82,11 @@ class Both:
             case _:
                 return str(value)
 
+    def _opened(self, value: Any) -> Any:
+        if isinstance(value, list):
+            return [self._opened(item) for item in value]
+        return Image.open(self.work / value).convert("RGB") if isinstance(value, Picture) else value
+
     def plainly(self, case: Case, kind: str, seed: int = SEED) -> bytes | str:
         """Return the pixels of a case's class, made of the plain program's parts and called, or what it raised."""
         import diffusers
@@ -98,8 +103,7 @@ class Both:
             pipeline.set_progress_bar_config(disable=True)
             taken = inspect.signature(made.__call__).parameters
             usual = {"prompt": PROMPT, "width": SIDE, "height": SIDE, "output_type": "pil"}
-            call = {name: Image.open(self.work / value).convert("RGB") if isinstance(value, Picture) else value
-                    for name, value in case.call.items()}  # fmt: skip
+            call = {name: self._opened(value) for name, value in case.call.items()}
             arguments = {"num_inference_steps": STEPS, **{name: usual[name] for name in usual if name in taken}, **call}
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(seed)  # some draw from the global generator beside the one that they are given
