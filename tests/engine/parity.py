@@ -442,6 +442,9 @@ CASES = [
     Case("LongCatImageEditPipeline", "LongCat-Image", EDITED, "longcat-edit", {"image": IMAGE}, lacks=("size",),
          beside=True),
     Case("OmniGenPipeline", "OmniGen", TEXT, "omnigen", beside=True),
+    Case("StableDiffusionGLIGENTextImagePipeline", "Stable Diffusion", "pictures in boxes", "gligen-pictures",
+         {"gligen_phrases": ["a cat"], "gligen_images": [IMAGE], "gligen_boxes": [[0.1, 0.2, 0.6, 0.9]],
+          "gligen_scheduled_sampling_beta": 1.0}),
 ]  # fmt: skip
 
 

@@ -114,6 +114,11 @@ class Both:
             case _:
                 return str(value)
 
+    def _opened(self, value: Any) -> Any:
+        if isinstance(value, list):
+            return [self._opened(item) for item in value]
+        return Image.open(self.work / value).convert("RGB") if isinstance(value, Picture) else value
+
     def plainly(self, case: Case, kind: str, seed: int = SEED) -> bytes | str:
         """Return the pixels of a case's class, made of the plain program's parts and called, or what it raised."""
         import diffusers

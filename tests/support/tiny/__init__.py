@@ -101,6 +101,7 @@ MORE: dict[str, Callable[[], Any]] = {
     "zimage-omni": reading.z_image_omni, "prx": reading.prx, "prx-pixel": reading.prx_pixel,
     "sag": variants.self_attention_guided, "panorama": variants.panorama, "safe": variants.safe,
     "attend-and-excite": variants.attend_and_excite, "semantic": variants.semantic, "cycle": variants.cycle_diffusion,
+    "gligen-pictures": variants.grounded_by_pictures,
     "gligen": variants.grounded, "variation": variants.image_variation, "depth": variants.depth_to_image,
     "by-example": variants.painted_by_example,
     "sdxl-instructed": variants.stable_diffusion_xl_instructed, "flux-redux": variants.flux_redux,

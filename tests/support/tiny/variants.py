@@ -66,6 +66,19 @@ def grounded() -> Any:
     return StableDiffusionGLIGENPipeline(**parts, requires_safety_checker=False)
 
 
+def grounded_by_pictures() -> Any:
+    from diffusers import StableDiffusionGLIGENTextImagePipeline
+    from diffusers.pipelines.stable_diffusion import CLIPImageProjection
+    from transformers import CLIPImageProcessor, CLIPProcessor
+
+    parts = _parts()
+    parts["unet"] = unets.unet(cross_attention_dim=WIDTH, attention_head_dim=4, attention_type="gated-text-image")
+    return StableDiffusionGLIGENTextImagePipeline(
+        **parts, processor=CLIPProcessor(CLIPImageProcessor(size=SIZE, crop_size=SIZE), texts.clip_tokenizer()),
+        image_encoder=texts.image_encoder(), image_project=CLIPImageProjection(WIDTH), requires_safety_checker=False,
+    )  # fmt: skip
+
+
 def image_variation() -> Any:
     from diffusers import StableDiffusionImageVariationPipeline
     from transformers import CLIPImageProcessor
