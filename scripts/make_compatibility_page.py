@@ -39,7 +39,15 @@ model flux {
 `"model"` a submodule at a time, with `"group"` a block of layers, with `"sequential"` a single layer. Each needs less
 of the GPU's memory than the one before it, and takes longer. On a device that computes in the computer's own memory,
 which `cpu` and `mps` are, it does nothing, and a warning says so. A model with `offload` shares no live components with
-a model that is offloaded otherwise or not at all, since the libraries hang hooks on the modules themselves.
+a model that is offloaded otherwise or not at all.
+
+LoRAs, textual inversions, IP-Adapters and T2I-Adapters go with it: what hangs on a submodule waits and comes
+with that, and models that are offloaded alike share what they are made of, with adapters and without. diffusers' hooks
+hang on the modules while a call runs, and are off between calls, when adapters are put on and taken off. The tests
+compare each way with the same model on the device as a whole, bit for bit: unquantized and with `sdnq` all three, with
+bitsandbytes those that the table doesn't refuse. So they do with [caches](../language.md#how-submodules-compute), and
+with `compile`, which goes with `"model"` and `"group"` and is tried from the CPU to the CPU alone: torch compiles
+nothing for the second device.
 
 ## The table
 

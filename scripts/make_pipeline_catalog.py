@@ -551,10 +551,13 @@ def packages(ancestry: list[tuple[Module, ast.ClassDef]]) -> list[str]:
     return sorted(found)
 
 
-def yields(library: Library, module: Module, call: ast.FunctionDef) -> list[str]:
+def yields(
+    library: Library, module: Module, call: ast.FunctionDef, arguments: dict[str, list[Any]]
+) -> list[str]:  # fmt: skip
     """Return the names of what a call returns, in their order; nothing where that can't be told.
 
-    Several pictures for each image, which are cut from a list of all, are `layers`.
+    Several pictures for each image, which are cut from a list of all, are `layers`; but not where the call is given
+    rows of pictures, whose empty places say how many that are.
     """
     returned = [node.value for node in ast.walk(call) if isinstance(node, ast.Return)]
     made = [node for node in returned if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("Output")]
@@ -573,7 +576,8 @@ def yields(library: Library, module: Module, call: ast.FunctionDef) -> list[str]
         and isinstance(node.args[0], ast.Subscript) and isinstance(node.args[0].slice, ast.Slice)
     }  # fmt: skip
     names = dict.fromkeys([*fields[: len(last.args)], *named])
-    return ["layers" if name == "images" and cut else name for name in names]
+    of_rows = any("list[list[" in type and "Image" in type for type, *_ in arguments.values())
+    return ["layers" if name == "images" and cut and not of_rows else name for name in names]
 
 
 def gives_latents(call: ast.FunctionDef) -> bool:
@@ -670,7 +674,7 @@ def describe(library: Library, name: str, tasks: list[str]) -> dict[str, Any] | 
         "arguments": arguments, "lora": next((base for base in bases if base in loras), None),
         "textual_inversion": "TextualInversionLoaderMixin" in bases,
         "ip_adapter": next((base for base in bases if base.endswith("IPAdapterMixin")), None),
-        "yields": yields(library, *call), "latent": gives_latents(call[1]), "pixels": gives_pixels(call[1]),
+        "yields": yields(library, *call, arguments), "latent": gives_latents(call[1]), "pixels": gives_pixels(call[1]),
         "fps": rate(call[0]), "caching": caching, "packages": packages(ancestry),
         "wants": wants(tests, arguments), "multiple": multiple(tests),
     }  # fmt: skip
