@@ -112,3 +112,17 @@ def test_filled_holes_take_no_memory() -> None:
     assert full > 300 << 20
     assert resident() - before < 16 << 20
     assert kept
+
+
+@filled
+def test_what_steps_leave_is_given_back_when_they_are_over() -> None:
+    with memory.holes_given_back(memory.WORTHWHILE):
+        pass
+    slack = memory.Slack()
+    kept = leave_holes(lambda _: None)  # 368 MiB
+    full = resident()
+    slack.look()
+    assert full - resident() < 16 << 20
+    slack.look(over=True)
+    assert full - resident() > 300 << 20
+    assert kept

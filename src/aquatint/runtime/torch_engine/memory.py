@@ -41,8 +41,9 @@ MMAP_THRESHOLD = 32 << 20
 
 TRIM_THRESHOLD = 64 << 20
 WHILE_LOADING = 1 << 30
-"""Bytes free at the heap's end up to which they stay: where mapping is left to glibc, and where all is the heap's, in a
-load and after it. The holes are given back anyway, between tensors and between steps."""
+"""Bytes free at the heap's end up to which they stay: `TRIM_THRESHOLD` between loads where large blocks are mapped, and
+`WHILE_LOADING` where all come from the heap, in a load and, with its holes filled, after it. Then they are given back
+between tensors and between steps."""
 
 HOLE = 1 << 20
 """Bytes of the smallest hole that is filled; with what fitted into no block, a few dozen megabytes stay as they are."""
