@@ -310,8 +310,8 @@ def _write_loras(folder: Path) -> None:
     save_file(control, folder / "control.safetensors")
     dora = {"unet.block.0.lora_A.weight": (4, 256), "unet.block.0.lora_B.weight": (256, 4)}
     lengths = {"unet.block.0.lora_magnitude_vector": (256,)}
-    for name, shapes in (("dora", dora | lengths), ("dora-scale", dora | {"unet.block.0.dora_scale": (256, 1)})):
-        save_file({key: np.zeros(shape, "float32") for key, shape in shapes.items()}, folder / f"{name}.safetensors")
+    for name, sides in (("dora", dora | lengths), ("dora-scale", dora | {"unet.block.0.dora_scale": (256, 1)})):
+        save_file({key: np.zeros(side, "float32") for key, side in sides.items()}, folder / f"{name}.safetensors")
     (folder / "pickled").mkdir()
     (folder / "pickled" / "pytorch_lora_weights.bin").write_bytes(b"")
     save_file({"unet.block.0.lokr_w1": np.zeros((4, 4), "float32")}, folder / "lokr.safetensors")
