@@ -33,6 +33,8 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[sdnq,lora,gguf,video,llm4gen,repl,docs,dev]'
 	@# Beside the environment, for the test of the backend in examples/: diffusers imports torchao wherever it finds it.
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --upgrade --target $(VENV)/examples -c constraints.txt torchao
+	@# Beside it too, for the tests of pipelines that need it: transformers imports torchvision wherever it finds it.
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --upgrade --target .torchvision -c constraints.txt torchvision
 	@touch $@
 
 demo: $(INSTALLED)
@@ -75,6 +77,7 @@ format: $(INSTALLED)
 
 catalog: $(INSTALLED)
 	$(BIN)/python scripts/make_pipeline_catalog.py
+	$(BIN)/python scripts/make_processor_catalog.py
 	$(BIN)/python scripts/make_layer_catalog.py
 	$(BIN)/python scripts/make_single_file_catalog.py
 	$(BIN)/python scripts/make_grammar_table.py

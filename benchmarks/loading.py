@@ -5,7 +5,8 @@
 Makes the checkpoint below `--folder` if it is not there (`benchmarks/shapes.py`), and loads it in a fresh process for
 each line of the table: `library` is `from_pretrained` with the same configuration, `aquatint` the engine's `load`. With
 `--stored` a copy is saved quantized, loaded again, and its bytes are read without doing anything with them. With
-`--step` the loaded denoiser is called once.
+`--step` the loaded denoiser is called three times; each time has its peak, own pages above the baseline (20 looks a
+second).
 
 A process's baseline is taken when everything is imported, before anything is loaded. `peak` is the most anonymous
 memory above it (`RssAnon`, which the system can't drop, sampled every 2 ms), `file` the most of mapped files. The limit
@@ -20,6 +21,7 @@ import json
 import resource
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -73,8 +75,9 @@ def _table(given: argparse.Namespace) -> None:
         held = measured.told["bytes"]
         _line(way, measured, held, measured.peak / (LIMIT * (held + largest)))
         seconds[way] = measured.cpu
-        if "step" in measured.told:
-            print(f"{'':<14}one step: {measured.told['step']}")
+        if "steps" in measured.told:
+            for step in measured.told["steps"]:
+                print(f"{'':<14}one step: {step}")
     if len(seconds) == 2:
         print(f"cpu, aquatint / library: {seconds['aquatint'] / seconds['library']:.2f}")
     if given.stored:
@@ -115,6 +118,7 @@ def _measure(given: argparse.Namespace, part: str) -> Measured:
 def _part(part: str, name: str, uri: str | None, folder: Path, step: bool) -> None:
     """Do one line of the table in this process: import all, say so, wait, load, tell."""
     from aquatint.catalog import quantizers
+    from aquatint.runtime.memory_probe import Meter, usage
     from aquatint.runtime.torch_engine import TorchEngine, backend, tensor_files
     from aquatint.runtime.torch_engine.bitsandbytes_cpu import without_gpu_check
     from aquatint.runtime.torch_engine.libraries import libraries
@@ -131,6 +135,7 @@ def _part(part: str, name: str, uri: str | None, folder: Path, step: bool) -> No
         half = backend.of(component.quantization.backend)
         options = quantizers.canonical(component.quantization.backend, component.quantization.options)
         configuration = half.configuration(found, "diffusers", options, "cpu")
+    meter = Meter(usage)
     print("ready", flush=True)
     sys.stdin.readline()
     cpu, wall = _cpu(), time.perf_counter()
@@ -165,10 +170,7 @@ def _part(part: str, name: str, uri: str | None, folder: Path, step: bool) -> No
         module.save_pretrained(saved / shape.role)
         (saved / "model_index.json").write_text((source / "model_index.json").read_text())
     if step and part == "aquatint":
-        begun = _cpu()
-        with found.torch.inference_mode():
-            told_shape, finite = _step(found.torch, module, shape)
-        print(json.dumps({"step": f"{_cpu() - begun:.1f} cpu s, {told_shape}, finite: {finite}"}), flush=True)
+        print(json.dumps({"steps": list(_steps(found.torch, module, shape, meter))}), flush=True)
 
 
 def _cpu() -> float:
@@ -196,6 +198,21 @@ def _component(source: Path, shape: shapes.Shape, uri: str | None) -> Any:
         subfolder=shape.role, variant=None, revision=None, dtype=shape.dtype, device="cpu", quantization=quantization,
         identity="", bytes=size, held=ByteRange(estimate.least, estimate.most),
     )  # fmt: skip
+
+
+def _steps(torch: Any, module: Any, shape: shapes.Shape, meter: Any) -> Iterator[str]:
+    """Yield what each of three calls took, with what they leave given back between them as a run does it."""
+    from aquatint.runtime.torch_engine.memory import Slack
+
+    slack = Slack()
+    for _ in range(3):
+        begun = _cpu()
+        meter.begin()
+        with torch.inference_mode():
+            told, finite = _step(torch, module, shape)
+        meter.end()
+        yield f"{_cpu() - begun:.1f} cpu s, {meter.above().own / MB:.0f} MB at most, {told}, finite: {finite}"
+        slack.look()
 
 
 def _step(torch: Any, module: Any, shape: shapes.Shape) -> tuple[list[int], bool]:

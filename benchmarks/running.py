@@ -138,8 +138,11 @@ def _within(script: Path, name: str, memory: int | None) -> int:
     return planned
 
 
-def checkpoint(home: Path, width: int, seed: int) -> int:
-    """Make the bundled checkpoint with a wider denoiser of random weights in `home`; return that one's bytes."""
+def checkpoint(home: Path, width: int, seed: int, depth: int = 1) -> int:
+    """Make the bundled checkpoint with a wider denoiser of random weights in `home`; return that one's bytes.
+
+    With `depth` each of its transformers has so many layers.
+    """
     from aquatint.catalog.checkpoints import locate
 
     if not home.exists():
@@ -149,7 +152,7 @@ def checkpoint(home: Path, width: int, seed: int) -> int:
         shutil.copytree(locate("builtin:shapes"), home)
         config = json.loads((home / "unet" / "config.json").read_text())
         torch.manual_seed(seed)
-        config |= {"block_out_channels": [width // 2, width], "sample_size": 16}
+        config |= {"block_out_channels": [width // 2, width], "sample_size": 16, "transformer_layers_per_block": depth}
         shutil.rmtree(home / "unet")
         UNet2DConditionModel.from_config(config).save_pretrained(home / "unet")
     return (home / "unet" / "diffusion_pytorch_model.safetensors").stat().st_size

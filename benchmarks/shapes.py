@@ -3,8 +3,9 @@
     .venv/bin/python benchmarks/shapes.py --shape sdxl-unet --folder /var/tmp/shapes
 
 `sdxl-unet` has the 2.6 billion parameters of Stable Diffusion XL's UNet in float16, `flux-transformer` the 11.9 billion
-of FLUX.1-dev's transformer in bfloat16, in files of at most 10 GB; `small-unet` is SDXL's UNet with an eighth of its
-width and takes seconds. Written tensor by tensor: the memory that this takes is that of the largest one.
+of FLUX.1-dev's transformer in bfloat16, in files of at most 10 GB; `flux-blocks` has four of its 57 blocks, and
+`small-unet` is SDXL's UNet with an eighth of its width: they take seconds. Written tensor by tensor: the memory that
+this takes is that of the largest one.
 """
 
 from __future__ import annotations
@@ -43,14 +44,19 @@ def _unet(width: int, blocks: tuple[int, int, int]) -> dict[str, Any]:
     }  # fmt: skip
 
 
+_FLUX: dict[str, Any] = {
+    "patch_size": 1, "in_channels": 64, "num_layers": 19, "num_single_layers": 38, "attention_head_dim": 128,
+    "num_attention_heads": 24, "joint_attention_dim": 4096, "pooled_projection_dim": 768, "guidance_embeds": True,
+    "axes_dims_rope": [16, 56, 56],
+}  # fmt: skip
+
 SHAPES = {
     "small-unet": Shape("unet", "UNet2DConditionModel", "float16", _unet(160, (1, 1, 3))),
     "sdxl-unet": Shape("unet", "UNet2DConditionModel", "float16", _unet(320, (1, 2, 10))),
-    "flux-transformer": Shape("transformer", "FluxTransformer2DModel", "bfloat16", {
-        "patch_size": 1, "in_channels": 64, "num_layers": 19, "num_single_layers": 38, "attention_head_dim": 128,
-        "num_attention_heads": 24, "joint_attention_dim": 4096, "pooled_projection_dim": 768, "guidance_embeds": True,
-        "axes_dims_rope": [16, 56, 56],
-    }),
+    "flux-transformer": Shape("transformer", "FluxTransformer2DModel", "bfloat16", _FLUX),
+    "flux-blocks": Shape(
+        "transformer", "FluxTransformer2DModel", "bfloat16", _FLUX | {"num_layers": 1, "num_single_layers": 3}
+    ),
 }  # fmt: skip
 
 

@@ -58,6 +58,11 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "StableAudioProjectionModel": {"text_encoder_dim": 8, "conditioning_dim": 8, "min_value": 0, "max_value": 1},
     "Transformer2DModel": {"in_channels": 32},
     "TransformerTemporalModel": {"in_channels": 32},
+    "LearnedClassifierFreeSamplingEmbeddings": {"learnable": True, "hidden_size": 8, "length": 8},
+    "UnCLIPTextProjModel": {"time_embed_dim": 8, "cross_attention_dim": 8},
+    "UniDiffuserModel": {"in_channels": 4, "sample_size": 16, "patch_size": 2, "use_patch_pos_embed": True},
+    "UniDiffuserTextDecoder": {"prefix_length": 8, "prefix_inner_dim": 8, "prefix_hidden_dim": 8},
+    "UTransformer2DModel": {"in_channels": 4, "sample_size": 16, "patch_size": 2},
     # With its labels' table, which the default leaves out.
     "UNet2DConditionModel": {"num_class_embeds": 8},
     "UNet2DModel": {"num_class_embeds": 8},
@@ -97,7 +102,7 @@ def main(arguments: list[str]) -> None:
 
 
 def of_diffusers() -> Iterator[type]:
-    """Yield the models that diffusers exports, and those of transformers' kind in its pipelines."""
+    """Yield the models that diffusers exports, and those that its pipelines have beside them, of either kind."""
     for name in dir(diffusers):
         found = getattr(diffusers, name, None)
         if isinstance(found, type) and issubclass(found, diffusers.ModelMixin) and found is not diffusers.ModelMixin:
@@ -105,7 +110,12 @@ def of_diffusers() -> Iterator[type]:
     root = Path(diffusers.__file__).parent
     for path in sorted((root / "pipelines").rglob("*.py")):
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
-            if isinstance(node, ast.ClassDef) and any("PreTrainedModel" in ast.unparse(base) for base in node.bases):
+            bases = [ast.unparse(base) for base in node.bases] if isinstance(node, ast.ClassDef) else []
+            if isinstance(node, ast.ClassDef) and any(
+                "PreTrainedModel" in base or base == "ModelMixin" for base in bases
+            ):
+                if hasattr(diffusers, node.name):
+                    continue
                 module = ".".join(("diffusers", *path.relative_to(root).with_suffix("").parts))
                 try:
                     yield getattr(importlib.import_module(module), node.name)

@@ -447,14 +447,76 @@ def prepared(call: ast.FunctionDef) -> set[str]:
     }  # fmt: skip
 
 
-def call_arguments(module: Module, call: ast.FunctionDef) -> dict[str, list[Any]]:
-    """Return the parameters of a pipeline's call, of which some are pictures where their annotation says otherwise."""
+# Where the annotations of a call are of other arguments than its own text and code are.
+_MISTYPED = {
+    ("VisualClozePipeline", "image"): "list[list[PIL.Image.Image | None]]",
+    ("VisualClozeGenerationPipeline", "image"): "list[list[PIL.Image.Image | None]]",
+    ("VersatileDiffusionDualGuidedPipeline", "prompt"): "str | list[str]",
+    ("VersatileDiffusionDualGuidedPipeline", "image"): "PIL.Image.Image | list[PIL.Image.Image]",
+}
+
+
+def is_handed_on(statements: list[ast.stmt], name: str) -> bool:
+    """Return whether `statements` hand the argument `name` to a processor of pictures, be it there or not."""
+    for each in statements:
+        if isinstance(each, ast.With):
+            if is_handed_on(each.body, name):
+                return True
+        elif isinstance(each, ast.If):
+            told = ast.unparse(each.test)
+            if re.fullmatch(rf"{name} is (not )?None", told):
+                return False
+            # Of those that are there, a kind of its own.
+            if re.match(rf"{name} is not None and |isinstance\({name}, ", told) and is_handed_on(each.orelse, name):
+                return True
+        elif not isinstance(each, ast.For | ast.While):
+            found = [ast.unparse(node) for node in ast.walk(each) if isinstance(node, ast.Call)]
+            if any(re.match(rf"self\.\w*processor\.preprocess(_video)?\({name}\b", call) for call in found):
+                return not any(isinstance(node, ast.IfExp) for node in ast.walk(each))
+            if isinstance(each, ast.Assign) and name in map(ast.unparse, each.targets):
+                return False
+    return False
+
+
+def call_arguments(module: Module, call: ast.FunctionDef, pipeline: str) -> dict[str, list[Any]]:
+    """Return the parameters of a pipeline's call, of which some are pictures where their annotation says otherwise.
+
+    Of pictures without which a call can't begin, None is no value, whatever their annotation says.
+    """
     found = described(module, call)
+    for name, parameter in found.items():
+        parameter[0] = _MISTYPED.get((pipeline, name), parameter[0])
     for name in prepared(call) & found.keys():
         said = found[name][0].split(" | ")
         # Texts are for processors that compose pictures of several.
         if "str" not in said and not any(_PICTURES.fullmatch(each) for each in said):
             found[name][0] = " | ".join(["PipelineImageInput", *said])
+        # With None in its place the call fails.
+        if "str" not in said and is_handed_on(call.body, name):
+            found[name][0] = found[name][0].removesuffix(" | None")
+    for name in read_at_once(call) & found.keys():
+        said = found[name][0].split(" | ")
+        if any(_PICTURES.fullmatch(each) for each in said):
+            found[name][0] = " | ".join(each for each in said if each != "None")
+    return found
+
+
+def read_at_once(call: ast.FunctionDef) -> set[str]:
+    """Return the parameters of which a call reads an attribute whatever else it is given: None has none of these."""
+    found: set[str] = set()
+    set_before: set[str] = set()
+    for statement in call.body:
+        if not isinstance(statement, ast.Assign | ast.AnnAssign | ast.Expr):
+            set_before |= {node.id for node in ast.walk(statement) if isinstance(node, ast.Name)
+                           and isinstance(node.ctx, ast.Store)}  # fmt: skip
+            continue
+        text = ast.unparse(statement)
+        read = {node.value.id for node in ast.walk(statement) if isinstance(node, ast.Attribute)
+                and isinstance(node.value, ast.Name) and isinstance(node.ctx, ast.Load)}  # fmt: skip
+        # Whether it is None, an expression may ask itself.
+        found |= {name for name in read - set_before if not re.search(rf"\b{name} (is|and|or)\b|\bif {name}\b", text)}
+        set_before |= {node.id for node in ast.walk(statement) if isinstance(node, ast.Name)
+                       and isinstance(node.ctx, ast.Store)}  # fmt: skip
     return found
 
 
@@ -490,7 +552,10 @@ def packages(ancestry: list[tuple[Module, ast.ClassDef]]) -> list[str]:
 
 
 def yields(library: Library, module: Module, call: ast.FunctionDef) -> list[str]:
-    """Return the names of what a call returns, in their order; nothing where that can't be told."""
+    """Return the names of what a call returns, in their order; nothing where that can't be told.
+
+    Several pictures for each image, which are cut from a list of all, are `layers`.
+    """
     returned = [node.value for node in ast.walk(call) if isinstance(node, ast.Return)]
     made = [node for node in returned if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("Output")]
     if not made:
@@ -502,7 +567,13 @@ def yields(library: Library, module: Module, call: ast.FunctionDef) -> list[str]
         item.target.id for item in home[1].body if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name)
     ]  # fmt: skip
     named = [keyword.arg for keyword in last.keywords if keyword.arg]
-    return [*dict.fromkeys([*fields[: len(last.args)], *named])]
+    cut = {ast.unparse(keyword.value) for keyword in last.keywords if keyword.arg == "images"} & {
+        ast.unparse(node.func.value) for node in ast.walk(call)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "append"
+        and isinstance(node.args[0], ast.Subscript) and isinstance(node.args[0].slice, ast.Slice)
+    }  # fmt: skip
+    names = dict.fromkeys([*fields[: len(last.args)], *named])
+    return ["layers" if name == "images" and cut else name for name in names]
 
 
 def gives_latents(call: ast.FunctionDef) -> bool:
@@ -514,6 +585,50 @@ def gives_pixels(call: ast.FunctionDef) -> bool:
     """Return whether a call that decodes nothing can return its pixels as the denoiser left them, as a tensor."""
     asked = (ast.unparse(node) for node in ast.walk(call) if isinstance(node, ast.Compare))
     return not gives_latents(call) and "output_type == 'pt'" in asked
+
+
+def refusals(ancestry: list[tuple[Module, ast.ClassDef]]) -> list[ast.expr]:
+    """Return what a call, and what checks its arguments, raise an error for, whatever else was given."""
+    found: list[ast.expr] = []
+    for name in ("check_inputs", "__call__"):
+        home = method(ancestry, name)
+        left: list[ast.stmt] = [] if home is None else list(home[1].body)
+        while left:
+            each = left.pop(0)
+            if isinstance(each, ast.If):
+                if isinstance(each.body[-1], ast.Raise):
+                    found.append(each.test)
+                # What an `elif` asks is asked whatever came before it, but for what has been refused.
+                if isinstance(each.body[-1], ast.Raise) and len(each.orelse) == 1:
+                    left.insert(0, each.orelse[0])
+    return found
+
+
+def wants(tests: list[ast.expr], arguments: dict[str, list[Any]]) -> list[list[str]]:
+    """Return the pictures and tensors of which a call needs one each, though their defaults are None.
+
+    Those of prompts aren't among them, and nor are numbers, which a checkpoint's configuration may have.
+    """
+    found: dict[tuple[str, ...], None] = {}
+    for test in tests:
+        parts = test.values if isinstance(test, ast.BoolOp) and isinstance(test.op, ast.And) else [test]
+        said = [re.fullmatch(r"(\w+) is None", ast.unparse(part)) for part in parts]
+        names = [each[1] for each in said if each is not None]
+        known = [
+            name for name in names
+            if name in arguments and arguments[name][1:] == [None] and re.search("Image|Tensor", arguments[name][0])
+        ]  # fmt: skip
+        if len(known) == len(parts) and not any("prompt" in name for name in names):
+            found[tuple(names)] = None
+    return [list(names) for names in found]
+
+
+def multiple(tests: list[ast.expr]) -> int | None:
+    """Return the number of which a call's width and height have to be multiples, if that is one."""
+    for test in tests:
+        if found := re.fullmatch(r"height % (\d+) != 0 or width % \1 != 0", ast.unparse(test)):
+            return int(found[1])
+    return None
 
 
 def rate(module: Module) -> int | None:
@@ -543,12 +658,13 @@ def describe(library: Library, name: str, tasks: list[str]) -> dict[str, Any] | 
         components[role] = [text for text in alternatives(parameter.annotation) if text != "None"]
         if default is not None or role in may_be_left_out:
             optional.append(role)
-    arguments = call_arguments(*call)
+    arguments = call_arguments(*call, name)
     timesteps = method(ancestry, "get_timesteps")
     truncates = timesteps is not None and "int(num_inference_steps * strength)" in ast.unparse(timesteps[1])
     loras = library.loras
     source = "\n".join(ast.unparse(node) for _, node in ancestry)
     caching = [need for need in ("cache_context", "current_timestep") if re.search(CACHING[need], source)]
+    tests = refusals(ancestry)
     entry = {
         "truncates": truncates, "tasks": tasks, "components": components, "optional": optional, "options": options,
         "arguments": arguments, "lora": next((base for base in bases if base in loras), None),
@@ -556,6 +672,7 @@ def describe(library: Library, name: str, tasks: list[str]) -> dict[str, Any] | 
         "ip_adapter": next((base for base in bases if base.endswith("IPAdapterMixin")), None),
         "yields": yields(library, *call), "latent": gives_latents(call[1]), "pixels": gives_pixels(call[1]),
         "fps": rate(call[0]), "caching": caching, "packages": packages(ancestry),
+        "wants": wants(tests, arguments), "multiple": multiple(tests),
     }  # fmt: skip
     return {key: content for key, content in entry.items() if content}
 

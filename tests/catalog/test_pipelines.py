@@ -128,6 +128,12 @@ def test_the_catalog_of_single_files_is_up_to_date() -> None:
         ("FluxFillPipeline", "mask_image", "PipelineImageInput | torch.FloatTensor | None"),
         ("WanImageToVideoPipeline", "last_image", "PipelineImageInput | torch.Tensor | None"),
         ("AnimateDiffVideoToVideoPipeline", "video", "PipelineImageInput | list[list[PipelineImageInput]]"),
+        # Without it the call fails, whatever the annotation says.
+        ("HunyuanImageRefinerPipeline", "image", "PipelineImageInput"),
+        ("FluxControlPipeline", "control_image", "PipelineImageInput"),
+        # Annotated as something else.
+        ("VisualClozePipeline", "image", "list[list[PIL.Image.Image | None]]"),
+        ("VersatileDiffusionDualGuidedPipeline", "prompt", "str | list[str]"),
         # These are left as they are: pictures already, and texts that a processor has beside them.
         ("FluxPipeline", "prompt", "str | list[str]"),
         ("FluxImg2ImgPipeline", "image", "PipelineImageInput"),

@@ -19,8 +19,9 @@ from support.used_codes import used_codes
 PACKAGE = Path(__file__).parents[2] / "src" / "aquatint"
 CODES = codes()
 DESCRIBED = {
-    "backend-not-installed", "gated-model", "internal", "missing-revision", "no-engine", "package-not-installed",
-    "too-little-disk", "too-many-errors", "unreachable-address", "unreachable-hub", "unreadable", "unwritable-file",
+    "backend-not-installed", "gated-model", "internal", "missing-revision", "no-engine", "package-does-not-fit",
+    "package-not-installed", "too-little-disk", "too-many-errors", "unreachable-address", "unreachable-hub",
+    "unreadable", "unwritable-file",
 }  # fmt: skip
 """Those without an example that could be run anywhere: what was done for them is told in words."""
 

@@ -7,7 +7,7 @@ It loads part by part, copies the weights into fresh memory, and calls the pipel
 from __future__ import annotations
 
 import hashlib
-import importlib
+import importlib.util
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -41,46 +41,64 @@ def _pixels(image: Image) -> bytes:
     return image.convert("RGB").tobytes()
 
 
-def assembled(folder: Path, kind: str | Mapping[str, str]) -> Any:
-    """Return a pipeline, made part by part."""
+def assembled(folder: Path, kind: str | Mapping[str, str], skipped: Sequence[str] = ()) -> Any:
+    """Return a pipeline, made part by part; modules that are called as one of `skipped` aren't quantized."""
     from diffusers import DiffusionPipeline, pipelines
 
     index = DiffusionPipeline.load_config(folder)
+    made = getattr(importlib.import_module("diffusers"), index["_class_name"])
+    beside = made.__module__.rpartition(".")[0]
     parts: dict[str, Any] = {}
     for role, entry in index.items():
-        if isinstance(entry, list):
+        if isinstance(entry, list) and all(isinstance(each, str | None) for each in entry):
             of_part = kind if isinstance(kind, str) else kind.get(role, "none")
-            parts[role] = part(folder, role, *entry, of_part) if entry[0] else None
+            parts[role] = part(folder, role, *entry, of_part, beside, skipped) if entry[0] else None
     plain_arguments = {role: value for role, value in index.items() if not role.startswith("_") and role not in parts}
-    pipeline = getattr(__import__("diffusers"), index["_class_name"])(**parts, **plain_arguments)
+    pipeline = made(**parts, **plain_arguments)
     assert isinstance(pipeline, pipelines.DiffusionPipeline)
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
 
 
-def part(folder: Path, role: str, library: str, class_name: str, kind: str) -> Any:
-    """Return one part of the pipeline, quantized unless it is the VAE."""
+def part(
+    folder: Path, role: str, library: str, class_name: str, kind: str, beside: str = "diffusers",
+    skipped: Sequence[str] = (),
+) -> Any:  # fmt: skip
+    """Return one part of the pipeline, quantized unless it is the VAE.
+
+    In `beside`, where the pipeline's own class is, are some that checkpoints call transformers'.
+    """
     import torch
+    import transformers
 
     # Some parts' classes are beside their pipeline's own.
     at = library if library in ("diffusers", "transformers") else f"diffusers.pipelines.{library}"
-    found = getattr(importlib.import_module(at), class_name)
+    # Checkpoints name packages that this diffusers has moved.
+    at = at if importlib.util.find_spec(at) else f"diffusers.pipelines.deprecated.{library}"
+    home = importlib.import_module(at)
+    found = getattr(home if hasattr(home, class_name) else importlib.import_module(beside), class_name)
     if not issubclass(found, torch.nn.Module):
         return found.from_pretrained(folder / role)
-    options: dict[str, Any] = {} if library == "transformers" else {"low_cpu_mem_usage": True}
+    # Those that are beside a pipeline may be either's.
+    is_transformers = issubclass(found, transformers.PreTrainedModel)
+    options: dict[str, Any] = {} if is_transformers else {"low_cpu_mem_usage": True}
     if role != "vae" and kind.startswith("sdnq"):
         import sdnq
 
-        options["quantization_config"] = sdnq.SDNQConfig(weights_dtype=kind.removeprefix("sdnq-"), quant_conv=True)
-    if role != "vae" and kind in ("bnb8", "nf4") and library == "transformers":
+        left = {"modules_to_not_convert": [*skipped]} if skipped else {}
+        weights_dtype = kind.removeprefix("sdnq-")
+        options["quantization_config"] = sdnq.SDNQConfig(weights_dtype=weights_dtype, quant_conv=True, **left)
+    if role != "vae" and kind in ("bnb8", "nf4") and is_transformers:
         from transformers import BitsAndBytesConfig
 
-        four = {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4"}
-        options["quantization_config"] = BitsAndBytesConfig(**({"load_in_8bit": True} if kind == "bnb8" else four))
+        how: dict[str, Any] = {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4"}
+        how = {"load_in_8bit": True} if kind == "bnb8" else how
+        how |= {"llm_int8_skip_modules": [*skipped]} if skipped else {}
+        options["quantization_config"] = BitsAndBytesConfig(**how)
     module = found.from_pretrained(folder / role, torch_dtype=torch.float32, **options)
-    if role != "vae" and kind in ("bnb8", "nf4") and library == "diffusers":
+    if role != "vae" and kind in ("bnb8", "nf4") and not is_transformers:
         # diffusers refuses this on a CPU, so it is done by hand with bitsandbytes itself.
-        replace_linears(module, kind)
+        replace_linears(module, kind, (*(getattr(module, "_keep_in_fp32_modules", None) or ()), *skipped))
     module.eval()
     for tensor in (*module.parameters(), *module.buffers()):
         tensor.data = tensor.data.clone()

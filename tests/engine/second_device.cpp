@@ -23,7 +23,14 @@ constexpr auto kType = c10::DeviceType::HPU;
 const c10::Device kDevice(kType, 0);
 const c10::DispatchKeySet kKeys(c10::DispatchKey::HPU);
 
-C10_REGISTER_GUARD_IMPL(HPU, c10::impl::NoOpDeviceGuardImpl<kType>)
+// Told a device without a number torch asks for the number, to know what is there already.
+struct Guard final : c10::impl::NoOpDeviceGuardImpl<kType> {
+  c10::Device getDevice() const override { return kDevice; }
+  c10::Device exchangeDevice(c10::Device) const override { return kDevice; }
+  c10::DeviceIndex deviceCount() const noexcept override { return 1; }
+};
+
+C10_REGISTER_GUARD_IMPL(HPU, Guard)
 
 int64_t held = 0;  // bytes of all tensors on the device
 

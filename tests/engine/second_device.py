@@ -15,7 +15,7 @@ import gc
 import json
 import sys
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -105,7 +105,7 @@ def _try(made: Scene, feature: str, held: Callable[[], int]) -> Outcome:
 def _moved(engine: TorchEngine, made: Scene) -> Any:
     """Return a pipeline on the device that was loaded, and quantized, on the CPU."""
     pipeline = _live(engine, made)
-    _unpack(pipeline)
+    unpacked(modules(pipeline))
     return pipeline.to(NAME)
 
 
@@ -120,33 +120,34 @@ def _live(engine: TorchEngine, made: Scene) -> Any:
 
 def _there_and_back(pipeline: Any) -> None:
     """Move the weights of a pipeline to the computer's memory and to the device again, as the engine does."""
-    for module in _modules(pipeline):
+    for module in modules(pipeline):
         offloading.wait(module)
-    for module in _modules(pipeline):
+    for module in modules(pipeline):
         offloading.come_back(module, NAME)
 
 
 def _placed(engine: TorchEngine, made: Scene) -> Any:
     """Return a pipeline whose weights are on the device as if they had been quantized there."""
     pipeline = _live(engine, made)
-    for layer in _unpack(pipeline):
+    for layer in unpacked(modules(pipeline)):
         layer.weight = layer.weight.to(NAME)
-    for module in _modules(pipeline):
+    for module in modules(pipeline):
         module.to(NAME)
     return pipeline
 
 
-def _unpack(pipeline: Any) -> list[Any]:
-    """Keep bitsandbytes from packing weights for a processor; return its layers."""
+def unpacked(among: Sequence[Any]) -> list[Any]:
+    """Keep bitsandbytes from packing weights for a processor; return its layers in what are modules of `among`."""
     kinds = libraries().bitsandbytes.nn
-    layers = [layer for module in _modules(pipeline) for layer in module.modules()]
+    layers = [layer for each in among if isinstance(each, libraries().torch.nn.Module) for layer in each.modules()]
     found = [layer for layer in layers if isinstance(layer, (kinds.Linear8bitLt, kinds.Linear4bit))]
     for layer in found:
         layer.support_avx512bf16_for_cpu = False
     return found
 
 
-def _modules(pipeline: Any) -> list[Any]:
+def modules(pipeline: Any) -> list[Any]:
+    """Return the live modules of a pipeline."""
     return [each for each in pipeline.components.values() if isinstance(each, libraries().torch.nn.Module)]
 
 
@@ -158,9 +159,7 @@ def _enable(pipeline: Any, feature: str) -> None:
 
 
 def _picture(engine: TorchEngine, made: Scene, pipeline: Any) -> bytes:
-    assembled = Assembled(
-        libraries(), made.pipeline, type(pipeline), pipeline.components, {}, NAME, _offloaded=pipeline
-    )
+    assembled = Assembled(libraries(), made.pipeline, lambda **parts: pipeline, pipeline.components, {}, NAME)
     return drawn(engine, assembled, made.generation, lambda done, total: None).tobytes()
 
 

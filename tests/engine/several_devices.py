@@ -32,7 +32,8 @@ from aquatint.plan.steps import Evict, Plan
 from aquatint.runtime.events import Event, LoadFinished, Returned, StatementFailed
 from aquatint.runtime.executor import Executor, Options
 from aquatint.runtime.torch_engine import TorchEngine
-from support import cases
+from engine.plain import assembled
+from support import cases, loras
 
 TWO = """
 let first = generate m { prompt: "a red cat", num_inference_steps: 2, width: 64, height: 64, seed: 7, output: "1.png" }
@@ -55,6 +56,9 @@ PLACES = {
     "decoder alone on the device": ("device: cpu, vae { device: cuda }", "cpu", "cpu", NAME),
 }
 """Settings of a model by what they come to, and where its text encoder, its denoiser and its VAE are then."""
+
+WITH_LORA = "encoder on the CPU, with a LoRA"
+"""As `encoder on the CPU`, with a LoRA that is for the text encoder and for the denoiser."""
 
 APART = "text_encoder { device: cpu }, vae { device: cpu }"
 
@@ -82,11 +86,14 @@ CASES = {
 def main(folder: Path, build: Path, out: Path) -> dict[str, Any]:
     """Return what comes of all cases, with the digests of plain programs' pictures under `plain`, if there are any."""
     TorchEngine(threads=1)  # imports the libraries before there is another device
+    lora = loras.write(assembled(folder, "none"), out / "lora", 1, ["unet", "text_encoder"])
     on_it = second_device.device(build)
     found: dict[str, Any] = {}
-    for name, (settings, *places) in PLACES.items():
+    places = PLACES | {WITH_LORA: (f'text_encoder {{ device: cpu }}, lora {{ source: "{lora}" }}', "cpu", NAME, NAME)}
+    for name, (settings, *devices) in places.items():
         plan = planned(folder, Case(settings, TWO))
-        found[name] = {**run(plan, out / name, on_it), "plain": plain(folder, *places)}
+        own = plain(folder, *devices, lora=lora if name == WITH_LORA else None)
+        found[name] = {**run(plan, out / name, on_it), "plain": own}
     return found | {name: run(planned(folder, case), out / name, on_it) for name, case in CASES.items()}
 
 
@@ -133,12 +140,14 @@ def run(plan: Plan, out: Path, on_it: Callable[[], int]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def plain(folder: Path, encoder: str, denoiser: str, decoder: str) -> list[str]:
+def plain(folder: Path, encoder: str, denoiser: str, decoder: str, lora: Path | None) -> list[str]:
     """Return the digests of the pictures of a plain program that moves tensors from device to device itself."""
     import torch
     from diffusers import AutoencoderKL, StableDiffusionImg2ImgPipeline, StableDiffusionPipeline
 
     pipeline = StableDiffusionPipeline.from_pretrained(folder, safety_checker=None, requires_safety_checker=False)
+    if lora is not None:
+        pipeline.load_lora_weights(str(lora), weight_name=loras.NAME)
     texts, reader = pipeline.text_encoder.to(encoder), pipeline.tokenizer
     pipeline.text_encoder = None
     pipeline.to(denoiser)

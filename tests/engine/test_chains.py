@@ -181,6 +181,31 @@ def test_a_decoder_takes_the_members_of_what_its_prior_makes(engine: Engine, fol
 
 
 @pytest.mark.slow
+def test_a_picture_in_the_place_of_a_prompt(engine: Engine, folder: Tiny, tmp_path: Path) -> None:
+    import diffusers
+
+    prior, decoder = folder("flux-redux"), folder("flux")
+    Image.effect_mandelbrot((64, 64), (-2, -1.5, 1, 1.5), 60).convert("RGB").save(tmp_path / "photo.png")
+    text = f"""
+        model p {{ source: "{prior}" }}
+        model d {{ source: "{decoder}" }}
+        let made = generate p {{ image: "{tmp_path / "photo.png"}", prompt: "a red cat", prompt_embeds_scale: 0.5 }}
+        generate d {{
+            prompt_embeds: made.prompt_embeds, pooled_prompt_embeds: made.pooled_prompt_embeds
+            num_inference_steps: {STEPS}, seed: 7, size: 64x64, output: "cat.png"
+        }}
+    """
+    assert run(engine, text, tmp_path)[0] == [None, "cat.png"]
+    with Image.open(tmp_path / "photo.png") as photo:
+        redux = diffusers.FluxPriorReduxPipeline(**parts(prior))
+        embeds = redux(image=photo, prompt="a red cat", prompt_embeds_scale=0.5)
+    theirs = call("FluxPipeline", parts(decoder), **embeds, num_inference_steps=STEPS, width=64, height=64).images[0]
+    assert pixels(tmp_path / "cat.png") == theirs.tobytes()
+    without = call("FluxPipeline", parts(decoder), prompt="a red cat", num_inference_steps=STEPS, width=64, height=64)
+    assert without.images[0].tobytes() != theirs.tobytes()
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("handed_on", ["pil", "pt"])
 def test_a_second_stage_takes_the_picture_and_the_encoder_of_the_first(
     engine: Engine, folder: Tiny, tmp_path: Path, handed_on: str

@@ -57,9 +57,8 @@ class Studio:
         objects = {role: None if part is None else part.object for role, part in parts.items()}
         self.pipeline = assembled.found(**objects, **self.scene.pipeline.options)
         self.pipeline.set_progress_bar_config(disable=True)
-        self.assembled = Assembled(
-            libraries(), self.scene.pipeline, assembled.found, objects, {}, "cpu", _offloaded=self.pipeline
-        )
+        # The same one for each picture.
+        self.assembled = Assembled(libraries(), self.scene.pipeline, lambda **parts: self.pipeline, objects, {}, "cpu")
         if not packed:
             # As on every other processor and device.
             for layer in self.layers(libraries().bitsandbytes.nn.Linear4bit):

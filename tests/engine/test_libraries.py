@@ -80,6 +80,44 @@ def test_everything_else_works_where_sdnq_is_not_installed(folder: Callable[[str
     assert [line.startswith("sdnq is not installed") for line in done.stdout.splitlines()] == [True, True]
 
 
+BESIDE_WHAT_FAILS = """
+import sys
+from pathlib import Path
+from support.scenes import everywhere, paint, scene
+from aquatint.runtime.engine import EngineError
+from aquatint.runtime.torch_engine import TorchEngine
+from aquatint.runtime.torch_engine.libraries import libraries
+from aquatint.runtime.torch_engine.loading import find_class
+engine = TorchEngine(threads=1)
+folder = Path(FOLDER)
+paint(engine, scene(folder, everywhere(folder, "bnb")))
+print(engine.describe()["versions"]["torchvision"])
+print(find_class(libraries(), "transformers", "CLIPImageProcessor").__name__)
+try:
+    find_class(libraries(), "transformers", "Qwen2VLProcessor")
+except EngineError as error:
+    print(error)
+"""
+
+
+@pytest.mark.slow
+def test_a_torchvision_that_fails_is_kept_out(folder: Callable[[str], Path], tmp_path: Path) -> None:
+    # As one does that is built for another torch; transformers would fail with it.
+    (tmp_path / "torchvision").mkdir()
+    raising = "raise RuntimeError('operator torchvision::nms does not exist')"
+    (tmp_path / "torchvision" / "__init__.py").write_text(raising)
+    (tmp_path / "torchvision-0.1.0.dist-info").mkdir()
+    (tmp_path / "torchvision-0.1.0.dist-info" / "METADATA").write_text("Name: torchvision\nVersion: 0.1.0\n")
+    done = run(BESIDE_WHAT_FAILS.replace("FOLDER", repr(str(folder("sd")))), packages=tmp_path)
+    assert done.stderr == ""
+    assert done.stdout.splitlines() == [
+        "None",
+        "CLIPImageProcessorPil",
+        "`Qwen2VLProcessor` needs `torchvision`, which can't be imported: "
+        "RuntimeError: operator torchvision::nms does not exist",
+    ]
+
+
 def test_sdnq_is_known_to_transformers() -> None:
     # Otherwise a text encoder that sdnq stored loads as if its weights were plain.
     libraries()

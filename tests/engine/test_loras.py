@@ -241,6 +241,21 @@ def test_a_component_is_what_it_was_when_its_lora_goes(
     residents.release_all()
 
 
+@pytest.mark.parametrize("kind", ["sdnq-int8", *(pytest.param(kind, marks=SLOW) for kind in ("none", "bnb8", "nf4"))])
+def test_what_is_saved_is_the_model_without(
+    engine: TorchEngine, folder: Tiny, written: Written, tmp_path: Path, kind: str
+) -> None:
+    block = f'lora {{ source: "{written("sd", 1, ROLES["sd"][:1])}", weight: 0.5 }}'
+    saved = tmp_path / "saved"
+    statements = f'generate m {{ {DRAW}, output: "before.png" }}\nsave m {{ to: "{saved}" }}'
+    run(engine, planned.plan(planned.model(folder("sd"), f"{block}, {QUANTIZERS[kind]}", after=statements)), tmp_path)
+    again = f'generate m {{ {DRAW}, output: "after.png" }}\nsave m {{ to: "{tmp_path / "again"}" }}'
+    run(engine, planned.plan(planned.model(saved, block, after=again)), tmp_path)
+    assert pixels(tmp_path / "after.png") == pixels(tmp_path / "before.png")
+    [first], [second] = (list(each.glob("unet/*.safetensors")) for each in (saved, tmp_path / "again"))
+    assert first.read_bytes() == second.read_bytes()
+
+
 @SLOW
 def test_embeddings_on_the_disk_are_those_without_a_lora(folder: Tiny, written: Written, tmp_path: Path) -> None:
     words = written("sd", 5, ("text_encoder",))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -10,6 +11,9 @@ import torch
 from aquatint.runtime.torch_engine import memory
 
 glibc = pytest.mark.skipif(memory._glibc() is None, reason="another C library than glibc")
+filled = pytest.mark.skipif(
+    not hasattr(memory._glibc(), "mallinfo2"), reason="glibc older than 2.33, or another library"
+)
 
 
 def resident() -> int:
@@ -59,3 +63,52 @@ def test_after_a_large_load_blocks_come_from_the_heap_again() -> None:
     on_its_own = block % 4096 == 16
     library.free(block)
     assert not on_its_own
+
+
+def leave_holes(before_each: Callable[[int], None]) -> list[torch.Tensor]:
+    """Return small tensors that stay, with a hole of 8 to 15 MiB after each of them."""
+    kept, buffers = [], []
+    for number in range(32):
+        before_each(8 << 20)
+        kept.append(torch.ones(16 << 10))
+        buffers.append(torch.ones((8 + number % 8) << 18))
+    kept.append(torch.ones(16 << 10))
+    del buffers
+    return kept
+
+
+@filled
+def test_what_computes_after_a_load_is_not_strewn_over_its_holes() -> None:
+    with memory.holes_given_back(memory.WORTHWHILE, 4 << 30) as before_each:
+        kept = leave_holes(before_each)
+    before = resident()
+    # Each fits best into a hole of its own, and from the heap's end all lie in the same pages.
+    for size in range(15, 7, -1):
+        torch.ones((size << 18) - 1024)
+    assert resident() - before < 17 << 20
+    assert kept
+
+
+@filled
+def test_the_next_load_has_the_holes_again() -> None:
+    library = ctypes.CDLL("libc.so.6")
+    library.sbrk.restype = ctypes.c_void_p
+    with memory.holes_given_back(memory.WORTHWHILE, 4 << 30) as before_each:
+        kept = leave_holes(before_each)
+    end = library.sbrk(0)
+    with memory.holes_given_back(memory.WORTHWHILE, 4 << 30):
+        buffers = [torch.ones(7 << 18) for _ in range(24)]  # 168 MiB
+        assert library.sbrk(0) - end < 16 << 20
+    del buffers
+    assert kept
+
+
+@filled
+def test_filled_holes_take_no_memory() -> None:
+    with memory.holes_given_back(memory.WORTHWHILE, 4 << 30) as before_each:
+        before = resident()
+        kept = leave_holes(before_each)
+        full = resident() - before
+    assert full > 300 << 20
+    assert resident() - before < 16 << 20
+    assert kept

@@ -67,16 +67,22 @@ def test_a_picture_is_the_one_without(engine: TorchEngine, sd: Path, way: str, k
 
 
 @pytest.mark.parametrize("way", MOVING)
-def test_release_takes_the_hooks_off(engine: TorchEngine, sd: Path, way: str) -> None:
+def test_hooks_are_those_of_a_call(engine: TorchEngine, sd: Path, way: str) -> None:
     made = offloaded(sd, way)
     parts = load(engine, made)
+    pipeline = engine.assemble(made.pipeline, parts)
     assert hooked(parts) == []
-    engine.assemble(made.pipeline, parts)
-    assert all(any(map(is_hooked, module.modules())) for module in modules(parts))
+    during: list[bool] = []
+
+    def look(done: int, total: int) -> None:
+        during.extend(any(map(is_hooked, module.modules())) for module in modules(parts))
+
+    drawn(engine, pipeline, made.generation, look)
+    assert during == [True] * len(during) != []
+    assert hooked(parts) == []
     for part in parts.values():
         if part is not None:
             engine.release(part)
-    assert hooked(parts) == []
     assert sum(tensor.numel() for module in modules(parts) for tensor in module.parameters()) == 0
 
 
@@ -90,7 +96,7 @@ def test_no_hooks_without(engine: TorchEngine, sd: Path) -> None:
 def test_from_the_cpu_to_the_cpu_layers_can_not_be_moved(engine: TorchEngine, sd: Path) -> None:
     # No plan of this program asks for that; one that was written by hand may.
     made = offloaded(sd, "sequential")
-    with pytest.raises(EngineError, match="can't make"):
+    with pytest.raises(EngineError, match="can't let what is offloaded"):
         draw(engine, made, load(engine, made))
 
 

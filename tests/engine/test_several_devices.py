@@ -24,7 +24,7 @@ def test_parts_on_two_devices(
     # As by programs that move tensors from device to device themselves; the second picture is one of the first, of
     # which the VAE makes a distribution, and what is drawn from that goes to the denoiser.
     placed = {name: each for name, each in found.items() if "plain" in each}
-    assert len(placed) == 6
+    assert len(placed) == 7
     for name, each in placed.items():
         assert list(each["pictures"].values()) == each["plain"], name
 
@@ -38,7 +38,9 @@ def test_parts_on_two_devices(
     # What is on the CPU takes nothing of the device.
     assert found["all on the CPU"]["most"] == 0
     for name, each in found.items():
-        assert each["weights"] <= each["most"] <= each["weights"] * 1.1, name
+        # Of a LoRA the plan has all on one device.
+        least = each["weights"] * (0.95 if "LoRA" in name else 1)
+        assert least <= each["most"] <= each["weights"] * 1.1, name
 
 
 def test_a_device_that_is_not_there(folder: Callable[[str], Path]) -> None:

@@ -31,6 +31,7 @@ def adapted(loras: dict[str, LoraUse], library: str = "diffusers.loaders", offlo
 
 def test_a_lora_beside_a_component() -> None:
     adapted({"lora": LoraUse(0.5, ["unet"])})
+    adapted({"lora": LoraUse(0.5, ["unet"])}, offload="model")
 
 
 @pytest.mark.parametrize(("loras", "options", "said"), [
@@ -40,7 +41,6 @@ def test_a_lora_beside_a_component() -> None:
     ({"lora": LoraUse(float("inf"), ["unet"])}, {}, "pipeline `p` has a LoRA `lora` that can't be added to it"),
     ({"lora": LoraUse(1.0, ["vae"])}, {}, "pipeline `p` has a LoRA `lora` for `vae`, which it lacks"),
     ({"lora": LoraUse(1.0, ["lora"])}, {}, "pipeline `p` has a LoRA `lora` for `lora`, which it lacks"),
-    ({"lora": LoraUse(1.0, ["unet"])}, {"offload": "model"}, "pipeline `p` has adapters, and is offloaded"),
 ])  # fmt: skip
 def test_what_is_no_such_plan(loras: dict[str, LoraUse], options: dict[str, str], said: str) -> None:
     with pytest.raises(PlanError) as error:

@@ -57,8 +57,6 @@ def test_two_beside_a_text_encoder() -> None:
      "pipeline `p` has a textual inversion `textual_inversion_2` with a word that another one has"),
     (two(TextualInversionUse("<ink>", 1, {"text_encoder_2": "a"})), {},
      "pipeline `p` has a textual inversion `textual_inversion_2` for `text_encoder_2`, which it lacks"),
-    (two(TextualInversionUse("<ink>", 1, {"text_encoder": "a"})), {"offload": "model"},
-     "pipeline `p` has adapters, and is offloaded"),
 ])  # fmt: skip
 def test_what_is_no_such_plan(inversions: dict[str, TextualInversionUse], options: dict[str, str], said: str) -> None:
     with pytest.raises(PlanError) as error:

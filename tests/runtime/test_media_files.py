@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import wave
 from pathlib import Path
 
@@ -28,7 +29,7 @@ ABOUT = About("a cat\nSteps: 2", {"kind": "video", "prompt": "\N{CAT FACE} 'quot
 
 KINDS: list[tuple[Medium, str]] = [
     (FRAMES[0], ".png"), (FRAMES[0], ".webp"), (CLIP, ".webp"), (CLIP, ".gif"), (CLIP, ".mp4"),
-    (SOUND, ".wav"), (TENSORS, ".safetensors"),
+    (Clip(FRAMES, SOUND), ".mp4"), (SOUND, ".wav"), (TENSORS, ".safetensors"),
 ]  # fmt: skip
 
 
@@ -61,6 +62,37 @@ def test_a_frame_of_odd_sides_is_written_whole(tmp_path: Path) -> None:
     [frame] = read_clip(tmp_path / "x.mp4").frames
     red = frame.getpixel((16, 7))
     assert isinstance(red, tuple) and frame.size == (33, 15) and red[0] > 240 and max(red[1:]) < 15
+
+
+@pytest.mark.parametrize(("channels", "rate", "written"), [(2, 24000, 24000), (1, 44100, 44100), (1, 7000, 7350)])
+def test_the_sound_of_a_video_is_heard_beside_it(channels: int, rate: int, written: int) -> None:
+    import av
+    import numpy
+
+    moments = rate * 3
+    wave_ = numpy.rint(8000 * numpy.sin(numpy.arange(moments) * 2 * numpy.pi * 440 / rate)).astype("<i2")
+    samples = numpy.stack([wave_ // (number + 1) for number in range(channels)], axis=1)
+    frames = tuple(Image.new("RGB", (32, 32), (8 * number, 0, 0)) for number in range(30))
+    body = encoded(Clip(frames, Sound(channels, rate, samples.tobytes())), "MP4", None, 10)
+    with av.open(io.BytesIO(body)) as opened:
+        [video], [audio] = opened.streams.video, opened.streams.audio
+        assert (video.frames, audio.codec_context.name, audio.rate, audio.channels) == (30, "aac", written, channels)
+        heard = numpy.concatenate([frame.to_ndarray() for frame in opened.decode(audio=0)], axis=1)
+    # The codec gives its sound back in blocks, the last of which may be cut short.
+    assert abs(heard.shape[1] / written - 3) < 2 * 1024 / written
+    if written == rate:
+        both = min(moments, heard.shape[1])
+        errors = heard.T[:both] * 32768 - samples[:both]
+        assert numpy.sqrt((errors**2).mean()) < 100
+    with av.open(io.BytesIO(body)) as opened:
+        kinds = [packet.stream.type for packet in opened.demux() if packet.size]
+    # They lie beside each other, so that a player needs to read no other place.
+    assert "audio" in kinds[:4] and "video" in kinds[-40:]
+
+
+def test_sound_of_more_channels_than_two_is_refused() -> None:
+    with pytest.raises(EngineError, match="can't write sound of 3 channels into an MP4"):
+        encoded(Clip(FRAMES, Sound(3, 8000, bytes(600))), "MP4", None)
 
 
 def test_sound_is_read_by_others_with_texts_and_without(tmp_path: Path) -> None:

@@ -39,10 +39,26 @@ SD3: Parts = {
     "tokenizer": _TOKENIZER, "tokenizer_2": _TOKENIZER, "tokenizer_3": _T5_TOKENIZER,
     "transformer": ("diffusers", "SD3Transformer2DModel"), "vae": _VAE,
 }  # fmt: skip
+_CONTROLNET = "diffusers", "FluxControlNetModel"
 FLUX: Parts = {
     "scheduler": _FLOW, "text_encoder": _CLIP, "text_encoder_2": _T5, "tokenizer": _TOKENIZER,
     "tokenizer_2": _T5_TOKENIZER, "transformer": ("diffusers", "FluxTransformer2DModel"), "vae": _VAE,
 }  # fmt: skip
+
+REFINER: Parts = {
+    "scheduler": _FLOW, "text_encoder": ("transformers", "Qwen2_5_VLForConditionalGeneration"),
+    "tokenizer": ("transformers", "Qwen2Tokenizer"),
+    "transformer": ("diffusers", "HunyuanImageTransformer2DModel"),
+    "vae": ("diffusers", "AutoencoderKLHunyuanImageRefiner"),
+}  # fmt: skip
+"""Those of a pipeline that begins with a picture."""
+
+KREA: Parts = {
+    "scheduler": _FLOW, "text_encoder": ("transformers", "Qwen3VLModel"),
+    "tokenizer": ("transformers", "Qwen2Tokenizer"), "transformer": ("diffusers", "Krea2Transformer2DModel"),
+    "vae": ("diffusers", "AutoencoderKLQwenImage"),
+}  # fmt: skip
+"""Those of a pipeline that has options which are lists."""
 
 WAN: Parts = {
     "scheduler": _FLOW, "text_encoder": ("transformers", "UMT5EncoderModel"), "tokenizer": _T5_TOKENIZER,
@@ -62,6 +78,26 @@ EDIT: Parts = {
     "transformer": ("diffusers", "QwenImageTransformer2DModel"), "vae": ("diffusers", "AutoencoderKLQwenImage"),
 }  # fmt: skip
 """Those of one whose processor reads pictures, and could read videos."""
+
+WITH_SOUND: Parts = {
+    "scheduler": _FLOW, "transformer": ("diffusers", "LTX2VideoTransformer3DModel"),
+    "vae": ("diffusers", "AutoencoderKLLTX2Video"), "audio_vae": ("diffusers", "AutoencoderKLLTX2Audio"),
+    "text_encoder": ("transformers", "Gemma3ForConditionalGeneration"), "tokenizer": ("transformers", "GemmaTokenizer"),
+    "connectors": ("ltx2", "LTX2TextConnectors"), "vocoder": ("ltx2", "LTX2Vocoder"),
+}  # fmt: skip
+"""Those of a pipeline that makes videos with sound."""
+
+ENLARGING: Parts = {
+    "vae": ("diffusers", "AutoencoderKLLTXVideo"), "latent_upsampler": ("ltx", "LTXLatentUpsamplerModel"),
+}  # fmt: skip
+"""Those of a pipeline that makes videos larger."""
+
+IN_TILES: Parts = {
+    "scheduler": ("diffusers", "DDIMScheduler"), "text_encoder": ("transformers", "T5EncoderModel"),
+    "tokenizer": _T5_TOKENIZER, "transformer": ("diffusers", "AllegroTransformer3DModel"),
+    "vae": ("diffusers", "AutoencoderKLAllegro"),
+}  # fmt: skip
+"""Those of a pipeline whose VAE can't do without tiles."""
 
 SOUND: Parts = {
     "scheduler": ("diffusers", "DDIMScheduler"), "text_encoder": ("transformers", "ClapTextModelWithProjection"),
@@ -187,12 +223,18 @@ def write_models(folder: Path) -> None:
     write_pipeline(folder / "sd3", "StableDiffusion3Pipeline", SD3)
     write_pipeline(folder / "flux", "FluxPipeline", FLUX, shards=3)
     write_pipeline(folder / "wan", "WanPipeline", WAN)
+    write_pipeline(folder / "ltx2", "LTX2Pipeline", WITH_SOUND)
+    write_pipeline(folder / "enlarging", "LTXLatentUpsamplePipeline", ENLARGING)
+    write_pipeline(folder / "allegro", "AllegroPipeline", IN_TILES)
     write_pipeline(folder / "audioldm", "AudioLDMPipeline", SOUND)
     write_pipeline(folder / "stage-1", "IFPipeline", STAGE_1, **_NO_CHECKS)
     write_pipeline(folder / "stage-2", "IFSuperResolutionPipeline", STAGE_2, **_NO_CHECKS)
     write_pipeline(folder / "prior", "KandinskyV22PriorPipeline", PRIOR)
     write_pipeline(folder / "kandinsky", "KandinskyV22Pipeline", DECODER)
     write_pipeline(folder / "fill", "FluxFillPipeline", FLUX)
+    write_pipeline(folder / "cloze", "VisualClozePipeline", FLUX, resolution=64)
+    write_pipeline(folder / "krea", "Krea2Pipeline", KREA, text_encoder_select_layers=[1, 2])
+    write_pipeline(folder / "refiner", "HunyuanImageRefinerPipeline", REFINER, guider=[None, None])
     write_pipeline(folder / "redux", "FluxPriorReduxPipeline", REDUX)
     write_pipeline(folder / "depth", "StableDiffusionLDM3DPipeline", SD, **unsafe)
     write_pipeline(folder / "edit", "QwenImageEditPipeline", EDIT)
@@ -202,6 +244,9 @@ def write_models(folder: Path) -> None:
     write_component(folder / "other-vae", *_VAE)
     write_component(folder / "controlnet", "diffusers", "ControlNetModel")
     write_component(folder / "steering", "diffusers", "ControlNetUnionModel")
+    write_pipeline(folder / "steered", "FluxControlNetPipeline", FLUX | {"controlnet": _CONTROLNET}, **unsafe)
+    write_component(folder / "modes", *_CONTROLNET)
+    write_json(folder / "modes" / "config.json", {"_class_name": "FluxControlNetModel", "num_mode": 3})
     _write_stored(folder, unsafe)
     _write_unfit(folder, unsafe)
     _write_damaged(folder / "damaged", unsafe)
@@ -311,7 +356,7 @@ def _write_loras(folder: Path) -> None:
     dora = {"unet.block.0.lora_A.weight": (4, 256), "unet.block.0.lora_B.weight": (256, 4)}
     lengths = {"unet.block.0.lora_magnitude_vector": (256,)}
     for name, sides in (("dora", dora | lengths), ("dora-scale", dora | {"unet.block.0.dora_scale": (256, 1)})):
-        save_file({key: np.zeros(side, "float32") for key, side in sides.items()}, folder / f"{name}.safetensors")
+        save_file({key: np.zeros(shape, "float32") for key, shape in sides.items()}, folder / f"{name}.safetensors")
     (folder / "pickled").mkdir()
     (folder / "pickled" / "pytorch_lora_weights.bin").write_bytes(b"")
     save_file({"unet.block.0.lokr_w1": np.zeros((4, 4), "float32")}, folder / "lokr.safetensors")

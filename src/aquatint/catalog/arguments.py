@@ -103,6 +103,11 @@ def takes_pictures(argument: Argument) -> bool:
     return not _NO_PICTURE.fullmatch(argument.name) and any(map(_has_pictures, _alternatives(argument.type)))
 
 
+def takes_rows(argument: Argument) -> bool:
+    """Return whether pictures can only be given as rows of a grid, in which None is one that is to be made."""
+    return takes_pictures(argument) and all(part.startswith("list[list[") for part in _alternatives(argument.type))
+
+
 def takes_videos(argument: Argument) -> bool:
     """Return whether a video can be an argument: pictures that are the frames of one."""
     return _OF_FRAMES.fullmatch(argument.name) is not None and takes_pictures(argument)
@@ -143,8 +148,9 @@ def needed(info: PipelineInfo) -> tuple[str, ...]:
 
 def _is_needed(argument: Argument) -> bool:
     # diffusers gives some that it can't do without a default of None all the same.
-    of_none = argument.name in ("image", "mask_image", "control_image") and takes_pictures(argument)
-    return argument.required or argument.name == "prompt" or (of_none and "None" not in _alternatives(argument.type))
+    of_none = argument.name in ("image", "mask_image", "control_image", "control_mask") and takes_pictures(argument)
+    is_needed = argument.name in ("prompt", "conditioning_frames")
+    return argument.required or is_needed or (of_none and "None" not in _alternatives(argument.type))
 
 
 def _has_pictures(part: str) -> bool:
@@ -220,7 +226,7 @@ def _alternatives(type: str) -> tuple[str, ...]:
 
 
 def _is_plain_list(part: str) -> bool:
-    return part.startswith(("list[", "List[", "tuple[", "dict[")) and _plain_inside(part)
+    return part == "list" or (part.startswith(("list[", "List[", "tuple[", "dict[")) and _plain_inside(part))
 
 
 def _plain_inside(part: str) -> bool:
@@ -235,6 +241,8 @@ def _fits(part: str, value: Any) -> bool:
         return isinstance(value, _SIMPLE[part]) and (part == "bool") == isinstance(value, bool)
     if part.startswith("dict["):
         return isinstance(value, Mapping)
+    if part == "list":  # of what isn't said
+        return isinstance(value, list | tuple) and all(isinstance(item, bool | int | float | str) for item in value)
     if value is PICTURE:
         return _PICTURE.fullmatch(part) is not None
     if value is TENSOR:
@@ -255,6 +263,8 @@ def _is_list_of_tensors(part: str) -> bool:
 
 
 def _described(parts: Sequence[str]) -> str:
+    if all(part.startswith("list[list[") and _has_pictures(part) for part in parts):
+        return "a list of lists of images"
     names = {
         "int": "a whole number",
         "float": "a number",

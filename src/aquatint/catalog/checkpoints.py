@@ -465,8 +465,11 @@ def _taken(part: Part, header: list[Tensor], source: str) -> Part:
 
 
 def is_part(entry: Any) -> bool:
-    """Return whether an entry of a `model_index.json` is a component's: its library and class, or two nulls."""
-    return isinstance(entry, list) and len(entry) == 2
+    """Return whether an entry of a `model_index.json` is a component's: its library and class, or two nulls.
+
+    Some options are lists of two, of numbers.
+    """
+    return isinstance(entry, list) and len(entry) == 2 and all(isinstance(each, str | None) for each in entry)
 
 
 def refuse_own_code(index: dict[str, Any], source: str) -> None:
@@ -478,8 +481,7 @@ def refuse_own_code(index: dict[str, Any], source: str) -> None:
         if role.startswith("_") or not is_part(entry) or None in entry:
             continue
         library, class_name = entry
-        known = isinstance(library, str) and pipelines.library(library) is not None
-        if not known or not isinstance(class_name, str):
+        if pipelines.library(library) is None:
             raise _own_code(f"component `{role}` of `{source}` asks for `{library}.{class_name}`")
 
 
@@ -577,10 +579,15 @@ def has_variant(folder: Path, subfolder: str, variant: str) -> bool:
 
 
 def train_timesteps(folder: Path) -> int | None:
-    """Return how many timesteps the checkpoint's scheduler was trained with, which is how many it can make at most."""
+    """Return how many timesteps the checkpoint's scheduler was trained with, which is how many it can make at most.
+
+    None if that isn't known, or there is no most: the times of flow matching, which has no betas, aren't counted.
+    """
     file = folder / "scheduler" / "scheduler_config.json"
-    number = read_json(file).get("num_train_timesteps") if file.is_file() else None
-    return number if isinstance(number, int) else None
+    found = read_json(file) if file.is_file() else {}
+    number, known = found.get("num_train_timesteps"), pipelines.schedulers().get(str(found.get("_class_name")))
+    is_counted = known is None or "beta_start" in known.options
+    return number if isinstance(number, int) and is_counted else None
 
 
 def variants(folder: Path, subfolder: str) -> set[str]:

@@ -50,6 +50,15 @@ _TENSORS = re.compile(r".*(?:embeds|embeddings)(?:_pooled)?|prediction|uncertain
 PICTURES, VIDEOS, SOUNDS = ("images", "image"), ("frames", "video"), ("audios",)
 """What pipelines call the pictures, the videos and the sound that they return."""
 
+SOUNDTRACKS = ("audio", "sound")
+"""What pipelines call the sound that they return beside a video."""
+
+SOUNDTRACK_SUFFIX = ".mp4"
+"""The suffix of videos that have room for sound."""
+
+SOUNDTRACK_LATENTS = "audio_latents"
+"""What the tensor of such sound is called where the decoding is left out, as are the arguments that take it."""
+
 _NUMBERS_OF_FRAMES = ("num_frames", "video_length", "frame_size")
 
 
@@ -68,6 +77,19 @@ def kind_of(info: PipelineInfo, is_undecoded: bool = False) -> Kind:
 def makes_audio(info: PipelineInfo) -> bool:
     """Return whether the calls of a pipeline make sound; one that goes along with a video isn't meant."""
     return any(name in info.yields for name in SOUNDS)
+
+
+def has_soundtrack(info: PipelineInfo) -> bool:
+    """Return whether the videos of a pipeline have sound beside them."""
+    return kind_of(info) == "video" and any(name in info.yields for name in SOUNDTRACKS)
+
+
+def handed_on(info: PipelineInfo, output_type: str | None) -> tuple[str, ...]:
+    """Return the names of the tensors of a call that makes nothing else; `output_type` is what it is asked for."""
+    if output_type is None:
+        return tensors_of(info)
+    beside = (SOUNDTRACK_LATENTS,) if output_type == "latent" and has_soundtrack(info) else ()
+    return (UNDECODED[output_type], *beside)
 
 
 def is_written(info: PipelineInfo) -> bool:

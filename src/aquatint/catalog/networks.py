@@ -25,6 +25,9 @@ ABILITIES = {
 }
 """The settings of how a submodule computes, and what a class that has no such setting can't do."""
 
+IN_TILES_ONLY = ("AutoencoderKLAllegro",)
+"""Those that diffusers has written for tiles alone: they raise an error without."""
+
 ON_CPU = ("native", "flex", "_native_flash", "_native_math")
 """Ways to compute attention that a CPU has, as tried with diffusers 0.42 and torch 2.13."""
 

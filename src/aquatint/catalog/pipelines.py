@@ -70,7 +70,8 @@ class PipelineInfo:
     that decodes nothing can leave them a tensor. `fps` are the frames in a second of which diffusers' own example
     writes its videos, if there is one. `caching` are the things that it tells a cache of its denoiser:
     `cache_context`, which pass of a step it is, and `current_timestep`. `packages` have to be installed for it beside
-    what diffusers itself needs, by the names under which they are imported.
+    what diffusers itself needs, by the names under which they are imported. Of each of `wants` one argument has to be
+    given, though all have defaults; width and height are to be multiples of `multiple`, if that is known.
     """
 
     name: str
@@ -88,6 +89,8 @@ class PipelineInfo:
     fps: int | None = None
     caching: tuple[str, ...] = ()
     packages: tuple[str, ...] = ()
+    wants: tuple[tuple[str, ...], ...] = ()
+    multiple: int | None = None
 
     @cached_property
     def denoisers(self) -> tuple[str, ...]:
@@ -128,6 +131,8 @@ class _Entry(msgspec.Struct):
     fps: int | None = None
     caching: list[str] = []
     packages: list[str] = []
+    wants: list[list[str]] = []
+    multiple: int | None = None
 
 
 class SchedulerEntry(msgspec.Struct):
@@ -211,6 +216,16 @@ def pipeline_names() -> list[str]:
     return sorted(_catalog().pipelines)
 
 
+def made_of(class_name: str) -> list[str]:
+    """Return the names of the pipeline classes that have a component of the class `class_name`, sorted."""
+    found = []
+    for name in pipeline_names():
+        info = pipeline(name)
+        if info is not None and any(class_name in part.classes for part in info.components.values()):
+            found.append(name)
+    return found
+
+
 @lru_cache(maxsize=1)
 def component_roles() -> frozenset[str]:
     """Return every role that a submodule has in some pipeline."""
@@ -249,4 +264,6 @@ def pipeline(class_name: str) -> PipelineInfo | None:
         entry.fps,
         tuple(entry.caching),
         tuple(entry.packages),
+        tuple(map(tuple, entry.wants)),
+        entry.multiple,
     )

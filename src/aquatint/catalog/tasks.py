@@ -14,13 +14,22 @@ from functools import lru_cache
 
 from aquatint.catalog.arguments import needed, scriptable, takes_pictures
 from aquatint.catalog.ip_adapters import BESIDE
+from aquatint.catalog.media import kind_of
 from aquatint.catalog.pipelines import PipelineInfo, families, pipeline, pipeline_names
 
 # What steers, and attention that is perturbed, adds to a pipeline and takes none of its weights away.
-_TASK = re.compile(r"Img2Img|Inpaint(?:ing)?|VideoToVideo|ControlNet(?:Union)?|(?<!IP)Adapter|PAG")
+_TASK = re.compile(
+    r"Img2Img|Inpaint(?:ing)?|(?:Text|Image|Video)ToVideo|Image2Video|ControlNet(?:Union)?|(?<!IP)Adapter|PAG"
+)
+
+_WITH_OTHER_WEIGHTS = frozenset({"CogVideoXImageToVideoPipeline", "WanImageToVideoPipeline"})
+"""Those whose denoiser has channels for the picture that they are given, which that of the others lacks."""
 
 STEERING = ("controlnet", "adapter")
 """The roles of what steers a denoiser by pictures: a ControlNet, and a T2I-Adapter."""
+
+OF_SEVERAL_PICTURES = "ControlNetUnionModel"
+"""The class of a controlnet that may be given several pictures, each of a kind of its own."""
 
 _STEERING = re.compile(rf"(?P<kind>{'|'.join(STEERING)})(?P<further>_[2-9])?")
 
@@ -32,8 +41,15 @@ Roles = Mapping[str, str]
 def relatives(class_name: str) -> tuple[str, ...]:
     """Return other classes that work from the weights of a pipeline of that class, first those of `AutoPipeline`."""
     listed = [name for members in families().values() if class_name in members for name in members]
-    alike = [name for name in pipeline_names() if _stem(name) == _stem(class_name)]
+    alike = [name for name in pipeline_names() if _stem(name) == _stem(class_name) and _makes_alike(name, class_name)]
     return tuple(name for name in dict.fromkeys([*listed, *alike]) if name != class_name and pipeline(name))
+
+
+def _makes_alike(one: str, other: str) -> bool:
+    """Return whether two classes make the same kind of thing, and neither has weights of its own."""
+    infos = pipeline(one), pipeline(other)
+    kinds = {kind_of(info) for info in infos if info is not None}
+    return len(kinds) == 1 and _WITH_OTHER_WEIGHTS.isdisjoint((one, other))
 
 
 def serving(own: PipelineInfo, roles: Roles, given: Collection[str]) -> PipelineInfo:
@@ -47,7 +63,7 @@ def serving(own: PipelineInfo, roles: Roles, given: Collection[str]) -> Pipeline
     found = [own]
     for name in relatives(own.name):
         other = pipeline(name)
-        if other is not None and _can_be_made(other, roles):
+        if other is not None and _can_be_made(other, own, roles):
             found.append(other)
     # A misspelt argument is one that none of them takes, and says nothing.
     telling = {name for name in given if any(name in scriptable(info) for info in found)}
@@ -66,7 +82,7 @@ def _together(class_name: str, roles: tuple[tuple[str, str], ...]) -> PipelineIn
     arguments = dict(own.arguments)
     for name in relatives(class_name):
         other = pipeline(name)
-        if other is not None and _can_be_made(other, dict(roles)):
+        if other is not None and _can_be_made(other, own, dict(roles)):
             arguments = {**other.arguments, **arguments}
     return replace(own, arguments=arguments)
 
@@ -91,8 +107,10 @@ def _is_idle(info: PipelineInfo, roles: Roles) -> bool:
     return False
 
 
-def _can_be_made(info: PipelineInfo, roles: Roles) -> bool:
-    return all(part.optional or role in roles for role, part in info.components.items())
+def _can_be_made(info: PipelineInfo, own: PipelineInfo, roles: Roles) -> bool:
+    # What the checkpoint's own class does without, its relatives do, too: diffusers doesn't say so of each.
+    spared = {role for role, part in own.components.items() if part.optional}
+    return all(part.optional or role in roles or role in spared for role, part in info.components.items())
 
 
 def first_of(role: str) -> str | None:

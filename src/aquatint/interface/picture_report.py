@@ -52,6 +52,8 @@ def _title(picture: Picture) -> str:
 
 
 def _of_image(record: ImageRecord) -> Rows:
+    from aquatint.runtime.record import in_rows
+
     yield "", ""
     arguments = dict(record.arguments)
     for name in ("prompt", "negative_prompt"):
@@ -60,8 +62,8 @@ def _of_image(record: ImageRecord) -> Rows:
             yield from _before(name, record)
     yield from ((name, _shown(value)) for name, value in sorted(arguments.items()))
     for name, files in sorted(record.pictures.items()):
-        for file in files:
-            yield name if file is files[0] else "", f"{_shown(file.path)}, SHA-256 {printable(file.hash)}"
+        for place, file in enumerate(in_rows(files)):
+            yield "" if place else name, f"{_shown(file.path)}, SHA-256 {printable(file.hash)}"
     if record.scaled is not None:
         yield "brought to", "{}x{}".format(*record.scaled)
     yield "seed", str(record.seed)

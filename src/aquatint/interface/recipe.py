@@ -22,9 +22,17 @@ from aquatint.catalog.models import IP_ADAPTER, LORA, TEXTUAL_INVERSION
 from aquatint.catalog.pipelines import Argument
 from aquatint.catalog.prompt_plugins import prompt_plugin
 from aquatint.catalog.quantizers import backend, canonical, parse_uri, problems
+from aquatint.catalog.tasks import first_of
 from aquatint.catalog.uris import UriError, parts, read_options
 from aquatint.interface.generate_script import block, is_free, model_name, quoted
-from aquatint.runtime.record import ComponentRecord, ImageRecord, PictureRecord, QuantizationRecord, WeighterRecord
+from aquatint.runtime.record import (
+    ComponentRecord,
+    ImageRecord,
+    PictureRecord,
+    PictureRecords,
+    QuantizationRecord,
+    WeighterRecord,
+)
 from aquatint.source import Source
 
 _FIRST = ("prompt", "negative_prompt")
@@ -178,7 +186,9 @@ def _place(role: str, part: ComponentRecord, record: ImageRecord) -> Settings:
     if part.file is None and pipeline.file is not None and part.dtype is not None and part.source == pipeline.source:
         # Left out, it would be taken from the file if that has it, too.
         inherited = ""
-    if (part.source, part.revision) != (pipeline.source, pipeline.revision):
+    # Of controlnets and the like a checkpoint has none beside the first.
+    is_further = first_of(role) is not None
+    if is_further or (part.source, part.revision) != (pipeline.source, pipeline.revision):
         return _given(source=part.source, subfolder=part.subfolder, revision=part.revision)
     return {} if part.subfolder == inherited else {"subfolder": part.subfolder}
 
@@ -256,10 +266,16 @@ def _names(text: str, kind: str, recipe: Recipe) -> Iterator[str]:
     return (each for each in names if each not in (recipe.model, *recipe.weighters) and is_free(each))
 
 
-def _files(pictures: list[PictureRecord], argument: Argument | None) -> str | list[str]:
-    paths = [each.path for each in pictures]
+def _files(pictures: PictureRecords, argument: Argument | None) -> Any:
+    paths = [_path(each) for each in pictures]
     takes_one = argument is None or any(problem(argument, each) is None for each in (PICTURE, TENSOR, VIDEO))
     return paths[0] if len(paths) == 1 and takes_one else paths
+
+
+def _path(picture: PictureRecord | list[PictureRecord | None] | None) -> Any:
+    if isinstance(picture, list):
+        return [_path(each) for each in picture]
+    return None if picture is None else picture.path
 
 
 def _is_uri_of(text: str, quantization: QuantizationRecord) -> bool:

@@ -10,11 +10,12 @@ from typing import Any
 
 from aquatint.catalog import checkpoints, language_models
 from aquatint.catalog.checkpoints import CheckpointError
+from aquatint.catalog.packages import OF_PROCESSORS
 from aquatint.catalog.quantizer_backends import backends
 from aquatint.plan.batches import companions
-from aquatint.plan.steps import Component, Generate, PictureFile, Pipeline, Plan, TensorFile, VideoFile
+from aquatint.plan.steps import Component, Generate, PictureFile, Pipeline, Plan, TensorFile, VideoFile, givens
 from aquatint.runtime.metadata import PEFT, installed_version
-from aquatint.runtime.record import ComponentRecord, ImageRecord
+from aquatint.runtime.record import ComponentRecord, ImageRecord, in_rows
 
 
 def of_files(record: ImageRecord, plan: Plan) -> Iterator[str]:
@@ -54,9 +55,9 @@ def of_rewrites(record: ImageRecord) -> Iterator[str]:
 
 
 def _of_pictures(record: ImageRecord, step: Generate) -> Iterator[str]:
-    then = {each.path: each.hash for files in record.pictures.values() for each in files}
+    then = {each.path: each.hash for files in record.pictures.values() for each in in_rows(files)}
     for given in step.deferred.values():
-        for each in given if isinstance(given, list) else [given]:
+        for each in givens(given):
             if not isinstance(each, PictureFile | VideoFile | TensorFile):
                 continue
             if then.get(each.path, each.hash) != each.hash:
@@ -117,6 +118,9 @@ def _versions(record: ImageRecord, plan: Plan, engine: Mapping[str, Any]) -> Ite
     used = {kind.backend for kind in kinds}
     # Of a backend that nothing is quantized by, the version decides nothing.
     idle = {each.distribution for each in backends() if each.name not in used}
+    # Nor does that of torchvision, where nothing sees pictures.
+    if not any(part.class_name.endswith(("Processor", "FeatureExtractor")) for part in plan.components.values()):
+        idle.add(OF_PROCESSORS)
     now = dict(now) if isinstance(now, Mapping) else {}
     if record.pipeline.has_lora:
         now[PEFT] = installed_version(PEFT)

@@ -19,9 +19,7 @@ from aquatint.catalog.checkpoints import CheckpointError, Part, Tensor
 from aquatint.catalog.hub_files import Request
 from aquatint.catalog.pipelines import LOADERS
 from aquatint.diagnostics import Diagnostics, Label
-from aquatint.language import devices, suitability
-from aquatint.language.values import UNKNOWN, Adapter, Model
-from aquatint.language.world import World
+from aquatint.language.values import UNKNOWN, Adapter
 from aquatint.plan.keys import component_key
 from aquatint.plan.steps import ByteRange, Component
 from aquatint.source import Span
@@ -85,16 +83,23 @@ def opened(
     return None
 
 
-def component(place: Place, role: str, reader: str, read: Held, most: int, device: str) -> Component:
-    """Return the component of an adapter that the class `reader` reads; loaded it takes its bytes, or up to `most`."""
+def component(
+    place: Place, role: str, reader: str, read: Held, most: int, device: str, offload: str | None
+) -> Component:
+    """Return the component of an adapter that the class `reader` reads; loaded it takes its bytes, or up to `most`.
+
+    It is offloaded as what it is put on: it comes to `device` with that.
+    """
     key = component_key(
         library=LOADERS, class_name=reader, source=place.source, revision=place.revision, subfolder=place.inside,
         variant=None, identity=place.identity, dtype=read.dtype, device=device, quantization=None,
+        offload=offload,
     )  # fmt: skip
     return Component(
         key=key, role=role, library=LOADERS, class_name=reader, source=place.source, subfolder=place.inside,
         variant=None, revision=place.revision, dtype=read.dtype, device=device, quantization=None,
         identity=place.identity, bytes=read.bytes, held=ByteRange(read.bytes, most), reads=read.bytes,
+        offload=offload,
     )  # fmt: skip
 
 
@@ -115,22 +120,6 @@ def are_different(added: Iterable[tuple[Component, Span]], what: str, diagnostic
             diagnostics.error("duplicate-setting", f"this {what} is given twice", span,
                               labels=(Label(before, "the same file"),), help="take one of them out")  # fmt: skip
             return False
-    return True
-
-
-def is_offloaded(model: Model, what: str, at: Span, world: World, diagnostics: Diagnostics) -> bool:
-    """Return whether `model` is offloaded, which does not go with adapters, and report that: `what` is one, for people.
-
-    `at` is where the first of them stands.
-    """
-    offload = model.settings.get("offload")
-    if offload is None or offload.value is None or not suitability.offloads_on(devices.of_model(model, world)):
-        return False
-    article = "an" if what[0] in "AEIOU" else "a"
-    diagnostics.error(
-        "not-supported-yet", f"a model that is offloaded can't have {article} {what} in this version", at,
-        labels=(Label(offload.span, "offloaded here"),), help=f"leave `offload` out, or the {what}",
-    )  # fmt: skip
     return True
 
 

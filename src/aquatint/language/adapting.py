@@ -68,9 +68,7 @@ def _can_have_any(
     if info.lora is None or without:
         diagnostics.error("incompatible", f"`{info.name}` takes no LoRA", at, help="leave it out")
         return False
-    return _is_installed("a LoRA", world, at, diagnostics) and not adapters.is_offloaded(
-        model, "LoRA", at, world, diagnostics
-    )
+    return _is_installed("a LoRA", world, at, diagnostics)
 
 
 def _is_installed(what: str, world: World, at: Span, diagnostics: Diagnostics) -> bool:
@@ -108,7 +106,8 @@ def _one(
     if found is None:
         return None
     place, read = found
-    component = adapters.component(place, LORA.name, reader, read, 2 * read.bytes, device)
+    offload = next(parts[role].offload for role in read.changes)
+    component = adapters.component(place, LORA.name, reader, read, 2 * read.bytes, device, offload)
     weight = lora.settings.get("weight")
     use = LoraUse(_weight(None if weight is None else weight.value), list(read.changes))
     return _Added(component, use, lora.settings["source"].span)

@@ -14,7 +14,19 @@ from typing import Any
 import msgspec
 
 from aquatint.catalog import media, prompt_plugins, quantizers
-from aquatint.catalog.arguments import FAMILIAR, MANAGED, PICTURE, TENSOR, VIDEO, is_prompt, problem, scriptable
+from aquatint.catalog.arguments import (
+    FAMILIAR,
+    MANAGED,
+    PICTURE,
+    TENSOR,
+    VIDEO,
+    is_prompt,
+    problem,
+    scriptable,
+    takes_pictures,
+    takes_rows,
+    takes_tensors,
+)
 from aquatint.catalog.models import ADAPTERS, GENERATE, MODEL, OF_TASKS, PART, RESERVED_PARTS
 from aquatint.catalog.pipelines import Argument, PipelineInfo, component_roles
 from aquatint.catalog.settings import Schema
@@ -445,6 +457,7 @@ class Blocks:
                     if is_prompt(name) and isinstance(setting.value, tuple)
                     else conversion(setting.value, lambda meant: problem(known[name], meant) is None, setting.span)
                 )
+                help = help or _shape_of(known[name], setting.value)
                 at = setting.span
                 if is_type and not is_prompt(name) and (item := _wrong_item(known[name], setting)) is not None:
                     at, actual = setting.place(item), f"a list with {called_exactly(setting.value[item])}"
@@ -576,6 +589,15 @@ def _which(value: Any) -> str | None:
     if not isinstance(image, ImageValue) or len(image.tensors) < 2:
         return None
     return "name one of them: " + ", ".join(f"`.{name}`" for name in image.tensors)
+
+
+def _shape_of(argument: Argument, value: Any) -> str | None:
+    """Return how to write what `argument` takes where that is no picture, or rows of them; None for what `value` is."""
+    if isinstance(value, str) and takes_tensors(argument) and not takes_pictures(argument):
+        return "name a `.safetensors` file, or give what another `generate` makes"
+    if takes_rows(argument):
+        return 'write rows of pictures, `none` for those to be made: `[["a.png", "b.png"], ["c.png", none]]`'
+    return None
 
 
 def _is_good(known: Described, value: Any) -> bool:

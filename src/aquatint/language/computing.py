@@ -12,7 +12,7 @@ from typing import Any
 from aquatint.catalog import compatibility, networks, pipelines
 from aquatint.catalog.networks import ABILITIES, CONFIG
 from aquatint.catalog.pipelines import PipelineInfo, is_denoiser
-from aquatint.diagnostics import Diagnostics, did_you_mean
+from aquatint.diagnostics import Diagnostics, Label, did_you_mean
 from aquatint.language import suitability
 from aquatint.language.values import UNKNOWN, Model, Setting, plain
 from aquatint.language.world import World
@@ -48,10 +48,12 @@ def settings(
                 sound = False
                 continue
             met.add(name)
-            if name in ("cache", "compile") and offload is not None:
+            if name == "compile" and offload == "sequential":
                 diagnostics.error(
-                    "not-supported-yet", f"`{name}` can't be had with `offload` in this version", setting.name_span,
-                    help="take one of them out",
+                    "unfit-setting", f'`compile` can\'t be had with `offload: "{offload}"`: accelerate brings each '
+                    "layer by itself, and between them nothing is left to compile", setting.name_span,
+                    labels=(Label(model.settings["offload"].span, "offloaded here"),),
+                    help='take `offload: "group"` or `"model"`, or leave `compile` out',
                 )  # fmt: skip
                 sound = False
             elif name == "compile" and not _may_be_compiled(role, component, setting, diagnostics):
@@ -65,6 +67,13 @@ def settings(
         meant = [role for role in components if chosen_for(model, role, name) is setting]
         if setting is not None and setting.value and meant and name not in met:
             _unfit(meant[0], components[meant[0]], name, setting, components, diagnostics)
+            sound = False
+    for role, component in components.items():
+        if component.class_name in networks.IN_TILES_ONLY and "tiling" not in found.get(role, {}):
+            diagnostics.error(
+                "missing-setting", f"`{role}` is a `{component.class_name}`, which works in tiles alone",
+                model.settings["source"].span, help=f"write `{role} {{ tiling: true }}` in the model",
+            )  # fmt: skip
             sound = False
     return found if sound else None
 

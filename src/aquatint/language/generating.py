@@ -6,7 +6,7 @@ Everything that can be known before a model is loaded is checked here.
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -16,8 +16,8 @@ from aquatint.catalog.media import Kind
 from aquatint.catalog.models import GENERATE
 from aquatint.catalog.pipelines import PipelineInfo
 from aquatint.catalog.tasks import without_size
-from aquatint.diagnostics import Diagnostics, did_you_mean
-from aquatint.language import latents
+from aquatint.diagnostics import Diagnostics, Label, did_you_mean
+from aquatint.language import latents, modes
 from aquatint.language.blocks import Blocks
 from aquatint.language.builtins import slug
 from aquatint.language.computing import fits_task
@@ -58,7 +58,7 @@ IMAGE_LIMIT = 100_000
 """Images of a plan."""
 
 SIDE_STEP = 8
-"""Pixels: what Stable Diffusion's pipelines, the strictest of diffusers', want sides to be multiples of."""
+"""Pixels: what sides are to be multiples of where the pipeline itself asks for no more."""
 
 
 class Generating:
@@ -118,6 +118,7 @@ class Generating:
             self._has_good_size(settings, info),
             self.pictures.fit(settings, info),
             self.pictures.steer(settings, info, resolved.roles),
+            modes.fit(settings, given, resolved, self.resolver.components.configs, node.verb.span, self.diagnostics),
             self.pictures.leave_steps(settings, info),
             latents.fit(settings, resolved, self.resolver.components.configs, self.pictures.outside, self.diagnostics),
             has_pictures(settings, given, resolved.pipeline, info, node.verb.span, self.diagnostics),
@@ -157,6 +158,7 @@ class Generating:
         named = settings["output"].span if "output" in settings else node.verb.span
         if paths is None or not self._has_encoder(paths, named):
             return UNKNOWN
+        self._say_what_is_lost(paths, named, info, kind)
         self.builder.add_pipeline(weighted.pipeline, weighted.components)
         outputs = [Output(seed=seed + number, path=path) for number, path in enumerate(paths)]
         step = self.builder.generate(
@@ -200,7 +202,7 @@ class Generating:
         texts = {name: settings[name].value for name, value in deferred.items() if isinstance(value, steps.Text)}
         texts |= {name: value.path for name, value in deferred.items() if isinstance(value, _FILES)}
         facts = dict(sorted({**arguments, **texts}.items()))
-        tensors = media.tensors_of(info) if undecoded is None else (media.UNDECODED[undecoded],)
+        tensors = media.handed_on(info, undecoded)
         images = tuple(
             ImageValue(ImageRef(step=step, index=number), MappingProxyType(
                 {"model": target.name, "quantizer": summary, "seed": output.seed, **facts, "path": output.path}
@@ -245,7 +247,12 @@ class Generating:
                     said = f"a `{info.name}` needs `{name}`, for which scripts have no values"
                     help = "take a checkpoint whose pipeline makes it itself"
                 self._error("missing-setting", said, node.verb.span, help=help)
-        return not missing
+        lacking = [names for names in info.wants if {*names}.isdisjoint({*settings, *unknown, *missing})]
+        for names in lacking if not self.diagnostics.any_within(node.block.span) else ():
+            wanted = " nor ".join(f"`{name}`" for name in names)
+            said = f"this `generate` has {'neither' if len(names) > 1 else 'no'} {wanted}"
+            self._error("missing-setting", said, node.verb.span, help=f"write `{names[0]}: ...` in its block")
+        return not (missing or lacking)
 
     def _has_good_size(self, settings: Mapping[str, Setting], info: PipelineInfo | None) -> bool:
         sound = True
@@ -264,10 +271,11 @@ class Generating:
             if name not in settings:
                 continue
             value = settings[name].value
+            step = max(SIDE_STEP, (info and info.multiple) or SIDE_STEP)
             sides = (value.width, value.height) if isinstance(value, Size) else (value,)
-            if any(isinstance(side, int) and side % SIDE_STEP for side in sides):
-                near = "x".join(str(max(SIDE_STEP, round(side / SIDE_STEP) * SIDE_STEP)) for side in sides)
-                message = f"`{name}` {value}: width and height must be multiples of {SIDE_STEP}"
+            if any(isinstance(side, int) and side % step for side in sides):
+                near = "x".join(str(max(step, round(side / step) * step)) for side in sides)
+                message = f"`{name}` {value}: width and height must be multiples of {step}"
                 self._error("wrong-value", message, settings[name].span, help=f"nearest: {near}")
                 sound = False
         return sound
@@ -319,6 +327,15 @@ class Generating:
             message = f"`fps` is of videos, and a `{info.name}` makes {media.NAMES[kind or 'image']}"
             self._error("unknown-setting", message, fps.name_span, help="leave `fps` out")
             sound = False
+        elif fps is not None and info is not None and media.has_soundtrack(info):
+            for name in (name for name in media.RATES if name != "fps" and name in settings):
+                if isinstance(fps.value, int | float) and settings[name].value != fps.value:
+                    message = f"with {fps.value:g} frames in a second the video isn't as long as its sound"
+                    self.diagnostics.error(
+                        "contradicting-settings", message, fps.span, help=f"leave `fps` out, or `{name}`",
+                        labels=(Label(settings[name].span, "the sound is made for so many"),),
+                    )  # fmt: skip
+                    sound = False
         if output is not None and info is not None and kind is not None:
             # Where the decoding was not left out by name, a suffix may do so.
             suffixes = media.SUFFIXES[kind] if "output_type" in settings else media.suffixes_of(info)
@@ -329,14 +346,20 @@ class Generating:
         return sound
 
     def _has_packages(self, resolved: Resolved, node: n.Action) -> bool:
-        """Return whether what the pipeline's classes need is installed, or report what isn't."""
+        """Return whether what the pipeline's classes need is installed and fits, or report what isn't or doesn't."""
         classes = [resolved.roles[role] for role in resolved.info.components if role in resolved.roles]
-        found = packages.needed(resolved.info, classes)
-        missing = {package: name for package, name in found.items() if not self.blocks.world.is_installed(package)}
-        for package, name in missing.items():
-            self._error("package-not-installed", f"a `{name}` needs `{package}`, which is not installed",
-                        node.verb.span, help=f"install it: `{packages.installing(package)}`")  # fmt: skip
-        return not missing
+        sound = True
+        for package, name in packages.needed(resolved.info, classes).items():
+            what = f"a `{name}` needs `{package}`"
+            if (wrong := self.blocks.world.misfit(package)) is not None:
+                self._error("package-does-not-fit", f"{what}, {wrong.message}", node.verb.span, help=wrong.help)
+            elif not self.blocks.world.is_installed(package):
+                self._error("package-not-installed", f"{what}, which is not installed", node.verb.span,
+                            help=f"install it: `{packages.installing(package)}`")  # fmt: skip
+            else:
+                continue
+            sound = False
+        return sound
 
     def _has_a_kind(self, info: PipelineInfo, node: n.Action) -> bool:
         """Return whether what the pipeline makes can be written, or report that it can't."""
@@ -355,6 +378,15 @@ class Generating:
                     "not installed", at, help="install it: `pip install 'aquatint[video]'`, or write a `.webp` or "
                     "`.gif`")  # fmt: skip
         return False
+
+    def _say_what_is_lost(self, paths: Sequence[str | None], at: Span, info: PipelineInfo, kind: Kind) -> None:
+        """Warn of a file without room for the sound that the pipeline makes beside its videos."""
+        suffix = posixpath.splitext(paths[0] or "")[1].lower()
+        if kind != "video" or not media.has_soundtrack(info) or suffix == media.SOUNDTRACK_SUFFIX:
+            return
+        message = f"a `{suffix}` has no room for the sound that a `{info.name}` makes beside its video"
+        self.diagnostics.warning("sound-left-out", message, at,
+                                 help=f"end the name with `{media.SOUNDTRACK_SUFFIX}` to keep it")  # fmt: skip
 
     @staticmethod
     def _arguments(settings: Mapping[str, Setting]) -> tuple[dict[str, Any], dict[str, steps.Deferred]]:
@@ -416,6 +448,8 @@ def _rate(arguments: dict[str, Any], settings: Mapping[str, Setting], info: Pipe
         fps = float(settings["fps"].value)
         if "fps" in own:
             arguments["fps"] = round(fps)
+        elif own and media.has_soundtrack(info):
+            arguments.setdefault(own[0], fps)  # the sound is as long as the pipeline takes the video to be
         return fps
     said = [arguments.get(name, info.arguments[name].default) for name in own]
     return float(next((rate for rate in said if isinstance(rate, int | float) and rate >= 1), info.fps or media.FPS))
@@ -427,13 +461,26 @@ def _given(value: Any) -> steps.Deferred | None:
         case ImageValue() | PictureFile() | VideoFile() | TensorValue() | TensorFile():
             return _item(value)
         case Result():
-            references = [_item(image) for image in value.images]
-            return references[0] if len(references) == 1 else references
+            first, *others = (_item(image) for image in value.images)
+            return [first, *others] if others else first
         case Deferred():
             return _text(value)
-        case tuple() if any(isinstance(item, _LATER) for item in value):
-            return [_item(item) for item in value]
+        case tuple() if any(isinstance(item, _LATER) for item in _flat(value)):
+            return [_row(item) if isinstance(item, tuple) else _or_none(item) for item in value]
     return None
+
+
+def _flat(value: tuple[Any, ...]) -> Iterator[Any]:
+    for item in value:
+        yield from item if isinstance(item, tuple) else (item,)
+
+
+def _row(values: tuple[Any, ...]) -> steps.Row:
+    return [_or_none(item) for item in values]
+
+
+def _or_none(value: Any) -> steps.Given | None:
+    return None if value is None else _item(value)
 
 
 _FILES = PictureFile | VideoFile | TensorFile

@@ -48,7 +48,7 @@ def added(
         role for role, part in parts.items()
         if part.class_name in textual_inversions.ENCODERS and tokenizer_of(role) in parts
     ]  # fmt: skip
-    if not _can_have_any(model, info, encoders, world, diagnostics):
+    if not _can_have_any(model, info, encoders, diagnostics):
         return None
     device = devices.of_model(model, world)
     found = [_one(block, encoders, parts, device, diagnostics, report) for block in model.textual_inversions]
@@ -63,15 +63,13 @@ def added(
     return adapters.in_roles(_NAME, [(each.component, each.use) for each in sound])
 
 
-def _can_have_any(
-    model: Model, info: PipelineInfo, encoders: list[str], world: World, diagnostics: Diagnostics
-) -> bool:
+def _can_have_any(model: Model, info: PipelineInfo, encoders: list[str], diagnostics: Diagnostics) -> bool:
     at = model.textual_inversions[0].span
     if not info.textual_inversion or not encoders:
         why = "has no text encoder that takes one" if info.textual_inversion else "takes no textual inversion"
         diagnostics.error("incompatible", f"`{info.name}` {why}", at, help="leave it out")
         return False
-    return not adapters.is_offloaded(model, "textual inversion", at, world, diagnostics)
+    return True
 
 
 def _one(
@@ -89,7 +87,8 @@ def _one(
     if found is None:
         return None
     place, (read, token) = found
-    component = adapters.component(place, _NAME, READER, read, read.bytes, device)
+    offload = parts[encoders[0]].offload
+    component = adapters.component(place, _NAME, READER, read, read.bytes, device, offload)
     return _Added(component, TextualInversionUse(token, read.vectors, dict(read.tensors)), block)
 
 

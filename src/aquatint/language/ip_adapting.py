@@ -95,8 +95,6 @@ def added(
     if info.ip_adapter not in READERS or denoiser is None:
         diagnostics.error("incompatible", f"`{info.name}` takes no IP-Adapter", at, help="leave it out")
         return None
-    if adapters.is_offloaded(model, "IP-Adapter", at, world, diagnostics):
-        return None
     if info.ip_adapter == TIMED and len(model.ip_adapters) > 1:
         diagnostics.error("incompatible", f"a `{info.name}` takes one IP-Adapter", model.ip_adapters[1].span,
                           labels=(Label(at, "the first"),), help="leave the others out")  # fmt: skip
@@ -130,7 +128,8 @@ def _one(
     place, read = found
     # On the denoiser its tensors are in that one's data type.
     most = read.bytes + read.numel * WIDTHS[parts[denoiser].dtype or read.dtype]
-    component = adapters.component(place, _NAME, reader, read, most, parts[denoiser].device)
+    part = parts[denoiser]
+    component = adapters.component(place, _NAME, reader, read, most, part.device, part.offload)
     scale = block.settings.get("scale")
     strength = float(1 if scale is None or scale.value is None else scale.value)
     use = IpAdapterUse(strength, [denoiser], True if read.has_lora else UNSET)

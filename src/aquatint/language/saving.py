@@ -30,7 +30,7 @@ from aquatint.plan.steps import Component
 from aquatint.source import Span
 from aquatint.syntax import nodes as n
 
-_BESIDE = {"lora": "a LoRA", "textual_inversion": "a textual inversion", "ip_adapter": "an IP-Adapter"}
+_BESIDE = {"lora": "LoRAs", "textual_inversion": "textual inversions", "ip_adapter": "IP-Adapters"}
 # What a checkpoint has no place for.
 
 Claim = Callable[[str, Span], bool]
@@ -61,11 +61,7 @@ class Saving:
         at = node.targets[0].span
         if not isinstance(target, Model):
             return self._error("wrong-type", f"`save` takes a model, not {type_name(target)}", at)
-        for kind, called in _BESIDE.items():
-            if target.adapters.get(kind):
-                message = f"`{target.name}` has {called}, which stays beside the weights and is not saved with them"
-                help = f"save the model without it: `save ({target.name} with {{ {kind}: none }}) {{ ... }}`"
-                return self._error("not-savable", message, at, help=help)
+        target = self._without_adapters(target, at)
         if further := next((role for role in target.parts if first_of(role)), None):
             message = f"`{target.name}` has several {first_of(further)}s, which a checkpoint has no places for"
             help = f"save the model without: `save ({target.name} with {{ {further}: none }}) {{ ... }}`"
@@ -96,6 +92,20 @@ class Saving:
             device = self.blocks.world.device
             self.told.append(Statement(step, "save", node.span, (path,), target, settings, resolved, device, turn))
         return None
+
+    def _without_adapters(self, model: Model, at: Span) -> Model:
+        """Return `model` with what its components are without adapters, and warn of those that it has."""
+        kinds = [kind for kind in _BESIDE if model.adapters.get(kind)]
+        if not kinds:
+            return model
+        named = " and ".join(_BESIDE[kind] for kind in kinds)
+        without = ", ".join(f"{kind}: none" for kind in kinds)
+        self.diagnostics.warning(
+            "adapters-left-out", f"the {named} of `{model.name}` stay beside its weights, and are not saved with them",
+            at, help="give them to the saved model again; this says the same: "
+            f"`save ({model.name} with {{ {without} }}) {{ ... }}`",
+        )  # fmt: skip
+        return replace(model, adapters=MappingProxyType({}))
 
     def _roles(self, settings: Mapping[str, Setting], resolved: Resolved, model: Model) -> list[str] | Unknown | None:
         """Return the roles that `components` names in the pipeline's order, None for all of them."""

@@ -165,6 +165,8 @@ class Pictures:
         if kind is None:
             return True
         count, sound = len(tasks.steering(roles, kind)), True
+        # One of these has a number for each of its pictures.
+        several = roles[kind] == tasks.OF_SEVERAL_PICTURES and count == 1
         name = "control_image" if "control_image" in info.arguments else "image"
         given = settings.get(name)
         if given is not None and count > 1 and (pictures := _length(given.value) or 1) != count:
@@ -173,14 +175,17 @@ class Pictures:
                 given.span, help=f"give a list with a picture for each, in the order of the {kind}s",
             )  # fmt: skip
             sound = False
+        of, numbers = kind, count
+        if several and given is not None:
+            of, numbers = "picture", _length(given.value) or 1
         for each in _OF_EACH[kind]:
             setting = settings.get(each)
             length = None if setting is None else _length(setting.value)
-            if setting is not None and length is not None and (length != count or count == 1):
+            if setting is not None and length is not None and (length != numbers or (count == 1 and not several)):
                 self.diagnostics.error(
-                    "wrong-value", f"the model has {_several(count, kind)}, and `{each}` "
-                    f"{_several(length, 'number')}", setting.span,
-                    help=f"give a number for each {kind}, or one that is no list, for all",
+                    "wrong-value", f"{'this `generate`' if several else 'the model'} has {_several(numbers, of)}, "
+                    f"and `{each}` {_several(length, 'number')}", setting.span,
+                    help=f"give a number for each {of}, or one that is no list, for all",
                 )  # fmt: skip
                 sound = False
         return sound and self._of_one_size(settings, name, info)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from aquatint.catalog.checkpoints import Checkpoint, read_checkpoint
+from aquatint.catalog.packages import Misfit, misfit
 from aquatint.catalog.quantizer_backends import is_installed
 from aquatint.language.disk import Disk, Entry
 from aquatint.plan.schedule import Order
@@ -88,12 +89,12 @@ class World:
 
     `checkpoint` reads the index of a pipeline, given its source, the revision, and its folder in the source ("" for the
     source itself), and raises `CheckpointError`. `is_installed` says whether a package can be imported, without doing
-    so. `script` reads a file that a script includes, and raises `OSError` or `ValueError` with the reason. `files` are
-    those that scripts read, `folder` is what paths on the command line are relative to, and `output_folder` what those
-    of outputs are. `hardware` tells of a device, and is asked only by plans that depend on it. `limit` says how many
-    times the usual steps and images a script may come to. `order` is the order of a plan's
-    steps, and `memory` what its components may take of `device`, `memory_beside` what of another one, None for any
-    amount. `lacks_device` says whether the computer that the plan is for is known not to have a device.
+    so, and `misfit` why one that is there can't be. `script` reads a file that a script includes, and raises `OSError`
+    or `ValueError` with the reason. `files` are those that scripts read, `folder` is what paths on the command line are
+    relative to, and `output_folder` what those of outputs are. `hardware` tells of a device, and is asked only by plans
+    that depend on it. `limit` says how many times the usual steps and images a script may come to. `order` is the order
+    of a plan's steps, and `memory` what its components may take of `device`, `memory_beside` what of another one, None
+    for any amount. `lacks_device` says whether the computer that the plan is for is known not to have a device.
     """
 
     device: str = "cpu"
@@ -101,6 +102,7 @@ class World:
     parameters: Mapping[str, str | Given] = field(default_factory=dict)
     checkpoint: Callable[[str, str | None, str], Checkpoint] = read_checkpoint
     is_installed: Callable[[str], bool] = is_installed
+    misfit: Callable[[str], Misfit | None] = misfit
     script: Callable[[str], bytes] = read_script
     files: Files = field(default_factory=Disk)
     environment: Mapping[str, str] = field(default_factory=lambda: os.environ)

@@ -31,6 +31,7 @@ from aquatint.plan.steps import (
     Plugin,
     Quantization,
     Record,
+    Row,
     Save,
     Step,
     TensorFile,
@@ -231,8 +232,10 @@ class _Fingerprints:
         assert isinstance(step, Generate)
         return str(step.outputs[reference.index].path)
 
-    def _given(self, given: Deferred) -> Json:
+    def _given(self, given: Deferred | Row | None) -> Json:
         match given:
+            case None:
+                return None
             case ImageRef():
                 return ["image", self._pixels(given)]
             case TensorRef():

@@ -47,7 +47,7 @@ def component_key(
     The role that it plays and the names that a script gives to quantizers are left out: they decide nothing.
     """
     quantized = None if quantization is None else [quantization.backend, quantization.options]
-    # Offloading hangs hooks on the live module, so it isn't shared with a model that has another one or none.
+    # Between calls it waits in the computer's memory, where a model that isn't offloaded doesn't look for it.
     hooked = [] if offload is None else [offload]
     single = [] if file is None else [{"file": file}]
     return digest(

@@ -37,6 +37,7 @@ from aquatint.plan.steps import (
     Quantization,
     Release,
     Return,
+    Row,
     Save,
     Step,
     TensorFile,
@@ -280,9 +281,11 @@ def _prompt(step: Generate) -> str:
     return "" if known is None else json.dumps(known, ensure_ascii=False)
 
 
-def _given(value: Deferred, files: Mapping[ImageRef, str]) -> str:
+def _given(value: Deferred | Row | None, files: Mapping[ImageRef, str]) -> str:
     """Return an argument that another step yields: a picture by its file, unless an earlier script made it."""
     match value:
+        case None:
+            return "none"
         case ImageRef(step=name, index=index):
             return files.get(value, f"{name}[{index}]")
         case TensorRef():

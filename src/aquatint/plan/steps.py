@@ -6,6 +6,7 @@ What makes two components the same is in `keys`; what puts steps in order is in 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -291,8 +292,21 @@ Picture = ImageRef | PictureFile
 Given = Picture | VideoFile | TensorRef | TensorFile | Text
 """What an argument, or an item of one, is that no JSON can hold."""
 
-Deferred = Given | list[Given]
+Row = list[Given | None]
+"""Pictures of a grid that stand side by side; None where one is to be made."""
+
+Deferred = Given | list[Given | Row | None]
 """An argument that is there when the plan runs: what steps before this one yield, and what is in files."""
+
+
+def givens(deferred: Deferred | Row) -> Iterator[Given]:
+    """Yield what is in an argument, in order, however it is listed."""
+    if not isinstance(deferred, list):
+        yield deferred
+        return
+    for item in deferred:
+        if item is not None:
+            yield from givens(item)
 
 
 class Load(Record, frozen=True, tag="load"):

@@ -15,8 +15,8 @@ from aquatint.catalog.pipelines import LOADERS, is_denoiser
 from aquatint.plan.steps import (
     Compare,
     Component,
-    Deferred,
     Generate,
+    Given,
     Grid,
     ImageRef,
     IpAdapterUse,
@@ -36,6 +36,7 @@ from aquatint.plan.steps import (
     Upscale,
     User,
     VideoFile,
+    givens,
 )
 from aquatint.plan.texts import references
 
@@ -121,7 +122,8 @@ def awaits(step: Step) -> Iterator[Reference]:
     match step:
         case Generate():
             for given in step.deferred.values():
-                yield from _inside(given)
+                for each in givens(given):
+                    yield from _inside(each)
         case Upscale():
             for prompt in step.prompts:
                 yield from references(prompt)
@@ -152,16 +154,10 @@ def undecoded_roles(step: Generate, pipeline: Pipeline) -> list[str] | None:
 
 def takes_pictures(step: Generate) -> bool:
     """Return whether the calls of `step` are given pictures, or tensors, which may stand for some."""
-    return any(map(_has_picture, step.deferred.values()))
+    return any(not isinstance(each, Text) for given in step.deferred.values() for each in givens(given))
 
 
-def _has_picture(given: object) -> bool:
-    return isinstance(given, ImageRef | PictureFile | VideoFile | TensorRef | TensorFile) or (
-        isinstance(given, list) and any(map(_has_picture, given))
-    )
-
-
-def _inside(given: Deferred) -> Iterator[Reference]:
+def _inside(given: Given) -> Iterator[Reference]:
     match given:
         case ImageRef() | TensorRef():
             yield given
@@ -169,6 +165,3 @@ def _inside(given: Deferred) -> Iterator[Reference]:
             yield from references(given)
         case PictureFile() | VideoFile() | TensorFile():
             pass  # it is there before anything runs
-        case list():
-            for item in given:
-                yield from _inside(item)

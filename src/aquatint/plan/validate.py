@@ -50,6 +50,7 @@ from aquatint.plan.steps import (
     Text,
     TextRef,
     Upscale,
+    givens,
 )
 from aquatint.plan.uses import (
     Reference,
@@ -111,8 +112,6 @@ def _check_adapters(plan: Plan, pipeline: Pipeline) -> None:
         for each in beside[role]:
             if each in beside or pipeline.parts.get(each) is None:
                 raise PlanError(f"{what} for `{each}`, which it lacks")
-    if beside and pipeline.offload is not None:
-        raise PlanError(f"pipeline `{pipeline.key}` has adapters, and is offloaded")
     for role, key in pipeline.parts.items():
         if key is not None and adapter_kind(plan.components[key]) != kinds.get(role):
             raise PlanError(f"pipeline `{pipeline.key}` has no use for its `{role}`")
@@ -277,7 +276,7 @@ def _lines(step: Step) -> Iterator[Line]:
     match step:
         case Generate():
             for given in step.deferred.values():
-                for item in given if isinstance(given, list) else [given]:
+                for item in givens(given):
                     if isinstance(item, Text):
                         yield item
         case Upscale():

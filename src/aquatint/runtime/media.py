@@ -17,18 +17,6 @@ SAMPLE_WIDTH = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Clip:
-    """A video: RGB pictures of one size, at least one, in their order."""
-
-    frames: tuple[Image, ...]
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """Width and height of each frame, in pixels."""
-        return self.frames[0].size
-
-
-@dataclass(frozen=True, slots=True)
 class Sound:
     """Samples as a WAV file has them: 16 bits each, little-endian, those of one moment for every channel together.
 
@@ -43,6 +31,19 @@ class Sound:
     def moments(self) -> int:
         """How many samples each channel has."""
         return len(self.samples) // (SAMPLE_WIDTH * self.channels)
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """A video: RGB pictures of one size, at least one, in their order, and the `sound` beside them, if there is any."""
+
+    frames: tuple[Image, ...]
+    sound: Sound | None = None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of each frame, in pixels."""
+        return self.frames[0].size
 
 
 @dataclass(frozen=True, slots=True)

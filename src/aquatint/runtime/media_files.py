@@ -27,13 +27,15 @@ FORMATS: dict[str, Format] = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".
 """The suffixes that can be written, in lower case."""
 
 _QUALITY = "16"  # x264's constant rate factor: 0 is lossless, and of 17 people say that they see no difference
+_SOUND_BITS = 160_000  # in a second of each channel of AAC
 _BT709 = 1  # by FFmpeg's numbers for matrix, primaries and transfer
 
 
 def encoded(medium: Medium, form: Format, about: About | None, fps: float = media.FPS) -> bytes:
     """Return `medium` as a file of `form`, a video of `fps` frames in a second. Raises `EngineError`.
 
-    A picture is PNG, JPEG or WebP; a video is WebP, GIF or MP4; sound is WAV; tensors are safetensors.
+    A picture is PNG, JPEG or WebP; a video is WebP, GIF or MP4, the last of which has its sound, too, as AAC; sound
+    alone is WAV; tensors are safetensors.
     """
     texts = {} if about is None or not about.inside else embedded(form, about)
     buffer = io.BytesIO()
@@ -76,6 +78,12 @@ def kind(medium: Medium) -> media.Kind:
         case Tensors():
             return "tensors"
     return "image"
+
+
+def soundtrack(medium: Medium, path: str) -> Sound | None:
+    """Return the sound beside a video that a file called `path` has room for; None if there is none."""
+    has_room = path.lower().endswith(media.SOUNDTRACK_SUFFIX)
+    return medium.sound if isinstance(medium, Clip) and has_room else None
 
 
 def read_clip(path: Path) -> Clip:
@@ -127,7 +135,33 @@ def _mp4(clip: Clip, buffer: io.BytesIO, fps: float, texts: dict[str, str]) -> N
         # Its assembly reads beside what it is given: bits then depend on what lay in memory before.
         context.options = {"crf": _QUALITY, "preset": "medium", "flags": "+bitexact", "x264-params": "asm=0"}
         context.colorspace = context.color_primaries = context.color_trc = _BT709
+        packets = []
         for frame in clip.frames:
             picture = av.VideoFrame.from_ndarray(numpy.asarray(frame), format="rgb24")
-            container.mux(stream.encode(picture.reformat(format=form, dst_colorspace=Colorspace.ITU709)))
-        container.mux(stream.encode())
+            packets += stream.encode(picture.reformat(format=form, dst_colorspace=Colorspace.ITU709))
+        packets += stream.encode()
+        if clip.sound is not None:
+            packets += _sound_packets(clip.sound, container)
+        # What is heard and what is seen at a time lie beside each other in the file.
+        container.mux(sorted(packets, key=lambda packet: (packet.dts or 0) * packet.time_base))
+
+
+def _sound_packets(sound: Sound, container: Any) -> list[Any]:
+    """Return the sound of a video as it is written into `container`, which then has a stream for it."""
+    import av
+
+    layout = {1: "mono", 2: "stereo"}.get(sound.channels)
+    if layout is None:
+        raise EngineError(
+            f"can't write sound of {sound.channels} channels into an MP4", "end the name with `.webp`: it has no sound"
+        )
+    # The codec knows some rates only: sound of another is brought to the next.
+    rates = av.Codec("aac", "w").audio_rates or []
+    rate = min((each for each in rates if each >= sound.rate), default=max(rates))
+    stream = container.add_stream("aac", rate=rate, layout=layout, bit_rate=_SOUND_BITS * sound.channels)
+    stream.codec_context.thread_count = 1
+    stream.codec_context.options = {"flags": "+bitexact"}
+    samples = numpy.frombuffer(sound.samples, "<i2").reshape(1, -1)
+    frame = av.AudioFrame.from_ndarray(samples, format="s16", layout=layout)
+    frame.sample_rate, frame.pts, frame.time_base = sound.rate, 0, Fraction(1, sound.rate)
+    return [*stream.encode(frame), *stream.encode()]

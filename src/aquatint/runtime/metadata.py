@@ -26,7 +26,6 @@ from aquatint.catalog.quantizers import label
 from aquatint.plan.batches import companions
 from aquatint.plan.steps import (
     Component,
-    Deferred,
     Generate,
     Grid,
     Json,
@@ -36,6 +35,7 @@ from aquatint.plan.steps import (
     Save,
     TensorFile,
     VideoFile,
+    givens,
 )
 from aquatint.plan.uses import adapters, computing, ip_adapters, loras, textual_inversions
 from aquatint.runtime.engine import EngineError
@@ -116,7 +116,7 @@ def about_image(
 ) -> About:
     """Return what the image of `output` says about itself, the video of so many `frames`, or `sound`.
 
-    Sound and tensors have no `size`.
+    Sound and tensors have no `size`; `sound` with `frames` is what the video's file has beside them.
 
     `engine` is what the engine says decides the bits, `out_of_memory` what was done where memory didn't suffice,
     `rewrites` what upscalers made of arguments, by name.
@@ -131,7 +131,7 @@ def about_image(
         for role, key in pipeline.parts.items()
         if key is not None
     }
-    kind = "audio" if sound is not None else "tensors" if size is None else "image" if frames is None else "video"
+    kind = "video" if frames is not None else "audio" if sound is not None else "tensors" if size is None else "image"
     record: dict[str, Json] = {
         **head(plan, kind, step),
         "statement": step.statement,
@@ -305,20 +305,24 @@ def installed_version(package: str) -> str | None:
 
 def _given(step: Generate) -> dict[str, Json]:
     """Return what a record says of the arguments that are no JSON: those in files can be given again."""
-    files = {name: given for name, given in step.deferred.items() if all(map(_is_file, _items(given)))}
+    files = {name: given for name, given in step.deferred.items() if all(map(_is_file, givens(given)))}
     others = {name: given for name, given in step.deferred.items() if name not in files}
     found: dict[str, Json] = {"deferred": msgspec.to_builtins(others)}
     if files:
         found["pictures"] = {
-            name: [{"path": each.path, "hash": each.hash} for each in _items(given)] for name, given in files.items()
+            name: [_file(each) for each in (given if isinstance(given, list) else [given])]
+            for name, given in files.items()
         }
     if step.scaled is not None:
         found["scaled"] = list(step.scaled)
     return found
 
 
-def _items(given: Deferred) -> list[Any]:
-    return given if isinstance(given, list) else [given]
+def _file(given: Any) -> Json:
+    """Return a file of a record, or a row of them; None for a place where one was to be made."""
+    if isinstance(given, list):
+        return [_file(each) for each in given]
+    return None if given is None else {"path": given.path, "hash": given.hash}
 
 
 def _is_file(given: Any) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from math import isfinite
 from typing import Annotated, Any, NoReturn
 
@@ -150,6 +150,19 @@ class PictureRecord(Record, frozen=True):
     hash: str
 
 
+PictureRecords = list[PictureRecord | list[PictureRecord | None] | None]
+"""The pictures of an argument, one by one or in rows; None where one was to be made."""
+
+
+def in_rows(pictures: PictureRecords) -> Iterator[PictureRecord]:
+    """Yield the pictures of an argument in order, however they are listed."""
+    for each in pictures:
+        if isinstance(each, list):
+            yield from filter(None, each)
+        elif each is not None:
+            yield each
+
+
 class UpscalerPart(Record, frozen=True):
     """An upscaler's language model or its tokenizer; the fields are those of a plan's `Component`."""
 
@@ -207,8 +220,8 @@ class ImageRecord(Record, frozen=True):
     batch: BatchRecord | None = None
     weighter: WeighterRecord | None = None
     out_of_memory: list[str] = msgspec.field(default_factory=list)
-    pictures: dict[str, Annotated[list[PictureRecord], msgspec.Meta(min_length=1, max_length=_PARTS_LIMIT)]] = (
-        msgspec.field(default_factory=dict)
+    pictures: dict[str, Annotated[PictureRecords, msgspec.Meta(min_length=1, max_length=_PARTS_LIMIT)]] = msgspec.field(
+        default_factory=dict
     )
     rewritten: dict[str, RewriteRecord] = msgspec.field(default_factory=dict)  # arguments that upscalers changed
     scaled: tuple[_Side, _Side] | None = None  # what the pictures were brought to
@@ -314,7 +327,7 @@ def _wrong(record: ImageRecord) -> Iterable[str]:
     for name, files in record.pictures.items():
         if not _is_name(name) or GENERATE.find(name) is not None or name in record.arguments:
             yield f"`{name}` is no argument for pictures"
-        elif not all(each.path and _is_writable(each.path) for each in files):
+        elif not all(each.path and _is_writable(each.path) for each in in_rows(files)):
             yield f"`{name}` has the name of no file"
     if record.weighter is not None:
         yield from (f"its weighter: {wrong}" for wrong in _wrong_weighter(record.weighter))

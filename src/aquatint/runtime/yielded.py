@@ -29,12 +29,14 @@ from aquatint.plan.steps import (
     NumberRef,
     PictureFile,
     Plan,
+    Row,
     Step,
     TensorFile,
     TensorRef,
     Text,
     TextRef,
     VideoFile,
+    givens,
 )
 from aquatint.plan.texts import complete, references
 from aquatint.plan.uses import awaits
@@ -177,8 +179,7 @@ class Yielded:
 
         They are kept until another step's are read: what `completed` hands out is what was found sound here.
         """
-        files = [each for given in step.deferred.values() for each in (given if isinstance(given, list) else [given])
-                 if isinstance(each, _File)]  # fmt: skip
+        files = [each for given in step.deferred.values() for each in givens(given) if isinstance(each, _File)]
         self._read = {each: self._read[each] if each in self._read else _from_file(each) for each in files}
         return next((found for found in self._read.values() if isinstance(found, str)), None)
 
@@ -211,8 +212,10 @@ class Yielded:
         """Return `line` complete; what a step should have yielded and didn't is a dash."""
         return complete(line, {ref: self.known.get(ref, "-") for ref in references(line)})
 
-    def _given(self, given: Deferred) -> Any:
+    def _given(self, given: Deferred | Row | None) -> Any:
         match given:
+            case None:
+                return None
             case ImageRef():
                 medium = self.medium(given)
                 return list(medium.frames) if isinstance(medium, Clip) else medium

@@ -22,14 +22,19 @@ def shifted() -> Any:
     return kl(shift_factor=0.1, scaling_factor=0.36)
 
 
-def quantizing() -> Any:
+def quantizing(levels: int = 4) -> Any:
+    """Return one of as many levels, that takes of each place the nearest of a table."""
     from diffusers import VQModel
 
-    return VQModel(
-        block_out_channels=(32, 32, 32, 64), layers_per_block=1, latent_channels=4, norm_num_groups=8,
-        norm_type="spatial", down_block_types=(*["DownEncoderBlock2D"] * 3, "AttnDownEncoderBlock2D"),
-        up_block_types=("AttnUpDecoderBlock2D", *["UpDecoderBlock2D"] * 3), num_vq_embeddings=12, vq_embed_dim=4,
+    made = VQModel(
+        block_out_channels=(*[32] * (levels - 1), 64), layers_per_block=1, latent_channels=4, norm_num_groups=8,
+        norm_type="spatial", down_block_types=(*["DownEncoderBlock2D"] * (levels - 1), "AttnDownEncoderBlock2D"),
+        up_block_types=("AttnUpDecoderBlock2D", *["UpDecoderBlock2D"] * (levels - 1)), num_vq_embeddings=2048,
+        vq_embed_dim=4,
     )  # fmt: skip
+    # So near to each other that none hides a small change, and as far apart as what they stand for.
+    made.quantize.embedding.weight.data.normal_()
+    return made
 
 
 def of_qwen_image() -> Any:

@@ -18,8 +18,10 @@ def kandinsky_prior() -> Any:
         hidden_size=WIDTH, intermediate_size=2 * WIDTH, projection_dim=WIDTH, num_hidden_layers=1,
         num_attention_heads=4, image_size=32, patch_size=16,
     )  # fmt: skip
+    prior = PriorTransformer(num_attention_heads=4, attention_head_dim=32, embedding_dim=WIDTH, num_layers=1)
+    prior.clip_std.data.fill_(1.0)  # by which what it makes is multiplied: it starts as zeros
     return KandinskyV22PriorPipeline(
-        prior=PriorTransformer(num_attention_heads=4, attention_head_dim=32, embedding_dim=WIDTH, num_layers=1),
+        prior=prior,
         image_encoder=CLIPVisionModelWithProjection(vision), text_encoder=clip(tokenizer, projected=True),
         tokenizer=tokenizer, image_processor=CLIPImageProcessor(size=32, crop_size=32),
         scheduler=UnCLIPScheduler(
@@ -29,7 +31,7 @@ def kandinsky_prior() -> Any:
 
 
 def kandinsky_decoder() -> Any:
-    from diffusers import DDIMScheduler, KandinskyV22Pipeline, UNet2DConditionModel, VQModel
+    from diffusers import DDIMScheduler, KandinskyV22Pipeline, UNet2DConditionModel
 
     return KandinskyV22Pipeline(
         unet=UNet2DConditionModel(
@@ -40,11 +42,7 @@ def kandinsky_decoder() -> Any:
             encoder_hid_dim_type="image_proj", cross_attention_dim=WIDTH, attention_head_dim=4,
             resnet_time_scale_shift="scale_shift",
         ),
-        movq=VQModel(
-            block_out_channels=(32, 64), down_block_types=("DownEncoderBlock2D", "AttnDownEncoderBlock2D"),
-            up_block_types=("AttnUpDecoderBlock2D", "UpDecoderBlock2D"), latent_channels=4, layers_per_block=1,
-            norm_num_groups=8, norm_type="spatial", num_vq_embeddings=12, vq_embed_dim=4,
-        ),
+        movq=autoencoders.quantizing(levels=2),
         scheduler=DDIMScheduler(beta_schedule="linear", clip_sample=False, set_alpha_to_one=False),
     )  # fmt: skip
 

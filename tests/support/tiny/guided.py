@@ -9,19 +9,19 @@ from support.tiny.autoencoders import SIZE
 from support.tiny.schedules import flow_matching
 from support.tiny.texts import WIDTH
 
-_FLUX = {
+FLUX = {
     "patch_size": 1, "num_layers": 1, "num_single_layers": 1, "attention_head_dim": 32, "num_attention_heads": 4,
     "joint_attention_dim": WIDTH, "pooled_projection_dim": WIDTH, "axes_dims_rope": (8, 12, 12),
     "guidance_embeds": False,
 }  # fmt: skip
 
 
-def _flux_parts(in_channels: int) -> dict[str, Any]:
+def flux_parts(in_channels: int) -> dict[str, Any]:
     from diffusers import FluxTransformer2DModel
 
     parts = joint.flux().components
     kept = ("vae", "text_encoder", "tokenizer", "text_encoder_2", "tokenizer_2", "scheduler")
-    transformer = FluxTransformer2DModel(in_channels=in_channels, out_channels=16, **_FLUX)
+    transformer = FluxTransformer2DModel(in_channels=in_channels, out_channels=16, **FLUX)
     return {role: parts[role] for role in kept} | {"transformer": transformer}
 
 
@@ -29,26 +29,26 @@ def flux_fill() -> Any:
     from diffusers import FluxFillPipeline
 
     # Beside the noise the picture that is to stay, and the mask: 4 of its pixels for each of the latents' 4 by 4.
-    return FluxFillPipeline(**_flux_parts(16 + 16 + 16))
+    return FluxFillPipeline(**flux_parts(16 + 16 + 16))
 
 
 def flux_control() -> Any:
     from diffusers import FluxControlPipeline
 
-    return FluxControlPipeline(**_flux_parts(16 + 16))
+    return FluxControlPipeline(**flux_parts(16 + 16))
 
 
 def flux_kontext() -> Any:
     from diffusers import FluxKontextPipeline
 
-    return FluxKontextPipeline(**_flux_parts(16))
+    return FluxKontextPipeline(**flux_parts(16))
 
 
 def flux_controlnet() -> Any:
     from diffusers import FluxControlNetModel, FluxControlNetPipeline
 
     return FluxControlNetPipeline(
-        **_flux_parts(16), controlnet=_telling(FluxControlNetModel(in_channels=16, **_FLUX), "controlnet")
+        **flux_parts(16), controlnet=telling(FluxControlNetModel(in_channels=16, **FLUX), "controlnet")
     )
 
 
@@ -61,7 +61,7 @@ def stable_diffusion_3_controlnet() -> Any:
         pooled_projection_dim=2 * WIDTH, pos_embed_max_size=SIZE // 2,
     )  # fmt: skip
     parts = joint.stable_diffusion_3().components
-    return StableDiffusion3ControlNetPipeline(**parts, controlnet=_telling(controlnet, "controlnet"))
+    return StableDiffusion3ControlNetPipeline(**parts, controlnet=telling(controlnet, "controlnet"))
 
 
 def qwen_image_controlnet() -> Any:
@@ -72,7 +72,7 @@ def qwen_image_controlnet() -> Any:
         joint_attention_dim=WIDTH, axes_dims_rope=(8, 12, 12),
     )  # fmt: skip
     parts = joint.qwen_image().components
-    return QwenImageControlNetPipeline(**parts, controlnet=_telling(controlnet, "controlnet"))
+    return QwenImageControlNetPipeline(**parts, controlnet=telling(controlnet, "controlnet"))
 
 
 def z_image_controlnet() -> Any:
@@ -82,7 +82,7 @@ def z_image_controlnet() -> Any:
         control_layers_places=[0], control_refiner_layers_places=[], control_in_dim=4, dim=WIDTH, n_refiner_layers=1,
         n_heads=4, n_kv_heads=4,
     )  # fmt: skip
-    return ZImageControlNetPipeline(**joint.z_image().components, controlnet=_telling(controlnet, "after_proj"))
+    return ZImageControlNetPipeline(**joint.z_image().components, controlnet=telling(controlnet, "after_proj"))
 
 
 def sana_controlnet() -> Any:
@@ -93,7 +93,7 @@ def sana_controlnet() -> Any:
         num_cross_attention_heads=4, cross_attention_head_dim=32, cross_attention_dim=WIDTH, caption_channels=WIDTH,
         sample_size=SIZE // 2,
     )  # fmt: skip
-    return SanaControlNetPipeline(**crossed.sana().components, controlnet=_telling(controlnet, "controlnet"))
+    return SanaControlNetPipeline(**crossed.sana().components, controlnet=telling(controlnet, "controlnet"))
 
 
 def instructed() -> Any:
@@ -155,11 +155,11 @@ def of_classes() -> Any:
                        id2label={"0": "cat", "1": "boat"})  # fmt: skip
 
 
-def _telling(controlnet: Any, layers: str) -> Any:
-    """Return `controlnet` with weights in those layers of it that start as zeros: then it would do nothing."""
+def telling(network: Any, layers: str = "") -> Any:
+    """Return `network` with weights in those layers of it that start as zeros: then they would do nothing."""
     import torch
 
-    for name, parameter in controlnet.named_parameters():
+    for name, parameter in network.named_parameters():
         if layers in name and not parameter.any():
             torch.nn.init.normal_(parameter, std=0.1)
-    return controlnet
+    return network

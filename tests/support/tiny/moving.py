@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from support.tiny import texts, unets
-from support.tiny.autoencoders import SIZE
+from support.tiny.autoencoders import SIZE, kl
 from support.tiny.schedules import flow_matching
 from support.tiny.texts import WIDTH, t5, t5_tokenizer
 
@@ -133,7 +133,7 @@ def animate_diff() -> Any:
     from diffusers import AnimateDiffPipeline, DDIMScheduler, MotionAdapter
 
     parts = unets.stable_diffusion().components
-    kept = {role: parts[role] for role in ("vae", "text_encoder", "tokenizer", "unet")}
+    kept = {role: parts[role] for role in ("text_encoder", "tokenizer", "unet")} | {"vae": kl(levels=4)}
     motion = MotionAdapter(
         block_out_channels=(64, 128), motion_layers_per_block=1, motion_norm_num_groups=2, motion_num_attention_heads=4
     )

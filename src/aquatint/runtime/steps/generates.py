@@ -19,6 +19,7 @@ from aquatint.runtime.failures import explain
 from aquatint.runtime.image_calls import ImageCalls, Made
 from aquatint.runtime.ladder import Ladder
 from aquatint.runtime.media import Clip, Sound, Tensors
+from aquatint.runtime.media_files import soundtrack
 from aquatint.runtime.metadata import about_image
 from aquatint.runtime.outputs import OutputPolicy
 from aquatint.runtime.rewrites import Rewrite
@@ -213,7 +214,7 @@ class Generates:
             run.account.emit(ImageWritten(step.id, None, output.seed, seconds, index + 1))
             return
         size = None if isinstance(picture, Sound | Tensors) else picture.size
-        sound = picture if isinstance(picture, Sound) else None
+        sound = picture if isinstance(picture, Sound) else soundtrack(picture, output.path)
         about = about_image(run.plan, step, output, size, run.facts, taken, self._rewrites, frames, sound)
         started = run.options.clock()
         path = run.outputs.write(output.path, picture, about, FPS if step.fps is UNSET else step.fps)

@@ -5,17 +5,23 @@ Pipelines keep state of the picture that they work on, and cost next to nothing 
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from aquatint.catalog.pipelines import is_denoiser
 from aquatint.plan import uses
 from aquatint.plan.steps import Pipeline
 from aquatint.runtime.torch_engine import computing, generating, offloading
+from aquatint.runtime.torch_engine.calls import NotLoaded
 from aquatint.runtime.torch_engine.faults import engine_error
 from aquatint.runtime.torch_engine.libraries import Libraries
-from aquatint.runtime.torch_engine.standins import Place
+from aquatint.runtime.torch_engine.standins import Place, put_inside
+
+Opened = list[tuple[Any, dict[str, Any]]]
+"""Modules whose insides a pipeline has changed, each with what it has made of them."""
 
 _PERTURBING = "_set_pag_attn_processor"
 
@@ -34,16 +40,18 @@ class Assembled:
     places: Mapping[str, Place]
     device: str
     beside: Mapping[str, Any] = field(default_factory=dict)
-    _offloaded: Any = field(default=None, repr=False)
+    _hooked: Any = field(default=None, repr=False)  # the pipeline whose modules have hooks that offload them
+    _is_opening: bool = False  # whether its constructor reaches into modules, and may change what they are made of
     _replaced: list[tuple[Any, dict[str, Any]]] = field(default_factory=list, repr=False)
 
     def make(self) -> Any:
-        """Return a pipeline with schedulers of its own; one that is offloaded is the same each time.
+        """Return a pipeline with schedulers of its own; the modules of one that is offloaded have hooks from here on.
 
-        Raises `EngineError`. Its hooks are on modules, so a second one would hang others on them.
+        Raises `EngineError`. `give_back` takes the hooks off.
         """
-        if self._offloaded is not None:
-            return self._offloaded
+        if self.pipeline.offload is not None:
+            for place in self.places.values():
+                place.module()  # with its adapters on: hooks are hung on all layers that there are
         parts = {role: self._own(role, part) for role, part in self.parts.items()}
         # Never from_pipe: it casts modules that others share, and refuses quantized ones.
         with engine_error(f"can't make a {self.pipeline.class_name} of `{self.pipeline.source}`"):
@@ -53,10 +61,46 @@ class Assembled:
             made.__dict__.update(self.beside)
             if self.pipeline.offload is not None:
                 offloading.enable(self.libraries, made, self.pipeline.offload, self.device)
-                self._offloaded = made
+                self._hooked = made
         if hasattr(made, _PERTURBING):
             self._watch_attention(made)
         return made
+
+    def try_out(self) -> None:
+        """Make a pipeline of what is said of its parts: what is wrong with it shows, and no module is changed.
+
+        One that is offloaded is made of the modules themselves. Raises `EngineError`.
+        """
+        with warnings.catch_warnings():
+            # Some say of what diffusers made them of that it will go.
+            warnings.simplefilter("ignore", FutureWarning)
+            if self.pipeline.offload is None:
+                self._try_without_modules()
+                return
+            try:
+                self.make()
+            finally:
+                self.give_back()
+
+    def _try_without_modules(self) -> None:
+        live = {role: place.live for role, place in self.places.items()}
+        try:
+            for place in self.places.values():
+                place.live = None
+            self.make()
+        except NotLoaded:
+            # Where a constructor takes modules apart, what is wrong shows when a call has waited for them.
+            self._is_opening = True
+        finally:
+            for role, place in self.places.items():
+                place.live = live[role]
+        for role in self.places if self._is_opening else ():
+            if is_denoiser(role):
+                self.places[role].watch()
+
+    def put_together(self) -> Opened:
+        """Let modules be made of what they were before a pipeline was made of them, and return what it had changed."""
+        return [each for place in self.places.values() for each in place.put_together()] if self._is_opening else []
 
     def _own(self, role: str, part: Any) -> Any:
         """Return `part` itself, or a new one like it of those that have no weights, and change while they work.
@@ -83,11 +127,18 @@ class Assembled:
 
         setattr(made, _PERTURBING, perturb_and_remember)
 
-    def give_attention_back(self) -> None:
-        """Undo what a call has done to modules that others share; one that ended well has undone it itself."""
+    def give_back(self) -> None:
+        """Undo what a call has done to modules that others share, and let those that are offloaded wait.
+
+        A call that ended well has put attention back itself.
+        """
         while self._replaced:
             part, processors = self._replaced.pop()
             part.set_attn_processor(processors)
+        if (hooked := self._hooked) is not None:
+            self._hooked = None
+            with engine_error(f"can't let what is offloaded of a {self.pipeline.class_name} wait"):
+                offloading.disable(self.libraries, hooked)
 
     def can_tile(self) -> bool:
         """Return whether a part of it can decode pictures in tiles."""
@@ -95,11 +146,11 @@ class Assembled:
         return any(map(_can_tile, [place.live or place.skeleton for place in decoders] if decoders else self._live()))
 
     @contextmanager
-    def computing(self, tiling: bool, timestep: computing.Timestep) -> Iterator[None]:
+    def computing(self, tiling: bool, timestep: computing.Timestep, opened: Opened) -> Iterator[None]:
         """Let what is live compute as the pipeline says in the body, and as it did afterwards: others share it.
 
-        With `tiling` it decodes in tiles as well where it can; `timestep` tells where the call is. Raises
-        `EngineError`.
+        With `tiling` it decodes in tiles as well where it can; `timestep` tells where the call is, and `opened` keeps
+        what it has changed in modules while it waits. Raises `EngineError`.
         """
         settings = uses.computing(self.pipeline)
         live = {role: self._dressed(role) for role in settings}
@@ -109,7 +160,11 @@ class Assembled:
                     if _can_tile(part):
                         stack.enter_context(computing.switched(part, "tiling"))
             stack.enter_context(computing.computing(self.libraries, live, settings, timestep))
-            yield
+            put_inside(opened)
+            try:
+                yield
+            finally:
+                opened[:] = self.put_together()
 
     def _dressed(self, role: str) -> Any:
         """Return the part in `role` with its adapters on, None while it isn't there."""

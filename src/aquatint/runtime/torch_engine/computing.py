@@ -32,8 +32,9 @@ def computing(
         for role, own in settings.items():
             if (module := live.get(role)) is None:
                 continue
-            for name, value in own.items():
-                stack.enter_context(_SWITCHES[name](libraries, module, value, timestep))
+            for name, switch in _SWITCHES.items():
+                if name in own:
+                    stack.enter_context(switch(libraries, module, own[name], timestep))
         yield
 
 
@@ -114,23 +115,25 @@ def _has_none(config: Any, name: str) -> bool:
 
 @contextmanager
 def _compiled(libraries: Libraries, module: Any, wanted: Json, timestep: Timestep) -> Iterator[None]:
-    """Let the repeated blocks of `module` be compiled: once, and what was compiled is kept beside them."""
+    """Let the repeated blocks of `module` be compiled: once, and what was compiled is kept beside them.
+
+    It is what they compute themselves. The hooks on them, of caches and of offloading, are new for each call and come
+    around that: within it they would be compiled anew for each, until torch gives up.
+    """
     blocks = [each for each in module.modules() if type(each).__name__ in (module._repeated_blocks or ())]
     if not blocks:
         raise EngineError(f"a {type(module).__name__} has no repeated blocks to compile", "leave `compile` out")
     with engine_error(f"can't compile the blocks of a {type(module).__name__}"):
         for block in blocks:
-            if (kept := block.__dict__.get(_KEPT)) is None:
-                block.compile()
+            if _KEPT not in block.__dict__:
                 # Beside the module's own state, so that nothing that goes through this finds it.
-                block.__dict__[_KEPT] = block._compiled_call_impl
-            else:
-                block._compiled_call_impl = kept
+                block.__dict__[_KEPT] = libraries.torch.compile(block.forward)
+            block.__dict__["forward"] = block.__dict__[_KEPT]
     try:
         yield
     finally:
         for block in blocks:
-            block._compiled_call_impl = None
+            del block.__dict__["forward"]
 
 
 _KEPT = "_aquatint_compiled"
@@ -141,6 +144,7 @@ def _switch(ability: str) -> Callable[[Libraries, Any, Json, Timestep], Abstract
 
 
 _SWITCHES: Mapping[str, Callable[[Libraries, Any, Json, Timestep], AbstractContextManager[None]]] = {
-    "tiling": _switch("tiling"), "slicing": _switch("slicing"), "attention": _attending, "cache": _caching,
-    "compile": _compiled,
+    "tiling": _switch("tiling"), "slicing": _switch("slicing"), "attention": _attending, "compile": _compiled,
+    "cache": _caching,
 }  # fmt: skip
+# In the order in which they are switched on.

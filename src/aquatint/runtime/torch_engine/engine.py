@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import gc
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -44,8 +43,8 @@ from aquatint.runtime.torch_engine import (
     upscalers,
     weights,
 )
-from aquatint.runtime.torch_engine.assembled import Assembled
-from aquatint.runtime.torch_engine.calls import NotLoaded, TorchCall
+from aquatint.runtime.torch_engine.assembled import Assembled, Opened
+from aquatint.runtime.torch_engine.calls import TorchCall
 from aquatint.runtime.torch_engine.faults import engine_error
 from aquatint.runtime.torch_engine.ip_adapters import (
     IpAdapters,
@@ -117,11 +116,10 @@ class TorchEngine:
             loaded = self._stored.load(component, self.describe())
         else:
             loaded = loading.load(self._libraries, component, self.counters)
-        if component.offload is not None:
-            # Not run here: on a CPU nothing is offloaded.
+        if component.offload is not None and not is_adapter(component):
             with engine_error(f"can't move `{component.role}` to the computer's memory"):
                 offloading.wait(loaded.object)
-        elif component.dtype is not None:
+        if component.dtype is not None:
             self._attach(loaded)
         return loaded
 
@@ -150,9 +148,11 @@ class TorchEngine:
         places = {
             role: self._place(part, device, self._worn(pipeline, role, beside, first))
             for role, part in parts.items()
-            if part is not None and role not in adapters and pipeline.offload is None and self._has_weights(part)
+            if part is not None and role not in adapters and self._has_weights(part)
         }
-        objects: dict[str, Any] = {role: stand_in(place) for role, place in places.items()}
+        # The hooks that offload are for live modules.
+        stands_in = pipeline.offload is None
+        objects: dict[str, Any] = {role: stand_in(place) for role, place in places.items() if stands_in}
         for role, part in parts.items():
             if role not in objects and role not in adapters:
                 assert not isinstance(part, Component), f"{role} has to be loaded"
@@ -169,17 +169,17 @@ class TorchEngine:
             objects["adapter"] = self._libraries.diffusers.MultiAdapter(several_adapters)
         beside_it = {role: objects.pop(role) for role in ROLES if role in objects}
         assembled = Assembled(self._libraries, pipeline, found, objects, places, device, beside_it)
-        # What is wrong with it shows here, and offloading hangs its hooks on live modules once. Where a pipeline's
-        # constructor takes modules apart, it shows when a call has waited for them.
-        with suppress(NotLoaded):
-            assembled.make()
+        # What is wrong with it shows here.
+        assembled.try_out()
         return assembled
 
     def begin(self, pipeline: Assembled, generation: Generation, on_step: OnStep) -> TorchCall:
         """Return the call of an assembled pipeline that makes images, videos or tensors, not begun."""
         made: list[Any] = []  # the call's own pipeline, once there is one
+        opened: Opened = []
 
         def make() -> Any:
+            pipeline.put_together()  # of a call that begins again
             made[:] = [pipeline.make()]
             return made[0]
 
@@ -189,7 +189,7 @@ class TorchEngine:
             try:
                 images = generate(told)
             finally:
-                pipeline.give_attention_back()
+                pipeline.give_back()
             self.counters.images += len(images)
             if self.kept is not None:
                 call.warnings += self.kept.warnings
@@ -197,7 +197,7 @@ class TorchEngine:
             return images
 
         tiling = generation.tiling or self.tiling
-        around = functools.partial(pipeline.computing, tiling, lambda: made[0].current_timestep)
+        around = functools.partial(pipeline.computing, tiling, lambda: made[0].current_timestep, opened)
         # What draws from the global generator draws for the whole call.
         places = tuple(pipeline.places.values())
         devices = tuple(dict.fromkeys([pipeline.device, *(place.component.device for place in places)]))
@@ -342,9 +342,6 @@ class TorchEngine:
         self.counters.releases += 1
         self._detach(loaded)
         if isinstance(loaded.object, torch.nn.Module):
-            if loaded.component.offload is not None:
-                # Its weights may be the hooks', and its own tensors without data.
-                offloading.undo(loaded.object)
             # Not left to the garbage collector: modules are in reference cycles, and a plan has a memory budget.
             weights.drop(torch, loaded.object)
             memory.give_back(torch)

@@ -27,8 +27,13 @@ OURS = frozenset({"generator", "return_dict", "callback_on_step_end", "num_image
 """Call arguments of a pipeline that a script does not decide: what is in a call, and its seeds, are the plan's."""
 
 # Who knows how many samples of a sound there are in a second, and what they call it, in order.
-_RATES = ((None, "sample_rate"), ("vocoder", "sampling_rate"), ("vae", "sampling_rate"), ("unet", "sample_rate"))
+_RATES = (
+    (None, "sample_rate"), (None, "audio_sample_rate"), ("vocoder", "output_sampling_rate"),
+    ("vocoder", "sampling_rate"), ("sound_tokenizer", "sampling_rate"),
+    ("vae", "sampling_rate"), ("unet", "sample_rate"),
+)  # fmt: skip
 _LOUDEST = 32767
+_SCALE = "controlnet_conditioning_scale"
 
 Told = Sequence[warnings.WarningMessage]
 """What Python has warned of while a call ran."""
@@ -65,14 +70,14 @@ def work(
             help = did_you_mean(unknown[0], set(known) - OURS - {"self", "kwargs"}, "arguments")
             raise EngineError(f"{name} has no argument `{unknown[0]}`", help)
         info = pipeline_info(name)
+        arguments |= _scales(pipeline, arguments, known)
         if "output_type" in known:
             arguments.setdefault("output_type", _output_type(info))
         if "callback_on_step_end" in known:
             arguments["callback_on_step_end"] = _reporter(on_step)
-        # The scheduler changes while it works. A pipeline that is offloaded is used again: put it back.
-        kept = getattr(pipeline, "scheduler", None)
-        if kept is not None:
-            pipeline.scheduler = fresh_scheduler(libraries, kept, generation.scheduler)
+        own = getattr(pipeline, "scheduler", None)
+        if own is not None:
+            pipeline.scheduler = fresh_scheduler(libraries, own, generation.scheduler)
         elif generation.scheduler is not None:
             raise EngineError(f"{name} has no part that is called `scheduler`")
         # Each image has its own, so that its noise is the same whatever else is in the call.
@@ -91,9 +96,6 @@ def work(
             if isinstance(error.__cause__, _Stopped):
                 raise error.__cause__.cause from None
             raise
-        finally:
-            if kept is not None:
-                pipeline.scheduler = kept
 
     return generate
 
@@ -109,6 +111,18 @@ def _masks(libraries: Libraries, arguments: dict[str, Any]) -> list[Any]:
     processor = libraries.diffusers.image_processor.IPAdapterMaskProcessor()
     with engine_error("can't prepare the masks of the IP-Adapters"):
         return [processor.preprocess([each], **size) for each in (given if isinstance(given, list) else [given])]
+
+
+def _scales(pipeline: Any, arguments: Mapping[str, Any], known: Mapping[str, inspect.Parameter]) -> dict[str, Any]:
+    """Return the strength of each of several controlnets, where one number is for all of them.
+
+    Some pipelines make a list of that themselves; those with a transformer go through the number as if it were one.
+    """
+    nets = getattr(getattr(pipeline, "controlnet", None), "nets", ())
+    if len(nets) < 2 or _SCALE not in known:
+        return {}
+    scale = arguments.get(_SCALE, known[_SCALE].default)
+    return {_SCALE: [float(scale)] * len(nets)} if isinstance(scale, int | float) else {}
 
 
 def fresh_scheduler(libraries: Libraries, scheduler: Any, asked: str | None) -> Any:
@@ -149,8 +163,9 @@ def _reporter(on_step: OnStep) -> Any:
             on_step(step + 1, int(total))
         except Exception as error:
             raise _Stopped(error) from error
-        slack.look()
-        return values
+        slack.look(over=step + 1 >= total)
+        # Nothing is changed. Some pipelines take for this step's what they call by the same name: all windows' latents.
+        return {}
 
     return report
 
@@ -184,7 +199,11 @@ def _media(torch: Any, made: Any, generation: Generation, pipeline: Any, told: T
         found = _made(made, list | tuple | numpy.ndarray)
         if info and media.kind_of(info) == "video" and found is not None and _medium(found) is not None:
             found = [found]  # the frames of one video, which is all that some make
+        elif info and media.kind_of(info) == "image" and found is not None:
+            found = [_alone(each, name) for each in found]
         mediums = [medium for each in found if (medium := _medium(each)) is not None] if found is not None else []
+        if info is not None and media.has_soundtrack(info):
+            mediums = _with_sound(mediums, made, pipeline)
     if not mediums or found is None or len(mediums) < len(found):
         raise EngineError(f"{name} makes no pictures")
     if count > 1 and len(mediums) != count:
@@ -195,9 +214,20 @@ def _media(torch: Any, made: Any, generation: Generation, pipeline: Any, told: T
     return mediums[:count]
 
 
+def _alone(made: Any, name: str) -> Any:
+    """Return the picture that one seed has come to, also where a pipeline lists its pictures by seed."""
+    if not isinstance(made, list):
+        return made
+    if len(made) > 1:
+        raise EngineError(f"{name} made {len(made)} pictures of one seed", "ask for one: a file holds one picture")
+    return made[0] if made else None
+
+
 def _tensors(torch: Any, made: Any, undecoded: str | None) -> Tensors | None:
     """Return the tensors that a call has come to: what it left `undecoded`, or all that its pipeline makes."""
-    found = dict(made.items()) if undecoded is None else {undecoded: _made(made, torch.Tensor)}
+    found = dict(made.items())
+    if undecoded is not None:
+        found = {undecoded: _made(made, torch.Tensor), media.SOUNDTRACK_LATENTS: _soundtrack(made)}
     kept = {name: tensors.kept(torch, each) for name, each in found.items() if isinstance(each, torch.Tensor)}
     return Tensors(kept) if kept else None
 
@@ -206,6 +236,25 @@ def _made(made: Any, kinds: Any) -> Any:
     """Return what a call calls its pictures, videos or sound, if that is one of `kinds`, else None."""
     named = (getattr(made, name, None) for name in (*media.PICTURES, *media.VIDEOS, *media.SOUNDS))
     return next((each for each in named if isinstance(each, kinds)), None)
+
+
+def _soundtrack(made: Any) -> Any:
+    """Return the sound that a call has made beside videos, for all its seeds; None if there is none this time."""
+    return next((found for name in media.SOUNDTRACKS if (found := getattr(made, name, None)) is not None), None)
+
+
+def _with_sound(clips: list[Medium], made: Any, pipeline: Any) -> list[Medium]:
+    """Return the videos of a call, each with the sound that was made beside it. Raises `EngineError`."""
+    if (found := _soundtrack(made)) is None:
+        return clips
+    rate, name = _sampling_rate(pipeline), type(pipeline).__name__
+    # Some pipelines give numbers of torch's, of types that numpy lacks.
+    sounds = [_sound(each.float().cpu() if hasattr(each, "cpu") else each, rate, name) for each in found]
+    if len(sounds) != len(clips):
+        raise EngineError(f"{name} made {len(clips)} videos and sound for {len(sounds)}")
+    return [
+        Clip(clip.frames, sound) if isinstance(clip, Clip) else clip for clip, sound in zip(clips, sounds, strict=True)
+    ]
 
 
 def _sampling_rate(pipeline: Any) -> int:

@@ -195,7 +195,9 @@ class IpAdapters:
             [getattr(config, _KIND)] if hasattr(config, _KIND) else [],
         )  # fmt: skip
         self._worn[module] = worn
-        dtype, device = getattr(torch, component.dtype or ""), torch.device(component.device)
+        # What is offloaded waits in the computer's memory until it has all on.
+        dtype = getattr(torch, component.dtype or "")
+        device = torch.device(component.device if component.offload is None else "cpu")
         with torch.random.fork_rng(devices=[]):  # what a layer is drawn with is overwritten
             tensors = [each.adapter.tensors for each in wanted]
             type(module)._load_ip_adapter_weights(_Seen(module, dtype, device), tensors if several else tensors[0])

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import logging
 import os
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,13 +17,18 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from aquatint.catalog.quantizer_backends import backends
+from aquatint.catalog.packages import OF_PROCESSORS, installing, misfit
+from aquatint.catalog.quantizer_backends import backends, is_installed
 from aquatint.plan.steps import Json
 from aquatint.runtime.engine import EngineError
 from aquatint.runtime.metadata import installed_version
 from aquatint.runtime.torch_engine import memory
 
-PACKAGES = ("torch", "diffusers", "transformers", "accelerate", "bitsandbytes", "sdnq", "safetensors", "tokenizers")
+PACKAGES = (
+    "torch", "diffusers", "transformers", "accelerate", "bitsandbytes", "sdnq", "safetensors", "tokenizers",
+    # With it transformers shrinks pictures that a model is to see by other means, and to other numbers, than without.
+    OF_PROCESSORS,
+)  # fmt: skip
 """What results depend on; their versions are recorded with every run."""
 
 ENVIRONMENT = {
@@ -67,12 +73,43 @@ def libraries() -> Libraries:
     with warnings.catch_warnings(), memory.collector_paused(stays=True):
         warnings.simplefilter("ignore")
         torch = importlib.import_module("torch")
+        _keep_out_what_fails(OF_PROCESSORS)
         diffusers = importlib.import_module("diffusers")
         transformers = importlib.import_module("transformers")
         bitsandbytes = importlib.import_module("bitsandbytes")
         sdnq = _sdnq()
     _silence(diffusers, transformers)
     return Libraries(torch, diffusers, transformers, bitsandbytes, sdnq)
+
+
+_KEPT_OUT: dict[str, str] = {}
+"""Packages that are there and can't be imported, and what was raised."""
+
+
+def _keep_out_what_fails(package: str) -> None:
+    """Let a package that is there and can't be imported be one that isn't there, for all that comes after.
+
+    transformers only looks whether there is one, and then none of its models can be imported, whoever needs it or not.
+    """
+    if package in sys.modules or not is_installed(package):
+        return
+    try:
+        importlib.import_module(package)
+    except Exception as error:  # whatever it is: of another torch it is a RuntimeError, an OSError or an AttributeError
+        _KEPT_OUT[package] = f"{type(error).__name__}: {str(error).splitlines()[0]}" if str(error) else repr(error)
+        for name in [each for each in sys.modules if each.startswith(f"{package}.")]:
+            del sys.modules[name]
+        sys.modules[package] = None  # type: ignore[assignment]  # Python's own way to say that there is none
+
+
+def require_for(class_name: str, package: str) -> None:
+    """Raise `EngineError` where `package`, which a class of transformers needs, isn't there or was kept out."""
+    if package in _KEPT_OUT:
+        message = f"`{class_name}` needs `{package}`, which can't be imported: {_KEPT_OUT[package]}"
+        raise EngineError(message, f"install one that fits: `{installing(package)}`")
+    if not is_installed(package):
+        message = f"`{class_name}` needs `{package}`, which is not installed"
+        raise EngineError(message, f"install it: `{installing(package)}`")
 
 
 def _sdnq() -> Any | None:
@@ -145,6 +182,6 @@ class _Listener(logging.Handler):
 
 
 def versions() -> dict[str, Json]:
-    """Return the versions of the installed packages, None for one that is not there."""
+    """Return the versions of the installed packages, None for one that is not there or can't be imported."""
     names = dict.fromkeys((*PACKAGES, *(each.distribution for each in backends())))
-    return {name: installed_version(name) for name in names}
+    return {name: None if name in _KEPT_OUT or misfit(name) else installed_version(name) for name in names}

@@ -6,6 +6,7 @@ their names, nothing fetched, no code of a checkpoint run.
 
 from __future__ import annotations
 
+import importlib
 import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -14,7 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from aquatint.catalog import checkpoints, language_models, pipelines, quantizers
+from aquatint.catalog import checkpoints, language_models, packages, pipelines, quantizers
 from aquatint.catalog.gguf_files import is_gguf
 from aquatint.catalog.llm4gen import CLASS_NAME
 from aquatint.catalog.pickle_files import is_pickle
@@ -35,7 +36,7 @@ from aquatint.runtime.torch_engine import (
 )
 from aquatint.runtime.torch_engine.backend import EngineBackend
 from aquatint.runtime.torch_engine.faults import engine_error
-from aquatint.runtime.torch_engine.libraries import Libraries
+from aquatint.runtime.torch_engine.libraries import Libraries, require_for
 from aquatint.runtime.torch_engine.stored import stored_by
 
 DTYPES = ("float32", "float16", "bfloat16")
@@ -80,10 +81,14 @@ def find_class(libraries: Libraries, library: str, class_name: str) -> Any:
         return cross_adapter.module_class(libraries.torch)
     package, *inside = library.split(".")
     home = getattr(libraries, package)
+    if class_name in packages.processors():
+        require_for(class_name, packages.OF_PROCESSORS)
     for name in inside:
         home = getattr(home, name, None)
     with memory.collector_paused(stays=True):  # a class is imported when it is asked for, and much with it
         found = None if class_name.startswith("_") else getattr(home, class_name, None)
+        if found is None and library == package and not class_name.startswith("_"):
+            found = _beside_pipelines(libraries, class_name)
     if not isinstance(found, type):
         version = getattr(getattr(libraries, package), "__version__", "?")
         raise EngineError(
@@ -91,6 +96,20 @@ def find_class(libraries: Libraries, library: str, class_name: str) -> Any:
             f"the checkpoint may need another version: `pip install --upgrade {package}`",
         )
     return found
+
+
+def _beside_pipelines(libraries: Libraries, class_name: str) -> Any:
+    """Return the class that diffusers has beside a pipeline for a part of it, or None.
+
+    Checkpoints say that it is transformers', into which diffusers puts it when that pipeline is imported; or that it
+    is diffusers', which is what is written of one whose package has been moved.
+    """
+    for name in pipelines.made_of(class_name):
+        package = getattr(libraries.diffusers, name).__module__.rpartition(".")[0]
+        found = getattr(importlib.import_module(package), class_name, None)
+        if found is not None:
+            return found
+    return None
 
 
 def _load_weights(
@@ -224,10 +243,19 @@ def _files(
     """Yield the arguments that say where a component's files are, and what stands for one of them."""
     name = "pretrained_model_name_or_path"
     if component.single_file is None:
-        yield {name: folder, **_place(component)}, None
+        place: dict[str, Any] = {name: folder, **_place(component)}
+        if library == "transformers" and "from_pretrained" in vars(found):
+            # What diffusers puts around a class of transformers knows of no subfolder, and takes the configuration for
+            # one of an encoder and its decoder. Of a network that was saved it is the encoder's.
+            inside = folder / (component.subfolder or "")
+            place |= {name: inside, "subfolder": ""}
+            config = libraries.transformers.AutoConfig.from_pretrained(inside, trust_remote_code=False)
+            if not isinstance(config, found.config_class):
+                place["config"] = config
+        yield place, None
         return
-    with single_files.in_a_folder(libraries, component, found, folder, library) as (place, stand_in):
-        yield {name: place, **_place(component), "subfolder": ""}, stand_in
+    with single_files.in_a_folder(libraries, component, found, folder, library) as (standing, stand_in):
+        yield {name: standing, **_place(component), "subfolder": ""}, stand_in
 
 
 def name_after(module: Any, folder: Path) -> None:

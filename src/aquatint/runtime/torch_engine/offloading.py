@@ -6,6 +6,7 @@ catalog's `compatibility`, and is refused before anything is loaded.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 from aquatint.runtime.engine import EngineError
@@ -24,7 +25,19 @@ def come_back(module: Any, device: str) -> None:
 
 
 def enable(libraries: Libraries, pipeline: Any, offload: str, device: str) -> None:
-    """Make an assembled `pipeline` bring its weights to `device` by turns; its modules get hooks that do that."""
+    """Make an assembled `pipeline` bring its weights to `device` by turns; its modules get hooks that do that.
+
+    They have to be those of all layers, adapters' too, and are for this pipeline alone: `disable` takes them off.
+    """
+    try:
+        _enable(libraries, pipeline, offload, device)
+    except BaseException:
+        with suppress(Exception):  # which would hide what went wrong first
+            disable(libraries, pipeline)
+        raise
+
+
+def _enable(libraries: Libraries, pipeline: Any, offload: str, device: str) -> None:
     match offload:
         case "model":
             pipeline.enable_model_cpu_offload(device=device)
@@ -39,14 +52,23 @@ def enable(libraries: Libraries, pipeline: Any, offload: str, device: str) -> No
             raise EngineError(f"there is no way `{offload}` to offload a pipeline")
 
 
-def undo(module: Any) -> None:
-    """Take the hooks off `module` and off all below it; its tensors are then where it says that they are."""
+def disable(libraries: Libraries, pipeline: Any) -> None:
+    """Take the hooks off the modules of `pipeline` and off all below them, and let the modules wait."""
     from accelerate.hooks import remove_hook_from_module
+    from diffusers.hooks import group_offloading
 
-    remove_hook_from_module(module, recurse=True)
-    for each in module.modules():
-        # diffusers' hooks are where the groups begin, which needn't be at the top.
-        registry: Any = getattr(each, "_diffusers_hook", None)
-        if registry is not None:
-            for name in list(registry.hooks):
-                registry.remove_hook(name, recurse=False)
+    own = (
+        group_offloading._GROUP_OFFLOADING, group_offloading._LAYER_EXECUTION_TRACKER,
+        group_offloading._LAZY_PREFETCH_GROUP_OFFLOADING,
+    )  # fmt: skip
+    for module in pipeline.components.values():
+        if isinstance(module, libraries.torch.nn.Module):
+            remove_hook_from_module(module, recurse=True)
+            for each in module.modules():
+                # diffusers' hooks are where the groups begin, which needn't be at the top.
+                registry: Any = getattr(each, "_diffusers_hook", None)
+                if registry is not None:
+                    for name in own:
+                        registry.remove_hook(name, recurse=False)
+            # After an error some may be on the device.
+            wait(module)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -62,6 +62,13 @@ AnyWorn = Worn | WornVectors | WornPictures
 """What a submodule has on in some pipelines."""
 
 
+def put_inside(modules: Sequence[tuple[Any, dict[str, Any]]]) -> None:
+    """Let each of these modules be made of those in its dictionary."""
+    for each, inside in modules:
+        each._modules.clear()
+        each._modules.update(inside)
+
+
 @dataclass(eq=False)
 class Place:
     """A submodule's place in pipelines: the live module, while it is there, and what was said in its name before.
@@ -88,10 +95,15 @@ class Place:
     live: Any = None
     corrections: int = 0
     _said: dict[Path, Any] = field(default_factory=dict)
+    _is_watched: bool = False
+    _whole: list[tuple[Any, dict[str, Any]]] = field(default_factory=list, repr=False)
 
     def attach(self, loaded: Loaded) -> None:
         """Let the module of `loaded` be there, and correct what was said in its name."""
         self.live = loaded.object
+        if self._is_watched:
+            self.watch()
+            self.corrections += 1  # what a call took apart was another one
         for path, said in self._said.items():
             if not _is_same(truth := self._out(at(self.live, path)), said):
                 self._said[path] = truth
@@ -100,6 +112,18 @@ class Place:
     def detach(self) -> None:
         """Let no module be there."""
         self.live = None
+        self._whole.clear()
+
+    def watch(self) -> None:
+        """Remember what the module is made of, now or when it is there: there are pipelines that change that."""
+        self._is_watched = True
+        self._whole = [] if self.live is None else [(each, dict(each._modules)) for each in self.live.modules()]
+
+    def put_together(self) -> list[tuple[Any, dict[str, Any]]]:
+        """Let the module be made of what it was made of, and return what was changed: modules, and what was in them."""
+        changed = [(each, dict(each._modules)) for each, inside in self._whole if each._modules != inside]
+        put_inside([(each, inside) for each, inside in self._whole if each._modules != inside])
+        return changed
 
     @property
     def adapters(self) -> tuple[Place, ...]:
