@@ -60,7 +60,8 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "TransformerTemporalModel": {"in_channels": 32},
     "LearnedClassifierFreeSamplingEmbeddings": {"learnable": True, "hidden_size": 8, "length": 8},
     "UnCLIPTextProjModel": {"time_embed_dim": 8, "cross_attention_dim": 8},
-    "UniDiffuserModel": {"in_channels": 4, "sample_size": 16, "patch_size": 2, "use_patch_pos_embed": True},
+    "UniDiffuserModel": {"in_channels": 4, "out_channels": 4, "sample_size": 16, "patch_size": 2,
+                         "use_patch_pos_embed": True},
     "UniDiffuserTextDecoder": {"prefix_length": 8, "prefix_inner_dim": 8, "prefix_hidden_dim": 8},
     "UTransformer2DModel": {"in_channels": 4, "sample_size": 16, "patch_size": 2},
     # With its labels' table, which the default leaves out.
