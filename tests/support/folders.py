@@ -225,7 +225,7 @@ def write_models(folder: Path) -> None:
     write_pipeline(folder / "wan", "WanPipeline", WAN)
     write_pipeline(folder / "ltx2", "LTX2Pipeline", WITH_SOUND)
     write_pipeline(folder / "enlarging", "LTXLatentUpsamplePipeline", ENLARGING)
-    write_pipeline(folder / "allegro", "AllegroPipeline", IN_TILES)
+    write_pipeline(folder / "in-tiles", "AllegroPipeline", IN_TILES)
     write_pipeline(folder / "audioldm", "AudioLDMPipeline", SOUND)
     write_pipeline(folder / "stage-1", "IFPipeline", STAGE_1, **_NO_CHECKS)
     write_pipeline(folder / "stage-2", "IFSuperResolutionPipeline", STAGE_2, **_NO_CHECKS)
