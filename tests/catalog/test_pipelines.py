@@ -140,7 +140,7 @@ def test_the_catalog_of_single_files_is_up_to_date() -> None:
         # A call that begins by asking for their size can't do without them, whatever their annotations say.
         ("QwenImageEditPipeline", "image", "PipelineImageInput"),
         ("LongCatImageEditPipeline", "image", "PIL.Image.Image"),
-        # These are left as they are: what a call asks for, pictures already, and texts that a processor has beside them.
+        # These are left as they are: what a call asks for, pictures already, and texts that are beside them.
         ("FluxPipeline", "prompt", "str | list[str]"),
         ("FluxKontextPipeline", "image", "PipelineImageInput | None"),
         ("FluxImg2ImgPipeline", "image", "PipelineImageInput"),
