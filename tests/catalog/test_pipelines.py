@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from aquatint.catalog.media import is_written
 from aquatint.catalog.pipelines import DATA, Argument, Component, catalog_version, library, pipeline, pipeline_names
 
 ROOT = Path(__file__).parents[2]
@@ -134,8 +135,12 @@ def test_the_catalog_of_single_files_is_up_to_date() -> None:
         # Annotated as something else.
         ("VisualClozePipeline", "image", "list[list[PIL.Image.Image | None]]"),
         ("VersatileDiffusionDualGuidedPipeline", "prompt", "str | list[str]"),
-        # These are left as they are: pictures already, and texts that a processor has beside them.
+        # A call that begins by asking for their size can't do without them, whatever their annotations say.
+        ("QwenImageEditPipeline", "image", "PipelineImageInput"),
+        ("LongCatImageEditPipeline", "image", "PIL.Image.Image"),
+        # These are left as they are: what a call asks for, pictures already, and texts that are beside them.
         ("FluxPipeline", "prompt", "str | list[str]"),
+        ("FluxKontextPipeline", "image", "PipelineImageInput | None"),
         ("FluxImg2ImgPipeline", "image", "PipelineImageInput"),
         ("VisualClozeGenerationPipeline", "task_prompt", "str | list[str]"),
     ],
@@ -143,6 +148,19 @@ def test_the_catalog_of_single_files_is_up_to_date() -> None:
 def test_what_a_call_takes_for_pictures(name: str, argument: str, type: str) -> None:
     info = pipeline(name)
     assert info is not None and info.arguments[argument].type == type
+
+
+@pytest.mark.parametrize(
+    ("name", "yields"),
+    [
+        ("QwenImageEditPipeline", ("images",)),
+        ("QwenImageLayeredPipeline", ("layers",)),  # several for each image
+        ("VisualClozePipeline", ("layers",)),
+    ],
+)
+def test_what_a_call_makes(name: str, yields: tuple[str, ...]) -> None:
+    info = pipeline(name)
+    assert info is not None and info.yields == yields and is_written(info) == (yields != ("layers",))
 
 
 @pytest.mark.parametrize(
