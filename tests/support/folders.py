@@ -187,6 +187,12 @@ def write_models(folder: Path) -> None:
     write_pipeline(folder / "sd3", "StableDiffusion3Pipeline", SD3)
     write_pipeline(folder / "flux", "FluxPipeline", FLUX, shards=3)
     write_pipeline(folder / "wan", "WanPipeline", WAN)
+    write_json(folder / "wan" / "vae" / "config.json", {
+        "_class_name": WAN["vae"][1], "scale_factor_spatial": 8, "scale_factor_temporal": 4,
+    })  # fmt: skip
+    for name, kind in (("diffedit", "StableDiffusionDiffEditPipeline"), ("zero", "StableDiffusionPix2PixZeroPipeline"),
+                       ("ledits", "LEditsPPPipelineStableDiffusion")):  # fmt: skip
+        write_pipeline(folder / name, kind, SD, **unsafe)
     write_pipeline(folder / "audioldm", "AudioLDMPipeline", SOUND)
     write_pipeline(folder / "stage-1", "IFPipeline", STAGE_1, **_NO_CHECKS)
     write_pipeline(folder / "stage-2", "IFSuperResolutionPipeline", STAGE_2, **_NO_CHECKS)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path
 from types import MappingProxyType
@@ -16,6 +16,7 @@ from typing import Any
 
 import msgspec
 
+from aquatint.catalog.call_checks import CallChecks
 from aquatint.diagnostics import nearest
 
 LOADERS = "diffusers.loaders"
@@ -72,7 +73,9 @@ class PipelineInfo:
     that decodes nothing can leave them a tensor. `fps` are the frames in a second of which diffusers' own example
     writes its videos, if there is one. `caching` are the things that it tells a cache of its denoiser:
     `cache_context`, which pass of a step it is, and `current_timestep`. `packages` have to be installed for it beside
-    what diffusers itself needs, by the names under which they are imported.
+    what diffusers itself needs, by the names under which they are imported. `checks` is what its call refuses, and
+    `before` a method without which it can't be called, since only that sets what the call reads of itself. Its
+    `latents` have `latent_dims` dimensions, three where it packs positions into tokens; None where that isn't known.
     """
 
     name: str
@@ -90,6 +93,9 @@ class PipelineInfo:
     fps: int | None = None
     caching: tuple[str, ...] = ()
     packages: tuple[str, ...] = ()
+    checks: CallChecks = field(default_factory=CallChecks)
+    before: str | None = None
+    latent_dims: int | None = None
 
     @cached_property
     def denoisers(self) -> tuple[str, ...]:
@@ -134,6 +140,9 @@ class _Entry(msgspec.Struct):
     fps: int | None = None
     caching: list[str] = []
     packages: list[str] = []
+    checks: CallChecks = CallChecks()
+    before: str | None = None
+    latent_dims: int | None = None
 
 
 class SchedulerEntry(msgspec.Struct):
@@ -255,4 +264,7 @@ def pipeline(class_name: str) -> PipelineInfo | None:
         entry.fps,
         tuple(entry.caching),
         tuple(entry.packages),
+        entry.checks,
+        entry.before,
+        entry.latent_dims,
     )

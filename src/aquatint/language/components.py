@@ -14,6 +14,7 @@ from typing import Any
 from msgspec import UNSET
 
 from aquatint.catalog import checkpoints, estimates
+from aquatint.catalog.call_checks import Configured
 from aquatint.catalog.checkpoints import Checkpoint, CheckpointError, Part, Tensor
 from aquatint.catalog.estimates import Estimate
 from aquatint.catalog.gguf_files import PACKAGE, is_gguf
@@ -68,6 +69,14 @@ class Components:
         sound = suitability.check(model, components, chosen, self.diagnostics)
         prequantized.report(self._contradictions, self.diagnostics)
         return coverage.check(self.uses, self.diagnostics) and sound and not self._contradictions
+
+    def configured(self, parts: Mapping[str, str | None]) -> Configured:
+        """Return what looks up a setting of a configuration in a pipeline of `parts`, keys of components by role."""
+
+        def setting(role: str, name: str) -> object:
+            return self.configs.get(parts.get(role) or "", {}).get(name)
+
+        return setting
 
     def place(self, model: Model, role: str, part: Part, base: Checkpoint, span: Span) -> Place | None:
         """Return where the files of the submodule `role` of `model` are, or None after reporting why they aren't.

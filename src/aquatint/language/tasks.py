@@ -70,7 +70,14 @@ def _is_for_picture(name: str) -> bool:
 
 
 def fitting(given: Mapping[str, Setting], own: PipelineInfo, info: PipelineInfo, roles: Roles) -> dict[str, Setting]:
-    """Return `given` without those of a model's `defaults` that are for other tasks than that of `info`."""
+    """Return `given` without those of a model's `defaults` that are for other tasks than that of `info`.
+
+    Nor has it those that the class doesn't take beside what the statement gives, as a `prompt` beside `prompt_embeds`.
+    """
+    for one, other in info.checks.excludes:
+        layers = {name: given[name].layer == "statement" for name in (one, other) if name in given}
+        if len(layers) == 2 and len({*layers.values()}) == 2:
+            given = {name: setting for name, setting in given.items() if layers.get(name, True)}
     taken = scriptable(info)
     others = [name for name, setting in given.items() if setting.layer != "statement" and name not in taken]
     if not others:
