@@ -19,6 +19,7 @@ from aquatint.catalog.hub_files import Request
 from aquatint.catalog.pipelines import LOADERS
 from aquatint.diagnostics import Diagnostics, Label
 from aquatint.language import devices, suitability
+from aquatint.language.revisions import takes_revision
 from aquatint.language.values import UNKNOWN, Adapter, Model
 from aquatint.language.world import World
 from aquatint.plan.keys import component_key
@@ -65,6 +66,8 @@ def opened(
         return None  # which has been reported
     source, revision = str(given["source"]), given.get("revision")
     span = block.settings["source"].span
+    if not takes_revision(block.settings, source, diagnostics):
+        return None
     try:
         found, inside = adapter_files.find(kind, source, revision, given.get("subfolder"), given.get("weight_name"))
         file = adapter_files.path(source, revision, inside)

@@ -25,6 +25,7 @@ from aquatint.catalog.working import Working, working
 from aquatint.diagnostics import Diagnostics
 from aquatint.language import claims, coverage, devices, prequantized, sources, suitability
 from aquatint.language.coverage import Use
+from aquatint.language.revisions import takes_revision
 from aquatint.language.sources import Sources
 from aquatint.language.values import Model, Quantizer, Setting, known
 from aquatint.language.world import World
@@ -87,6 +88,9 @@ class Components:
         source, subfolder = settings.get("source"), settings.get("subfolder")
         revision = known(settings, "revision")
         at = source if source is not None and source.value is not None else subfolder
+        named = base.source if source is None or source.value is None else source.value
+        if not takes_revision(settings, named, self.diagnostics, has_config=True):
+            return None
         try:
             if source is not None and source.value is not None:
                 file, left = checkpoints.find_file(source.value, revision)
