@@ -16,6 +16,7 @@ from msgspec import UNSET
 from aquatint.catalog import checkpoints, estimates
 from aquatint.catalog.call_checks import Configured
 from aquatint.catalog.checkpoints import Checkpoint, CheckpointError, Part, Tensor
+from aquatint.catalog.configured_sizes import contradiction
 from aquatint.catalog.estimates import Estimate
 from aquatint.catalog.gguf_files import PACKAGE, is_gguf
 from aquatint.catalog.layers import Network
@@ -228,6 +229,11 @@ class Components:
                      part.file)  # fmt: skip
             if files not in self._filed:
                 network, tensors = estimates.read(place.folder, part, variant, dtype)
+                is_plain = network.is_named and part.stored is None and part.file is None
+                wrong = contradiction(part.class_name, network.config, tensors, is_plain=is_plain)
+                if wrong is not None:
+                    where = "/".join(each for each in (place.source, part.subfolder, "config.json") if each)
+                    raise CheckpointError("damaged-checkpoint", f"`{where}` {wrong}", "fetch the checkpoint again")
                 self._filed[files] = network, tensors, estimates.as_read(part, network, tensors)
             network, tensors, before = self._filed[files]
             self.configs[key] = network.config
