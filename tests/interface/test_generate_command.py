@@ -403,6 +403,34 @@ for prompt, negative_prompt in zip(prompts, negative_prompts) {
 }
 """,
     ),
+    "files that are called what the prompts were before": (
+        [
+            "builtin:shapes",
+            "--prompts",
+            "a circle",
+            "a cross",
+            "--prompt-upscaler",
+            "magicprompt;model=builtin:captions;variations=3",
+            "--output",
+            "{{ written | slug }}-{{ seed }}.png",
+        ],
+        """\
+upscaler better = "magicprompt;model=builtin:captions;variations=3"
+model shapes {
+    source: "builtin:shapes"
+}
+
+let prompts = upscale better { prompts: ["a circle", "a cross"] }
+let written_prompts = ["a circle"] * (len(prompts) // 2) + ["a cross"] * (len(prompts) // 2)
+
+for written, prompt in zip(written_prompts, prompts) {
+    generate shapes {
+        prompt: prompt
+        output: "{{ written | slug }}-{{ seed }}.png"
+    }
+}
+""",
+    ),
 }
 
 

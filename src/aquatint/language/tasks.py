@@ -6,7 +6,6 @@ The submodules stay the model's, whichever pipeline is made of them: they are lo
 from __future__ import annotations
 
 import math
-import posixpath
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -22,6 +21,7 @@ from aquatint.catalog.models import GENERATE
 from aquatint.catalog.pipelines import Argument, PipelineInfo
 from aquatint.catalog.tasks import Roles
 from aquatint.diagnostics import Diagnostics, Label
+from aquatint.language.disk import under
 from aquatint.language.outside import Outside, OutsideProblem
 from aquatint.language.resolution import Resolved
 from aquatint.language.sources import Lack
@@ -243,7 +243,7 @@ class Pictures:
             return value
         # In a list, each is a frame.
         is_video = takes_videos(argument) and value is setting.value
-        path = value if addresses.is_address(value) else posixpath.join(at.source.folder, value)
+        path = value if addresses.is_address(value) else under(at.source.folder, value)
         if (place := self.written(path)) is not None:
             self.diagnostics.error(
                 "not-saved-yet", f"`{path}` is written by this script: what is in it isn't known while it is planned",
