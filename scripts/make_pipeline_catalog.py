@@ -113,7 +113,12 @@ class Library:
             alike = [name for name in names if name in exported and name != node.name]
             constructor = method([(module, node)], "__init__")
             options = {} if constructor is None else described(*constructor)
-            found.setdefault(node.name, {"alike": alike, "options": options})
+            entry: dict[str, Any] = {"alike": alike, "options": options}
+            setter = method([(module, node)], "set_timesteps")
+            given = {each.name for each in parameters(setter[1])} if setter is not None else set()
+            if spaced := [name for name in ("timesteps", "sigmas") if name in given]:
+                entry["spaced"] = spaced
+            found.setdefault(node.name, entry)
         return {name: found.get(name, {}) for name in exported}
 
     def modules(self) -> list[str]:
@@ -588,6 +593,7 @@ class Checks:
             names = [each.name for each in parameters(check[1])]
             pairs = [*zip(names, asked.args, strict=False), *((each.arg, each.value) for each in asked.keywords)]
             self._read(check[1], {str(own): node.id for own, node in pairs if isinstance(node, ast.Name)})
+        self._read_others(call)
         # Of those that are never said to be None, a call uses all that it doesn't take for one another.
         unset = {each.name for each in parameters(call) if "None" in alternatives(each.annotation)}
         one_of = {name for pair in self.found.get("excludes", []) for name in pair}
@@ -602,6 +608,20 @@ class Checks:
             if isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name)
         }  # fmt: skip
         for node in function.body:
+            match node:
+                case ast.For(target=ast.Tuple(elts=targets), iter=ast.Call(func=ast.Name(id="zip"), args=lists)):
+                    pairs = zip(targets, lists, strict=False)
+                    self.names = names | {
+                        one.id: names[of.id] for one, of in pairs
+                        if isinstance(one, ast.Name) and isinstance(of, ast.Name) and of.id in names
+                    }  # fmt: skip
+                    self._read_branches(node.body)
+                    self.names = names
+                case _:
+                    self._read_branches([node])
+
+    def _read_branches(self, body: list[ast.stmt]) -> None:
+        for node in body:
             branch: ast.stmt | None = node
             while isinstance(branch, ast.If):
                 raises, warns = isinstance(branch.body[0], ast.Raise), "logger.warning" in ast.unparse(branch.body[0])
@@ -609,6 +629,20 @@ class Checks:
                     self._refused(branch.test, rounds=not raises)
                 # The next condition is one by itself only where what fulfils this one has been refused.
                 branch = branch.orelse[0] if raises and len(branch.orelse) == 1 else None
+
+    def _read_others(self, call: ast.FunctionDef) -> None:
+        """Read what functions refuse that calls hand their arguments to, and what there is no more to use."""
+        asked = (ast.unparse(node) for node in ast.walk(call) if isinstance(node, ast.Call))
+        spacing = next((text for text in asked if text.startswith("retrieve_timesteps(")), "")
+        if spaced := [
+            name for name in ("timesteps", "sigmas") if name in self.given and re.search(rf"\b{name}\b", spacing)
+        ]:
+            self.found["spaced"] = spaced
+        encode = method(self.ancestry, "encode_prompt")
+        # transformers has no text model inside of a CLIP's any more.
+        gone = "self.text_encoder.text_model" in ("" if encode is None else ast.unparse(encode[1]))
+        if gone and "clip_skip" in self.given:
+            self.found["gone"] = ["clip_skip"]
 
     def _refused(self, test: ast.expr, *, rounds: bool) -> None:
         match test:
@@ -670,6 +704,10 @@ class Checks:
             case ast.UnaryOp(op=ast.Not(), operand=ast.Compare() as within) if not rounds:
                 for limit in self._limits(within):
                     self._limit(limit[0], _UNMET[limit[1]], limit[2])
+            case ast.Compare(left=ast.Name(id=one), ops=[sign], comparators=[ast.Name(id=other)]) if not rounds:
+                names = [self.names.get(each) for each in (one, other)]
+                if type(sign) in _COMPARED and all(name in self.given for name in names):
+                    self._add("orders", [names[0], _COMPARED[type(sign)], names[1]])
             case ast.Compare(ops=[_]) if not rounds:
                 for limit in self._limits(test):
                     self._limit(*limit)

@@ -31,7 +31,9 @@ class CallChecks(msgspec.Struct, frozen=True):
 
     One of each list in `needs` has to be there; the first of a pair that is `together` needs the second, and those of
     one that `excludes` don't go together. `limits` are comparisons that are refused, `choices` all values that there
-    are, and `sides` what an argument is a multiple of.
+    are, and `sides` what an argument is a multiple of. `orders` are comparisons of two arguments that are refused, item
+    by item where they are lists. `spaced` are those that its scheduler is given, of which it takes one, and `gone`
+    those that ask for what the libraries have no more.
     """
 
     needs: list[list[str]] = []
@@ -40,6 +42,9 @@ class CallChecks(msgspec.Struct, frozen=True):
     limits: dict[str, list[tuple[str, float]]] = {}
     choices: dict[str, list[str]] = {}
     sides: dict[str, Side] = {}
+    orders: list[tuple[str, str, str]] = []
+    spaced: list[str] = []
+    gone: list[str] = []
 
 
 def step(side: Side, configured: Configured) -> int | None:
@@ -64,10 +69,19 @@ _REFUSED: dict[str, tuple[Callable[[float, float], bool], str]] = {
 }
 
 
+def is_refused(one: float, sign: str, other: float) -> bool:
+    """Return whether a comparison of `limits` or `orders` refuses two numbers."""
+    return _REFUSED[sign][0](one, other)
+
+
+def unlike(sign: str) -> str:
+    """Return in words what the first of two numbers has to be beside the second, where `sign` is refused."""
+    return _REFUSED[sign][1]
+
+
 def beyond(limits: list[tuple[str, float]], value: float) -> str | None:
     """Return what `value` has to be, such as `at most 512`, or None if it is within `limits`."""
     for sign, limit in limits:
-        is_refused, words = _REFUSED[sign]
-        if is_refused(value, limit):
-            return f"{words} {limit:g}"
+        if is_refused(value, sign, limit):
+            return f"{unlike(sign)} {limit:g}"
     return None

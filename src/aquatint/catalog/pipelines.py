@@ -146,10 +146,14 @@ class _Entry(msgspec.Struct):
 
 
 class SchedulerEntry(msgspec.Struct):
-    """A scheduler: those that its settings also serve, and its options, `[type, default]` each, as of an argument."""
+    """A scheduler: those that its settings also serve, and its options, `[type, default]` each, as of an argument.
+
+    `spaced` is how it can be told its steps: by `timesteps`, or `sigmas`.
+    """
 
     alike: list[str] = []
     options: dict[str, list[Any]] = {}
+    spaced: list[str] = []
 
 
 class _Catalog(msgspec.Struct):

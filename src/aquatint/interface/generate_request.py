@@ -76,8 +76,9 @@ def _output(options: argparse.Namespace, diagnostics: Diagnostics) -> str | None
         diagnostics.error(
             "deferred-value", f"`--output` names `{found[1]}`, which `--prompt-upscaler` writes when the plan runs",
             Span(Source("--output", output), found.start(1), found.end(1)),
-            help="`{{ written | slug }}` is the prompt as it was before, and `{{ seed }}` its picture's seed",
+            help="`{{ written | slug }}` is the prompt as it was before, and `{{ number }}` which of all prompts it is",
         )  # fmt: skip
+        return None
     return output
 
 

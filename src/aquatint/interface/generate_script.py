@@ -18,7 +18,7 @@ from aquatint.source import Source
 _MARKS = ("{{", "{%", "{#")
 _ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\t": "\\t", "\r": "\\r"}
 _LOOP_NAMES = ("q", "prompt", "negative_prompt", "guidance_scale", "num_inference_steps", "image", "strength",
-               "seed", "written")  # fmt: skip
+               "seed", "written", "number")  # fmt: skip
 _LISTS = ("prompts", "negative_prompts", "written_prompts")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)")
 _DIGITS = 40  # more than that is no number that anything here takes
@@ -41,7 +41,7 @@ class Request:
     `submodules`, None is one that is left out; `adapters` have the words that begin their blocks. `negative_prompts` go
     with every prompt, so that with any of them no prompt has its own. `pictures` are the files of those arguments that
     take one, or one for each controlnet. `output` is a template, in which `written` is a prompt as it was before any
-    upscaler. Each of `upscalers` rewrites what the one before it has written.
+    upscaler, and `number` which of all it is. Each of `upscalers` rewrites what the one before it has written.
     """
 
     source: str
@@ -215,20 +215,25 @@ def _turns(request: Request) -> tuple[dict[str, str], dict[str, str]]:
         elif values:
             only = request.prompts[0]
             given |= {"prompt": quoted(only.text), "negative_prompt": _or_none(only.negative)}
-    if _names_written(request):
-        loops = dict(_with_written(names, values) for names, values in loops.items())
+    if told := _told_of_prompts(request):
+        loops = dict(_with_told(told, names, values) for names, values in loops.items())
     return loops, given
 
 
-def _names_written(request: Request) -> bool:
-    """Return whether the output's name has a prompt as it was before the upscalers: theirs aren't known by then."""
-    return bool(request.upscalers) and re.search(r"\bwritten\b", request.output or "") is not None
+def _told_of_prompts(request: Request) -> dict[str, str]:
+    """Return what the output's name has of prompts that upscalers write, which aren't known by then, and its lists.
+
+    `written` is a prompt as it was before, `number` which of all it is.
+    """
+    lists = {"number": "1..len(prompts)", "written": "written_prompts"} if request.upscalers else {}
+    return {name: values for name, values in lists.items() if re.search(rf"\b{name}\b", request.output or "")}
 
 
-def _with_written(names: str, values: str) -> tuple[str, str]:
+def _with_told(told: Mapping[str, str], names: str, values: str) -> tuple[str, str]:
     if not names.startswith("prompt"):
         return names, values
-    return f"written, {names}", f"zip(written_prompts, {values.removeprefix('zip(').removesuffix(')')})"
+    lists = [*told.values(), values.removeprefix("zip(").removesuffix(")")]
+    return ", ".join([*told, names]), f"zip({', '.join(lists)})"
 
 
 def _are_pairs(request: Request) -> bool:
@@ -257,7 +262,7 @@ def _rewritten(request: Request) -> list[str]:
             none = f"[none] * ({times}len(prompts) // {len(request.prompts)})"
             runs.append(f"({_upscaled(request, texts, is_negative=True)})" if is_there else none)
         made["negative_prompts"] = " + ".join(runs)
-    if _names_written(request):
+    if "written" in _told_of_prompts(request):
         count = len(request.prompts)
         times = "len(prompts)" if count == 1 else f"(len(prompts) // {count})"
         made["written_prompts"] = " + ".join(f"[{quoted(prompt.text)}] * {times}" for prompt in request.prompts)

@@ -278,6 +278,18 @@ class Generating:
                 message = f"`num_inference_steps` {steps.value} is more than the scheduler of `{name}` can make"
                 self._error("wrong-value", message, steps.span, help=f"it was trained with {limit}")
             sound = False
+        used = own if asked is None else asked.class_name
+        for each in () if resolved is None else resolved.info.checks.spaced:
+            if used is None or settings.get(each) is None or settings[each].value is None:
+                continue
+            if each in schedulers.spaced_by(used):
+                continue
+            able = [one for one in schedulers.substitutes(own or "") if each in schedulers.spaced_by(one)]
+            others = ", ".join(f"`{one}`" for one in able[:3])
+            message = f"`{used}`, the scheduler of `{name}`, takes no `{each}`: it spaces its steps itself"
+            help = f"leave it out, or set `scheduler` to one that does: {others}" if able else "leave it out"
+            self._error("wrong-value", message, settings[each].name_span, help=help)
+            sound = False
         if scheduler is None or asked is None:
             return sound
         if resolved is not None and "scheduler" not in resolved.info.components:

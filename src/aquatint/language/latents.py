@@ -70,6 +70,8 @@ class Latents:
 
         `configs` has the configurations of components by their keys.
         """
+        if not self._are_no_pictures(settings):
+            return False
         given = settings.get(LATENTS)
         if given is None:
             return True
@@ -97,6 +99,17 @@ class Latents:
             help="take a model that shares its VAE, or make a picture of them and give that as `image`",
         )  # fmt: skip
         return False
+
+    def _are_no_pictures(self, settings: Mapping[str, Setting]) -> bool:
+        for name, setting in settings.items():
+            made = self._made.get(_step(setting.value) or "")
+            if made is not None and made.dims == 3 and name != LATENTS and "latents" not in name:
+                self.diagnostics.error(
+                    "wrong-value", f"the `latents` of a `{made.class_name}` are packed, and no picture for `{name}`",
+                    setting.span, help="leave the decoding in: give the picture",
+                )  # fmt: skip
+                return False
+        return True
 
 
 def _step(value: Any) -> str | None:

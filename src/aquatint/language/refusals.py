@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping
+from itertools import pairwise
 
 from aquatint.catalog.arguments import needed, scriptable, takes_pictures, takes_tensors
-from aquatint.catalog.call_checks import Configured, beyond, step
+from aquatint.catalog.call_checks import Configured, beyond, is_refused, step, unlike
 from aquatint.catalog.pipelines import PipelineInfo
 from aquatint.diagnostics import Diagnostics, Label, did_you_mean
 from aquatint.language.values import Setting, Size
@@ -34,6 +35,14 @@ def fit(
         _go_together(settings, given, info, diagnostics),
         *(_is_within(name, setting, info, diagnostics) for name, setting in settings.items()),
     ]
+    for name in info.checks.gone:
+        if name in settings and settings[name].value is not None:
+            diagnostics.error(
+                "not-supported-yet", f"`{name}` of a `{info.name}` asks for what transformers has no more",
+                settings[name].name_span, help="leave it out",
+            )  # fmt: skip
+            found.append(False)
+    found.append(_skips_layers(settings, info, configured, diagnostics))
     for name, side in info.checks.sides.items():
         value = None if name not in settings else settings[name].value
         multiple = step(side, configured)
@@ -59,6 +68,9 @@ def missing(settings: Mapping[str, Setting], given: Collection[str], info: Pipel
     instead = {"prompt"} if "prompt_embeds" in settings else set()
     groups = [[name] for name in needed(info)]
     groups += [names for names in info.checks.needs if names not in groups]
+    if "masked_image_latents" in info.arguments:
+        # What is painted anew: the picture with its mask, or what became of both.
+        groups += [names for names in (["image", "masked_image_latents"], ["mask_image"]) if names[:1] not in groups]
     return [names for names in groups if instead.union(given).isdisjoint(names)]
 
 
@@ -131,16 +143,17 @@ def _can_be_called(info: PipelineInfo, verb: Span, diagnostics: Diagnostics) -> 
 def _go_together(
     settings: Mapping[str, Setting], given: Collection[str], info: PipelineInfo, diagnostics: Diagnostics
 ) -> bool:
-    sound = True
+    sound = all([_are_in_order(settings, info, *order, diagnostics) for order in info.checks.orders])
     for one, other in info.checks.together:
-        if one in settings and settings[one].value is not None and other not in given:
+        is_told = [other] in missing(settings, given, info)
+        if one in settings and settings[one].value is not None and other not in given and not is_told:
             known = other in scriptable(info)
             diagnostics.error(
                 "missing-setting", f"a `{info.name}` takes `{one}` with `{other}` only", settings[one].name_span,
                 help=f"add `{other}`, or leave `{one}` out" if known else f"leave `{one}` out",
             )  # fmt: skip
             sound = False
-    for one, other in info.checks.excludes:
+    for one, other in [*info.checks.excludes, *pairwise(info.checks.spaced)]:
         if any(name not in settings or settings[name].value is None for name in (one, other)):
             continue
         diagnostics.error(
@@ -152,6 +165,41 @@ def _go_together(
     return sound
 
 
+def _are_in_order(
+    settings: Mapping[str, Setting], info: PipelineInfo, one: str, sign: str, other: str, diagnostics: Diagnostics
+) -> bool:
+    """Return whether two arguments that are numbers, or lists of them, are in the order that a class asks for."""
+    pair = [settings[name].value if name in settings else info.arguments[name].default for name in (one, other)]
+    numbers = [list(value) if isinstance(value, list | tuple) else [value] for value in pair]
+    length = max(map(len, numbers))
+    rows = zip(*(value * length if len(value) == 1 else value for value in numbers), strict=False)
+    wrong = next((row for row in rows if all(isinstance(each, int | float) for each in row)
+                  and is_refused(row[0], sign, row[1])), None)  # fmt: skip
+    at = settings.get(one) or settings.get(other)
+    if wrong is None or at is None:
+        return True
+    labels = (Label(settings[other].span, f"`{other}`"),) if one in settings and other in settings else ()
+    message = f"`{one}` of a `{info.name}` must be {unlike(sign)} `{other}`: {wrong[0]:g} and {wrong[1]:g}"
+    diagnostics.error("wrong-value", message, at.span, labels=labels, help=f"change one of them, or leave `{one}` out")
+    return False
+
+
+def _skips_layers(
+    settings: Mapping[str, Setting], info: PipelineInfo, configured: Configured, diagnostics: Diagnostics
+) -> bool:
+    """Return whether `clip_skip` leaves a layer of the text encoder to be read."""
+    skip, layers = settings.get("clip_skip"), configured("text_encoder", "num_hidden_layers")
+    if skip is None or not isinstance(skip.value, int) or not isinstance(layers, int) or info.checks.gone:
+        return True
+    # Of several encoders the last layer is never read.
+    most = layers if len(info.text_encoders) == 1 else layers - 1
+    if skip.value <= most:
+        return True
+    message = f"`clip_skip` {skip.value} is more than the text encoder's layers allow"
+    diagnostics.error("wrong-value", message, skip.span, help=f"it has {layers}: write at most {most}")
+    return False
+
+
 def _is_within(name: str, setting: Setting, info: PipelineInfo, diagnostics: Diagnostics) -> bool:
     value = setting.value
     choices, limits = info.checks.choices.get(name), info.checks.limits.get(name)
@@ -159,14 +207,15 @@ def _is_within(name: str, setting: Setting, info: PipelineInfo, diagnostics: Dia
         message = f'`{name}` of a `{info.name}` can\'t be `"{value}"`'
         diagnostics.error("wrong-value", message, setting.span, help=did_you_mean(value, choices, "what it can be"))
         return False
-    if limits is None or isinstance(value, bool) or not isinstance(value, int | float):
-        return True
-    wanted = beyond(limits, value)
-    if wanted is None:
-        return True
-    diagnostics.error("wrong-value", f"`{name}` of a `{info.name}` must be {wanted}, not {value}", setting.span,
-                      help=_inside(limits))  # fmt: skip
-    return False
+    for number in value if isinstance(value, tuple) else (value,):
+        if limits is None or isinstance(number, bool) or not isinstance(number, int | float):
+            continue
+        wanted = beyond(limits, number)
+        if wanted is not None:
+            message = f"`{name}` of a `{info.name}` must be {wanted}, not {number}"
+            diagnostics.error("wrong-value", message, setting.span, help=_inside(limits))
+            return False
+    return True
 
 
 def _inside(limits: list[tuple[str, float]]) -> str | None:

@@ -38,6 +38,9 @@ _OF_EACH = {
 # Arguments of which there may be one for each of what steers.
 
 
+LEAST_SIDE = 8
+"""Pixels of a picture that is gone on from: with fewer nothing is left of it in latents."""
+
 _PAINTS_ANEW = re.compile(r"Img2Img|Inpaint")
 """Pipelines that go on from one picture for each prompt; others may be shown several."""
 
@@ -150,6 +153,15 @@ class Pictures:
                         help="go through a list with `for`",
                     )  # fmt: skip
                     return False
+        for name in ("image", "mask_image", "control_image"):
+            given = settings.get(name)
+            small = None if given is None else given.value
+            if given is not None and isinstance(small, PictureFile) and min(small.width, small.height) < LEAST_SIDE:
+                self.diagnostics.error(
+                    "wrong-value", f"`{small.path}` is of {small.width}x{small.height} pixels: too small for `{name}`",
+                    given.span, help=f"give a picture of at least {LEAST_SIDE}x{LEAST_SIDE}",
+                )  # fmt: skip
+                return False
         mask, image = settings.get("mask_image"), settings.get("image")
         one, other = (None if each is None else each.value for each in (mask, image))
         if not (isinstance(one, PictureFile) and isinstance(other, PictureFile)) or mask is None or image is None:
