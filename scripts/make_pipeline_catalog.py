@@ -113,7 +113,12 @@ class Library:
             alike = [name for name in names if name in exported and name != node.name]
             constructor = method([(module, node)], "__init__")
             options = {} if constructor is None else described(*constructor)
-            found.setdefault(node.name, {"alike": alike, "options": options})
+            entry: dict[str, Any] = {"alike": alike, "options": options}
+            setter = method([(module, node)], "set_timesteps")
+            given = {each.name for each in parameters(setter[1])} if setter is not None else set()
+            if spaced := [name for name in ("timesteps", "sigmas") if name in given]:
+                entry["spaced"] = spaced
+            found.setdefault(node.name, entry)
         return {name: found.get(name, {}) for name in exported}
 
     def modules(self) -> list[str]:
@@ -585,54 +590,38 @@ def gives_latents(call: ast.FunctionDef) -> bool:
     return any(isinstance(node, ast.Constant) and node.value == "latent" for node in ast.walk(call))
 
 
+def latent_dims(ancestry: list[tuple[Module, ast.ClassDef]], call: ast.FunctionDef) -> int | None:
+    """Return how many dimensions the latents have that a call takes and gives; None where that can't be told.
+
+    They are those of the noise that it makes itself, or the three of a batch of tokens where it packs its own alone.
+    """
+    prepare = method(ancestry, "prepare_latents")
+    if prepare is None or "latents" not in {each.name for each in parameters(call)}:
+        return None
+    assigned = (node for node in ast.walk(prepare[1]) if isinstance(node, ast.Assign))
+    shapes = {
+        len(node.value.elts)
+        for node in assigned
+        if ast.unparse(node.targets[0]) == "shape" and isinstance(node.value, ast.Tuple)
+    }
+    asked = re.compile("latents is (not )?None")
+    choice = next((node for node in ast.walk(prepare[1])
+                   if isinstance(node, ast.If) and asked.fullmatch(ast.unparse(node.test))), None)  # fmt: skip
+    if choice is None or len(shapes) != 1:
+        return None
+    is_first = ast.unparse(choice.test).endswith("is not None")
+    body, orelse = ("\n".join(map(ast.unparse, each)) for each in (choice.body, choice.orelse))
+    given, made = (body, orelse) if is_first else (orelse, body)
+    packs = "_pack_latents(" in ast.unparse(prepare[1]) or "patchify" in ast.unparse(prepare[1])
+    if re.search("pack|ndim|patchify", given) or (packs and "return" not in given and "_pack_latents(" not in made):
+        return None
+    return 3 if packs else shapes.pop()
+
+
 def gives_pixels(call: ast.FunctionDef) -> bool:
     """Return whether a call that decodes nothing can return its pixels as the denoiser left them, as a tensor."""
     asked = (ast.unparse(node) for node in ast.walk(call) if isinstance(node, ast.Compare))
     return not gives_latents(call) and "output_type == 'pt'" in asked
-
-
-def refusals(ancestry: list[tuple[Module, ast.ClassDef]]) -> list[ast.expr]:
-    """Return what a call, and what checks its arguments, raise an error for, whatever else was given."""
-    found: list[ast.expr] = []
-    for name in ("check_inputs", "__call__"):
-        home = method(ancestry, name)
-        left: list[ast.stmt] = [] if home is None else list(home[1].body)
-        while left:
-            each = left.pop(0)
-            if isinstance(each, ast.If):
-                if isinstance(each.body[-1], ast.Raise):
-                    found.append(each.test)
-                # What an `elif` asks is asked whatever came before it, but for what has been refused.
-                if isinstance(each.body[-1], ast.Raise) and len(each.orelse) == 1:
-                    left.insert(0, each.orelse[0])
-    return found
-
-
-def wants(tests: list[ast.expr], arguments: dict[str, list[Any]]) -> list[list[str]]:
-    """Return the pictures and tensors of which a call needs one each, though their defaults are None.
-
-    Those of prompts aren't among them, and nor are numbers, which a checkpoint's configuration may have.
-    """
-    found: dict[tuple[str, ...], None] = {}
-    for test in tests:
-        parts = test.values if isinstance(test, ast.BoolOp) and isinstance(test.op, ast.And) else [test]
-        said = [re.fullmatch(r"(\w+) is None", ast.unparse(part)) for part in parts]
-        names = [each[1] for each in said if each is not None]
-        known = [
-            name for name in names
-            if name in arguments and arguments[name][1:] == [None] and re.search("Image|Tensor", arguments[name][0])
-        ]  # fmt: skip
-        if len(known) == len(parts) and not any("prompt" in name for name in names):
-            found[tuple(names)] = None
-    return [list(names) for names in found]
-
-
-def multiple(tests: list[ast.expr]) -> int | None:
-    """Return the number of which a call's width and height have to be multiples, if that is one."""
-    for test in tests:
-        if found := re.fullmatch(r"height % (\d+) != 0 or width % \1 != 0", ast.unparse(test)):
-            return int(found[1])
-    return None
 
 
 def rate(module: Module) -> int | None:
@@ -641,6 +630,268 @@ def rate(module: Module) -> int | None:
     text = example.value if isinstance(example, ast.Constant) else ""
     found = re.search(r"\bfps=(\d+)", str(text))
     return None if found is None else int(found[1])
+
+
+# What a script has no say in.
+_NO_SAY = re.compile(r"generator|output_type|return_dict|num_\w+_per_prompt|num_images|callback\w*|batch_size")
+
+_COMPARED = {ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">="}
+_TURNED = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}
+_UNMET = {"<": ">=", "<=": ">", ">": "<=", ">=": "<"}
+
+
+class Checks:
+    """What a class's `check_inputs`, and its call itself, refuse of arguments, as far as that is a plain condition.
+
+    `needs` are arguments of which one must be given, `together` those that need another beside them, `excludes` those
+    that don't go together, `limits` comparisons that are refused, `choices` the values that there are, and `sides`
+    what an argument has to be a multiple of: `of` are factors, in which `vae.block_out_channels` is a setting of a
+    component's configuration, a number or a list that halves the sides between each two of its items. With `rest` it
+    has to be that much more than a multiple; with `rounds` it is brought to one, which the call tells in a warning.
+    """
+
+    def __init__(self, ancestry: list[tuple[Module, ast.ClassDef]], call: ast.FunctionDef) -> None:
+        self.ancestry = ancestry
+        self.given = {each.name: each.default for each in parameters(call) if not _NO_SAY.fullmatch(each.name)}
+        self.found: dict[str, Any] = {}
+        check = method(ancestry, "check_inputs")
+        asked = next((node for node in ast.walk(call) if isinstance(node, ast.Call)
+                      and ast.unparse(node.func) == "self.check_inputs"), None)  # fmt: skip
+        # What a call has filled in before it is looked at needs not be given.
+        line = call.lineno if asked is None else asked.lineno
+        self.filled = {
+            node.id for node in ast.walk(call)
+            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) and node.lineno < line
+        }  # fmt: skip
+        self._read(call, {name: name for name in self.given})
+        if check is not None and asked is not None:
+            names = [each.name for each in parameters(check[1])]
+            pairs = [*zip(names, asked.args, strict=False), *((each.arg, each.value) for each in asked.keywords)]
+            self._read(check[1], {str(own): node.id for own, node in pairs if isinstance(node, ast.Name)})
+        self._read_others(call)
+        # Of those that are never said to be None, a call uses all that it doesn't take for one another.
+        unset = {each.name for each in parameters(call) if "None" in alternatives(each.annotation)}
+        one_of = {name for pair in self.found.get("excludes", []) for name in pair}
+        for names in self.found.pop("needs", []):
+            for group in [names] if (unset | one_of).intersection(names) else [[name] for name in names]:
+                self._add("needs", group)
+
+    def _read(self, function: ast.FunctionDef, names: dict[str, str]) -> None:
+        self.names = names
+        self.locals = {
+            node.targets[0].id: node.value for node in function.body
+            if isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name)
+        }  # fmt: skip
+        for node in function.body:
+            match node:
+                case ast.For(target=ast.Tuple(elts=targets), iter=ast.Call(func=ast.Name(id="zip"), args=lists)):
+                    pairs = zip(targets, lists, strict=False)
+                    self.names = names | {
+                        one.id: names[of.id] for one, of in pairs
+                        if isinstance(one, ast.Name) and isinstance(of, ast.Name) and of.id in names
+                    }  # fmt: skip
+                    self._read_branches(node.body)
+                    self.names = names
+                case _:
+                    self._read_branches([node])
+
+    def _read_branches(self, body: list[ast.stmt]) -> None:
+        for node in body:
+            branch: ast.stmt | None = node
+            while isinstance(branch, ast.If):
+                raises, warns = isinstance(branch.body[0], ast.Raise), "logger.warning" in ast.unparse(branch.body[0])
+                if raises or warns:
+                    self._refused(branch.test, rounds=not raises)
+                # The next condition is one by itself only where what fulfils this one has been refused.
+                branch = branch.orelse[0] if raises and len(branch.orelse) == 1 else None
+
+    def _read_others(self, call: ast.FunctionDef) -> None:
+        """Read what functions refuse that calls hand their arguments to, and what there is no more to use."""
+        asked = (ast.unparse(node) for node in ast.walk(call) if isinstance(node, ast.Call))
+        spacing = next((text for text in asked if text.startswith("retrieve_timesteps(")), "")
+        if spaced := [
+            name for name in ("timesteps", "sigmas") if name in self.given and re.search(rf"\b{name}\b", spacing)
+        ]:
+            self.found["spaced"] = spaced
+        encode = method(self.ancestry, "encode_prompt")
+        # transformers has no text model inside of a CLIP's any more.
+        gone = "self.text_encoder.text_model" in ("" if encode is None else ast.unparse(encode[1]))
+        if gone and "clip_skip" in self.given:
+            self.found["gone"] = ["clip_skip"]
+
+    def _refused(self, test: ast.expr, *, rounds: bool) -> None:
+        match test:
+            case ast.BoolOp(op=ast.Or(), values=parts):
+                for part in parts:
+                    self._refused(part, rounds=rounds)
+                return
+            case ast.BoolOp(op=ast.And(), values=parts):
+                pass
+            case _:
+                parts = [test]
+        without, beside, compared = [], [], []
+        for part in parts:
+            match part:
+                case ast.Compare(left=ast.Name(id=name), ops=[ast.Is()], comparators=[ast.Constant(value=None)]):
+                    without.append(self.names.get(name))
+                case ast.Compare(left=ast.Name(id=name), ops=[ast.IsNot()], comparators=[ast.Constant(value=None)]):
+                    beside.append(self.names.get(name))
+                case _:
+                    compared.append(part)
+        named = [*without, *beside]
+        if any(name not in self.given for name in named):
+            return
+        if len(compared) == 1:
+            if not without:
+                self._compared(compared[0], rounds=rounds)
+            return
+        # A default other than None is there whatever a script says.
+        if compared or rounds or any(not _is_none(self.given[str(name)]) for name in named):
+            return
+        if any(name in self.filled for name in without):
+            return
+        kind = {(0, 1): "together", (0, 2): "excludes"}.get((max(0, len(without) - 1), len(beside)))
+        if kind == "together" and len(without) == 1:
+            self._add("together", [beside[0], without[0]])
+        elif kind == "excludes" and not without:
+            self._add("excludes", beside)
+        elif not beside and without and "prompt" not in without:
+            self._add("needs", without)
+
+    def _compared(self, test: ast.expr, *, rounds: bool) -> None:
+        match test:
+            case ast.Compare(left=ast.BinOp(left=left, op=ast.Mod(), right=by), ops=[ast.NotEq()],
+                             comparators=[ast.Constant(value=int(rest))]):  # fmt: skip
+                name, factors = self._argument(left), self._factors(by)
+                if isinstance(left, ast.BinOp) and ast.unparse(left.op) == "-":
+                    return
+                if name is not None and factors:
+                    side = {"of": factors} | ({"rest": rest} if rest else {}) | ({"rounds": True} if rounds else {})
+                    self.found.setdefault("sides", {}).setdefault(name, side)
+            case ast.Compare(left=left, ops=[ast.NotIn()], comparators=[choices]) if not rounds:
+                name = self._argument(left)
+                try:
+                    values = sorted(ast.literal_eval(choices))
+                except (ValueError, TypeError):
+                    return
+                if name is not None and all(isinstance(each, str) for each in values):
+                    self.found.setdefault("choices", {})[name] = values
+            case ast.UnaryOp(op=ast.Not(), operand=ast.Compare() as within) if not rounds:
+                for limit in self._limits(within):
+                    self._limit(limit[0], _UNMET[limit[1]], limit[2])
+            case ast.Compare(left=ast.Name(id=one), ops=[sign], comparators=[ast.Name(id=other)]) if not rounds:
+                names = [self.names.get(each) for each in (one, other)]
+                if type(sign) in _COMPARED and all(name in self.given for name in names):
+                    self._add("orders", [names[0], _COMPARED[type(sign)], names[1]])
+            case ast.Compare(ops=[_]) if not rounds:
+                for limit in self._limits(test):
+                    self._limit(*limit)
+
+    def _limits(self, node: ast.Compare) -> list[tuple[str, str, float]]:
+        """Return the comparisons of arguments with numbers that `node` is a chain of, none if one is of others."""
+        sides = [node.left, *node.comparators]
+        found = []
+        for left, operator, right in zip(sides, node.ops, sides[1:], strict=False):
+            sign = _COMPARED.get(type(operator))
+            name, number = self._argument(left), right
+            if name is None:
+                name, number, sign = self._argument(right), left, _TURNED.get(sign or "")
+            try:
+                value = ast.literal_eval(number)
+            except ValueError:
+                return []
+            if name is None or sign is None or isinstance(value, bool) or not isinstance(value, int | float):
+                return []
+            found.append((name, sign, value))
+        return found
+
+    def _limit(self, name: str, sign: str, value: float) -> None:
+        limits = self.found.setdefault("limits", {}).setdefault(name, [])
+        if [sign, value] not in limits:
+            limits.append([sign, value])
+
+    def _argument(self, node: ast.expr) -> str | None:
+        name = self.names.get(node.id) if isinstance(node, ast.Name) else None
+        return name if name in self.given else None
+
+    def _factors(self, node: ast.expr | None) -> list[int | str] | None:
+        """Return the numbers and settings whose product `node` is, None if it isn't one."""
+        match node:
+            case ast.Constant(value=int(number)):
+                return [number]
+            case ast.Name(id=name):
+                return self._factors(self.locals.get(name))
+            case ast.IfExp(body=body):
+                return self._factors(body)
+            case ast.Call(func=ast.Name(id="int"), args=[inner]):
+                return self._factors(inner)
+            case ast.BinOp(left=left, op=ast.Mult(), right=right):
+                one, other = self._factors(left), self._factors(right)
+                return None if one is None or other is None else [*one, *other]
+            case ast.Attribute(value=ast.Name(id="self"), attr=name):
+                return self._factors(self._attribute(name))
+        setting = r"self\.(\w+)\.config\.(\w+)"
+        text = "" if node is None else ast.unparse(node)
+        for pattern, factors in (
+            (setting, []),
+            (rf"2 \*\* \(len\({setting}\) - 1\)", []),
+            (rf"2 \*\* len\({setting}\)", [2]),
+            (r"2 \*\* len\(self\.(\w+)\.(\w+)\)", [2]),
+        ):
+            if found := re.fullmatch(pattern, text):
+                return [*factors, f"{found[1]}.{found[2]}"]
+        return None
+
+    def _attribute(self, name: str) -> ast.expr | None:
+        for _, node in self.ancestry:
+            for item in node.body:
+                if isinstance(item, ast.FunctionDef) and item.name == "__init__":
+                    for each in ast.walk(item):
+                        if isinstance(each, ast.Assign) and ast.unparse(each.targets[0]) == f"self.{name}":
+                            return each.value
+        return None
+
+    def _add(self, kind: str, names: list[Any]) -> None:
+        known = self.found.setdefault(kind, [])
+        if names not in known:
+            known.append(names)
+
+
+def _is_none(node: ast.expr | None) -> bool:
+    return isinstance(node, ast.Constant) and node.value is None
+
+
+def goes_before(ancestry: list[tuple[Module, ast.ClassDef]]) -> str | None:
+    """Return the method that must have been called before the call: what the call reads of itself, only that sets."""
+    methods: dict[str, ast.FunctionDef] = {}
+    for _, node in reversed(ancestry):
+        methods |= {item.name: item for item in node.body if isinstance(item, ast.FunctionDef)}
+    there = {
+        target.id for _, node in ancestry for item in node.body if isinstance(item, ast.Assign)
+        for target in item.targets if isinstance(target, ast.Name)
+    } | methods.keys()  # fmt: skip
+    used: set[str] = set()
+    open_ = ["__init__", "__call__"]
+    while open_:
+        name = open_.pop()
+        if name in methods and name not in used:
+            used.add(name)
+            open_ += [name for name, _ in _own(methods[name])]
+    read = {name for each in used for name, context in _own(methods[each]) if isinstance(context, ast.Load)}
+    set_ = {name for each in used for name, context in _own(methods[each]) if isinstance(context, ast.Store)}
+    for name, function in methods.items():
+        own = {attribute for attribute, context in _own(function) if isinstance(context, ast.Store)}
+        # A feature that can be switched on is asked for before it is used.
+        if name not in used and not re.match(r"(?:en|dis)able_|remove_|_", name) and own & read - set_ - there:
+            return name
+    return None
+
+
+def _own(function: ast.FunctionDef) -> list[tuple[str, ast.expr_context]]:
+    return [
+        (node.attr, node.ctx) for node in ast.walk(function)
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "self"
+    ]  # fmt: skip
 
 
 def describe(library: Library, name: str, tasks: list[str]) -> dict[str, Any] | None:
@@ -668,7 +919,6 @@ def describe(library: Library, name: str, tasks: list[str]) -> dict[str, Any] | 
     loras = library.loras
     source = "\n".join(ast.unparse(node) for _, node in ancestry)
     caching = [need for need in ("cache_context", "current_timestep") if re.search(CACHING[need], source)]
-    tests = refusals(ancestry)
     entry = {
         "truncates": truncates, "tasks": tasks, "components": components, "optional": optional, "options": options,
         "arguments": arguments, "lora": next((base for base in bases if base in loras), None),
@@ -676,7 +926,8 @@ def describe(library: Library, name: str, tasks: list[str]) -> dict[str, Any] | 
         "ip_adapter": next((base for base in bases if base.endswith("IPAdapterMixin")), None),
         "yields": yields(library, *call, arguments), "latent": gives_latents(call[1]), "pixels": gives_pixels(call[1]),
         "fps": rate(call[0]), "caching": caching, "packages": packages(ancestry),
-        "wants": wants(tests, arguments), "multiple": multiple(tests),
+        "checks": Checks(ancestry, call[1]).found, "before": goes_before(ancestry),
+        "latent_dims": latent_dims(ancestry, call[1]),
     }  # fmt: skip
     return {key: content for key, content in entry.items() if content}
 

@@ -144,8 +144,8 @@ class Diagnostics:
         return any(item.severity == "error" for item in self.items)
 
     def any_within(self, span: Span) -> bool:
-        """Return whether something is wrong inside `span`."""
-        places = (item.span for item in self.items)
+        """Return whether there is an error inside `span`."""
+        places = (item.span for item in self.items if item.severity == "error")
         return any(p and p.source is span.source and span.start <= p.start and p.end <= span.end for p in places)
 
     def in_order(self) -> list[Diagnostic]:

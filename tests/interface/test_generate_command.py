@@ -403,6 +403,34 @@ for prompt, negative_prompt in zip(prompts, negative_prompts) {
 }
 """,
     ),
+    "files that are called what the prompts were before": (
+        [
+            "builtin:shapes",
+            "--prompts",
+            "a circle",
+            "a cross",
+            "--prompt-upscaler",
+            "magicprompt;model=builtin:captions;variations=3",
+            "--output",
+            "{{ written | slug }}-{{ number }}.png",
+        ],
+        """\
+upscaler better = "magicprompt;model=builtin:captions;variations=3"
+model shapes {
+    source: "builtin:shapes"
+}
+
+let prompts = upscale better { prompts: ["a circle", "a cross"] }
+let written_prompts = ["a circle"] * (len(prompts) // 2) + ["a cross"] * (len(prompts) // 2)
+
+for number, written, prompt in zip(1..len(prompts), written_prompts, prompts) {
+    generate shapes {
+        prompt: prompt
+        output: "{{ written | slug }}-{{ number }}.png"
+    }
+}
+""",
+    ),
 }
 
 
@@ -431,6 +459,27 @@ def test_its_plan_is_the_script_s(name: str, models: Path, capsys: pytest.Captur
     code, out, err = said(*arguments, "--plan", "--json", "--device", "cpu", capsys=capsys)
     assert (code, err) == (0, "")
     assert out.encode() == plan_to_json(planned(script))
+
+
+def test_a_file_is_not_called_what_an_upscaler_writes(capsys: pytest.CaptureFixture[str]) -> None:
+    line = ["builtin:shapes", "--prompts", "a", "--prompt-upscaler", "magicprompt;model=builtin:captions", "--output"]
+    code, out, err = said(*line, "{{ prompt | slug }}.png", "--plan", capsys=capsys)
+    assert (code, out) == (2, "")
+    assert (
+        err
+        == """\
+error[deferred-value]: `--output` names `prompt`, which `--prompt-upscaler` writes when the plan runs
+ --> --output:1:4
+  |
+1 | {{ prompt | slug }}.png
+  |    ^^^^^^
+  = help: `{{ written | slug }}` is the prompt as it was before, and `{{ number }}` which of all prompts it is
+
+1 error; nothing was loaded or written
+"""
+    )
+    line[4] += ";part=negative"
+    assert said(*line, "{{ prompt | slug }}.png", "--plan", capsys=capsys)[0] == 0
 
 
 def test_a_quantizer_of_an_upscaler_whose_quotes_got_lost(capsys: pytest.CaptureFixture[str]) -> None:

@@ -123,7 +123,10 @@ def test_a_saved_session_makes_the_same_files(session: Session, tmp_path: Path) 
     assert again.plan is not None
     made = {file.path: file.fingerprint for file in planned(again.plan)}
     assert made.keys() == wanted.keys() and all(made[path] == wanted[path] for path in wanted if path != "all.png")
-    assert refused(session, ":save s.aqt") == ("can't write `s.aqt`: file exists", None)
+    assert refused(session, ":save s.aqt") == (
+        "can't write `s.aqt`: file exists",
+        "nothing that is there is written over: give another name, or remove the file first",
+    )
 
 
 def test_a_session_that_no_script_repeats_is_refused(session: Session) -> None:

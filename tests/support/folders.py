@@ -226,6 +226,12 @@ def write_models(folder: Path) -> None:
     write_pipeline(folder / "ltx2", "LTX2Pipeline", WITH_SOUND)
     write_pipeline(folder / "enlarging", "LTXLatentUpsamplePipeline", ENLARGING)
     write_pipeline(folder / "in-tiles", "AllegroPipeline", IN_TILES)
+    write_json(folder / "wan" / "vae" / "config.json", {
+        "_class_name": WAN["vae"][1], "scale_factor_spatial": 8, "scale_factor_temporal": 4,
+    })  # fmt: skip
+    for name, kind in (("diffedit", "StableDiffusionDiffEditPipeline"), ("zero", "StableDiffusionPix2PixZeroPipeline"),
+                       ("ledits", "LEditsPPPipelineStableDiffusion")):  # fmt: skip
+        write_pipeline(folder / name, kind, SD, **unsafe)
     write_pipeline(folder / "audioldm", "AudioLDMPipeline", SOUND)
     write_pipeline(folder / "stage-1", "IFPipeline", STAGE_1, **_NO_CHECKS)
     write_pipeline(folder / "stage-2", "IFSuperResolutionPipeline", STAGE_2, **_NO_CHECKS)
@@ -488,6 +494,14 @@ def _write_damaged(folder: Path, options: dict[str, Any]) -> None:
     write_json(folder / "new-class" / "model_index.json", {"_class_name": "StableDiffusionXPipeline"})
     write_json(folder / "own-code" / "model_index.json",
                {"_class_name": "StableDiffusionPipeline", "unet": ["my_module", "MyUNet"]})  # fmt: skip
+    (sound("cut-tokenizer") / "tokenizer/tokenizer.json").write_text('{"model": {"vocab": {"a": 1', encoding="utf-8")
+    for name, part, setting, value in (
+        ("wide", "text_encoder", "hidden_size", 10**12), ("negative", "text_encoder", "vocab_size", -5),
+        ("deep", "text_encoder", "num_hidden_layers", 10**6), ("unlike", "unet", "block_out_channels", [320, 640]),
+    ):  # fmt: skip
+        config = sound(name) / part / "config.json"
+        write_json(config, json.loads(config.read_text(encoding="utf-8")) | {setting: value})
+    save_file({"conv_in.weight": np.zeros((64, 4, 3, 3), "float32")}, folder / "unlike" / weights)
     quantized = {"_class_name": "UNet2DConditionModel", "quantization_config": {"quant_method": "bitsandbytes"}}
     write_json(sound("stored-quantized") / "unet/config.json", quantized)
 

@@ -63,7 +63,10 @@ _PROMPT = re.compile(r"(negative_)?prompt(_[0-9])?")
 # Alternatives of a type that a script has values for; the others are tensors and callables.
 _SIMPLE: dict[str, tuple[type, ...]] = {"int": (int,), "float": (int, float), "bool": (bool,), "str": (str,)}
 
-_MINIMUM = {"num_inference_steps": 1, "height": 8, "width": 8, "strength": 0}
+_MINIMUM = {
+    "num_inference_steps": 1, "height": 8, "width": 8, "strength": 0, "num_frames": 1, "max_sequence_length": 1,
+    "decode_chunk_size": 1, "clip_skip": 0,
+}  # fmt: skip
 # An upper bound that keeps a slip of the finger from running for days.
 _MAXIMUM = {"num_inference_steps": 10_000, "height": 65_536, "width": 65_536, "strength": 1}
 

@@ -19,6 +19,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import msgspec
+
 from aquatint.catalog import addresses, gguf_files, hub_names, pickle_files, pipelines, single_files, stored
 from aquatint.catalog.addresses import AddressError
 from aquatint.catalog.gguf_files import is_gguf
@@ -759,6 +761,8 @@ def component_files(
     files = [file for file in _files_below(folder / subfolder) if file.suffix not in WEIGHT_SUFFIXES]
     if not has_weights:
         _require_vocabulary(folder / subfolder, {file.name for file in files})
+        for file in files:
+            _require_whole(file)
     return files + weight_files(folder, subfolder, variant, single) if has_weights else files
 
 
@@ -772,6 +776,22 @@ def _require_vocabulary(folder: Path, names: set[str]) -> None:
         raise _incomplete(f"`{folder}` holds a tokenizer without its vocabulary, such as a `tokenizer.json`")
     if "vocab.json" in names and names <= _BESIDE_VOCABULARIES | {"vocab.json"}:
         raise _incomplete(f"`{folder}` has no `merges.txt`, which holds a part of the tokenizer")
+
+
+def _require_whole(file: Path) -> None:
+    """Raise `CheckpointError` for a JSON file, such as a vocabulary of some megabytes, that is cut short or garbled."""
+    if file.suffix != ".json":
+        return
+    try:
+        msgspec.json.decode(file.read_bytes(), type=_Skipped)
+    except msgspec.ValidationError:
+        return  # whole, and no object
+    except msgspec.DecodeError as error:
+        raise _damaged(str(file), "it is cut short or not JSON") from error
+
+
+class _Skipped(msgspec.Struct):
+    """An object of JSON none of whose members is kept: reading it makes nothing."""
 
 
 _BESIDE_VOCABULARIES = {

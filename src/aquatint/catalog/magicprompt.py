@@ -69,4 +69,5 @@ MAGICPROMPT = PromptPlugin(
     engine="aquatint.runtime.torch_engine.magicprompt",
     language_model="model",
     extent=extent,
+    needs={"max_batch": "batch", "max_attempts": "block_regex"},
 )

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 import msgspec
+
+from aquatint.catalog.call_checks import CallChecks
 
 LOADERS = "diffusers.loaders"
 """The module that has the classes by which LoRAs are read; a component of it is a LoRA."""
@@ -70,8 +72,9 @@ class PipelineInfo:
     that decodes nothing can leave them a tensor. `fps` are the frames in a second of which diffusers' own example
     writes its videos, if there is one. `caching` are the things that it tells a cache of its denoiser:
     `cache_context`, which pass of a step it is, and `current_timestep`. `packages` have to be installed for it beside
-    what diffusers itself needs, by the names under which they are imported. Of each of `wants` one argument has to be
-    given, though all have defaults; width and height are to be multiples of `multiple`, if that is known.
+    what diffusers itself needs, by the names under which they are imported. `checks` is what its call refuses, and
+    `before` a method without which it can't be called, since only that sets what the call reads of itself. Its
+    `latents` have `latent_dims` dimensions, three where it packs positions into tokens; None where that isn't known.
     """
 
     name: str
@@ -89,8 +92,9 @@ class PipelineInfo:
     fps: int | None = None
     caching: tuple[str, ...] = ()
     packages: tuple[str, ...] = ()
-    wants: tuple[tuple[str, ...], ...] = ()
-    multiple: int | None = None
+    checks: CallChecks = field(default_factory=CallChecks)
+    before: str | None = None
+    latent_dims: int | None = None
 
     @cached_property
     def denoisers(self) -> tuple[str, ...]:
@@ -131,15 +135,20 @@ class _Entry(msgspec.Struct):
     fps: int | None = None
     caching: list[str] = []
     packages: list[str] = []
-    wants: list[list[str]] = []
-    multiple: int | None = None
+    checks: CallChecks = CallChecks()
+    before: str | None = None
+    latent_dims: int | None = None
 
 
 class SchedulerEntry(msgspec.Struct):
-    """A scheduler: those that its settings also serve, and its options, `[type, default]` each, as of an argument."""
+    """A scheduler: those that its settings also serve, and its options, `[type, default]` each, as of an argument.
+
+    `spaced` is how it can be told its steps: by `timesteps`, or `sigmas`.
+    """
 
     alike: list[str] = []
     options: dict[str, list[Any]] = {}
+    spaced: list[str] = []
 
 
 class _Catalog(msgspec.Struct):
@@ -264,6 +273,7 @@ def pipeline(class_name: str) -> PipelineInfo | None:
         entry.fps,
         tuple(entry.caching),
         tuple(entry.packages),
-        tuple(map(tuple, entry.wants)),
-        entry.multiple,
+        entry.checks,
+        entry.before,
+        entry.latent_dims,
     )

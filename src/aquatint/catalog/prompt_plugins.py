@@ -7,7 +7,7 @@ the plan read it. Packages add theirs by the entry point groups in `GROUPS`, and
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from aquatint.catalog.extensions import Extensions
@@ -56,6 +56,8 @@ class PromptPlugin:
     model writes at once, how many tokens each begins with, and how many it has at most: of canonical options, the
     prompts' lengths in characters, and how many variations of each are asked for.
 
+    `needs` has the settings that do nothing unless another one is on: is true, or has a value at all.
+
     Of weighters: `mistakes` returns what is wrong in a prompt, `plain` a prompt without the syntax of weights.
     `pipelines` are the classes whose prompts it weights and `encoders` those of the text encoders that it knows; None
     is for any. `parts` returns what canonical options ask to be loaded beside a pipeline's own parts.
@@ -70,6 +72,7 @@ class PromptPlugin:
     language_model: str | None = None
     extent: Callable[[Mapping[str, Any], Sequence[int], int], tuple[int, int, int]] = _one_by_one
     mistakes: Callable[[str], Iterable[Mistake]] = _no_mistakes
+    needs: Mapping[str, str] = field(default_factory=dict)
     pipelines: frozenset[str] | None = None
     encoders: frozenset[str] | None = None
     plain: Callable[[str], str] = _as_it_is
@@ -86,6 +89,14 @@ class PromptPlugin:
             elif (found := setting.problem(options[setting.name])) is not None:
                 wrong.append(found)
         return wrong
+
+    def idle(self, options: Mapping[str, Any]) -> dict[str, str]:
+        """Return those of the given `options` that do nothing, each with the setting that isn't on."""
+        values = {setting.name: setting.default for setting in self.schema.settings} | dict(options)
+        return {
+            name: needed for name, needed in self.needs.items()
+            if options.get(name) is not None and values[needed] in (None, False)
+        }  # fmt: skip
 
     def canonical(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """Return every option but the quantizer after defaults, sorted by name. `options` have no problems."""

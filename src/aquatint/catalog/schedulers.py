@@ -42,6 +42,12 @@ class Scheduler:
         return ";".join([self.class_name or OWN, *told])
 
 
+def spaced_by(class_name: str) -> tuple[str, ...]:
+    """Return those of `timesteps` and `sigmas` by which a scheduler can be told its steps one by one."""
+    known = pipelines.schedulers().get(class_name)
+    return () if known is None else tuple(known.spaced)
+
+
 def read(text: str, own: str | None = None) -> Scheduler:
     """Return what `text` asks for of a checkpoint whose scheduler is of the class `own`, None where that isn't known.
 

@@ -11,6 +11,7 @@ import importlib
 import itertools
 import os
 import re
+import shutil
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -59,6 +60,7 @@ examples:
 
 exit codes: 0 done, 1 a statement failed, 2 the script or the command line is wrong, 130 interrupted
 """
+_COLUMNS = 80
 # For a terminal of 24 lines of 80 characters; all that the commands say of themselves is in the page for `man`.
 _HELP = """\
 usage: aquatint COMMAND ...      `aquatint COMMAND --help` tells of a command
@@ -84,6 +86,21 @@ examples:
 
 exit codes: 0 done, 1 a statement failed, 2 a mistake, 130 interrupted
 """
+
+
+def _help() -> str:
+    """Return `_HELP`, with lines that are too long for a narrow terminal broken, each under its second column."""
+    columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else _COLUMNS
+    if columns >= _COLUMNS:
+        return _HELP
+    import textwrap
+
+    lines: list[str] = []
+    for line in _HELP.splitlines():
+        found = re.match(r"(?: *\S.*?)? {2,}(?=\S)|", line)
+        hang = " " * min(found.end() if found else 0, columns * 2 // 3)
+        lines += textwrap.wrap(line, columns, subsequent_indent=hang, break_on_hyphens=False) or [""]
+    return "\n".join(lines) + "\n"
 
 
 class _Parser(argparse.ArgumentParser):
@@ -117,7 +134,7 @@ class _Program(_Parser):
     """The parser of the whole command line."""
 
     def format_help(self) -> str:
-        return _HELP
+        return _help()
 
 
 class _Help(argparse.Action):
@@ -146,7 +163,7 @@ def _done(given: list[str]) -> int:
     options = None
     try:
         if given in (["--version"], ["--help"], ["-h"]):
-            sys.stdout.write(f"aquatint {aquatint.__version__}\n" if given == ["--version"] else _HELP)
+            sys.stdout.write(f"aquatint {aquatint.__version__}\n" if given == ["--version"] else _help())
             sys.stdout.flush()
             return DONE
         given = _with_command(given)

@@ -19,6 +19,9 @@ from aquatint.source import Source, Span
 _INTEGER = re.compile(r"[+-]?\d+")
 _DIGITS = 40
 """Characters of a number: more than that is no number that anything here takes."""
+_PROMPT = re.compile(r"\{\{[^}]*?\b((?:negative_)?prompt)\b")
+"""A prompt in an output's name."""
+
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 
@@ -53,12 +56,30 @@ def request(options: argparse.Namespace, diagnostics: Diagnostics) -> Request:
         seeds=_integers("--seeds", options.seeds, diagnostics),
         size=_size(options.output_size, diagnostics),
         scheduler=options.scheduler,
-        output=options.output,
+        output=_output(options, diagnostics),
         images_per_batch=next(iter(_integers("--images-per-batch", per_batch, diagnostics)), None),
         fps=next(iter(_numbers("--fps", fps, diagnostics)), None),
         upscalers=[uri for uri in options.prompt_upscaler or () if uri not in ABSENT],
         weighter=None if options.prompt_weighter in ABSENT else options.prompt_weighter,
     )
+
+
+def _output(options: argparse.Namespace, diagnostics: Diagnostics) -> str | None:
+    """Return the template of the output's name, after reporting one of prompts that aren't written yet."""
+    output: str | None = options.output
+    found = _PROMPT.search(output or "")
+    if output is None or found is None:
+        return output
+    # One that is for the other of a pair leaves this one as it is.
+    other = "part=positive" if found[1] == "negative_prompt" else "part=negative"
+    if any(uri not in ABSENT and other not in uri.split(";") for uri in options.prompt_upscaler or ()):
+        diagnostics.error(
+            "deferred-value", f"`--output` names `{found[1]}`, which `--prompt-upscaler` writes when the plan runs",
+            Span(Source("--output", output), found.start(1), found.end(1)),
+            help="`{{ written | slug }}` is the prompt as it was before, and `{{ number }}` which of all prompts it is",
+        )  # fmt: skip
+        return None
+    return output
 
 
 def _one_or_all(files: Sequence[str]) -> str | Sequence[str]:

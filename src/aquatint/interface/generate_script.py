@@ -18,8 +18,8 @@ from aquatint.source import Source
 _MARKS = ("{{", "{%", "{#")
 _ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\t": "\\t", "\r": "\\r"}
 _LOOP_NAMES = ("q", "prompt", "negative_prompt", "guidance_scale", "num_inference_steps", "image", "strength",
-               "seed")  # fmt: skip
-_LISTS = ("prompts", "negative_prompts")
+               "seed", "written", "number")  # fmt: skip
+_LISTS = ("prompts", "negative_prompts", "written_prompts")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)")
 _DIGITS = 40  # more than that is no number that anything here takes
 _UPSCALER = re.compile(r"better(_\d+)?")
@@ -40,8 +40,8 @@ class Request:
     `settings` are the model's own that are texts, by their names in a script. Of `quantizers`, None is none; of
     `submodules`, None is one that is left out; `adapters` have the words that begin their blocks. `negative_prompts` go
     with every prompt, so that with any of them no prompt has its own. `pictures` are the files of those arguments that
-    take one, or one for each controlnet. `output` is a template. Each of `upscalers` rewrites what the one before it
-    has written.
+    take one, or one for each controlnet. `output` is a template, in which `written` is a prompt as it was before any
+    upscaler, and `number` which of all it is. Each of `upscalers` rewrites what the one before it has written.
     """
 
     source: str
@@ -215,7 +215,25 @@ def _turns(request: Request) -> tuple[dict[str, str], dict[str, str]]:
         elif values:
             only = request.prompts[0]
             given |= {"prompt": quoted(only.text), "negative_prompt": _or_none(only.negative)}
+    if told := _told_of_prompts(request):
+        loops = dict(_with_told(told, names, values) for names, values in loops.items())
     return loops, given
+
+
+def _told_of_prompts(request: Request) -> dict[str, str]:
+    """Return what the output's name has of prompts that upscalers write, which aren't known by then, and its lists.
+
+    `written` is a prompt as it was before, `number` which of all it is.
+    """
+    lists = {"number": "1..len(prompts)", "written": "written_prompts"} if request.upscalers else {}
+    return {name: values for name, values in lists.items() if re.search(rf"\b{name}\b", request.output or "")}
+
+
+def _with_told(told: Mapping[str, str], names: str, values: str) -> tuple[str, str]:
+    if not names.startswith("prompt"):
+        return names, values
+    lists = [*told.values(), values.removeprefix("zip(").removesuffix(")")]
+    return ", ".join([*told, names]), f"zip({', '.join(lists)})"
 
 
 def _are_pairs(request: Request) -> bool:
@@ -244,6 +262,10 @@ def _rewritten(request: Request) -> list[str]:
             none = f"[none] * ({times}len(prompts) // {len(request.prompts)})"
             runs.append(f"({_upscaled(request, texts, is_negative=True)})" if is_there else none)
         made["negative_prompts"] = " + ".join(runs)
+    if "written" in _told_of_prompts(request):
+        count = len(request.prompts)
+        times = "len(prompts)" if count == 1 else f"(len(prompts) // {count})"
+        made["written_prompts"] = " + ".join(f"[{quoted(prompt.text)}] * {times}" for prompt in request.prompts)
     return [*(f"let {name} = {value}" for name, value in made.items()), ""]
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from aquatint.catalog import a1111, schedulers
 from aquatint.interface.recipe import Recipe, Written
-from aquatint.language.generating import SIDE_STEP
+from aquatint.language.refusals import SIDE_STEP
 from aquatint.runtime.infotext import Infotext
 from aquatint.runtime.metadata import SAMPLERS, SCHEDULE_TYPES
 

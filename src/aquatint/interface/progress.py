@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Protocol, Self, TextIO, runtime_checkable
 import msgspec
 
 from aquatint.interface.colour import live_console
+from aquatint.interface.echo import Echo
 from aquatint.plan.render import ranged, sized
 from aquatint.plan.steps import Json
 from aquatint.runtime.events import (
@@ -183,6 +184,7 @@ class _Live:
         self.area: LiveArea | None = None
         self.drawn: Live | None = None
         self.fetching: Progress | None = None
+        self.echo = Echo()
 
     def __enter__(self) -> Self:
         return self
@@ -219,6 +221,7 @@ class _Live:
         self._stop()
         self.area = LiveArea(event)
         self.drawn = Live(self.area, console=self.console, refresh_per_second=_DRAWN_EACH_SECOND, transient=True)
+        self.echo.stop()
         self.drawn.start()
 
     def _start_fetching(self, event: FetchStarted) -> None:
@@ -228,12 +231,16 @@ class _Live:
         columns = BarColumn(), DownloadColumn(binary_units=True), TransferSpeedColumn(), TimeRemainingColumn()
         self.fetching = Progress(*columns, console=self.console, refresh_per_second=_DRAWN_EACH_SECOND, transient=True)
         self.fetching.add_task("", total=event.bytes)
+        self.echo.stop()
         self.fetching.start()
 
     def _stop(self) -> None:
-        for shown in (self.drawn, self.fetching):
-            if shown is not None:
-                shown.stop()
+        try:
+            for shown in (self.drawn, self.fetching):
+                if shown is not None:
+                    shown.stop()
+        finally:
+            self.echo.go_on()
         self.area = self.drawn = self.fetching = None
 
     def _print(self, event: Printed) -> None:

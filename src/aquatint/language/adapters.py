@@ -19,6 +19,7 @@ from aquatint.catalog.checkpoints import CheckpointError, Part, Tensor
 from aquatint.catalog.hub_files import Request
 from aquatint.catalog.pipelines import LOADERS
 from aquatint.diagnostics import Diagnostics, Label
+from aquatint.language.revisions import takes_revision
 from aquatint.language.values import UNKNOWN, Adapter
 from aquatint.plan.keys import component_key
 from aquatint.plan.steps import ByteRange, Component
@@ -65,6 +66,8 @@ def opened(
     named, file = said(block), None
     source = named.source
     span = block.settings["source"].span
+    if not takes_revision(block.settings, source, diagnostics):
+        return None
     try:
         at = adapter_files.find(kind, named)
         file = adapter_files.path(at.source, at.revision, at.inside)

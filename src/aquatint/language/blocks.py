@@ -5,7 +5,7 @@ What the settings come to for a checkpoint is in `resolution`; what `generate` a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from functools import partial
 from types import MappingProxyType
@@ -197,7 +197,25 @@ class Blocks:
                     quantizer = known.name, option
         if read.errors or any(setting.value is UNKNOWN for setting in settings.values()):
             return UNKNOWN
+        if not self.all_work(plugin, settings, settings):
+            return UNKNOWN
         return Prompter(value, plugin, MappingProxyType(settings))
+
+    def all_work(
+        self, plugin: prompt_plugins.PromptPlugin, settings: Mapping[str, Setting], own: Collection[str]
+    ) -> bool:
+        """Return whether each of a plugin's `settings` that is among `own` does something, or report it."""
+        idle = plugin.idle({name: setting.value for name, setting in settings.items()})
+        found = {name: needed for name, needed in idle.items() if name in own}
+        for name, needed in found.items():
+            there = settings.get(needed)
+            labels = () if there is None else (Label(there.span, "with this"),)
+            on = f"set `{needed}`" if there is None or there.value is None else f"write `{needed}: true`"
+            self.diagnostics.error(
+                "contradicting-settings", f"`{name}` has no effect without `{needed}`", settings[name].name_span,
+                labels=labels, help=f"{on}, or leave `{name}` out",
+            )  # fmt: skip
+        return not found
 
     def unknown_of_plugin(
         self, plugin: prompt_plugins.PromptPlugin, name: str, at: Span, help: str | None = None

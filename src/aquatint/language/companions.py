@@ -18,6 +18,7 @@ from aquatint.catalog.language_models import Wanted
 from aquatint.catalog.layers import WIDTHS
 from aquatint.language import alike
 from aquatint.language.components import Components, Place, default_dtype
+from aquatint.language.revisions import takes_revision
 from aquatint.language.sources import unreadable
 from aquatint.language.values import Model, Setting, known
 from aquatint.plan.keys import component_key
@@ -66,6 +67,8 @@ class Companions:
     def _spoken(self, name: str, settings: Mapping[str, Setting]) -> Spoken | None:
         source, revision = settings["source"], known(settings, "revision")
         inside = known(settings, "subfolder") or ""
+        if not takes_revision(settings, source.value, self.diagnostics):
+            return None
         request = Request(source.value, revision, known(settings, "variant"), inside, language_models.MODEL)
         try:
             found = checkpoints.find(source.value, revision)

@@ -14,7 +14,9 @@ from typing import Any
 from msgspec import UNSET
 
 from aquatint.catalog import checkpoints, estimates
+from aquatint.catalog.call_checks import Configured
 from aquatint.catalog.checkpoints import Checkpoint, CheckpointError, Part, Tensor
+from aquatint.catalog.configured_sizes import contradiction
 from aquatint.catalog.estimates import Estimate
 from aquatint.catalog.gguf_files import PACKAGE, is_gguf
 from aquatint.catalog.layers import Network
@@ -24,6 +26,7 @@ from aquatint.catalog.working import Working, working
 from aquatint.diagnostics import Diagnostics
 from aquatint.language import claims, coverage, devices, prequantized, sources, suitability
 from aquatint.language.coverage import Use
+from aquatint.language.revisions import takes_revision
 from aquatint.language.sources import Sources
 from aquatint.language.values import Model, Quantizer, Setting, known
 from aquatint.language.world import World
@@ -69,6 +72,14 @@ class Components:
         prequantized.report(self._contradictions, self.diagnostics)
         return coverage.check(self.uses, self.diagnostics) and sound and not self._contradictions
 
+    def configured(self, parts: Mapping[str, str | None]) -> Configured:
+        """Return what looks up a setting of a configuration in a pipeline of `parts`, keys of components by role."""
+
+        def setting(role: str, name: str) -> object:
+            return self.configs.get(parts.get(role) or "", {}).get(name)
+
+        return setting
+
     def place(self, model: Model, role: str, part: Part, base: Checkpoint, span: Span) -> Place | None:
         """Return where the files of the submodule `role` of `model` are, or None after reporting why they aren't.
 
@@ -78,6 +89,9 @@ class Components:
         source, subfolder = settings.get("source"), settings.get("subfolder")
         revision = known(settings, "revision")
         at = source if source is not None and source.value is not None else subfolder
+        named = base.source if source is None or source.value is None else source.value
+        if not takes_revision(settings, named, self.diagnostics, has_config=True):
+            return None
         try:
             if source is not None and source.value is not None:
                 file, left = checkpoints.find_file(source.value, revision)
@@ -215,6 +229,11 @@ class Components:
                      part.file)  # fmt: skip
             if files not in self._filed:
                 network, tensors = estimates.read(place.folder, part, variant, dtype)
+                is_plain = network.is_named and part.stored is None and part.file is None
+                wrong = contradiction(part.class_name, network.config, tensors, is_plain=is_plain)
+                if wrong is not None:
+                    where = "/".join(each for each in (place.source, part.subfolder, "config.json") if each)
+                    raise CheckpointError("damaged-checkpoint", f"`{where}` {wrong}", "fetch the checkpoint again")
                 self._filed[files] = network, tensors, estimates.as_read(part, network, tensors)
             network, tensors, before = self._filed[files]
             self.configs[key] = network.config

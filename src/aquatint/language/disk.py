@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import posixpath
 import stat
 from itertools import islice
 from typing import Literal, NamedTuple
@@ -35,6 +36,11 @@ class Disk:
         """Return up to `limit` entries of a folder, sorted by name if that is all."""
         with os.scandir(folder or ".") as found:
             return sorted(Entry(each.name, _kind(each), each.is_symlink()) for each in islice(found, limit))
+
+
+def under(folder: str, path: str) -> str:
+    """Return where the file is that a script in `folder` calls `path`: `~` is the user's own folder."""
+    return posixpath.join(folder, posixpath.expanduser(path))
 
 
 def _kind(entry: os.DirEntry[str]) -> Kind:

@@ -18,6 +18,7 @@ from itertools import accumulate, combinations
 from typing import Any, Protocol
 
 from aquatint.diagnostics import did_you_mean
+from aquatint.language.disk import under
 from aquatint.language.outside import Outside, OutsideProblem
 from aquatint.language.patterns import (
     ALL_OF_THEM,
@@ -258,7 +259,7 @@ def _lists_of(outside: Outside, folder: str, wildcards: Any) -> _Lists:
     if not isinstance(wildcards, str) or not wildcards.strip():
         what = "an empty string" if wildcards == "" else type_name(wildcards)
         raise ValueError(f"takes as `wildcards` a folder, or a map of lists, not {what}")
-    return _Folder(outside, posixpath.normpath(posixpath.join(folder, wildcards)))
+    return _Folder(outside, posixpath.normpath(under(folder, wildcards)))
 
 
 def _flat(before: str, given: Mapping[Any, Any], depth: int) -> Iterator[tuple[str, tuple[str, ...]]]:

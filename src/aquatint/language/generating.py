@@ -11,18 +11,19 @@ from types import MappingProxyType
 from typing import Any
 
 from aquatint.catalog import media, packages, schedulers, tensor_files
-from aquatint.catalog.arguments import needed, scriptable
+from aquatint.catalog.call_checks import Configured
 from aquatint.catalog.media import Kind
 from aquatint.catalog.models import GENERATE
 from aquatint.catalog.pipelines import PipelineInfo
 from aquatint.catalog.tasks import without_size
 from aquatint.diagnostics import Diagnostics, Label, did_you_mean
-from aquatint.language import latents, modes
+from aquatint.language import modes, refusals
 from aquatint.language.blocks import Blocks
 from aquatint.language.builtins import slug
 from aquatint.language.computing import fits_task
 from aquatint.language.deferred import line_of
 from aquatint.language.ip_adapting import has_pictures
+from aquatint.language.latents import Latents
 from aquatint.language.names import within
 from aquatint.language.outputs import OutputNames, written
 from aquatint.language.outside import Outside
@@ -38,7 +39,6 @@ from aquatint.language.values import (
     Model,
     Result,
     Setting,
-    Size,
     TensorValue,
     Unknown,
     layered,
@@ -56,9 +56,6 @@ from aquatint.syntax import nodes as n
 
 IMAGE_LIMIT = 100_000
 """Images of a plan."""
-
-SIDE_STEP = 8
-"""Pixels: what sides are to be multiples of where the pipeline itself asks for no more."""
 
 
 class Generating:
@@ -83,6 +80,7 @@ class Generating:
         self.builder = builder
         self.outputs = outputs
         self.pictures = Pictures(diagnostics, outside, outputs.place_of)
+        self.latents = Latents(outside, diagnostics)
         self.weighting = Weighting(diagnostics, resolver)
         self.made: list[ImageValue] = []
         self._images = 0
@@ -109,18 +107,20 @@ class Generating:
         given = self.pictures.read(fitting(given, resolved.info, info, resolved.roles), info)
         resolved = as_task(resolved, info)
         settings, sound = self.blocks.arguments(given, info)
+        configured = self.resolver.components.configured(resolved.pipeline.parts)
         # Each check speaks, so that all mistakes of a statement are told at once.
         undecoded = _undecoded(settings, info)
         kind = media.kind_of(info, undecoded is not None)
         checks = (
             sound,
             self._has_all(given, settings, resolved.info, node),
-            self._has_good_size(settings, info),
+            self._has_good_size(settings, info, configured),
+            refusals.fit(settings, given, info, configured, node.verb.span, self.diagnostics),
             self.pictures.fit(settings, info),
             self.pictures.steer(settings, info, resolved.roles),
             modes.fit(settings, given, resolved, self.resolver.components.configs, node.verb.span, self.diagnostics),
             self.pictures.leave_steps(settings, info),
-            latents.fit(settings, resolved, self.resolver.components.configs, self.pictures.outside, self.diagnostics),
+            self.latents.fit(settings, resolved, self.resolver.components.configs, configured),
             has_pictures(settings, given, resolved.pipeline, info, node.verb.span, self.diagnostics),
             self._has_good_scheduler(settings, resolved, target),
             fits_task(target, computing(resolved.pipeline), info, self.diagnostics),
@@ -184,6 +184,8 @@ class Generating:
             fps=_rate(arguments, settings, info) if kind == "video" else None,
             span=node.verb.span,
         )
+        if undecoded == "latent":
+            self.latents.made(step, resolved.info, configured)
         if self.told is not None:
             device, turn = self.blocks.world.device, expressions.names_of_turn()
             self.told.append(
@@ -223,7 +225,7 @@ class Generating:
         defaults, sound = self.blocks.arguments(self.pictures.read(of_model, info), info)
         given = layered(defaults, self.pictures.read(own, info))
         settings, _ = self.blocks.arguments(given, info)
-        self._has_good_size(settings, info)
+        self._has_good_size(settings, info, lambda role, name: None)
         self._has_good_scheduler(settings, None, model)
         self._has_good_file(
             settings, info, None if info is None else media.kind_of(info, _undecoded(settings, info) is not None)
@@ -235,26 +237,15 @@ class Generating:
         self, given: Mapping[str, Setting], settings: Mapping[str, Setting], info: PipelineInfo, node: n.Action
     ) -> bool:
         unknown = {name for name, setting in given.items() if setting.value is UNKNOWN}
-        given_already = {"prompt"} if "prompt_embeds" in settings else set()
-        missing = [name for name in needed(info) if name not in {*settings, *unknown, *given_already}]
+        missing = refusals.missing(settings, {*settings, *unknown}, info)
         # Perhaps it is what could not be read, or is misspelt.
-        if not self.diagnostics.any_within(node.block.span):
-            for name in missing:
-                if name in scriptable(info):
-                    said, help = f"this `generate` has no `{name}`", f"write `{name}: ...` in its block"
-                else:
-                    # A tensor, as the second of two chained pipelines takes it from the first.
-                    said = f"a `{info.name}` needs `{name}`, for which scripts have no values"
-                    help = "take a checkpoint whose pipeline makes it itself"
-                self._error("missing-setting", said, node.verb.span, help=help)
-        lacking = [names for names in info.wants if {*names}.isdisjoint({*settings, *unknown, *missing})]
-        for names in lacking if not self.diagnostics.any_within(node.block.span) else ():
-            wanted = " nor ".join(f"`{name}`" for name in names)
-            said = f"this `generate` has {'neither' if len(names) > 1 else 'no'} {wanted}"
-            self._error("missing-setting", said, node.verb.span, help=f"write `{names[0]}: ...` in its block")
-        return not (missing or lacking)
+        if missing and not self.diagnostics.any_within(node.block.span):
+            refusals.report_missing(missing, info, node.verb.span, self.diagnostics)
+        return not missing
 
-    def _has_good_size(self, settings: Mapping[str, Setting], info: PipelineInfo | None) -> bool:
+    def _has_good_size(
+        self, settings: Mapping[str, Setting], info: PipelineInfo | None, configured: Configured
+    ) -> bool:
         sound = True
         size = settings.get("size")
         takes_sides = info is None or not info.arguments.keys().isdisjoint(("width", "height"))
@@ -267,18 +258,7 @@ class Generating:
             message = "`size` stands for `width` and `height`; give one or the other"
             self._error("contradicting-settings", message, size.name_span)
             sound = False
-        for name in ("size", "width", "height"):
-            if name not in settings:
-                continue
-            value = settings[name].value
-            step = max(SIDE_STEP, (info and info.multiple) or SIDE_STEP)
-            sides = (value.width, value.height) if isinstance(value, Size) else (value,)
-            if any(isinstance(side, int) and side % step for side in sides):
-                near = "x".join(str(max(step, round(side / step) * step)) for side in sides)
-                message = f"`{name}` {value}: width and height must be multiples of {step}"
-                self._error("wrong-value", message, settings[name].span, help=f"nearest: {near}")
-                sound = False
-        return sound
+        return refusals.sides_fit(settings, info, configured, self.diagnostics) and sound
 
     def _has_good_scheduler(
         self, settings: Mapping[str, Setting], resolved: Resolved | None, model: Model | None
@@ -299,6 +279,18 @@ class Generating:
             else:
                 message = f"`num_inference_steps` {steps.value} is more than the scheduler of `{name}` can make"
                 self._error("wrong-value", message, steps.span, help=f"it was trained with {limit}")
+            sound = False
+        used = own if asked is None else asked.class_name
+        for each in () if resolved is None else resolved.info.checks.spaced:
+            if used is None or settings.get(each) is None or settings[each].value is None:
+                continue
+            if each in schedulers.spaced_by(used):
+                continue
+            able = [one for one in schedulers.substitutes(own or "") if each in schedulers.spaced_by(one)]
+            others = ", ".join(f"`{one}`" for one in able[:3])
+            message = f"`{used}`, the scheduler of `{name}`, takes no `{each}`: it spaces its steps itself"
+            help = f"leave it out, or set `scheduler` to one that does: {others}" if able else "leave it out"
+            self._error("wrong-value", message, settings[each].name_span, help=help)
             sound = False
         if scheduler is None or asked is None:
             return sound

@@ -9,6 +9,7 @@ import hashlib
 import posixpath
 
 from aquatint.diagnostics import Diagnostics, Label
+from aquatint.language.disk import under
 from aquatint.language.templates import Templates
 from aquatint.language.world import World
 from aquatint.source import Source
@@ -48,7 +49,7 @@ class Includes:
             message = "`include` takes a plain string: what a script is made of is known before it is evaluated"
             self.diagnostics.error("bad-include", message, at, help='write `include "file.aqt"`')
             return None
-        name = posixpath.normpath(posixpath.join(at.source.folder, node.path.text))
+        name = posixpath.normpath(under(at.source.folder, node.path.text))
         if name not in self._scripts:
             if len(self._scripts) >= FILE_LIMIT:
                 self.diagnostics.error("too-large", f"the script includes more than {FILE_LIMIT:,} files", at)

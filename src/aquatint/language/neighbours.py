@@ -25,6 +25,8 @@ _WIDTHS = (
     "addition_embed_type",
 )  # fmt: skip
 # What configurations call the widths and the kind of what a denoiser is given of a prompt.
+_LATENTS = ("latent_channels", "z_dim")
+# What those of VAEs call the channels of latents.
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,15 @@ def check(
     sound = True
     for role in sorted(elsewhere & places.keys()):
         place = places[role]
+        if role == "vae" and role in own and (there := _latents(place)) and (here := _latents(own[role])):
+            if there != here:
+                why = f"its `{there[0]}` is {there[1]}, and the checkpoint's own `vae` has a `{here[0]}` of {here[1]}"
+                diagnostics.error(
+                    "wrong-component", f"this `vae` is for another model: {why}", place.span,
+                    help="name a `vae` that was made for the same kind of model",
+                )  # fmt: skip
+                sound = False
+            continue
         steers = bool(tasks.steering([role]))
         if place.part.library != "diffusers" or not (steers or is_denoiser(role)):
             continue
@@ -84,6 +95,15 @@ def _classes(info: PipelineInfo, role: str) -> tuple[str, ...]:
 
 def _or(classes: tuple[str, ...]) -> str:
     return " or ".join(f"`{name}`" for name in classes)
+
+
+def _latents(vae: Place) -> tuple[str, int] | None:
+    """Return what the configuration of a VAE calls the channels of latents, and how many they are, if it says."""
+    try:
+        config = read_config(vae.folder, vae.part.subfolder)
+    except (CheckpointError, OSError, ValueError):
+        return None  # what is wrong with a file is said where it is read
+    return next(((name, config[name]) for name in _LATENTS if isinstance(config.get(name), int)), None)
 
 
 def _differing(one: Place, other: Place) -> tuple[str, Any, Any] | None:

@@ -91,6 +91,8 @@ class Prompting:
         merged = layered(base.settings if base is not None else {}, own)
         if any(setting.value is UNKNOWN for setting in merged.values()):
             return UNKNOWN
+        if not self.blocks.all_work(plugin, merged, own):
+            return UNKNOWN
         return Prompter(name, plugin, MappingProxyType(merged))
 
     def _plugin(self, kind: Kind, chosen: Setting, base: Prompter | None) -> PromptPlugin | None:

@@ -9,6 +9,7 @@ import posixpath
 from typing import Any
 
 from aquatint.language import formats
+from aquatint.language.disk import under
 from aquatint.language.expanding import EXPAND
 from aquatint.language.outside import Outside, OutsideProblem
 from aquatint.language.values import ITEM_LIMIT, Builtin, type_name
@@ -19,7 +20,7 @@ _REQUIRED = object()
 def _glob(outside: Outside, folder: str, pattern: Any) -> Any:
     if not isinstance(pattern, str):
         raise ValueError(f"takes a pattern such as `prompts/*.txt`, not {type_name(pattern)}")
-    return outside.matching(pattern, folder)
+    return outside.matching(posixpath.expanduser(pattern), folder)
 
 
 def _env(outside: Outside, folder: str, name: Any, default: Any = _REQUIRED) -> Any:
@@ -65,7 +66,7 @@ def _read_csv(outside: Outside, folder: str, file: Any, delimiter: Any = ",") ->
 def _path(folder: str, file: Any) -> str:
     if not isinstance(file, str) or not file.strip():
         raise ValueError(f"takes the path of a file, not {type_name(file) if file != '' else 'an empty string'}")
-    return posixpath.normpath(posixpath.join(folder, file))
+    return posixpath.normpath(under(folder, file))
 
 
 READERS = (

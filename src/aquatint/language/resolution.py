@@ -33,6 +33,7 @@ from aquatint.language import (
 from aquatint.language.companions import Companions
 from aquatint.language.components import Components
 from aquatint.language.names import inside
+from aquatint.language.revisions import takes_revision
 from aquatint.language.sources import Sources
 from aquatint.language.values import UNKNOWN, Model, Setting, known
 from aquatint.language.world import World
@@ -233,6 +234,8 @@ class Resolver:
         named = known(model.settings, "config")
         if config is not None and config.value is UNKNOWN:
             return None
+        if not takes_revision(model.settings, source.value, self.diagnostics, has_config=True):
+            return None
         key = source.value, known(model.settings, "revision"), inside or "", named
         span = source.span
         if key not in self._checkpoints:
@@ -284,8 +287,22 @@ class Resolver:
                     help="submodules with weights: " + ", ".join(f"`{w}`" for w in weighty),
                 )
                 sound = False
+            elif role not in weighty:
+                for name in ("dtype", "variant"):
+                    if (setting := settings.get(name)) is not None and setting.value is not None:
+                        message = f"`{role}` has no weights, of which `{name}` could be"
+                        self.diagnostics.error("unfit-setting", message, setting.name_span,
+                                               help="leave it out, or set it for the whole model")  # fmt: skip
+                        sound = False
             sound = sound and all(setting.value is not UNKNOWN for setting in settings.values())
-        listed = model.settings.get("quantizer_map")
+        listed, quantizer = model.settings.get("quantizer_map"), model.settings.get("quantizer")
+        if listed is not None and listed.value == () and quantizer is not None and quantizer.value is not None:
+            self.diagnostics.error(
+                "contradicting-settings", "`quantizer_map` names no submodule, and a quantizer is set", listed.span,
+                labels=(Label(quantizer.span, "for none"),),
+                help=f"name some of {', '.join(f'`{role}`' for role in weighty)}, or write `quantizer: none`",
+            )  # fmt: skip
+            sound = False
         for role in _names(listed):
             if role not in weighty and listed is not None:
                 why = "has no weights to quantize" if role in roles else f"is no submodule of model `{model.name}`"

@@ -6,7 +6,6 @@ The submodules stay the model's, whichever pipeline is made of them: they are lo
 from __future__ import annotations
 
 import math
-import posixpath
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -22,6 +21,7 @@ from aquatint.catalog.models import GENERATE
 from aquatint.catalog.pipelines import Argument, PipelineInfo
 from aquatint.catalog.tasks import Roles
 from aquatint.diagnostics import Diagnostics, Label
+from aquatint.language.disk import under
 from aquatint.language.outside import Outside, OutsideProblem
 from aquatint.language.resolution import Resolved
 from aquatint.language.sources import Lack
@@ -37,6 +37,9 @@ _OF_EACH = {
 }  # fmt: skip
 # Arguments of which there may be one for each of what steers.
 
+
+LEAST_SIDE = 8
+"""Pixels of a picture that is gone on from: with fewer nothing is left of it in latents."""
 
 _PAINTS_ANEW = re.compile(r"Img2Img|Inpaint")
 """Pipelines that go on from one picture for each prompt; others may be shown several."""
@@ -70,7 +73,14 @@ def _is_for_picture(name: str) -> bool:
 
 
 def fitting(given: Mapping[str, Setting], own: PipelineInfo, info: PipelineInfo, roles: Roles) -> dict[str, Setting]:
-    """Return `given` without those of a model's `defaults` that are for other tasks than that of `info`."""
+    """Return `given` without those of a model's `defaults` that are for other tasks than that of `info`.
+
+    Nor has it those that the class doesn't take beside what the statement gives, as a `prompt` beside `prompt_embeds`.
+    """
+    for one, other in info.checks.excludes:
+        layers = {name: given[name].layer == "statement" for name in (one, other) if name in given}
+        if len(layers) == 2 and len({*layers.values()}) == 2:
+            given = {name: setting for name, setting in given.items() if layers.get(name, True)}
     taken = scriptable(info)
     others = [name for name, setting in given.items() if setting.layer != "statement" and name not in taken]
     if not others:
@@ -143,6 +153,15 @@ class Pictures:
                         help="go through a list with `for`",
                     )  # fmt: skip
                     return False
+        for name in ("image", "mask_image", "control_image"):
+            given = settings.get(name)
+            small = None if given is None else given.value
+            if given is not None and isinstance(small, PictureFile) and min(small.width, small.height) < LEAST_SIDE:
+                self.diagnostics.error(
+                    "wrong-value", f"`{small.path}` is of {small.width}x{small.height} pixels: too small for `{name}`",
+                    given.span, help=f"give a picture of at least {LEAST_SIDE}x{LEAST_SIDE}",
+                )  # fmt: skip
+                return False
         mask, image = settings.get("mask_image"), settings.get("image")
         one, other = (None if each is None else each.value for each in (mask, image))
         if not (isinstance(one, PictureFile) and isinstance(other, PictureFile)) or mask is None or image is None:
@@ -241,7 +260,7 @@ class Pictures:
             return value
         # In a list, each is a frame.
         is_video = takes_videos(argument) and value is setting.value
-        path = value if addresses.is_address(value) else posixpath.join(at.source.folder, value)
+        path = value if addresses.is_address(value) else under(at.source.folder, value)
         if (place := self.written(path)) is not None:
             self.diagnostics.error(
                 "not-saved-yet", f"`{path}` is written by this script: what is in it isn't known while it is planned",

@@ -146,7 +146,8 @@ def _add_picture_options(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--fps", metavar="X", help="of a video, the frames in a second")
     group.add_argument(
         "--output", metavar="FILE",
-        help="the file to write, in which {{ seed }}, {{ prompt | slug }} and so on are replaced",
+        help="the file to write, in which {{ seed }}, {{ prompt | slug }} and so on are replaced; {{ written | slug }} "
+        "is a prompt as it was before --prompt-upscaler, {{ number }} which of all it is",
     )  # fmt: skip
 
 

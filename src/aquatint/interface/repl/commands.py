@@ -120,11 +120,16 @@ def _run(session: Session, file: str, look: Look) -> Answer:
 def _save(session: Session, file: str, look: Look) -> Answer:
     saved = saved_session(session)
     try:
-        with Path(file).open("x", encoding="utf-8", newline="\n") as stream:
+        with Path(file).expanduser().open("x", encoding="utf-8", newline="\n") as stream:
             stream.write(saved.text)
     except OSError as error:
         reason = (error.strerror or "no reason given").lower()
-        raise Refusal("bad-command-line", f"can't write `{printable(file)}`: {reason}") from None
+        help = None
+        if isinstance(error, FileExistsError):
+            help = "nothing that is there is written over: give another name, or remove the file first"
+        elif isinstance(error, FileNotFoundError):
+            help = "make the folder first, or give a name in another one"
+        raise Refusal("bad-command-line", f"can't write `{printable(file)}`: {reason}", help) from None
     return Answer(f"wrote {printable(file)}: {number(saved.statements, 'text')}, {number(saved.files, 'file')}\n")
 
 

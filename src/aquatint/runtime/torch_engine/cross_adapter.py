@@ -13,7 +13,7 @@ from aquatint.catalog.checkpoints import CheckpointError
 from aquatint.catalog.llm4gen import CLASS_NAME, HEADS
 from aquatint.catalog.pickle_files import is_pickle
 from aquatint.plan.steps import Component
-from aquatint.runtime.engine import Counters, EngineError, Loaded
+from aquatint.runtime.engine import EngineError, Loaded
 from aquatint.runtime.torch_engine import weights
 from aquatint.runtime.torch_engine.faults import engine_error
 from aquatint.runtime.torch_engine.libraries import Libraries
@@ -71,7 +71,7 @@ def module_class(torch: Any) -> Any:
     return CrossAdapter
 
 
-def load(libraries: Libraries, component: Component, counters: Counters) -> Loaded:
+def load(libraries: Libraries, component: Component) -> Loaded:
     """Return the cross-adapter module that `component` is, in its dtype and on its device; raise `EngineError`."""
     torch, what = libraries.torch, f"`{component.role}` ({CLASS_NAME}) from `{component.source}`"
     dtype = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}.get(component.dtype or "")
@@ -82,7 +82,6 @@ def load(libraries: Libraries, component: Component, counters: Counters) -> Load
         told = llm4gen.read(file)
     except CheckpointError as error:
         raise EngineError(error.message, error.help) from error
-    counters.loads += 1
     with engine_error(f"can't load {what}"):
         with torch.device("meta"):
             module = module_class(torch)(told.dim, told.llm_dim, told.layers)

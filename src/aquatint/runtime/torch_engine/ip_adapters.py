@@ -18,7 +18,7 @@ from aquatint.catalog import adapter_files, checkpoints, ip_adapters
 from aquatint.catalog.checkpoints import CheckpointError
 from aquatint.catalog.pickle_files import is_pickle
 from aquatint.plan.steps import Component
-from aquatint.runtime.engine import Counters, EngineError, Loaded
+from aquatint.runtime.engine import EngineError, Loaded
 from aquatint.runtime.torch_engine.faults import engine_error
 from aquatint.runtime.torch_engine.libraries import Libraries
 from aquatint.runtime.torch_engine.loras import LoraWeights
@@ -52,10 +52,9 @@ def is_ip_adapter(component: Component) -> bool:
     return component.class_name in ip_adapters.READERS
 
 
-def load(libraries: Libraries, component: Component, reader: Any, counters: Counters) -> Loaded:
+def load(libraries: Libraries, component: Component, reader: Any) -> Loaded:
     """Return the IP-Adapter that `component` is, which the class `reader` reads; raise `EngineError`."""
     file = _file(component)
-    counters.loads += 1
     torch = libraries.torch
     halves: dict[str, dict[str, Any]] = {"image_proj": {}, "ip_adapter": {}}
     with (

@@ -45,17 +45,25 @@ DTYPES = ("float32", "float16", "bfloat16")
 def load(libraries: Libraries, component: Component, counters: Counters, ahead: bool = False) -> Loaded:
     """Return `component`, live; raise `EngineError`.
 
-    With `ahead` its files are read by other threads from the start: for tensors that stay as they are.
+    With `ahead` its files are read by other threads from the start: for tensors that stay as they are. What can't be
+    loaded is not counted.
     """
+    loaded = _loaded(libraries, component, ahead)
+    counters.loads += 1
+    counters.quantizations += component.quantization is not None
+    return loaded
+
+
+def _loaded(libraries: Libraries, component: Component, ahead: bool) -> Loaded:
     found = find_class(libraries, component.library, component.class_name)
     if textual_inversions.is_textual_inversion(component):
-        return textual_inversions.load(component, counters)
+        return textual_inversions.load(component)
     if ip_adapters.is_ip_adapter(component):
-        return ip_adapters.load(libraries, component, found, counters)
+        return ip_adapters.load(libraries, component, found)
     if loras.is_adapter(component):
-        return loras.load(libraries, component, found, counters)
+        return loras.load(libraries, component, found)
     if component.library == pipelines.OWN:
-        return cross_adapter.load(libraries, component, counters)
+        return cross_adapter.load(libraries, component)
     folder = _folder(component)
     what = f"`{component.role}` ({component.class_name}) from `{component.origin}`"
     if component.dtype is None:
@@ -64,10 +72,9 @@ def load(libraries: Libraries, component: Component, counters: Counters, ahead: 
         if issubclass(found, libraries.torch.nn.Module):
             # Loaded as if it had none, its weights might be read from a pickle.
             raise EngineError(f"{what} has weights, and the plan gives it no dtype")
-        counters.loads += 1
         with engine_error(f"can't load {what}"), _quiet():
             return Loaded(component, found.from_pretrained(folder, local_files_only=True, **_place(component)))
-    return _load_weights(libraries, component, found, folder, what, counters, ahead)
+    return _load_weights(libraries, component, found, folder, what, ahead)
 
 
 @cache
@@ -113,7 +120,7 @@ def _beside_pipelines(libraries: Libraries, class_name: str) -> Any:
 
 
 def _load_weights(
-    libraries: Libraries, component: Component, found: Any, folder: Path, what: str, counters: Counters, ahead: bool
+    libraries: Libraries, component: Component, found: Any, folder: Path, what: str, ahead: bool
 ) -> Loaded:
     torch = libraries.torch
     if component.dtype not in DTYPES:
@@ -126,7 +133,7 @@ def _load_weights(
     # By the class, not by where it lies: a safety checker is diffusers' own and a model of transformers.
     library = "transformers" if issubclass(found, libraries.transformers.PreTrainedModel) else "diffusers"
     if is_gguf(component.single_file):
-        return _load_packed(libraries, component, found, folder, what, counters)
+        return _load_packed(libraries, component, found, folder, what)
     by = stored_by(folder, component, what) if component.single_file is None else None
     options: dict[str, Any] = {}
     if (wanted := component.quantization) is not None:
@@ -141,8 +148,6 @@ def _load_weights(
     if component.class_name == language_models.ENCODER_CLASS and _is_inside_another(files):
         # What is not the encoder's is left out.
         options["key_mapping"] = {f"^{re.escape(language_models.INNER)}": ""}
-    counters.loads += 1
-    counters.quantizations += wanted is not None
     with (
         engine_error(f"can't load {what}"), _quiet(), memory.collector_paused(),
         _files(libraries, component, found, folder, library) as (place, stand_in),
@@ -181,10 +186,7 @@ def _header(file: Path) -> list[checkpoints.Tensor]:
         raise EngineError(error.message, error.help) from error
 
 
-def _load_packed(
-    libraries: Libraries, component: Component, found: Any, folder: Path, what: str, counters: Counters
-) -> Loaded:  # fmt: skip
-    counters.loads += 1
+def _load_packed(libraries: Libraries, component: Component, found: Any, folder: Path, what: str) -> Loaded:
     with engine_error(f"can't load {what}"), _quiet(), memory.collector_paused():
         module, read = gguf.module(libraries, component, found, folder)
         module.eval().requires_grad_(False)

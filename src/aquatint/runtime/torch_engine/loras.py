@@ -17,7 +17,7 @@ from aquatint.catalog.checkpoints import CheckpointError
 from aquatint.catalog.loras import FIRST, SECOND
 from aquatint.catalog.pipelines import LOADERS, is_denoiser
 from aquatint.plan.steps import Component
-from aquatint.runtime.engine import Counters, EngineError, Loaded
+from aquatint.runtime.engine import EngineError, Loaded
 from aquatint.runtime.torch_engine.faults import engine_error
 from aquatint.runtime.torch_engine.libraries import Libraries, require
 
@@ -65,7 +65,7 @@ def is_adapter(component: Component) -> bool:
     return component.library == LOADERS
 
 
-def load(libraries: Libraries, component: Component, reader: Any, counters: Counters) -> Loaded:
+def load(libraries: Libraries, component: Component, reader: Any) -> Loaded:
     """Return the LoRA that `component` is, which the class `reader` reads; raise `EngineError`."""
     from safetensors import safe_open
 
@@ -75,7 +75,6 @@ def load(libraries: Libraries, component: Component, reader: Any, counters: Coun
         file = adapter_files.path(component.source, component.revision, component.subfolder)
     except CheckpointError as error:
         raise EngineError(error.message, error.help) from error
-    counters.loads += 1
     with engine_error(f"can't load {what}"):
         from diffusers.loaders.lora_base import _load_sft_state_dict_metadata
 

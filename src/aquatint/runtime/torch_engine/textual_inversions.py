@@ -19,7 +19,7 @@ from aquatint.catalog import adapter_files
 from aquatint.catalog.checkpoints import CheckpointError
 from aquatint.catalog.textual_inversions import READER, tokenizer_of, words
 from aquatint.plan.steps import Component, TextualInversionUse
-from aquatint.runtime.engine import Counters, EngineError, Loaded
+from aquatint.runtime.engine import EngineError, Loaded
 from aquatint.runtime.torch_engine.faults import engine_error
 
 
@@ -48,7 +48,7 @@ def is_textual_inversion(component: Component) -> bool:
     return component.class_name == READER
 
 
-def load(component: Component, counters: Counters) -> Loaded:
+def load(component: Component) -> Loaded:
     """Return the textual inversion that `component` is; raise `EngineError`."""
     from safetensors import safe_open
 
@@ -56,7 +56,6 @@ def load(component: Component, counters: Counters) -> Loaded:
         file = adapter_files.path(component.source, component.revision, component.subfolder)
     except CheckpointError as error:
         raise EngineError(error.message, error.help) from error
-    counters.loads += 1
     with (
         engine_error(f"can't load the textual inversion from `{component.source}`"),
         safe_open(file, framework="pt") as stream,
