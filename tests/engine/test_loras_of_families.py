@@ -91,7 +91,7 @@ FORMS = [
 @pytest.mark.parametrize(("class_name", "form"), FORMS)
 def test_other_programs_forms(both: Both, engine: TorchEngine, tmp_path: Path, class_name: str, form: str) -> None:
     case = case_of(class_name)
-    pipeline = both.assembled(case.checkpoint, "none")
+    pipeline = both.assembled(case.checkpoint, "none", case.skipped)
     file = tmp_path / "other.safetensors"
     save_file(loras.in_form(form, pipeline.transformer, 1), file)
     ours = drawn(both, engine, case, "none", ["", f'lora {{ source: "{file}", weight: 0.75 }}'], tmp_path / "out")
@@ -109,12 +109,12 @@ def test_pictures_are_those_of_a_plain_program(
     both: Both, engine: TorchEngine, tmp_path: Path, class_name: str, kind: str
 ) -> None:
     case = case_of(class_name)
-    pipeline = both.assembled(case.checkpoint, "none")
+    pipeline = both.assembled(case.checkpoint, "none", case.skipped)
     role = "unet" if getattr(pipeline, "unet", None) is not None else "transformer"
     file = loras.write_for(getattr(pipeline, role), role, tmp_path / "own.safetensors", 1)
     blocks = [f'lora {{ source: "{file}", weight: 0.75 }}', ""]
     ours = drawn(both, engine, case, kind, blocks, tmp_path / "out")
-    pipeline = both.assembled(case.checkpoint, kind)
+    pipeline = both.assembled(case.checkpoint, kind, case.skipped)
     denoiser = getattr(pipeline, role)
     # Asked for its state by diffusers, bitsandbytes rounds the scales of 4-bit layers, on processors with AVX512-BF16.
     denoiser.state_dict = lambda: {**dict(denoiser.named_parameters()), **dict(denoiser.named_buffers())}
@@ -130,7 +130,7 @@ def test_pictures_are_those_of_a_plain_program(
 
 def test_one_of_two_transformers_is_said(both: Both, engine: TorchEngine, tmp_path: Path) -> None:
     case = case_of("WanImageToVideoPipeline")
-    pipeline = both.assembled(case.checkpoint, "none")
+    pipeline = both.assembled(case.checkpoint, "none", case.skipped)
     files = [
         loras.write_for(pipeline.transformer, "transformer", tmp_path / f"{seed}.safetensors", seed) for seed in (1, 2)
     ]
