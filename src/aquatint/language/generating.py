@@ -440,7 +440,7 @@ def _rate(arguments: dict[str, Any], settings: Mapping[str, Setting], info: Pipe
         fps = float(settings["fps"].value)
         if "fps" in own:
             arguments["fps"] = round(fps)
-        elif own and media.has_soundtrack(info):
+        elif own and media.has_soundtrack(info) and info.arguments[own[0]].default != fps:
             arguments.setdefault(own[0], fps)  # the sound is as long as the pipeline takes the video to be
         return fps
     said = [arguments.get(name, info.arguments[name].default) for name in own]
