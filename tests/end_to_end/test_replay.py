@@ -140,7 +140,7 @@ def test_what_differs_is_told_before_anything_is_made(aquatint: Aquatint, circle
         image.load()
         record: dict[str, Any] = json.loads(image.info["aquatint"])
         record["engine"] |= {"threads": 2, "cpu": "SSE", "device": "cuda"}
-        record["engine"]["versions"] |= {"torch": "1.0", "bitsandbytes": "0.1"}
+        record["engine"]["versions"] |= {"torch": "1.0", "bitsandbytes": "0.1", "torchvision": "0.1"}
         record["components"]["vae"]["identity"] = "another"
         chunks = PngInfo()
         chunks.add_text("aquatint", json.dumps(record))
