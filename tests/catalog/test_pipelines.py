@@ -155,7 +155,7 @@ def test_what_a_call_takes_for_pictures(name: str, argument: str, type: str) -> 
     [
         ("QwenImageEditPipeline", ("images",)),
         ("QwenImageLayeredPipeline", ("layers",)),  # several for each image
-        ("VisualClozePipeline", ("layers",)),
+        ("VisualClozePipeline", ("images",)),  # as many as places in its rows are empty
     ],
 )
 def test_what_a_call_makes(name: str, yields: tuple[str, ...]) -> None:
