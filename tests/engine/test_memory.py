@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ctypes
+import multiprocessing
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 
 import pytest
 import torch
@@ -77,8 +79,7 @@ def leave_holes(before_each: Callable[[int], None]) -> list[torch.Tensor]:
     return kept
 
 
-@filled
-def test_what_computes_after_a_load_is_not_strewn_over_its_holes() -> None:
+def _computes_after_a_load() -> None:
     with memory.holes_given_back(memory.WORTHWHILE, 4 << 30) as before_each:
         kept = leave_holes(before_each)
     before = resident()
@@ -89,8 +90,7 @@ def test_what_computes_after_a_load_is_not_strewn_over_its_holes() -> None:
     assert kept
 
 
-@filled
-def test_the_next_load_has_the_holes_again() -> None:
+def _loads_again() -> None:
     library = ctypes.CDLL("libc.so.6")
     library.sbrk.restype = ctypes.c_void_p
     with memory.holes_given_back(memory.WORTHWHILE, 4 << 30) as before_each:
@@ -103,8 +103,7 @@ def test_the_next_load_has_the_holes_again() -> None:
     assert kept
 
 
-@filled
-def test_filled_holes_take_no_memory() -> None:
+def _fills() -> None:
     with memory.holes_given_back(memory.WORTHWHILE, 4 << 30) as before_each:
         before = resident()
         kept = leave_holes(before_each)
@@ -114,8 +113,7 @@ def test_filled_holes_take_no_memory() -> None:
     assert kept
 
 
-@filled
-def test_what_steps_leave_is_given_back_when_they_are_over() -> None:
+def _takes_steps() -> None:
     with memory.holes_given_back(memory.WORTHWHILE):
         pass
     slack = memory.Slack()
@@ -126,3 +124,11 @@ def test_what_steps_leave_is_given_back_when_they_are_over() -> None:
     slack.look(over=True)
     assert full - resident() > 300 << 20
     assert kept
+
+
+@filled
+@pytest.mark.parametrize("measure", [_computes_after_a_load, _loads_again, _fills, _takes_steps])
+def test_holes_of_loads_are_filled(measure: Callable[[], None]) -> None:
+    # In a process of its own: in a heap that others have used what stays may lie apart, and leave no holes.
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        pool.submit(measure).result()
