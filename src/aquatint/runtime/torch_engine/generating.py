@@ -61,7 +61,8 @@ def work(
         pipeline = make()
         arguments = {name: tensors.live(libraries.torch, each, device) for name, each in generation.arguments.items()}
         if MASKS in arguments:
-            arguments["cross_attention_kwargs"] = {MASKS: _masks(libraries, arguments)}
+            others = arguments.get("cross_attention_kwargs") or {}
+            arguments["cross_attention_kwargs"] = {**others, MASKS: _masks(libraries, arguments)}
         name = type(pipeline).__name__
         known = inspect.signature(type(pipeline).__call__).parameters
         unknown = [argument for argument in arguments if argument not in known]
