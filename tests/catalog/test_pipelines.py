@@ -107,7 +107,8 @@ def test_a_first_lookup_is_quick_and_imports_no_model_library() -> None:
 
 
 @pytest.mark.slow
-def test_the_file_is_what_the_script_writes() -> None:
+def test_the_file_is_what_the_script_writes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(SCRIPT.parent)  # as for a script that is started
     installed = importlib.metadata.version("diffusers")
     if installed != catalog_version():
         pytest.skip(f"the catalog is of diffusers {catalog_version()}, {installed} is installed")
