@@ -11,16 +11,12 @@ import pytest
 import torch
 
 from aquatint.runtime.torch_engine import memory
+from engine.heaps import MEASURED, resident
 
 glibc = pytest.mark.skipif(memory._glibc() is None, reason="another C library than glibc")
 filled = pytest.mark.skipif(
     not hasattr(memory._glibc(), "mallinfo2"), reason="glibc older than 2.33, or another library"
 )
-
-
-def resident() -> int:
-    with open("/proc/self/statm") as stream:
-        return int(stream.read().split()[1]) * 4096
 
 
 @glibc
@@ -67,67 +63,8 @@ def test_after_a_large_load_blocks_come_from_the_heap_again() -> None:
     assert not on_its_own
 
 
-def leave_holes(before_each: Callable[[int], None]) -> list[torch.Tensor]:
-    """Return small tensors that stay, with a hole of 8 to 15 MiB after each of them."""
-    kept, buffers = [], []
-    for number in range(32):
-        before_each(8 << 20)
-        kept.append(torch.ones(16 << 10))
-        buffers.append(torch.ones((8 + number % 8) << 18))
-    kept.append(torch.ones(16 << 10))
-    del buffers
-    return kept
-
-
-def _computes_after_a_load() -> None:
-    with memory.holes_given_back(memory.WORTHWHILE, 4 << 30) as before_each:
-        kept = leave_holes(before_each)
-    before = resident()
-    # Each fits best into a hole of its own, and from the heap's end all lie in the same pages.
-    for size in range(15, 7, -1):
-        torch.ones((size << 18) - 1024)
-    assert resident() - before < 17 << 20
-    assert kept
-
-
-def _loads_again() -> None:
-    library = ctypes.CDLL("libc.so.6")
-    library.sbrk.restype = ctypes.c_void_p
-    with memory.holes_given_back(memory.WORTHWHILE, 4 << 30) as before_each:
-        kept = leave_holes(before_each)
-    end = library.sbrk(0)
-    with memory.holes_given_back(memory.WORTHWHILE, 4 << 30):
-        buffers = [torch.ones(7 << 18) for _ in range(24)]  # 168 MiB
-        assert library.sbrk(0) - end < 16 << 20
-    del buffers
-    assert kept
-
-
-def _fills() -> None:
-    with memory.holes_given_back(memory.WORTHWHILE, 4 << 30) as before_each:
-        before = resident()
-        kept = leave_holes(before_each)
-        full = resident() - before
-    assert full > 300 << 20
-    assert resident() - before < 16 << 20
-    assert kept
-
-
-def _takes_steps() -> None:
-    with memory.holes_given_back(memory.WORTHWHILE):
-        pass
-    slack = memory.Slack()
-    kept = leave_holes(lambda _: None)  # 368 MiB
-    full = resident()
-    slack.look()
-    assert full - resident() < 16 << 20
-    slack.look(over=True)
-    assert full - resident() > 300 << 20
-    assert kept
-
-
 @filled
-@pytest.mark.parametrize("measure", [_computes_after_a_load, _loads_again, _fills, _takes_steps])
+@pytest.mark.parametrize("measure", MEASURED)
 def test_holes_of_loads_are_filled(measure: Callable[[], None]) -> None:
     # In a process of its own: in a heap that others have used what stays may lie apart, and leave no holes.
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
