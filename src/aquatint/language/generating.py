@@ -43,6 +43,7 @@ from aquatint.language.values import (
     Unknown,
     layered,
     plain,
+    sides,
     type_name,
 )
 from aquatint.language.weighting import Weighting
@@ -386,12 +387,7 @@ class Generating:
         own = {name: setting.value for name, setting in settings.items() if GENERATE.find(name) is None}
         later = {name: given for name, value in sorted(own.items()) if (given := _given(value)) is not None}
         arguments = {name: plain(value) for name, value in own.items() if name not in later}
-        size = settings.get("size")
-        if size is not None:
-            for side in ("width", "height"):
-                if side not in settings or settings[side].layer != "statement" or size.layer == "statement":
-                    arguments[side] = getattr(size.value, side)
-        return dict(sorted(arguments.items())), later
+        return dict(sorted((arguments | sides(settings)).items())), later
 
     def _paths(
         self,

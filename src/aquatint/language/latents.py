@@ -16,7 +16,7 @@ from aquatint.catalog.tasks import Roles
 from aquatint.diagnostics import Diagnostics
 from aquatint.language.outside import Outside
 from aquatint.language.resolution import Resolved
-from aquatint.language.values import ImageValue, Result, Setting, Size, TensorValue
+from aquatint.language.values import ImageValue, Result, Setting, TensorValue, sides
 from aquatint.plan.steps import TensorFile
 
 LATENTS = "latents"
@@ -164,12 +164,9 @@ def _known(
 
 def _sides(settings: Mapping[str, Setting], scale: int) -> tuple[int | None, int | None]:
     """Return the positions to the height and to the width, None for what no setting says."""
-    size = settings["size"].value if "size" in settings else None
-    found = [getattr(size, side) if isinstance(size, Size) else None for side in ("height", "width")]
-    for number, side in enumerate(("height", "width")):
-        if side in settings and isinstance(settings[side].value, int):
-            found[number] = settings[side].value
-    height, width = (None if each is None else each // scale for each in found)
+    said = sides(settings)
+    height, width = (said.get(side) for side in ("height", "width"))
+    height, width = (each // scale if isinstance(each, int) else None for each in (height, width))
     return height, width
 
 

@@ -25,7 +25,7 @@ from aquatint.language.disk import under
 from aquatint.language.outside import Outside, OutsideProblem
 from aquatint.language.resolution import Resolved
 from aquatint.language.sources import Lack
-from aquatint.language.values import UNKNOWN, Result, Setting
+from aquatint.language.values import UNKNOWN, Result, Setting, sides
 from aquatint.plan.keys import keyed
 from aquatint.plan.steps import PictureFile
 from aquatint.plan.uses import adapters, computing
@@ -178,7 +178,8 @@ class Pictures:
     def steer(self, settings: Mapping[str, Setting], info: PipelineInfo, roles: Roles) -> bool:
         """Return whether there is one picture, and one of whatever is a list, for each of what steers, or report it.
 
-        The pictures have to be of one size where none is said: that is the size of the controls then.
+        The pictures have to be of one size where none is said: that is the size of the controls then. Where one is
+        said, and the controls are of another, that is told.
         """
         kind = next((each for each in tasks.STEERING if each in roles and each in info.components), None)
         if kind is None:
@@ -207,7 +208,29 @@ class Pictures:
                     help=f"give a number for each {of}, or one that is no list, for all",
                 )  # fmt: skip
                 sound = False
+        if sound and given is not None:
+            self._tell_resized(settings, given)
         return sound and self._of_one_size(settings, name, info)
+
+    def _tell_resized(self, settings: Mapping[str, Setting], given: Setting) -> None:
+        """Warn of what steers in another size than that of the picture: its lines are brought to other places."""
+        said = sides(settings)
+        width, height = said.get("width"), said.get("height")
+        if not isinstance(width, int) or not isinstance(height, int):
+            return
+        for number, picture in enumerate(given.value if isinstance(given.value, tuple) else [given.value]):
+            if not isinstance(picture, PictureFile) or (picture.width, picture.height) == (width, height):
+                continue
+            is_stretched = picture.width * height != picture.height * width
+            how = "is stretched to" if is_stretched else "is brought to"
+            self.diagnostics.warning(
+                "resized-picture",
+                f"`{picture.path}` is of {picture.width}x{picture.height} pixels, and {how} {width}x{height}",
+                given.place(number),
+                help="draw it in the size of the picture that it steers" + (
+                    ", or write a `size` of its shape" if is_stretched else ""
+                ),
+            )  # fmt: skip
 
     def _of_one_size(self, settings: Mapping[str, Setting], name: str, info: PipelineInfo) -> bool:
         # Those with a transformer bring every picture to a size of their own.

@@ -76,6 +76,17 @@ class Size:
         return f"{self.width}x{self.height}"
 
 
+def sides(settings: Mapping[str, Setting]) -> dict[str, Any]:
+    """Return those of `width` and `height` that settings come to: a `size` yields to a statement's own side only."""
+    found = {side: settings[side].value for side in ("width", "height") if side in settings}
+    size = settings.get("size")
+    if size is not None and isinstance(size.value, Size):
+        for side in ("width", "height"):
+            if side not in settings or settings[side].layer != "statement" or size.layer == "statement":
+                found[side] = getattr(size.value, side)
+    return found
+
+
 class PathText(str):
     """A string that names a file: a string like any other, which can be asked for its parts."""
 
