@@ -39,6 +39,7 @@ class Outcome:
     error: str | None
     same: bool
     share_left: float  # of the model's bytes, that are on the device after the picture
+    share_waiting: float = 0.0  # and that were there while the model was to wait in the computer's memory
 
 
 def main(folder: Path, build: Path) -> dict[str, dict[str, Any]]:
@@ -91,13 +92,14 @@ def _try(made: Scene, feature: str, held: Callable[[], int]) -> Outcome:
     try:
         pipeline = _moved(engine, made) if feature == "to-device" else placed
         del placed
+        waiting = 0
         if feature == "host-memory":
-            _there_and_back(pipeline)
+            waiting = _there_and_back(pipeline, held) - before
         else:
             _enable(pipeline, feature)
         same = _picture(engine, made, pipeline) == expected
         gc.collect()
-        return Outcome(None, same, (held() - before) / size)
+        return Outcome(None, same, (held() - before) / size, waiting / size)
     except Exception as error:
         return Outcome(f"{type(error).__name__}: {error}", False, 0.0)
 
@@ -118,12 +120,18 @@ def _live(engine: TorchEngine, made: Scene) -> Any:
     return pipeline
 
 
-def _there_and_back(pipeline: Any) -> None:
-    """Move the weights of a pipeline to the computer's memory and to the device again, as the engine does."""
+def _there_and_back(pipeline: Any, held: Callable[[], int]) -> int:
+    """Move the weights of a pipeline to the computer's memory and to the device again, as the engine does.
+
+    Return the bytes that were held on the device meanwhile.
+    """
     for module in modules(pipeline):
         offloading.wait(module)
+    gc.collect()
+    waiting = held()
     for module in modules(pipeline):
         offloading.come_back(module, NAME)
+    return waiting
 
 
 def _placed(engine: TorchEngine, made: Scene) -> Any:

@@ -283,11 +283,13 @@ def test_a_cascade_s_decoder_is_loaded_by_the_name_that_its_checkpoints_have(
 
 @pytest.mark.slow
 def test_what_goes_on_with_a_failure_is_skipped(engine: Engine, folder: Tiny, tmp_path: Path) -> None:
-    # A prompt and what another one has become pass the plan, and no call.
+    # What prompts have become passes the plan, and no call if it is of another width.
     wrong = tensor_files.packed({"x": tensor_files.Tensor("F32", (1, 3, 8), bytes(4 * 3 * 8))}, {})
     (tmp_path / "wrong.safetensors").write_bytes(wrong)
-    text = refining(folder("sdxl"), "refined.png")
-    text = text.replace("size: 64x64", f'prompt_embeds: "{tmp_path}/wrong.safetensors"')
+    embeds = ", ".join(f'{name}: "{tmp_path}/wrong.safetensors"' for name in ("prompt_embeds", "pooled_prompt_embeds"))
+    text = refining(folder("sdxl"), "refined.png").replace(
+        SETTINGS, f"{embeds}, seed: 7, num_inference_steps: {STEPS}", 1
+    )
     made, failed, skipped = run(engine, text, tmp_path / "out")
     assert (made, len(failed)) == ([], 1)
     assert skipped == ["it needs `latents` of `g1`, which was not made"]
