@@ -11,18 +11,10 @@ import numpy
 import pytest
 
 from aquatint.interface.recipe import of_record, text_of
-from aquatint.language.evaluate import Interpreter
-from aquatint.language.world import World
-from aquatint.plan.steps import Plan
 from aquatint.runtime.engine import Engine
-from aquatint.runtime.events import Event, ImageWritten, StatementFailed
-from aquatint.runtime.executor import Executor, Options
-from aquatint.runtime.journal import Journal
 from aquatint.runtime.metadata import read_metadata
-from aquatint.runtime.outputs import OutputPolicy
 from aquatint.runtime.record import image_record
-from aquatint.source import Source
-from aquatint.syntax.parser import parse
+from support.planned import files_of
 
 Tiny = Callable[[str], Path]
 
@@ -30,22 +22,6 @@ CALLS: dict[str, dict[str, Any]] = {
     "stable-audio": {"audio_end_in_s": 0.5, "num_inference_steps": 3},
     "audioldm": {"audio_length_in_s": 0.02, "num_inference_steps": 3},
 }
-
-
-def plan(text: str) -> Plan:
-    parsed = parse(Source("sounds.aqt", text))
-    evaluation = Interpreter(World()).evaluate(parsed.script, parsed.diagnostics)
-    assert evaluation.plan is not None, [each.message for each in evaluation.diagnostics]
-    return evaluation.plan
-
-
-def run(engine: Engine, text: str, out: Path) -> list[str]:
-    """Run a script and return the names of the files that were written."""
-    events: list[Event] = []
-    options = Options(out, OutputPolicy.RESUME, journal=Journal(out))
-    Executor(engine, events.append, options).run(plan(text))
-    assert [event.message for event in events if isinstance(event, StatementFailed)] == []
-    return [Path(event.path).name for event in events if isinstance(event, ImageWritten) and event.path]
 
 
 def script(name: str, folder: Path, more: str = "") -> str:
@@ -80,7 +56,7 @@ def test_a_file_has_the_samples_of_a_plain_program_and_comes_again_from_its_reco
     engine: Engine, folder: Tiny, tmp_path: Path, name: str
 ) -> None:
     text = script(name, folder(name))
-    assert run(engine, text, tmp_path) == ["m-full-a-red-cat-7.wav"]
+    assert files_of(engine, text, tmp_path) == ["m-full-a-red-cat-7.wav"]
     file = tmp_path / "m-full-a-red-cat-7.wav"
     # Stereo goes by channels in the libraries, and by moments in files.
     made = numpy.atleast_2d(plainly(folder(name), name, output_type="np")[0])
@@ -89,7 +65,7 @@ def test_a_file_has_the_samples_of_a_plain_program_and_comes_again_from_its_reco
     assert written(file) == (channels, rate, samples)
     assert len(set(samples)) > 50
     body = file.read_bytes()
-    assert run(engine, text, tmp_path) == []  # it is done
+    assert files_of(engine, text, tmp_path) == []  # it is done
 
     found = read_metadata(file)["aquatint"]
     record = image_record(found)
@@ -97,12 +73,12 @@ def test_a_file_has_the_samples_of_a_plain_program_and_comes_again_from_its_reco
     assert record.samples == made.shape[1] and record.size is None
     recipe = of_record(record)
     recipe.arguments["output"] = "again.wav"
-    run(engine, text_of(recipe), tmp_path)
+    files_of(engine, text_of(recipe), tmp_path)
     other = read_metadata(tmp_path / "again.wav")["aquatint"]
     assert {**other, "statement": "", "place": ""} == {**found, "statement": "", "place": ""}
     assert written(tmp_path / "again.wav") == written(file)
     file.unlink()
-    run(engine, text, tmp_path)
+    files_of(engine, text, tmp_path)
     assert file.read_bytes() == body
 
 
@@ -111,6 +87,6 @@ def test_its_latents_are_tensors(engine: Engine, folder: Tiny, tmp_path: Path) -
     from safetensors.torch import load_file
 
     name = "stable-audio"
-    assert run(engine, script(name, folder(name), ', output: "x.safetensors"'), tmp_path) == ["x.safetensors"]
+    assert files_of(engine, script(name, folder(name), ', output: "x.safetensors"'), tmp_path) == ["x.safetensors"]
     [latents] = load_file(tmp_path / "x.safetensors").values()
     assert latents.equal(plainly(folder(name), name, output_type="latent"))

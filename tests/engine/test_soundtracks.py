@@ -12,20 +12,12 @@ import pytest
 from PIL.Image import Image
 
 from aquatint.interface.recipe import of_record, text_of
-from aquatint.language.evaluate import Interpreter
-from aquatint.language.world import World
-from aquatint.plan.steps import Plan
 from aquatint.runtime.engine import Engine
-from aquatint.runtime.events import Event, ImageWritten, StatementFailed
-from aquatint.runtime.executor import Executor, Options
-from aquatint.runtime.journal import Journal
 from aquatint.runtime.media import Clip, Sound
 from aquatint.runtime.media_files import encoded
 from aquatint.runtime.metadata import read_metadata
-from aquatint.runtime.outputs import OutputPolicy
 from aquatint.runtime.record import image_record
-from aquatint.source import Source
-from aquatint.syntax.parser import parse
+from support.planned import files_of
 from support.tiny.soundtracks import RATE
 
 Tiny = Callable[[str], Path]
@@ -36,22 +28,6 @@ CALL: dict[str, Any] = {
     "num_inference_steps": 2, "num_frames": 5, "frame_rate": 25.0, "max_sequence_length": 16,
     "spatio_temporal_guidance_blocks": [0],
 }  # fmt: skip
-
-
-def plan(text: str) -> Plan:
-    parsed = parse(Source("soundtracks.aqt", text))
-    evaluation = Interpreter(World()).evaluate(parsed.script, parsed.diagnostics)
-    assert evaluation.plan is not None, [each.message for each in evaluation.diagnostics]
-    return evaluation.plan
-
-
-def run(engine: Engine, text: str, out: Path) -> list[str]:
-    """Run a script and return the names of the files that were written."""
-    events: list[Event] = []
-    options = Options(out, OutputPolicy.RESUME, journal=Journal(out))
-    Executor(engine, events.append, options).run(plan(text))
-    assert [event.message for event in events if isinstance(event, StatementFailed)] == []
-    return [Path(event.path).name for event in events if isinstance(event, ImageWritten) and event.path]
 
 
 def script(folder: Path, *statements: str) -> str:
@@ -100,7 +76,7 @@ def test_a_video_has_the_frames_and_the_sound_of_a_plain_program_and_comes_again
     engine: Engine, folder: Tiny, plainly: Callable[..., Any], tmp_path: Path
 ) -> None:
     text = script(folder("ltx2"), 'generate m { output: "one.mp4" }')
-    assert run(engine, text, tmp_path) == ["one.mp4"]
+    assert files_of(engine, text, tmp_path) == ["one.mp4"]
     file, made = tmp_path / "one.mp4", plainly()
     frames: list[Image] = made.frames[0]
     sound = sound_of(made)
@@ -111,7 +87,7 @@ def test_a_video_has_the_frames_and_the_sound_of_a_plain_program_and_comes_again
     assert there["audio"] != streams(encoded(Clip(tuple(frames), louder), "MP4", None, 25))["audio"]
     assert len(set(sound.samples)) > 50 and len(there["video"]) >= 5
     body = file.read_bytes()
-    assert run(engine, text, tmp_path) == []  # it is done
+    assert files_of(engine, text, tmp_path) == []  # it is done
 
     found = read_metadata(file)["aquatint"]
     record = image_record(found)
@@ -119,12 +95,12 @@ def test_a_video_has_the_frames_and_the_sound_of_a_plain_program_and_comes_again
     assert (record.channels, record.sampling_rate, record.samples) == (2, RATE, sound.moments)
     recipe = of_record(record)
     recipe.arguments["output"] = "again.mp4"
-    run(engine, text_of(recipe), tmp_path)
+    files_of(engine, text_of(recipe), tmp_path)
     other = read_metadata(tmp_path / "again.mp4")["aquatint"]
     assert {**other, "statement": "", "place": ""} == {**found, "statement": "", "place": ""}
     assert streams((tmp_path / "again.mp4").read_bytes()) == there
     file.unlink()
-    run(engine, text, tmp_path)
+    files_of(engine, text, tmp_path)
     assert file.read_bytes() == body
 
 
@@ -139,7 +115,7 @@ def test_latents_of_both_go_on_and_a_file_without_room_says_nothing_of_sound(
         'generate m { latents: first.latents, audio_latents: first.audio_latents, output: "next.mp4" }',
         'generate m { output: "quiet.webp" }',
     )
-    assert run(engine, text, tmp_path) == ["first.safetensors", "next.mp4", "quiet.webp"]
+    assert files_of(engine, text, tmp_path) == ["first.safetensors", "next.mp4", "quiet.webp"]
     tensors, made = load_file(tmp_path / "first.safetensors"), plainly(output_type="latent")
     assert tensors.keys() == {"latents", "audio_latents"}
     assert tensors["latents"].equal(made.frames) and tensors["audio_latents"].equal(made.audio)

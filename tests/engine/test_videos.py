@@ -11,40 +11,16 @@ import pytest
 from PIL import Image
 
 from aquatint.interface.recipe import of_record, text_of
-from aquatint.language.evaluate import Interpreter
-from aquatint.language.world import World
-from aquatint.plan.steps import Plan
 from aquatint.runtime.engine import Engine
-from aquatint.runtime.events import Event, ImageWritten, StatementFailed
-from aquatint.runtime.executor import Executor, Options
-from aquatint.runtime.journal import Journal
 from aquatint.runtime.media_files import read_clip
 from aquatint.runtime.metadata import read_metadata
-from aquatint.runtime.outputs import OutputPolicy
 from aquatint.runtime.record import image_record
-from aquatint.source import Source
-from aquatint.syntax.parser import parse
+from support.planned import files_of, plan_here
 
 Tiny = Callable[[str], Path]
 
 CALL: dict[str, Any] = {"num_inference_steps": 2, "width": 32, "height": 32}
 SETTINGS = 'prompt: "a red cat", seed: 7, num_inference_steps: 2, size: 32x32'
-
-
-def plan(text: str) -> Plan:
-    parsed = parse(Source("videos.aqt", text))
-    evaluation = Interpreter(World()).evaluate(parsed.script, parsed.diagnostics)
-    assert evaluation.plan is not None, [each.message for each in evaluation.diagnostics]
-    return evaluation.plan
-
-
-def run(engine: Engine, text: str, out: Path) -> list[str]:
-    """Run a script and return the names of the files that were written."""
-    events: list[Event] = []
-    options = Options(out, OutputPolicy.RESUME, journal=Journal(out))
-    Executor(engine, events.append, options).run(plan(text))
-    assert [event.message for event in events if isinstance(event, StatementFailed)] == []
-    return [Path(event.path).name for event in events if isinstance(event, ImageWritten)]
 
 
 def script(folder: Path, *statements: str) -> str:
@@ -82,7 +58,7 @@ def pixels(file: Path) -> list[bytes]:
 def test_a_lossless_file_has_the_frames_of_a_plain_program(
     engine: Engine, folder: Tiny, plainly: Callable[..., list[bytes]], tmp_path: Path
 ) -> None:
-    run(engine, script(folder("wan"), 'num_frames: 9, fps: 12, output: "one.webp"'), tmp_path)
+    files_of(engine, script(folder("wan"), 'num_frames: 9, fps: 12, output: "one.webp"'), tmp_path)
     assert pixels(tmp_path / "one.webp") == plainly(num_frames=9)
     with Image.open(tmp_path / "one.webp") as opened:
         shown = []
@@ -101,7 +77,7 @@ def test_an_mp4_is_near_those_frames_and_has_them_all(
     import av
     import numpy
 
-    run(engine, script(folder("wan"), 'num_frames: 9, fps: 12, output: "one.mp4"'), tmp_path)
+    files_of(engine, script(folder("wan"), 'num_frames: 9, fps: 12, output: "one.mp4"'), tmp_path)
     with av.open(str(tmp_path / "one.mp4")) as opened:
         [stream] = opened.streams
         assert (stream.codec_context.name, stream.average_rate, stream.frames) == ("h264", 12, 9)
@@ -122,17 +98,17 @@ def test_a_file_says_how_it_was_made_and_comes_again_to_the_byte(
 ) -> None:
     text = script(folder("wan"), f'num_frames: 5, output: "one.{suffix}"')
     for name in ("first", "again"):
-        assert run(engine, text, tmp_path / name) == [f"one.{suffix}"]
+        assert files_of(engine, text, tmp_path / name) == [f"one.{suffix}"]
     body = (tmp_path / "first" / f"one.{suffix}").read_bytes()
     assert (tmp_path / "again" / f"one.{suffix}").read_bytes() == body
-    assert run(engine, text, tmp_path / "first") == []  # it is done
+    assert files_of(engine, text, tmp_path / "first") == []  # it is done
     found = read_metadata(tmp_path / "first" / f"one.{suffix}")["aquatint"]
     record = image_record(found)
     assert (found["kind"], record.frames, record.fps, record.size) == ("video", 5, 16.0, (32, 32))
     recipe = of_record(record)
     recipe.arguments["output"] = f"one.{suffix}"
     # The place and the text of the statement are another's; with them left out the rest is the same.
-    run(engine, text_of(recipe), tmp_path / "replayed")
+    files_of(engine, text_of(recipe), tmp_path / "replayed")
     other = read_metadata(tmp_path / "replayed" / f"one.{suffix}")["aquatint"]
     assert {**other, "statement": "", "place": ""} == {**found, "statement": "", "place": ""}
     assert pixels(tmp_path / "replayed" / f"one.{suffix}") == pixels(tmp_path / "first" / f"one.{suffix}")
@@ -144,7 +120,7 @@ def test_a_video_of_a_video_is_made_of_what_its_file_holds(
 ) -> None:
     first = f'let one = generate w {{ {SETTINGS}, num_frames: 5, output: "one.mp4" }}'
     text = script(folder("wan"), 'video: one, strength: 0.9, output: "two.webp"').replace("\n", f"\n{first}\n", 1)
-    assert run(engine, text, tmp_path) == ["one.mp4", "two.webp"]
+    assert files_of(engine, text, tmp_path) == ["one.mp4", "two.webp"]
     frames = [Image.frombytes("RGB", (32, 32), frame) for frame in pixels(tmp_path / "one.mp4")]
     assert pixels(tmp_path / "two.webp") == plainly("WanVideoToVideoPipeline", video=frames, strength=0.9)
     # A file of the same frames is like the result, and a lossless one, or a list of its pictures, like each other.
@@ -155,13 +131,13 @@ def test_a_video_of_a_video_is_made_of_what_its_file_holds(
     for given in (f'"{tmp_path}/one.mp4"', f'"{tmp_path}/frames.webp"', str(names).replace("'", '"')):
         again = script(folder("wan"), f'video: {given}, strength: 0.9, output: "three.webp"')
         (tmp_path / "three.webp").unlink(missing_ok=True)
-        run(engine, again, tmp_path)
+        files_of(engine, again, tmp_path)
         assert pixels(tmp_path / "three.webp") == pixels(tmp_path / "two.webp")
         found = read_metadata(tmp_path / "three.webp")["aquatint"]
         recipe = of_record(image_record(found))
-        assert plan(text_of(recipe)).steps  # its record gives the same video
+        assert plan_here(text_of(recipe)).steps  # its record gives the same video
         assert recipe.arguments["video"] == (names if "png" in given else given.strip('"'))
     body = (tmp_path / "two.webp").read_bytes()
     (tmp_path / "two.webp").unlink()
-    assert run(engine, text, tmp_path) == ["two.webp"]  # with the first one read from its file
+    assert files_of(engine, text, tmp_path) == ["two.webp"]  # with the first one read from its file
     assert (tmp_path / "two.webp").read_bytes() == body

@@ -4,8 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from aquatint.language.evaluate import Interpreter
+from aquatint.language.world import World
 from aquatint.plan.steps import Component, Generate, Plan
 from aquatint.runtime.engine import Engine, Generation, Loaded
+from aquatint.runtime.events import Event, ImageWritten, StatementFailed
+from aquatint.runtime.executor import Executor, Options
+from aquatint.runtime.journal import Journal
+from aquatint.runtime.outputs import OutputPolicy
+from aquatint.source import Source
+from aquatint.syntax.parser import parse
 from support import cases
 from support.scenes import drawn
 
@@ -50,3 +58,19 @@ def paint(engine: Engine, text: str) -> list[bytes]:
                 generation = Generation(step.arguments, [output.seed], step.scheduler, weighter=step.weighter)
                 pictures.append(drawn(engine, assembled, generation, lambda done, total: None).tobytes())
     return pictures
+
+
+def plan_here(text: str) -> Plan:
+    """Return the plan of a script that names files of this computer, which must have one."""
+    parsed = parse(Source("script.aqt", text))
+    evaluation = Interpreter(World()).evaluate(parsed.script, parsed.diagnostics)
+    assert evaluation.plan is not None, [each.message for each in evaluation.diagnostics]
+    return evaluation.plan
+
+
+def files_of(engine: Engine, text: str, out: Path) -> list[str]:
+    """Run a script, of which nothing fails, and return the names of the files that were written below `out`."""
+    events: list[Event] = []
+    Executor(engine, events.append, Options(out, OutputPolicy.RESUME, journal=Journal(out))).run(plan_here(text))
+    assert [event.message for event in events if isinstance(event, StatementFailed)] == []
+    return [Path(event.path).name for event in events if isinstance(event, ImageWritten) and event.path]

@@ -35,23 +35,8 @@ def _processor(tokenizer: Any) -> Any:
 
 
 def _encoder(tokenizer: Any) -> Any:
-    from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
-
-    start, end, pad, image, video = tokenizer.convert_tokens_to_ids(_MARKS)
-    return Qwen2_5_VLForConditionalGeneration(Qwen2_5_VLConfig(
-        text_config={
-            "vocab_size": len(tokenizer), "hidden_size": WIDTH, "intermediate_size": 2 * WIDTH, "num_hidden_layers": 2,
-            "num_attention_heads": 4, "num_key_value_heads": 2, "rope_theta": 1000000.0,
-            "rope_scaling": {"mrope_section": [4, 6, 6], "rope_type": "default", "type": "default"},
-            "bos_token_id": None, "eos_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.pad_token_id,
-        },
-        vision_config={
-            "depth": 2, "hidden_size": 64, "intermediate_size": 64, "num_heads": 2, "out_hidden_size": WIDTH,
-            "patch_size": _PATCH, "fullatt_block_indexes": [1],
-        },
-        hidden_size=WIDTH, vocab_size=len(tokenizer), vision_start_token_id=start, vision_end_token_id=end,
-        vision_token_id=pad, image_token_id=image, video_token_id=video,
-    ))  # fmt: skip
+    marks = tokenizer.convert_tokens_to_ids(_MARKS)
+    return texts.qwen_vl(tokenizer, marks, depth=2, patch_size=_PATCH, fullatt_block_indexes=[1])
 
 
 def _reading() -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from support.tiny.autoencoders import SIZE
@@ -86,9 +87,11 @@ def qwen(tokenizer: Any) -> Any:
     return Qwen3Model(qwen_config(tokenizer))
 
 
-def qwen_vl(tokenizer: Any) -> Any:
+def qwen_vl(tokenizer: Any, marks: Sequence[int] = (1, 2, 3, 4, 5), **vision: Any) -> Any:
+    """Return an encoder of texts and pictures: `marks` begin and end a picture, and stand for what is in one."""
     from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 
+    start, end, some, image, video = marks
     return Qwen2_5_VLForConditionalGeneration(Qwen2_5_VLConfig(
         text_config={
             "vocab_size": len(tokenizer), "hidden_size": WIDTH, "intermediate_size": 2 * WIDTH, "num_hidden_layers": 2,
@@ -98,9 +101,9 @@ def qwen_vl(tokenizer: Any) -> Any:
         },
         vision_config={
             "depth": 1, "hidden_size": 64, "intermediate_size": 64, "num_heads": 2, "out_hidden_size": WIDTH,
-        },
-        hidden_size=WIDTH, vocab_size=len(tokenizer), vision_start_token_id=1, vision_end_token_id=2,
-        vision_token_id=3, image_token_id=4, video_token_id=5,
+        } | vision,
+        hidden_size=WIDTH, vocab_size=len(tokenizer), vision_start_token_id=start, vision_end_token_id=end,
+        vision_token_id=some, image_token_id=image, video_token_id=video,
     ))  # fmt: skip
 
 
